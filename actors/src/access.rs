@@ -1,0 +1,1 @@
+//! Who may do what: bearer tokens, their hashes and roles.

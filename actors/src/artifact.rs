@@ -1,0 +1,1 @@
+//! Artifacts: file contents kept by the server, addressed by SHA-256.

@@ -1,0 +1,5 @@
+//! Pipelines.
+
+/// The rules in force.
+#[derive(Debug, Default)]
+pub struct RuleSet {}

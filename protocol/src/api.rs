@@ -1,0 +1,389 @@
+//! Bodies of `/v1` and of the NATS micro service.
+
+use crate::event::EventRef;
+use crate::id::{HostId, InstallId, JobId, Name, Org, Sha256};
+use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};
+use crate::result::HostRef;
+use crate::step::StepReport;
+use crate::time::{Span, Timestamp};
+use crate::verb::Verb;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:tripline:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The class of problem, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, and what to do next.
+    pub detail: String,
+    /// The stable word.
+    pub code: String,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Give it as `after` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What a token may do. Each role may do what those before it may, apart from `enrol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Only enrols agents.
+    Enrol,
+    /// Reads.
+    Viewer,
+    /// Runs jobs, opens sessions, publishes events.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl std::str::FromStr for Role {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "enrol" => Ok(Self::Enrol),
+            "viewer" => Ok(Self::Viewer),
+            "operator" => Ok(Self::Operator),
+            "admin" => Ok(Self::Admin),
+            _ => Err("expected enrol, viewer, operator or admin"),
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Enrol => "enrol",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// `POST /v1/tokens`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// Whom it is for, 1 to 64 characters.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The only org it may act in; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<Org>,
+    /// For `enrol`: how many agents; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+    /// How long it is valid; absent: until revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Span>,
+}
+
+/// A token as it is listed; the secret is shown once, at creation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Names it for `token revoke`.
+    pub id: String,
+    /// Whom it is for.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The only org it may act in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<Org>,
+    /// Uses left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses_left: Option<u32>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Answer to `POST /v1/tokens`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedToken {
+    /// The secret; not shown again.
+    pub token: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub view: TokenView,
+}
+
+/// `POST /v1/agent/enrol`, with an enrolment token as bearer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Enrol {
+    /// Made once by the agent and kept.
+    pub install_id: InstallId,
+    /// SHA-256 of the agent's key.
+    pub key_sha256: Sha256,
+    /// The host's name.
+    pub hostname: String,
+    /// IP addresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// `linux`, `windows`, `macos`.
+    pub platform: String,
+    /// `x86_64`, `aarch64`, …
+    pub arch: String,
+}
+
+/// Answer to enrolment; the same whenever it is repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The host.
+    pub host_id: HostId,
+    /// Its small integer.
+    pub sensor_id: u32,
+    /// Its tenant.
+    pub org: Org,
+}
+
+/// A host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its id.
+    pub host_id: HostId,
+    /// Its small integer.
+    pub sensor_id: u32,
+    /// Its tenant.
+    pub org: Org,
+    /// Its name.
+    pub hostname: String,
+    /// `linux`, …
+    pub platform: String,
+    /// `x86_64`, …
+    pub arch: String,
+    /// As its agent reported it.
+    #[serde(default)]
+    pub os_version: String,
+    /// IP addresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// The agent's version.
+    #[serde(default)]
+    pub agent_version: String,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// How it is reachable now; empty: offline.
+    pub attachments: Vec<AttachmentView>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last heard of.
+    pub last_seen_at: Timestamp,
+    /// Jobs that wait or run.
+    #[serde(default)]
+    pub jobs_open: u32,
+}
+
+/// A way to reach a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentView {
+    /// `agent` or `littlebrother`.
+    pub kind: String,
+    /// What it offers.
+    pub verbs: Vec<Verb>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Grows with each attachment.
+    pub epoch: u64,
+}
+
+/// `POST /v1/jobs` and `jobs.submit`: either `job` or `named`, on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitJob {
+    /// Tenant; default: the token's, else `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<Org>,
+    /// A host id, sensor id or hostname.
+    pub host: String,
+    /// What to do, inline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobSpec>,
+    /// What to do, by the name of a named job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Name>,
+    /// Parameters of the named job.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Submitting again with the same key and host gives the same job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub job_id: JobId,
+    /// Its tenant.
+    pub org: Org,
+    /// Its name.
+    pub name: Name,
+    /// Where it is, or how it ended.
+    pub state: JobState,
+    /// Why it ended so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Why it waits and where in the queue; only while `queued`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Its host.
+    pub host: HostRef,
+    /// The pipeline that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineRef>,
+    /// The event that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventRef>,
+    /// Its host's place in the queue.
+    pub priority: Priority,
+    /// 0; one more for each replay.
+    pub run: u32,
+    /// Sessions so far.
+    pub attempt: u32,
+    /// When it was accepted.
+    pub queued_at: Timestamp,
+    /// Until when it may wait.
+    pub expires_at: Timestamp,
+    /// When its first session began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Its steps.
+    pub steps: Vec<StepReport>,
+}
+
+/// Why a job waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// 1 is next. Among its host's jobs when it waits behind one of them or for the host, else among the
+    /// hosts that wait for a slot.
+    pub position: u64,
+    /// `no_free_slot`, `host_offline`, `behind_job`.
+    pub reason: Reason,
+}
+
+/// A session slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotView {
+    /// From 0.
+    pub slot: u32,
+    /// What it is used for; absent: free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionView>,
+}
+
+/// The session in a slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its job.
+    pub job_id: JobId,
+    /// Its host.
+    pub host: HostRef,
+    /// Since when.
+    pub since: Timestamp,
+    /// The step it is at, from 0.
+    pub step: u32,
+}
+
+/// All slots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotsView {
+    /// How many there are.
+    pub total: u32,
+    /// Kept for interactive sessions.
+    pub interactive_reserved: u32,
+    /// Kept for jobs.
+    pub jobs_reserved: u32,
+    /// Hosts with jobs that wait for one.
+    pub waiting: u64,
+    /// Each.
+    pub slots: Vec<SlotView>,
+}
+
+/// A loaded pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineView {
+    /// Its name.
+    pub name: Name,
+    /// SHA-256 of its text.
+    pub version: Sha256,
+    /// The file it came from.
+    pub file: String,
+    /// The etypes it listens to.
+    pub on: Vec<String>,
+    /// Its condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Its job's name.
+    pub job: Name,
+}
+
+/// `GET /v1/pipelines`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelinesView {
+    /// The set in force.
+    pub pipelines: Vec<PipelineView>,
+    /// The named jobs in force.
+    pub named_jobs: Vec<Name>,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
+    /// Why a newer set was refused; the one listed stays in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// `POST /v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishEvent {
+    /// Tenant; default: the token's, else `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<Org>,
+    /// Its type.
+    pub etype: crate::subject::Etype,
+    /// Unique within its source; made when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Who made it; default `api/<token name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The host it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<HostId>,
+    /// When it happened; default now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// Its payload.
+    #[serde(default)]
+    pub data: Value,
+}
+
+/// Answer to `POST /v1/events`: the event is durable and will be published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishedEvent {
+    /// Its id.
+    pub id: String,
+    /// Its identity.
+    pub key: crate::id::EventKey,
+}

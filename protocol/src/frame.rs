@@ -1,0 +1,251 @@
+//! The agent channel: WebSocket subprotocol `tripline.agent.v1`.
+//!
+//! Control is JSON text frames with a `type`; unknown types and fields are ignored. File content is binary
+//! frames: 16 bytes command id, 8 bytes offset (big-endian), then the chunk. A sender of chunks has at
+//! most the granted credit in flight.
+
+use crate::fault::Fault;
+use crate::id::{CommandId, HostId, Sha256};
+use crate::limit::CHUNK_BYTES_MAX;
+use crate::step::Truncated;
+use crate::subject::Etype;
+use crate::time::Timestamp;
+use crate::verb::{Verb, VerbCall};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The WebSocket subprotocol both sides must name.
+pub const SUBPROTOCOL: &str = "tripline.agent.v1";
+/// The fault code by which an agent confirms a cancellation.
+pub const CODE_CANCELLED: &str = "cancelled";
+/// The fault code of a command that an agent began and whose outcome it does not know (it died meanwhile).
+pub const CODE_INTERRUPTED: &str = "interrupted";
+/// The fault code of a command whose epoch is older than the newest the agent has seen.
+pub const CODE_STALE_EPOCH: &str = "stale_epoch";
+
+/// What an agent sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AgentFrame {
+    /// First frame of every connection.
+    Hello(Box<Hello>),
+    /// The command is in the journal and begins.
+    Accepted {
+        /// Which.
+        command_id: CommandId,
+    },
+    /// Bytes moved so far, of a transfer or a long command.
+    Progress {
+        /// Which.
+        command_id: CommandId,
+        /// So far.
+        bytes: u64,
+    },
+    /// The command ended. Sent again after each reconnect until acked.
+    Result(Box<CommandResult>),
+    /// The agent can take this many more bytes of the command's transfer.
+    Credit {
+        /// Which.
+        command_id: CommandId,
+        /// More.
+        bytes: u64,
+    },
+    /// Something happened on the host. Sent again until acked.
+    Event(Box<AgentEvent>),
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+    /// A type this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a server sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// Answers hello; before it the agent sends nothing else.
+    Welcome {
+        /// Whom the key belongs to.
+        host_id: HostId,
+        /// The attachment's epoch, growing with each attachment of the host.
+        epoch: u64,
+        /// The server's version.
+        server_version: String,
+    },
+    /// Run a verb.
+    Command(Box<Command>),
+    /// End a command; confirmed by its result.
+    Cancel {
+        /// Which.
+        command_id: CommandId,
+    },
+    /// These results are durable: forget them.
+    Ack {
+        /// Which.
+        command_ids: Vec<CommandId>,
+    },
+    /// This event is durable: forget it.
+    EventAck {
+        /// Which.
+        id: String,
+    },
+    /// The server can take this many more bytes of the command's transfer.
+    Credit {
+        /// Which.
+        command_id: CommandId,
+        /// More.
+        bytes: u64,
+    },
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+    /// The server ends the connection, and why: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    Bye {
+        /// A stable word.
+        reason: String,
+    },
+    /// A type this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// An agent introduces itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The agent's version.
+    pub agent_version: String,
+    /// The host's name now.
+    pub hostname: String,
+    /// `linux`, `windows`, `macos`.
+    pub platform: String,
+    /// `x86_64`, `aarch64`, …
+    pub arch: String,
+    /// Free text, such as `Debian GNU/Linux 12`.
+    #[serde(default)]
+    pub os_version: String,
+    /// IP addresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// What it can do and its own configuration allows. Names it does not know are ignored by a reader.
+    #[serde(deserialize_with = "known_verbs")]
+    pub verbs: Vec<Verb>,
+    /// Identity of its journal; another value means the old one was lost.
+    pub journal_id: Uuid,
+    /// Commands that run now.
+    #[serde(default)]
+    pub running: Vec<CommandId>,
+    /// Commands whose results wait for an ack; the results follow after welcome.
+    #[serde(default)]
+    pub finished: Vec<CommandId>,
+}
+
+fn known_verbs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Verb>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// A verb to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Its identity; executed at most once.
+    pub command_id: CommandId,
+    /// The attachment's epoch; an agent refuses one older than it has seen.
+    pub epoch: u64,
+    /// What to do.
+    pub call: VerbCall,
+    /// Milliseconds it may take from now.
+    pub remaining_ms: u64,
+    /// The content that follows in chunks, for `put_file` of an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+}
+
+/// What a transfer moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// All of it.
+    pub bytes: u64,
+    /// Of all of it.
+    pub sha256: Sha256,
+}
+
+/// How a command ended: exactly one of `output` and `error`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandResult {
+    /// Which.
+    pub command_id: CommandId,
+    /// What the verb returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+    /// Bytes left out of the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<Truncated>,
+}
+
+/// Something an agent reports by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentEvent {
+    /// Unique on this host.
+    pub id: String,
+    /// Its type.
+    pub etype: Etype,
+    /// When.
+    pub time: Timestamp,
+    /// Its payload.
+    pub data: Value,
+}
+
+/// Bytes before the chunk in a binary frame.
+pub const CHUNK_HEADER_BYTES: usize = 24;
+
+/// A piece of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// The command it belongs to.
+    pub command_id: CommandId,
+    /// Position of its first byte in the transfer.
+    pub offset: u64,
+    /// At most [`CHUNK_BYTES_MAX`].
+    pub bytes: &'a [u8],
+}
+
+/// Why a binary frame is no chunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidChunk {
+    /// Shorter than its header.
+    #[error("chunk frame of {0} bytes is shorter than its header")]
+    Short(usize),
+    /// Longer than allowed.
+    #[error("chunk of {0} bytes, at most {CHUNK_BYTES_MAX} are taken")]
+    Long(usize),
+}
+
+impl<'a> Chunk<'a> {
+    /// Reads a binary frame.
+    pub fn decode(frame: &'a [u8]) -> Result<Self, InvalidChunk> {
+        let short = || InvalidChunk::Short(frame.len());
+        let (id, rest) = frame.split_first_chunk::<16>().ok_or_else(short)?;
+        let (offset, bytes) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        if bytes.len() > CHUNK_BYTES_MAX {
+            return Err(InvalidChunk::Long(bytes.len()));
+        }
+        let command_id = CommandId(Uuid::from_bytes(*id));
+        Ok(Self { command_id, offset: u64::from_be_bytes(*offset), bytes })
+    }
+
+    /// Writes a binary frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(CHUNK_HEADER_BYTES + self.bytes.len());
+        frame.extend_from_slice(self.command_id.as_bytes());
+        frame.extend_from_slice(&self.offset.to_be_bytes());
+        frame.extend_from_slice(self.bytes);
+        frame
+    }
+}

@@ -1,0 +1,236 @@
+//! NATS subjects, streams and headers: the only place where one is written or taken apart.
+
+use crate::id::{HostId, InvalidId, JobId, Name, Org};
+use crate::job::{JobState, Outcome};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Header with the reason of a dead letter.
+pub const HEADER_DEAD_REASON: &str = "Tripline-Dead-Reason";
+/// Header with one sentence about a dead letter.
+pub const HEADER_DEAD_TEXT: &str = "Tripline-Dead-Text";
+/// Header with the subject a dead letter came in on.
+pub const HEADER_DEAD_SUBJECT: &str = "Tripline-Dead-Subject";
+/// Header by which Tripline knows an event its own edges published again.
+pub const HEADER_ATTESTATION: &str = "Tripline-Attestation";
+/// Header with the bearer token of a request to the micro service.
+pub const HEADER_TOKEN: &str = "Tripline-Token";
+/// NATS' own header for duplicate detection.
+pub const HEADER_MSG_ID: &str = "Nats-Msg-Id";
+
+/// An event's type: dot-separated NATS tokens, at most 200 bytes: `PROHIBITED_PROCESS`, `acme.alert.high`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Etype(Arc<str>);
+
+impl Etype {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_token(token: &str) -> bool {
+    !token.is_empty() && token.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>')
+}
+
+impl FromStr for Etype {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text.len() <= 200 && text.split('.').all(is_token) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new("etype", text, "dot-separated words without spaces, * or >, at most 200 bytes"))
+        }
+    }
+}
+
+impl fmt::Display for Etype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Etype {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A pattern over etypes with NATS wildcards: `*` for one word, a last `>` for one or more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct EtypePattern(Arc<str>);
+
+impl EtypePattern {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has no wildcard and so names one etype.
+    pub fn is_literal(&self) -> bool {
+        self.0.split('.').all(|token| token != "*" && token != ">")
+    }
+
+    /// Whether `etype` is covered.
+    pub fn matches(&self, etype: &Etype) -> bool {
+        let mut words = etype.0.split('.');
+        for token in self.0.split('.') {
+            match (token, words.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (token, Some(word)) if token == word => {}
+                _ => return false,
+            }
+        }
+        words.next().is_none()
+    }
+}
+
+impl FromStr for EtypePattern {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let tokens: Vec<&str> = text.split('.').collect();
+        let legal = text.len() <= 200
+            && tokens.iter().enumerate().all(|(index, token)| {
+                is_token(token) || *token == "*" || (*token == ">" && index + 1 == tokens.len())
+            });
+        if legal {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new("etype pattern", text, "an etype with * for one word or a last > for the rest"))
+        }
+    }
+}
+
+impl fmt::Display for EtypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EtypePattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Builds and reads subjects and stream names under one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    prefix: Arc<str>,
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self { prefix: "tripline".into() }
+    }
+}
+
+impl FromStr for Subjects {
+    type Err = InvalidId;
+    fn from_str(prefix: &str) -> Result<Self, InvalidId> {
+        let legal = |token: &str| {
+            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        };
+        if prefix.len() <= 64 && prefix.split('.').all(legal) {
+            Ok(Self { prefix: prefix.into() })
+        } else {
+            Err(InvalidId::new("subject prefix", prefix, "dot-separated words of A-Z a-z 0-9 _ -"))
+        }
+    }
+}
+
+impl Subjects {
+    /// The prefix itself.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn stream(&self, what: &str) -> String {
+        format!("{}_{what}", self.prefix.replace('.', "_").to_uppercase())
+    }
+
+    /// Name of the stream of events.
+    pub fn events_stream(&self) -> String {
+        self.stream("EVENTS")
+    }
+
+    /// Name of the stream of results.
+    pub fn results_stream(&self) -> String {
+        self.stream("RESULTS")
+    }
+
+    /// Name of the stream of dead letters.
+    pub fn dead_stream(&self) -> String {
+        self.stream("DEAD")
+    }
+
+    /// What the stream of events captures.
+    pub fn all_events(&self) -> String {
+        format!("{}.events.>", self.prefix)
+    }
+
+    /// What the stream of results captures: results and approvals.
+    pub fn all_results(&self) -> [String; 2] {
+        [format!("{}.results.>", self.prefix), format!("{}.approvals.>", self.prefix)]
+    }
+
+    /// What the stream of dead letters captures.
+    pub fn all_dead(&self) -> String {
+        format!("{}.dead.>", self.prefix)
+    }
+
+    /// Where jobs' changes of state are published.
+    pub fn all_jobs(&self) -> String {
+        format!("{}.jobs.>", self.prefix)
+    }
+
+    /// An event.
+    pub fn event(&self, org: &Org, etype: &Etype) -> String {
+        format!("{}.events.{org}.{etype}", self.prefix)
+    }
+
+    /// A result.
+    pub fn result(&self, org: &Org, name: &Name, outcome: Outcome, host: HostId) -> String {
+        format!("{}.results.{org}.{name}.{outcome}.{host}", self.prefix)
+    }
+
+    /// A job's change of state.
+    pub fn job(&self, org: &Org, name: &Name, state: JobState, host: HostId) -> String {
+        format!("{}.jobs.{org}.{name}.{state}.{host}", self.prefix)
+    }
+
+    /// A dead letter. `org` is absent when the subject it came on named none.
+    pub fn dead(&self, org: Option<&Org>, reason: &str) -> String {
+        format!("{}.dead.{}.{reason}", self.prefix, org.map_or("_", Org::as_str))
+    }
+
+    /// What waits for a person.
+    pub fn approval(&self, org: &Org, job: JobId) -> String {
+        format!("{}.approvals.{org}.{job}", self.prefix)
+    }
+
+    /// An endpoint of the micro service.
+    pub fn api(&self, noun: &str, verb: &str) -> String {
+        format!("{}.api.{noun}.{verb}", self.prefix)
+    }
+
+    /// Takes an event's subject apart.
+    pub fn parse_event(&self, subject: &str) -> Result<(Org, Etype), InvalidId> {
+        let expected = "<prefix>.events.<org>.<etype>";
+        let invalid = || InvalidId::new("event subject", subject, expected);
+        let rest = subject
+            .strip_prefix(&*self.prefix)
+            .and_then(|rest| rest.strip_prefix(".events."))
+            .ok_or_else(invalid)?;
+        let (org, etype) = rest.split_once('.').ok_or_else(invalid)?;
+        Ok((org.parse()?, etype.parse()?))
+    }
+}
