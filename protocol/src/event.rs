@@ -213,11 +213,17 @@ fn static_name(name: &str) -> &'static str {
 }
 
 fn attribute(attribute: &'static str, reason: impl Into<String>) -> InvalidEvent {
-    InvalidEvent::Attribute { attribute, reason: reason.into() }
+    InvalidEvent::Attribute {
+        attribute,
+        reason: reason.into(),
+    }
 }
 
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
 }
 
 impl Event {
@@ -238,7 +244,10 @@ impl Event {
                     return Err(attribute("specversion", "only 1.0 is understood"));
                 }
                 if map.contains_key("data_base64") {
-                    return Err(attribute("data_base64", "binary data is not understood; send JSON in data"));
+                    return Err(attribute(
+                        "data_base64",
+                        "binary data is not understood; send JSON in data",
+                    ));
                 }
                 Attributes::from_structured(map)?
             }
@@ -263,12 +272,17 @@ impl Event {
         if let Some(kind) = found.kind
             && kind != wire.etype.as_str()
         {
-            return Err(InvalidEvent::EtypeMismatch { expected: wire.etype.to_string(), found: kind });
+            return Err(InvalidEvent::EtypeMismatch {
+                expected: wire.etype.to_string(),
+                found: kind,
+            });
         }
         let depth = match found.tripdepth {
             None => 0,
             Some(text) => {
-                let depth: u64 = text.parse().map_err(|_| attribute("tripdepth", "must be a number"))?;
+                let depth: u64 = text
+                    .parse()
+                    .map_err(|_| attribute("tripdepth", "must be a number"))?;
                 u8::try_from(depth)
                     .ok()
                     .filter(|depth| *depth <= crate::limit::TRIPDEPTH_MAX)
@@ -283,7 +297,10 @@ impl Event {
             Some(text) => Some(text.parse().map_err(|e| attribute("hostid", format!("{e}")))?),
             None => None,
         };
-        let source = found.source.filter(|source| !source.is_empty()).unwrap_or_else(|| "nats".to_owned());
+        let source = found
+            .source
+            .filter(|source| !source.is_empty())
+            .unwrap_or_else(|| "nats".to_owned());
         let id = found
             .id
             .or_else(|| header(wire.headers, HEADER_MSG_ID).map(str::to_owned))
@@ -313,7 +330,11 @@ impl Event {
 
     /// How results name it.
     pub fn to_ref(&self) -> EventRef {
-        EventRef { id: self.id.clone(), source: self.source.clone(), etype: self.etype.clone() }
+        EventRef {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            etype: self.etype.clone(),
+        }
     }
 
     /// The structured CloudEvents form, as Tripline's own edges publish it.
@@ -346,13 +367,19 @@ impl Event {
 fn host_in_data(data: &Value) -> Result<Option<HostHint>, InvalidEvent> {
     let Value::Object(map) = data else { return Ok(None) };
     if let Some(Value::String(text)) = map.get("host_id") {
-        let host_id = text.parse().map_err(|e| attribute("data.host_id", format!("{e}")))?;
+        let host_id = text
+            .parse()
+            .map_err(|e| attribute("data.host_id", format!("{e}")))?;
         return Ok(Some(HostHint::HostId(host_id)));
     }
     if let Some(Value::String(sid)) = map.get("sid") {
         return Ok(Some(HostHint::Sid(sid.clone())));
     }
-    if let Some(sensor_id) = map.get("sensor_id").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()) {
+    if let Some(sensor_id) = map
+        .get("sensor_id")
+        .and_then(Value::as_u64)
+        .and_then(|n| u32::try_from(n).ok())
+    {
         return Ok(Some(HostHint::SensorId(sensor_id)));
     }
     if let Some(Value::String(hostname)) = map.get("hostname") {

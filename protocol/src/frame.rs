@@ -237,7 +237,11 @@ impl<'a> Chunk<'a> {
             return Err(InvalidChunk::Long(bytes.len()));
         }
         let command_id = CommandId(Uuid::from_bytes(*id));
-        Ok(Self { command_id, offset: u64::from_be_bytes(*offset), bytes })
+        Ok(Self {
+            command_id,
+            offset: u64::from_be_bytes(*offset),
+            bytes,
+        })
     }
 
     /// Writes a binary frame.

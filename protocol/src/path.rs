@@ -69,7 +69,10 @@ impl Serialize for RemotePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Encoded { b64: STANDARD.encode(&self.0) }.serialize(serializer),
+            Err(_) => Encoded {
+                b64: STANDARD.encode(&self.0),
+            }
+            .serialize(serializer),
         }
     }
 }
@@ -78,9 +81,9 @@ impl<'de> Deserialize<'de> for RemotePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = match Wire::deserialize(deserializer)? {
             Wire::Text(text) => text.into_bytes(),
-            Wire::Encoded(Encoded { b64 }) => {
-                STANDARD.decode(&b64).map_err(|_| D::Error::custom("b64 of a path is not base64"))?
-            }
+            Wire::Encoded(Encoded { b64 }) => STANDARD
+                .decode(&b64)
+                .map_err(|_| D::Error::custom("b64 of a path is not base64"))?,
         };
         if bytes.is_empty() {
             return Err(D::Error::custom("a path must not be empty"));

@@ -44,7 +44,14 @@ pub struct Step {
 impl Step {
     /// A step with defaults.
     pub fn new(verb: Verb, args: Value) -> Self {
-        Self { id: None, verb, args, timeout: None, on_error: OnError::Fail, idempotent: false }
+        Self {
+            id: None,
+            verb,
+            args,
+            timeout: None,
+            on_error: OnError::Fail,
+            idempotent: false,
+        }
     }
 
     /// Whether it may be repeated when its outcome is unknown: it only reads, or its author says so.
@@ -90,9 +97,15 @@ impl<'de> Deserialize<'de> for Step {
                         D::Error::custom(format!("{other:?} is neither a key of a step nor a verb"))
                     })?;
                     if let Some(first) = verb.replace(found) {
-                        return Err(D::Error::custom(format!("a step has one verb, not {first} and {found}")));
+                        return Err(D::Error::custom(format!(
+                            "a step has one verb, not {first} and {found}"
+                        )));
                     }
-                    step.args = if value.is_null() { Value::Object(Map::new()) } else { value };
+                    step.args = if value.is_null() {
+                        Value::Object(Map::new())
+                    } else {
+                        value
+                    };
                 }
             }
         }

@@ -33,7 +33,10 @@ impl Etype {
 }
 
 fn is_token(token: &str) -> bool {
-    !token.is_empty() && token.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>')
+    !token.is_empty()
+        && token
+            .chars()
+            .all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>')
 }
 
 impl FromStr for Etype {
@@ -42,7 +45,11 @@ impl FromStr for Etype {
         if text.len() <= 200 && text.split('.').all(is_token) {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::new("etype", text, "dot-separated words without spaces, * or >, at most 200 bytes"))
+            Err(InvalidId::new(
+                "etype",
+                text,
+                "dot-separated words without spaces, * or >, at most 200 bytes",
+            ))
         }
     }
 }
@@ -103,7 +110,11 @@ impl FromStr for EtypePattern {
         if legal {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::new("etype pattern", text, "an etype with * for one word or a last > for the rest"))
+            Err(InvalidId::new(
+                "etype pattern",
+                text,
+                "an etype with * for one word or a last > for the rest",
+            ))
         }
     }
 }
@@ -129,7 +140,9 @@ pub struct Subjects {
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { prefix: "tripline".into() }
+        Self {
+            prefix: "tripline".into(),
+        }
     }
 }
 
@@ -137,12 +150,21 @@ impl FromStr for Subjects {
     type Err = InvalidId;
     fn from_str(prefix: &str) -> Result<Self, InvalidId> {
         let legal = |token: &str| {
-            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
         if prefix.len() <= 64 && prefix.split('.').all(legal) {
-            Ok(Self { prefix: prefix.into() })
+            Ok(Self {
+                prefix: prefix.into(),
+            })
         } else {
-            Err(InvalidId::new("subject prefix", prefix, "dot-separated words of A-Z a-z 0-9 _ -"))
+            Err(InvalidId::new(
+                "subject prefix",
+                prefix,
+                "dot-separated words of A-Z a-z 0-9 _ -",
+            ))
         }
     }
 }
@@ -179,7 +201,10 @@ impl Subjects {
 
     /// What the stream of results captures: results and approvals.
     pub fn all_results(&self) -> [String; 2] {
-        [format!("{}.results.>", self.prefix), format!("{}.approvals.>", self.prefix)]
+        [
+            format!("{}.results.>", self.prefix),
+            format!("{}.approvals.>", self.prefix),
+        ]
     }
 
     /// What the stream of dead letters captures.

@@ -149,7 +149,12 @@ impl VerbCall {
     /// Rules between arguments that a type cannot say.
     fn checked(self) -> Result<Self, InvalidArguments> {
         let verb = self.verb();
-        let refuse = |reason: &str| Err(InvalidArguments { verb, reason: reason.into() });
+        let refuse = |reason: &str| {
+            Err(InvalidArguments {
+                verb,
+                reason: reason.into(),
+            })
+        };
         match &self {
             VerbCall::CreateProcess(args) => match (&args.argv, &args.command) {
                 (Some(argv), None) if argv.is_empty() => refuse("argv must name a program"),
@@ -157,10 +162,14 @@ impl VerbCall {
                 _ => refuse("exactly one of argv and command is needed"),
             },
             VerbCall::PutFile(args) => {
-                match [args.content.is_some(), args.content_b64.is_some(), args.artifact.is_some()]
-                    .iter()
-                    .filter(|given| **given)
-                    .count()
+                match [
+                    args.content.is_some(),
+                    args.content_b64.is_some(),
+                    args.artifact.is_some(),
+                ]
+                .iter()
+                .filter(|given| **given)
+                .count()
                 {
                     1 => Ok(self),
                     _ => refuse("exactly one of content, content_b64 and artifact is needed"),
