@@ -172,9 +172,12 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A tenant: LimaCharlie's organisation id, or `default`. One NATS token.
-    Org, "org", "1 to 64 of A-Z a-z 0-9 _ -",
-    |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    /// A tenant: LimaCharlie's organisation id, or `default`. One NATS token, never the `_` that stands
+    /// for no org in the subjects of dead letters.
+    Org, "org", "1 to 64 of A-Z a-z 0-9 _ -, the first a letter or digit",
+    |text| (1..=64).contains(&text.len())
+        && !text.starts_with(['_', '-'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 );
 text_id!(
     /// A pipeline's or job's name: `[a-z0-9][a-z0-9_-]{0,63}`.

@@ -247,15 +247,65 @@ impl Subjects {
         format!("{}.api.{noun}.{verb}", self.prefix)
     }
 
+    /// What stands between `<prefix>.<kind>.` and the end.
+    fn rest<'a>(&self, subject: &'a str, kind: &str) -> Option<&'a str> {
+        subject
+            .strip_prefix(&*self.prefix)?
+            .strip_prefix('.')?
+            .strip_prefix(kind)?
+            .strip_prefix('.')
+    }
+
+    /// `<org>.<name>.<word>.<host_id>`, as results and changes of state have it.
+    fn four<'a>(&self, subject: &'a str, kind: &str) -> Option<[&'a str; 4]> {
+        let mut tokens = self.rest(subject, kind)?.split('.');
+        let four = [tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?];
+        tokens.next().is_none().then_some(four)
+    }
+
+    /// Takes a result's subject apart.
+    pub fn parse_result(&self, subject: &str) -> Result<(Org, Name, Outcome, HostId), InvalidId> {
+        let invalid = || {
+            InvalidId::new(
+                "result subject",
+                subject,
+                "<prefix>.results.<org>.<name>.<outcome>.<host_id>",
+            )
+        };
+        let [org, name, word, host] = self.four(subject, "results").ok_or_else(invalid)?;
+        let outcome = word
+            .parse::<JobState>()
+            .ok()
+            .and_then(JobState::outcome)
+            .ok_or_else(invalid)?;
+        Ok((org.parse()?, name.parse()?, outcome, host.parse()?))
+    }
+
+    /// Takes the subject of a job's change of state apart.
+    pub fn parse_job(&self, subject: &str) -> Result<(Org, Name, JobState, HostId), InvalidId> {
+        let invalid = || {
+            InvalidId::new(
+                "job subject",
+                subject,
+                "<prefix>.jobs.<org>.<name>.<state>.<host_id>",
+            )
+        };
+        let [org, name, word, host] = self.four(subject, "jobs").ok_or_else(invalid)?;
+        Ok((
+            org.parse()?,
+            name.parse()?,
+            word.parse().map_err(|_| invalid())?,
+            host.parse()?,
+        ))
+    }
+
     /// Takes an event's subject apart.
     pub fn parse_event(&self, subject: &str) -> Result<(Org, Etype), InvalidId> {
-        let expected = "<prefix>.events.<org>.<etype>";
-        let invalid = || InvalidId::new("event subject", subject, expected);
-        let rest = subject
-            .strip_prefix(&*self.prefix)
-            .and_then(|rest| rest.strip_prefix(".events."))
+        let invalid = || InvalidId::new("event subject", subject, "<prefix>.events.<org>.<etype>");
+        let (org, etype) = self
+            .rest(subject, "events")
+            .and_then(|rest| rest.split_once('.'))
             .ok_or_else(invalid)?;
-        let (org, etype) = rest.split_once('.').ok_or_else(invalid)?;
         Ok((org.parse()?, etype.parse()?))
     }
 }
