@@ -1,5 +1,9 @@
 //! Limits that both sides of a wire must agree on. Bytes unless the name says otherwise.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 /// Largest event at every edge, as it is on the wire.
 pub const EVENT_BYTES_MAX: usize = 768 * 1024;
 /// Largest result envelope on NATS; larger outputs become artifacts first.
@@ -24,3 +28,60 @@ pub const TRANSFER_CREDIT_BYTES: u64 = 4 * CHUNK_BYTES_MAX as u64;
 pub const PING_INTERVAL_SECONDS: u64 = 15;
 /// Seconds without any frame after which an agent channel is dead.
 pub const CHANNEL_DEAD_SECONDS: u64 = 45;
+/// Deepest nesting of the JSON that others bring: an event's `data`, a verb's output, a step's arguments.
+/// A reader of JSON gives up at 128 levels, and what is taken here is written again inside results and
+/// records, some levels down.
+pub const NESTING_MAX: usize = 64;
+/// Longest attribute of an event (id, source): each is carried on to every result.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Longest name a host can be called by in an event.
+pub const HOST_NAME_BYTES_MAX: usize = 255;
+
+/// Whether `value` is nested at most [`NESTING_MAX`] levels: a plain value is one, `[1]` and `{"a": 1}` two.
+pub fn is_shallow(value: &Value) -> bool {
+    fn within(value: &Value, levels: usize) -> bool {
+        let Some(below) = levels.checked_sub(1) else {
+            return false;
+        };
+        match value {
+            Value::Array(items) => items.iter().all(|item| within(item, below)),
+            Value::Object(map) => map.values().all(|item| within(item, below)),
+            _ => true,
+        }
+    }
+    within(value, NESTING_MAX)
+}
+
+fn refuse_deep<E: serde::de::Error>(value: Value) -> Result<Value, E> {
+    match is_shallow(&value) {
+        true => Ok(value),
+        false => Err(E::custom(format_args!(
+            "nested more than {NESTING_MAX} levels deep"
+        ))),
+    }
+}
+
+/// Reads a value and refuses one nested too deeply.
+pub(crate) fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    refuse_deep(Value::deserialize(deserializer)?)
+}
+
+/// The same where there may be none.
+pub(crate) fn shallow_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Option::<Value>::deserialize(deserializer)?
+        .map(refuse_deep)
+        .transpose()
+}
+
+/// The same of a map of values.
+pub(crate) fn shallow_map<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<serde_json::Map<String, Value>, D::Error> {
+    let map = serde_json::Map::deserialize(deserializer)?;
+    match map.values().all(is_shallow) {
+        true => Ok(map),
+        false => Err(D::Error::custom(format_args!(
+            "nested more than {NESTING_MAX} levels deep"
+        ))),
+    }
+}
