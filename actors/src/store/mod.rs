@@ -11,9 +11,11 @@ mod batch;
 mod disk;
 mod error;
 mod format;
+mod keepsake;
 pub mod key;
 mod lock;
 mod long;
+mod open;
 mod overlay;
 mod shared;
 mod space;
@@ -24,11 +26,11 @@ mod writer;
 
 pub use batch::{Batch, KEY_BYTES_MAX};
 pub use error::{Cause, Error, OpenError};
-pub use overlay::Rows;
+pub use overlay::{Row, Rows};
 pub use table::Table;
 
 use batch::Value;
-use disk::{Disk, SledDisk};
+use disk::Disk;
 use lock::DirLock;
 use long::LongKeys;
 use overlay::{Order, Overlay};
@@ -79,21 +81,18 @@ struct Inner {
 
 impl Store {
     /// Opens the store of a data directory, or makes it. Takes the directory's lock before it touches
-    /// anything else.
+    /// anything else. When it fails, the store's files are as they were.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let lock = DirLock::take(&options.path)?;
-        let dir = options.path.join("store");
-        let disk = SledDisk::open(&dir, options.cache_bytes)?;
-        format::settle(&disk, &dir, format::UPGRADES)?;
-        let space = Space::new(options.path.clone(), options.disk_free_min);
-        Self::start(Box::new(disk), space, Some(lock)).map_err(|error| OpenError::Broken {
-            path: dir,
-            detail: format!("failed to {error}"),
-        })
+        open::open(options, lock, format::UPGRADES)
     }
 
-    fn start(disk: Box<dyn Disk>, space: Space, lock: Option<DirLock>) -> Result<Self, Error> {
-        let long_keys = LongKeys::load(disk.as_ref())?;
+    fn start(
+        disk: Box<dyn Disk>,
+        long_keys: LongKeys,
+        space: Space,
+        lock: Option<DirLock>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             disk,
             overlay: RwLock::new(Overlay::default()),
@@ -105,9 +104,7 @@ impl Store {
         let (sender, receiver) = channel();
         let writer = Writer::new(shared.clone(), receiver, long_keys);
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        let writer = thread
-            .spawn(|| writer.run())
-            .map_err(|error| Error::Write(error.into()))?;
+        let writer = thread.spawn(|| writer.run())?;
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,

@@ -24,8 +24,11 @@ pub(super) enum Order {
 /// A stretch of full keys.
 pub(super) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
-/// Keys and values of a table, the keys without the table's byte.
-pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+/// A key of a table, without the table's byte, and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// Rows in the order of the scan.
+pub type Rows = Vec<Row>;
 
 struct Pending {
     sequence: u64,
@@ -126,7 +129,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    fn next_row(&mut self, disk: &dyn Disk) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    fn next_row(&mut self, disk: &dyn Disk) -> Result<Option<Row>, Error> {
         loop {
             let side = self.nearer_side();
             if side == Some(Ordering::Greater) {

@@ -37,7 +37,8 @@ impl Space {
         }
     }
 
-    fn free_bytes(&self) -> Option<u64> {
+    /// Free bytes; `None` when the file system does not say.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
         match rustix::fs::statvfs(&self.dir) {
             Ok(found) => Some(found.f_bavail.saturating_mul(found.f_frsize)),
             Err(error) => {

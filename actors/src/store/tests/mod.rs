@@ -8,6 +8,7 @@ mod model;
 mod open;
 
 use super::disk::{Disk, Entries, SledDisk};
+use super::long::LongKeys;
 use super::space::Space;
 use super::{Batch, Error, Options, Store, Table};
 use parking_lot::{Condvar, Mutex};
@@ -120,10 +121,9 @@ fn gated(dir: &Path) -> (Store, Keeper) {
     let gate = Arc::new((Mutex::new(Gate::default()), Condvar::new()));
     let keeper = Keeper(gate.clone());
     let space = Space::new(dir.to_owned(), 0);
-    (
-        Store::start(Box::new(GatedDisk { disk, gate }), space, None).unwrap(),
-        keeper,
-    )
+    let long_keys = LongKeys::load(&disk).unwrap();
+    let disk = Box::new(GatedDisk { disk, gate });
+    (Store::start(disk, long_keys, space, None).unwrap(), keeper)
 }
 
 impl Disk for GatedDisk {

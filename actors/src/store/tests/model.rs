@@ -47,7 +47,7 @@ fn compare(store: &Store, model: &Model, prefix: &[u8], from: &[u8], limit: usiz
         store.scan(Table::Job, prefix, Some(from), limit).unwrap(),
         after.collect::<Vec<_>>()
     );
-    let back = all.iter().rev().cloned().take(limit);
+    let back = all.iter().rev().take(limit).cloned();
     assert_eq!(
         store.scan_back(Table::Job, prefix, None, limit).unwrap(),
         back.collect::<Vec<_>>()
