@@ -7,7 +7,7 @@ use crate::core::CoreConfig;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
-use crate::store::{self, Batch, Store, Table};
+use crate::store::{Batch, Store, Table};
 use crate::ingest::{Abandoned, Attester};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -85,14 +85,6 @@ impl Ground {
     /// Answers once everything decided so far is durable.
     pub(crate) fn after_commit(&self, then: impl FnOnce() + Send + 'static) {
         self.store.commit(Batch::new(), then);
-    }
-}
-
-/// A store that cannot be read answers nobody.
-impl From<store::Error> for Refusal {
-    fn from(error: store::Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "store cannot be read");
-        Refusal::Unavailable { detail: "its store cannot be read" }
     }
 }
 

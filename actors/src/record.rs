@@ -1,5 +1,6 @@
 //! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
 
+use crate::artifact::{forget_use, note_use};
 use crate::store::{Batch, Table};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tripline_protocol::api::{HostView, JobView, Waiting};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 /// A stored value that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("record of {what} cannot be read")]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     what: &'static str,
     #[source]
     source: serde_json::Error,
@@ -80,6 +81,21 @@ pub(crate) struct JobRecord {
 impl JobRecord {
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
+        for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
+            note_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
+    }
+
+    /// Removes an ended job with its indexes and its hold on artifacts.
+    pub(crate) fn bury(&self, batch: &mut Batch, now: Timestamp) {
+        let id = self.job_id.as_bytes();
+        batch.delete(Table::Job, id.to_vec());
+        batch.delete(Table::JobByTime, by_time_key(self.queued_at, id));
+        batch.put(Table::JobTombstone, id.to_vec(), Vec::new());
+        batch.put(Table::TombstoneByTime, by_time_key(now, id), Vec::new());
+        for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
+            forget_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
     }
 
     /// Writes a job that was just accepted, with its indexes.

@@ -39,8 +39,10 @@ impl Peers {
     fn make(ground: &Arc<Ground>, rules: Rules, alarm: &UnboundedSender<&'static str>) -> Result<Self, Refusal> {
         let guard = |name: &'static str| {
             let alarm = alarm.clone();
-            // The receiver lives as long as the arbiter; without it nobody is left to be told.
-            Sentinel::new(move || drop(alarm.send(name)))
+            Sentinel::new(move || {
+                // The receiver lives as long as the arbiter; without it nobody is left to be told.
+                let _ = alarm.send(name);
+            })
         };
         let outbox_context = Context::<Outbox>::new();
         let scheduler_context = Context::<JobScheduler>::new();

@@ -1,6 +1,6 @@
 //! Enrolment: what it checks and what it writes.
 
-use crate::access;
+use crate::access::{self, AgentKeyRecord};
 use crate::ground::{Ground, read};
 use crate::host::event_message;
 use crate::outbox::{Outgoing, stage};
@@ -41,13 +41,14 @@ pub(super) fn enrol(
     check(&request)?;
     ground.admit()?;
     let now = ground.now();
-    let mut batch = Batch::new();
-    let org = access::org_of_token(&ground.store, token_id)?.unwrap_or_else(Org::default_org);
+    let token = access::enrol_token(&ground.store, token_id, now)?;
+    let org = token.org.unwrap_or_else(Org::default_org);
     let host_id = HostId::derive(&org, request.install_id);
     let known: Option<HostRecord> = read(&ground.store, Table::Host, host_id.as_bytes(), "host")?;
     if let Some(record) = known {
         return again(&request, record);
     }
+    let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
         host_id,
@@ -69,7 +70,7 @@ pub(super) fn enrol(
     record.put(&mut batch);
     put_name(&mut batch, &record, None);
     batch.put(Table::HostBySensor, record.sensor_id.to_be_bytes().to_vec(), host_id.as_bytes().to_vec());
-    access::put_agent_key(&mut batch, &request.key_sha256, host_id, now);
+    access::put_key(&mut batch, &request.key_sha256, &AgentKeyRecord { host_id, created_at: now, revoked_at: None })?;
     let outgoing = new_sensor(ground, &record)?.map(|event| {
         let message = event_message(ground, &event);
         stage(&ground.load, &mut batch, message)

@@ -5,8 +5,6 @@
 //! names, takes a use of the enrolment token and emits `new_sensor`.
 
 mod enrol;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use enrol::put_name;
 

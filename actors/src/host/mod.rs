@@ -8,8 +8,6 @@
 
 mod messages;
 mod state;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use messages::{Adopt, AgentSays, Attach, Detached, Execute, HostCommand, Stop};
 

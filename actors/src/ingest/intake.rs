@@ -122,7 +122,11 @@ impl Abandoned {
     /// A batch is handled now. Returns up to where the position may go with it.
     pub(crate) fn settle(&self, sequences: impl Iterator<Item = u64>) -> u64 {
         let mut abandoned = self.0.lock();
-        let last = sequences.inspect(|sequence| drop(abandoned.remove(sequence))).max().unwrap_or(0);
+        let mut last = 0;
+        for sequence in sequences {
+            abandoned.remove(&sequence);
+            last = last.max(sequence);
+        }
         abandoned.first().map_or(last, |first| last.min(first.saturating_sub(1)))
     }
 }

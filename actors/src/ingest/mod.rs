@@ -9,8 +9,6 @@
 
 mod attest;
 mod intake;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use attest::Attester;
 pub(crate) use intake::{Abandoned, Dead, Incoming};

@@ -27,12 +27,6 @@ impl Load {
         used < self.max / 5 * 4
     }
 
-    /// How many more jobs or events may be taken now.
-    pub(crate) fn room(&self) -> u64 {
-        let used = self.waiting.load(Ordering::Relaxed) + self.reserved.load(Ordering::Relaxed);
-        (self.max / 5 * 4).saturating_sub(used)
-    }
-
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }

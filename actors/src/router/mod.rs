@@ -6,10 +6,8 @@
 
 mod decide;
 mod lookup;
-#[cfg(test)]
-mod tests;
 
-pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use lookup::HostBook;
 
 use crate::door::Reply;
 use crate::ground::Ground;

@@ -11,8 +11,6 @@ mod messages;
 mod prune;
 mod query;
 mod state;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, ListJobs, NewJob,

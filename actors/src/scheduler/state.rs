@@ -74,9 +74,10 @@ struct Lane {
 
 impl Lane {
     fn priority(&self) -> Priority {
-        match self.counts {
-            [_, _, 1..] => Priority::High,
-            [_, 1.., _] => Priority::Normal,
+        let [_, normal, high] = self.counts;
+        match (high, normal) {
+            (1.., _) => Priority::High,
+            (_, 1..) => Priority::Normal,
             _ => Priority::Low,
         }
     }

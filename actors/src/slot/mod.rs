@@ -8,9 +8,8 @@
 
 mod run;
 mod state;
-#[cfg(test)]
-mod tests;
 
+use crate::artifact::may_read;
 use crate::directory::{Directory, ToHost};
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -27,6 +26,7 @@ use std::time::Duration;
 use tripline_protocol::api::{JobView, SessionView, SlotView, SlotsView};
 use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
+use tripline_protocol::verb::{PutFile, VerbCall};
 use tripline_protocol::{CommandId, Fault, HostId, JobId};
 
 /// How often deadlines are looked at.
@@ -80,6 +80,14 @@ pub(crate) struct HostReport {
     pub(crate) report: Report,
 }
 
+impl HostReport {
+    /// The command failed before it was sent.
+    fn failed(command_id: CommandId, fault: Fault) -> Self {
+        let result = CommandResult { command_id, output: None, error: Some(fault), truncated: None };
+        Self { command_id, report: Report::Ended(Box::new(result), None) }
+    }
+}
+
 /// A Host actor died and was made anew: commands under way must be made known to it again. From the Directory.
 #[derive(Message, Debug, Clone, Copy)]
 #[rtype(result = "()")]
@@ -130,6 +138,10 @@ impl SessionSlot {
                 Effect::Host { host_id, command } => {
                     let command = match command {
                         state::ToHostEffect::Execute(execute) => {
+                            if let Some(fault) = self.refused(&execute.call) {
+                                ctx.notify(HostReport::failed(execute.command_id, fault));
+                                continue;
+                            }
                             HostCommand::Execute { slot: ctx.address(), execute }
                         }
                         state::ToHostEffect::Adopt(adopt) => HostCommand::Adopt { slot: ctx.address(), adopt },
@@ -145,15 +157,28 @@ impl SessionSlot {
         }
     }
 
+    /// Why a command must not be sent: it would give a host a file of another org.
+    fn refused(&self, call: &VerbCall) -> Option<Fault> {
+        let VerbCall::PutFile(PutFile { artifact: Some(sha256), .. }) = call else { return None };
+        let org = self.state.record().map(|record| &record.org);
+        match may_read(&self.ground.store, sha256, org) {
+            Ok(true) => None,
+            Ok(false) => {
+                let text = format!("no job of this org has an artifact {sha256}");
+                Some(Fault::server("artifact_not_found", text))
+            }
+            Err(refusal) => Some(refusal.into()),
+        }
+    }
+
     /// Writes a large output to an artifact, away from the actors' thread.
     fn spill(&self, command_id: CommandId, name: String, bytes: Vec<u8>, ctx: &mut Context<Self>) {
         let artifacts = Arc::clone(&self.ground.artifacts);
         let me = ctx.address();
-        let size = bytes.len() as u64;
         actix::spawn(async move {
             let written = tokio::task::spawn_blocking(move || artifacts.put_bytes(&bytes)).await;
             let result = match written {
-                Ok(Ok(sha256)) => Ok(ArtifactRef { sha256, bytes: size, name }),
+                Ok(Ok((sha256, bytes))) => Ok(ArtifactRef { sha256, bytes, name }),
                 Ok(Err(error)) => Err(Fault::server("artifact_not_stored", error.to_string())),
                 Err(_) => Err(Fault::server("artifact_not_stored", "its writer died")),
             };
