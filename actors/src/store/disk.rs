@@ -2,12 +2,12 @@
 
 use super::error::{Error, OpenError};
 use sled::IVec;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Entries in the order of a range, from both ends.
 pub(super) type Entries<'a> = Box<dyn DoubleEndedIterator<Item = Result<(IVec, IVec), Error>> + 'a>;
@@ -27,6 +27,9 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn sync(&self) -> Result<(), Error>;
 }
 
+/// How long the threads of a store that was closed in this process may take to end.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// sled, with the sync that sled 0.34 leaves out: its `flush` ends in `sync_file_range`, which brings neither
 /// metadata nor the device's cache to the disk.
 pub(super) struct SledDisk {
@@ -44,6 +47,7 @@ impl SledDisk {
             source,
         };
         settle(dir).map_err(unwritable)?;
+        wait_until_free(dir)?;
         let db = open_sled(dir, cache_bytes)?;
         let spill = dir.join("blobs");
         let file = File::open(dir.join("db")).map_err(unwritable)?;
@@ -80,6 +84,30 @@ fn settle(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until sled's own lock is free. The data directory's lock is ours, so whoever has it is a thread that
+/// sled leaves behind for a moment when this process closes a store, or a foreign program.
+fn wait_until_free(dir: &Path) -> Result<(), OpenError> {
+    let path = dir.join("db");
+    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    let unwritable = |source| OpenError::Unwritable {
+        path: path.clone(),
+        source,
+    };
+    let Ok(file) = File::open(&path) else {
+        return Ok(());
+    };
+    loop {
+        match file.try_lock() {
+            Ok(()) => return file.unlock().map_err(unwritable),
+            Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                return Err(OpenError::Held { path, pid: None });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
 }
 
 /// Makes the names of the files in `dir`, and its own, durable.

@@ -32,9 +32,6 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// The store was closed or an earlier write failed.
-    #[error("use the store: it is closed")]
-    Closed,
 }
 
 impl From<Error> for Refusal {

@@ -1,7 +1,7 @@
 //! Keys from typed parts, so that keys sort as their parts do: integers big-endian, texts ended by a zero
 //! byte, ids as their bytes.
 
-use tripline_protocol::Timestamp;
+use tripline_protocol::{Sha256, Timestamp};
 
 /// Eight bytes that sort as `n` does.
 pub fn u64(n: u64) -> [u8; 8] {
@@ -16,6 +16,23 @@ pub fn u32(n: u32) -> [u8; 4] {
 /// Eight bytes that sort as `time` does, times before 1970 included.
 pub fn time(time: Timestamp) -> [u8; 8] {
     (time.as_micros().cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// The 32 bytes of a digest.
+pub fn sha256(digest: &Sha256) -> [u8; 32] {
+    let nibble = |digit: u8| {
+        if digit.is_ascii_digit() {
+            digit - b'0'
+        } else {
+            digit.wrapping_sub(b'a' - 10)
+        }
+    };
+    let mut bytes = [0; 32];
+    for (byte, digits) in bytes.iter_mut().zip(digest.as_str().as_bytes().chunks_exact(2)) {
+        // A `Sha256` has 64 lower-case hexadecimal digits.
+        *byte = digits.iter().fold(0, |byte, digit| byte << 4 | nibble(*digit));
+    }
+    bytes
 }
 
 /// The integer that [`u64`] made the first eight bytes of `key` from; `None` when there are fewer.

@@ -1,8 +1,9 @@
 //! The lock on a data directory: one process at a time.
 
 use super::error::OpenError;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Held while it lives. The operating system lets go of it when the process ends, however it ends.
@@ -11,13 +12,17 @@ pub(super) struct DirLock {
 }
 
 impl DirLock {
-    /// Makes the directory when it is missing, and locks it without waiting.
+    /// Makes the directory when it is missing, for its owner only, and locks it without waiting.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let unwritable = |source| OpenError::Unwritable {
             path: dir.to_owned(),
             source,
         };
-        std::fs::create_dir_all(dir).map_err(unwritable)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(unwritable)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(dir.join("lock")).map_err(unwritable)?;

@@ -28,7 +28,7 @@ pub enum Table {
     HostByName = 0x22,
     /// SHA-256 of an agent's key → its host.
     AgentKey = 0x23,
-    /// Token id → token.
+    /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
     /// Messages that NATS has not acknowledged, in order.
     Outbox = 0x40,
@@ -38,7 +38,7 @@ pub enum Table {
     Quarantine = 0x42,
     /// SHA-256 → artifact.
     Artifact = 0x50,
-    /// SHA-256, job id → org.
+    /// SHA-256, org, job id → nothing.
     ArtifactUse = 0x51,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,

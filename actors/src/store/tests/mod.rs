@@ -65,8 +65,9 @@ fn acknowledged(wait: &Receiver<()>) -> bool {
 
 /// All entries on disk below the store, as full keys.
 fn entries(dir: &Path) -> Vec<IVec> {
-    let db = sled::Config::new().path(dir.join("store")).open().unwrap();
-    db.iter().keys().map(Result::unwrap).collect()
+    let disk = SledDisk::open(&dir.join("store"), 8 * 1024 * 1024).unwrap();
+    let entries = disk.range(Bound::Unbounded, Bound::Unbounded);
+    entries.map(|entry| entry.unwrap().0).collect()
 }
 
 fn no_spilled_files(dir: &Path) -> bool {
