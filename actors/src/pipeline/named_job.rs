@@ -64,11 +64,12 @@ impl NamedJob {
         let description = fields
             .get("description")
             .and_then(|node| fields::text(node, "a text", problems));
-        let params = fields
+        let declared = fields
             .get("params")
-            .map(|node| params::declared(node, problems))
-            .unwrap_or_default();
-        let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
+            .and_then(|node| fields::map(node, "params", problems));
+        let declared = declared.unwrap_or_default();
+        let params = params::read(declared, problems);
+        let names: Vec<&str> = declared.iter().map(|(key, _)| key.text.as_str()).collect();
         let scope = Scope {
             host: true,
             params: Some(&names),

@@ -3,7 +3,7 @@
 use super::fields::{self, Fields, Shape};
 use super::problem::Problems;
 use super::render_error::{Cause, RenderError};
-use super::yaml::Node;
+use super::yaml::{Key, Node};
 use serde_json::{Map, Value};
 use tripline_protocol::Name;
 
@@ -94,22 +94,19 @@ fn brief(value: &Value) -> String {
     }
 }
 
-/// Reads `params:` of a named job.
-pub(super) fn declared(node: &Node, problems: &mut Problems<'_>) -> Vec<Param> {
-    let entries = fields::map(node, "params", problems).unwrap_or_default();
-    entries
-        .iter()
-        .filter_map(|(key, node)| {
-            let legal = !key.text.contains('-') && key.text.parse::<Name>().is_ok();
-            if !legal {
-                return problems.add(
-                    key.at,
-                    format!("{:?} is no name of a parameter, expected a-z 0-9 _", key.text),
-                );
-            }
-            param(&key.text, node, problems)
-        })
-        .collect()
+/// Reads `params:` of a named job; those with a problem are left out.
+pub(super) fn read(entries: &[(Key, Node)], problems: &mut Problems<'_>) -> Vec<Param> {
+    let mut read = |(key, node): &(Key, Node)| {
+        let legal = !key.text.contains('-') && key.text.parse::<Name>().is_ok();
+        if !legal {
+            return problems.add(
+                key.at,
+                format!("{:?} is no name of a parameter, expected a-z 0-9 _", key.text),
+            );
+        }
+        param(&key.text, node, problems)
+    };
+    entries.iter().filter_map(&mut read).collect()
 }
 
 fn param(name: &str, node: &Node, problems: &mut Problems<'_>) -> Option<Param> {

@@ -77,6 +77,8 @@ pub(super) struct Source<'a> {
     /// Its own text.
     pub(super) text: &'a str,
     pub(super) jobs: &'a NamedJobs,
+    /// Whether there are named jobs with problems, which are not among `jobs`.
+    pub(super) jobs_broken: bool,
 }
 
 impl Pipeline {
@@ -96,7 +98,7 @@ impl Pipeline {
         let when = fields.get("when").and_then(|node| condition(node, problems));
         let job = fields
             .need("job", "a job, or the name of one", problems)
-            .and_then(|node| read_job(node, name.as_ref(), &fields, source.jobs, problems));
+            .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
         if problems.count() > before {
             return None;
         }
@@ -252,7 +254,7 @@ fn read_job(
     node: &Node,
     name: Option<&Name>,
     fields: &Fields<'_>,
-    jobs: &NamedJobs,
+    source: &Source<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<PipelineJob> {
     let scope = Scope {
@@ -262,13 +264,14 @@ fn read_job(
     };
     match &node.kind {
         Kind::Text(job) => {
-            let job = named(node, job, jobs, problems);
+            let job = named(node, job, source, problems);
             let given = fields
                 .get("params")
                 .and_then(|node| fields::map(node, "params", problems));
-            let params = read_params(given.unwrap_or_default(), job.as_deref(), &scope, problems);
+            let given = given.unwrap_or_default();
+            let params = read_params(given, job.as_deref(), &scope, problems);
             let job = job?;
-            missing_params(&job, &params, node.at, problems);
+            missing_params(&job, given, node.at, problems);
             Some(PipelineJob::Named { job, params })
         }
         Kind::Map(_) => {
@@ -288,15 +291,17 @@ fn read_job(
     }
 }
 
-fn named(node: &Node, name: &str, jobs: &NamedJobs, problems: &mut Problems<'_>) -> Option<Arc<NamedJob>> {
+fn named(node: &Node, name: &str, source: &Source<'_>, problems: &mut Problems<'_>) -> Option<Arc<NamedJob>> {
     let found = name
         .parse::<Name>()
         .ok()
-        .and_then(|name| jobs.get(&name).cloned());
-    found.or_else(|| {
-        let hint = suggestion(name, jobs.keys().map(Name::as_str));
-        problems.add(node.at, format!("there is no named job {name:?}{hint}"))
-    })
+        .and_then(|name| source.jobs.get(&name).cloned());
+    // With broken jobs about, the missing one is most likely among them, and their problems are told.
+    if found.is_some() || source.jobs_broken {
+        return found;
+    }
+    let hint = suggestion(name, source.jobs.keys().map(Name::as_str));
+    problems.add(node.at, format!("there is no named job {name:?}{hint}"))
 }
 
 fn read_params(
@@ -331,9 +336,9 @@ fn read_params(
     read
 }
 
-fn missing_params(job: &NamedJob, given: &[(String, Argument)], at: At, problems: &mut Problems<'_>) {
+fn missing_params(job: &NamedJob, given: &[(Key, Node)], at: At, problems: &mut Problems<'_>) {
     for param in job.params().iter().filter(|param| param.is_required()) {
-        if given.iter().all(|(name, _)| *name != param.name) {
+        if given.iter().all(|(key, _)| key.text != param.name) {
             problems.add::<()>(at, format!("the named job needs the parameter {:?}", param.name));
         }
     }

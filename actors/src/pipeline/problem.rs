@@ -110,30 +110,42 @@ impl<'a> Problems<'a> {
 
 /// `; did you mean "timeout"?` when a candidate is close to `word`, else nothing.
 pub(super) fn suggestion<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
-    let close = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let close = (length / 3).clamp(1, 3);
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= close)
+        .filter(|(distance, _)| *distance <= close && *distance < length)
         .min()
         .map(|(_, candidate)| format!("; did you mean {candidate:?}?"))
         .unwrap_or_default()
 }
 
-/// Edits (insert, remove, replace) between two words; long words are cut, they are typos of nothing.
+/// Edits between two words: insert, remove, replace, swap neighbours. Long words are cut, they are typos of
+/// nothing.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    // The row two above and the character before, for swaps.
+    let mut above_row: Vec<usize> = Vec::new();
+    let mut left_before = None;
     for (index, left) in a.chars().take(64).enumerate() {
         let mut next = vec![index + 1];
         let mut last = index + 1;
-        for ((right, above_left), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
+        let mut right_before = None;
+        for (column, ((right, above_left), above)) in b.iter().zip(&row).zip(row.iter().skip(1)).enumerate() {
             last = (above_left + usize::from(left != *right))
                 .min(above + 1)
                 .min(last + 1);
+            if left_before == Some(*right) && right_before == Some(left) {
+                let swapped = column.checked_sub(1).and_then(|column| above_row.get(column));
+                last = swapped.map_or(last, |swapped| last.min(swapped + 1));
+            }
             next.push(last);
+            right_before = Some(*right);
         }
-        row = next;
+        above_row = std::mem::replace(&mut row, next);
+        left_before = Some(left);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -152,6 +164,7 @@ mod tests {
             suggestion("list_proceses", ["list_processes"]),
             "; did you mean \"list_processes\"?"
         );
+        assert_eq!(suggestion("m", ["n"]), "");
         assert_eq!(suggestion("bananas", ["timeout", "expires"]), "");
     }
 
@@ -160,5 +173,8 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("naem", "name"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("ca", "abc"), 3);
     }
 }

@@ -60,7 +60,11 @@ impl RuleSet {
             Ok(_) => Err(LoadError::new(problems)),
             Err(error) => {
                 problems.extend(error.problems);
-                Err(LoadError { omitted: error.omitted, ..LoadError::new(problems) })
+                let all = LoadError::new(problems);
+                Err(LoadError {
+                    omitted: all.omitted + error.omitted,
+                    ..all
+                })
             }
         }
     }
@@ -127,7 +131,8 @@ impl RuleSet {
 fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, LoadError> {
     let mut found = Vec::new();
     let jobs_read = read_jobs(jobs, &mut found);
-    let pipelines_read = read_pipelines(pipelines, &jobs_read, &mut found);
+    let broken = !found.is_empty();
+    let pipelines_read = read_pipelines(pipelines, &jobs_read, broken, &mut found);
     if !found.is_empty() {
         return Err(LoadError::new(found));
     }
@@ -166,6 +171,7 @@ fn read_jobs(files: &[SourceFile], found: &mut Vec<FileProblem>) -> NamedJobs {
 fn read_pipelines(
     files: &[SourceFile],
     jobs: &NamedJobs,
+    jobs_broken: bool,
     found: &mut Vec<FileProblem>,
 ) -> BTreeMap<Name, Arc<Pipeline>> {
     let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
@@ -175,6 +181,7 @@ fn read_pipelines(
             file: document.file,
             text: document.text,
             jobs,
+            jobs_broken,
         };
         let Some(pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
             continue;

@@ -72,7 +72,7 @@ impl Node {
 pub(super) fn documents(text: &str) -> Result<Vec<Node>, (At, String)> {
     serde_saphyr::from_multiple_with_options::<Spanned<Kind>>(text, options())
         .map(|documents| documents.into_iter().map(node).collect())
-        .map_err(|error| problem(&error))
+        .map_err(|error| problem(&error, text))
 }
 
 fn options() -> Options {
@@ -90,13 +90,21 @@ fn options() -> Options {
     }
 }
 
-fn problem(error: &Error) -> (At, String) {
+fn problem(error: &Error, text: &str) -> (At, String) {
     let error = error.without_snippet();
     let mut message = DefaultMessageFormatter.format_message(error).into_owned();
     if let Error::AliasError { .. } = error {
         message = error.to_string();
     }
-    (error.location().map(place).unwrap_or_default(), message)
+    let at = error.location().map(place).unwrap_or_default();
+    // A template without quotes is a map in a map to YAML, whose inner map stands where a key should.
+    if text
+        .get(at.byte.saturating_sub(1)..)
+        .is_some_and(|text| text.starts_with("{{"))
+    {
+        message.push_str("; a template needs quotes: \"{{ … }}\"");
+    }
+    (at, message)
 }
 
 fn place(location: Location) -> At {

@@ -255,6 +255,3 @@ pub(super) fn event_value(event: &Event) -> minijinja::Value {
 pub(super) fn host_value(host: &HostFacts) -> minijinja::Value {
     minijinja::Value::from(minijinja::value::Serde(host))
 }
-
-#[cfg(test)]
-mod tests;
