@@ -214,8 +214,12 @@ pub struct SubmitJob {
     pub org: Option<Org>,
     /// A host id, sensor id or hostname.
     pub host: String,
-    /// What to do, inline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What to do, inline; each argument nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_job",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub job: Option<JobSpec>,
     /// What to do, by the name of a named job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

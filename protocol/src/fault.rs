@@ -27,12 +27,8 @@ pub struct Fault {
     pub code: String,
     /// One sentence for people.
     pub text: String,
-    /// Structured extras, where there are any, nested at most [`crate::limit::NESTING_MAX`] levels.
-    #[serde(
-        default,
-        deserialize_with = "crate::limit::shallow_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Structured extras, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
 }
 

@@ -212,8 +212,12 @@ pub struct CommandResult {
         skip_serializing_if = "Option::is_none"
     )]
     pub output: Option<Value>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why it failed; its detail is nested no deeper than an output.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_fault",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub error: Option<Fault>,
     /// Bytes left out of the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Limits that both sides of a wire must agree on. Bytes unless the name says otherwise.
 
-use serde::de::Error as _;
+use crate::fault::Fault;
+use crate::job::JobSpec;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -52,25 +53,33 @@ pub fn is_shallow(value: &Value) -> bool {
     within(value, NESTING_MAX)
 }
 
-fn refuse_deep<E: serde::de::Error>(value: Value) -> Result<Value, E> {
-    match is_shallow(&value) {
-        true => Ok(value),
+/// Whether the values of an object, such as a step's arguments, are each shallow.
+fn has_shallow_values(value: &Value) -> bool {
+    value.as_object().is_none_or(|map| map.values().all(is_shallow))
+}
+
+fn refuse_deep<T, E: serde::de::Error>(found: T, shallow: bool) -> Result<T, E> {
+    match shallow {
+        true => Ok(found),
         false => Err(E::custom(format_args!(
             "nested more than {NESTING_MAX} levels deep"
         ))),
     }
 }
 
-/// Reads a value and refuses one nested too deeply.
+/// Reads a value and refuses one nested too deeply. Only where it comes in: what was accepted and stored
+/// must be readable for ever.
 pub(crate) fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    refuse_deep(Value::deserialize(deserializer)?)
+    let value = Value::deserialize(deserializer)?;
+    let shallow = is_shallow(&value);
+    refuse_deep(value, shallow)
 }
 
 /// The same where there may be none.
 pub(crate) fn shallow_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Option::<Value>::deserialize(deserializer)?
-        .map(refuse_deep)
-        .transpose()
+    let value = Option::<Value>::deserialize(deserializer)?;
+    let shallow = value.as_ref().is_none_or(is_shallow);
+    refuse_deep(value, shallow)
 }
 
 /// The same of a map of values.
@@ -78,10 +87,24 @@ pub(crate) fn shallow_map<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<serde_json::Map<String, Value>, D::Error> {
     let map = serde_json::Map::deserialize(deserializer)?;
-    match map.values().all(is_shallow) {
-        true => Ok(map),
-        false => Err(D::Error::custom(format_args!(
-            "nested more than {NESTING_MAX} levels deep"
-        ))),
-    }
+    let shallow = map.values().all(is_shallow);
+    refuse_deep(map, shallow)
+}
+
+/// The same of a fault's detail.
+pub(crate) fn shallow_fault<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fault>, D::Error> {
+    let fault = Option::<Fault>::deserialize(deserializer)?;
+    let detail = fault.as_ref().and_then(|fault| fault.detail.as_ref());
+    let shallow = detail.is_none_or(is_shallow);
+    refuse_deep(fault, shallow)
+}
+
+/// The same of the arguments of a job's steps.
+pub(crate) fn shallow_job<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobSpec>, D::Error> {
+    let job = Option::<JobSpec>::deserialize(deserializer)?;
+    let shallow = job
+        .iter()
+        .flat_map(|job| &job.steps)
+        .all(|step| has_shallow_values(&step.args));
+    refuse_deep(job, shallow)
 }

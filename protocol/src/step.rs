@@ -7,7 +7,6 @@
 
 use crate::fault::Fault;
 use crate::id::Sha256;
-use crate::limit::{NESTING_MAX, is_shallow};
 use crate::time::{Span, Timestamp};
 use crate::verb::{Effect, Verb};
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -130,13 +129,12 @@ fn field<T: serde::de::DeserializeOwned, E: serde::de::Error>(key: &str, value: 
 }
 
 /// What they must be is the verb's business, once their templates are rendered; here they are an object.
+/// How deep they are is asked where they come in ([`crate::api::SubmitJob`]): a step that was accepted and
+/// stored must be readable for ever.
 fn arguments<E: serde::de::Error>(verb: Verb, value: Value) -> Result<Value, E> {
     match value {
         Value::Null => Ok(Value::Object(Map::new())),
-        Value::Object(_) if is_shallow(&value) => Ok(value),
-        Value::Object(_) => Err(E::custom(format_args!(
-            "arguments of {verb} are nested more than {NESTING_MAX} levels deep"
-        ))),
+        Value::Object(_) => Ok(value),
         _ => Err(E::custom(format_args!(
             "arguments of {verb} must be a map of names and values"
         ))),
