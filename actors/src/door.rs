@@ -18,17 +18,29 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(what: &'static str, limit: usize) -> Self {
-        Self { what, permits: Arc::new(Semaphore::new(limit)) }
+        Self {
+            what,
+            permits: Arc::new(Semaphore::new(limit)),
+        }
     }
 
     /// Makes a reply slot if the bound is not reached.
     pub(crate) fn enter<T>(&self) -> Result<(Reply<T>, Answer<T>), Refusal> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             metrics::counter!("tripline_door_refused_total", "door" => self.what).increment(1);
-            Refusal::Busy { what: self.what, retry_after: Span::from_millis(500) }
+            Refusal::Busy {
+                what: self.what,
+                retry_after: Span::from_millis(500),
+            }
         })?;
         let (sender, receiver) = oneshot::channel();
-        Ok((Reply { sender, _permit: permit }, Answer { receiver }))
+        Ok((
+            Reply {
+                sender,
+                _permit: permit,
+            },
+            Answer { receiver },
+        ))
     }
 }
 
@@ -55,6 +67,8 @@ pub(crate) struct Answer<T> {
 impl<T> Answer<T> {
     /// Waits for the answer. An actor that died, or a store that failed, drops the reply unanswered.
     pub(crate) async fn wait(self) -> Result<T, Refusal> {
-        self.receiver.await.unwrap_or(Err(Refusal::Unavailable { detail: "its actors are restarting" }))
+        self.receiver.await.unwrap_or(Err(Refusal::Unavailable {
+            detail: "its actors are restarting",
+        }))
     }
 }

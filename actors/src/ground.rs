@@ -4,11 +4,11 @@
 use crate::artifact::ArtifactStore;
 use crate::clock::Clock;
 use crate::core::CoreConfig;
+use crate::ingest::{Abandoned, Attester};
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
-use crate::ingest::{Abandoned, Attester};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,13 +71,21 @@ impl Ground {
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
         let retry_after = Span::from_secs(1);
         if self.store.failed() {
-            return Err(Refusal::Unavailable { detail: "its store cannot write" });
+            return Err(Refusal::Unavailable {
+                detail: "its store cannot write",
+            });
         }
         if self.store.disk_low() {
-            return Err(Refusal::Busy { what: "disk", retry_after: Span::from_secs(10) });
+            return Err(Refusal::Busy {
+                what: "disk",
+                retry_after: Span::from_secs(10),
+            });
         }
         if !self.load.admits() {
-            return Err(Refusal::Busy { what: "outbox", retry_after });
+            return Err(Refusal::Busy {
+                what: "outbox",
+                retry_after,
+            });
         }
         Ok(())
     }
@@ -95,12 +103,19 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
     key: &[u8],
     what: &'static str,
 ) -> Result<Option<T>, Refusal> {
-    let Some(bytes) = store.get(table, key)? else { return Ok(None) };
+    let Some(bytes) = store.get(table, key)? else {
+        return Ok(None);
+    };
     match crate::record::decode(what, &bytes) {
         Ok(record) => Ok(Some(record)),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "stored record is unreadable");
-            Err(Refusal::Unavailable { detail: "a stored record is unreadable" })
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "stored record is unreadable"
+            );
+            Err(Refusal::Unavailable {
+                detail: "a stored record is unreadable",
+            })
         }
     }
 }

@@ -16,7 +16,10 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     pub(crate) fn new(alarm: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { armed: AtomicBool::new(true), alarm: Box::new(alarm) }
+        Self {
+            armed: AtomicBool::new(true),
+            alarm: Box::new(alarm),
+        }
     }
 
     /// The actor stops because it was told to.

@@ -101,9 +101,17 @@ impl JobRecord {
     /// Writes a job that was just accepted, with its indexes.
     pub(crate) fn put_new(&self, batch: &mut Batch) {
         self.put(batch);
-        batch.put(Table::JobByTime, by_time_key(self.queued_at, self.job_id.as_bytes()), Vec::new());
+        batch.put(
+            Table::JobByTime,
+            by_time_key(self.queued_at, self.job_id.as_bytes()),
+            Vec::new(),
+        );
         if self.state.outcome().is_none() {
-            batch.put(Table::OpenJob, self.seq.to_be_bytes().to_vec(), self.job_id.as_bytes().to_vec());
+            batch.put(
+                Table::OpenJob,
+                self.seq.to_be_bytes().to_vec(),
+                self.job_id.as_bytes().to_vec(),
+            );
         }
     }
 
@@ -201,7 +209,10 @@ impl HostRecord {
     }
 
     pub(crate) fn to_ref(&self) -> HostRef {
-        HostRef { host_id: self.host_id, hostname: self.hostname.clone() }
+        HostRef {
+            host_id: self.host_id,
+            hostname: self.hostname.clone(),
+        }
     }
 
     pub(crate) fn to_view(&self) -> HostView {

@@ -12,7 +12,7 @@ mod tests;
 
 pub use agent_key::{AgentKeyRecord, agent_keys, host_of_key, put_key, revoke_key};
 pub use principal::Principal;
-pub use record::{TokenRecord, take_use};
+pub use record::{TokenRecord, enrol_token, take_use};
 
 use crate::clock::Clock;
 use crate::refusal::Refusal;

@@ -162,6 +162,24 @@ pub(super) fn delete(batch: &mut Batch, id: &str) {
     batch.delete(Table::Token, uses_key(id));
 }
 
+/// The token `token_id`, if it may enrol `now`. Whether it has a use left, [`take_use`] checks.
+pub fn enrol_token(store: &Store, token_id: &str, now: Timestamp) -> Result<TokenRecord, Refusal> {
+    let record = read(store, token_id)?.ok_or_else(|| forbidden("the enrolment token was revoked"))?;
+    if record.expired(now) {
+        return Err(forbidden("the enrolment token has expired"));
+    }
+    if !matches!(record.role, Role::Enrol | Role::Admin) {
+        return Err(forbidden("a token of this role may not enrol"));
+    }
+    Ok(record)
+}
+
+fn forbidden(detail: &str) -> Refusal {
+    Refusal::Forbidden {
+        detail: detail.to_owned(),
+    }
+}
+
 /// Takes one use of the enrolment token `token_id`: checks that it is there and valid `now`, and writes into
 /// `batch` that it has one use fewer. For the one actor that enrols, within the batch that enrols.
 pub fn take_use(
@@ -170,16 +188,7 @@ pub fn take_use(
     token_id: &str,
     now: Timestamp,
 ) -> Result<TokenRecord, Refusal> {
-    let forbidden = |detail: &str| Refusal::Forbidden {
-        detail: detail.to_owned(),
-    };
-    let mut record = read(store, token_id)?.ok_or_else(|| forbidden("the enrolment token was revoked"))?;
-    if record.expired(now) {
-        return Err(forbidden("the enrolment token has expired"));
-    }
-    if !matches!(record.role, Role::Enrol | Role::Admin) {
-        return Err(forbidden("a token of this role may not enrol"));
-    }
+    let mut record = enrol_token(store, token_id, now)?;
     if let Some(uses) = record.uses_left {
         let left = uses
             .checked_sub(1)

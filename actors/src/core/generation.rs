@@ -36,7 +36,11 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Makes all actors from what the store holds.
-    fn make(ground: &Arc<Ground>, rules: Rules, alarm: &UnboundedSender<&'static str>) -> Result<Self, Refusal> {
+    fn make(
+        ground: &Arc<Ground>,
+        rules: Rules,
+        alarm: &UnboundedSender<&'static str>,
+    ) -> Result<Self, Refusal> {
         let guard = |name: &'static str| {
             let alarm = alarm.clone();
             Sentinel::new(move || {
@@ -47,8 +51,9 @@ impl Peers {
         let outbox_context = Context::<Outbox>::new();
         let scheduler_context = Context::<JobScheduler>::new();
         let directory_context = Context::<Directory>::new();
-        let slot_contexts: Vec<_> =
-            (0..ground.config.slots_total).map(|_| Context::<SessionSlot>::new()).collect();
+        let slot_contexts: Vec<_> = (0..ground.config.slots_total)
+            .map(|_| Context::<SessionSlot>::new())
+            .collect();
         let outbox = outbox_context.address();
         let scheduler = scheduler_context.address();
         let directory = directory_context.address();
@@ -75,10 +80,23 @@ impl Peers {
         directory_context.run(directory_actor);
         for (index, context) in (0..).zip(slot_contexts) {
             let (scheduler, directory) = (scheduler.clone(), directory.clone());
-            context.run(SessionSlot::new(Arc::clone(ground), index, scheduler, directory, guard("slot")));
+            context.run(SessionSlot::new(
+                Arc::clone(ground),
+                index,
+                scheduler,
+                directory,
+                guard("slot"),
+            ));
         }
         scheduler_context.run(scheduler_actor);
-        Ok(Self { ingest, router, scheduler, directory, outbox, slots })
+        Ok(Self {
+            ingest,
+            router,
+            scheduler,
+            directory,
+            outbox,
+            slots,
+        })
     }
 
     /// Tells all of them to stop and waits until they have.
@@ -138,7 +156,9 @@ impl Generations {
                 keeper.keep(alarm, alarms).await;
             }
         });
-        receiver.recv().unwrap_or(Err(Refusal::Unavailable { detail: "its actors did not start" }))?;
+        receiver.recv().unwrap_or(Err(Refusal::Unavailable {
+            detail: "its actors did not start",
+        }))?;
         Ok(generations)
     }
 
@@ -153,15 +173,24 @@ impl Generations {
         let mut pause = RESTART_PAUSE;
         let mut healthy_since = tokio::time::Instant::now();
         while let Some(actor) = alarms.recv().await {
-            let Some(old) = self.present.swap(None) else { continue };
+            let Some(old) = self.present.swap(None) else {
+                continue;
+            };
             if self.stopping.load(Ordering::Relaxed) {
                 return;
             }
-            tracing::error!(actor, "an actor panicked; all actors are made anew from the store");
+            tracing::error!(
+                actor,
+                "an actor panicked; all actors are made anew from the store"
+            );
             metrics::counter!("tripline_actor_panics_total", "actor" => actor).increment(1);
             self.restarts.fetch_add(1, Ordering::Relaxed);
             old.retire("restart").await;
-            pause = if healthy_since.elapsed() > RESTART_PAUSE_MAX { RESTART_PAUSE } else { pause * 2 };
+            pause = if healthy_since.elapsed() > RESTART_PAUSE_MAX {
+                RESTART_PAUSE
+            } else {
+                pause * 2
+            };
             tokio::time::sleep(pause.min(RESTART_PAUSE_MAX)).await;
             while alarms.try_recv().is_ok() {}
             self.ground.attachments.clear();
@@ -188,7 +217,13 @@ impl Generations {
     pub(super) fn set_rules(&self, rules: Result<Arc<RuleSet>, String>) {
         let mut present = self.rules.write();
         match rules {
-            Ok(set) => *present = Rules { set, loaded_at: self.ground.now(), refused: None },
+            Ok(set) => {
+                *present = Rules {
+                    set,
+                    loaded_at: self.ground.now(),
+                    refused: None,
+                }
+            }
             Err(why) => present.refused = Some(why),
         }
         if let Some(peers) = self.peers() {

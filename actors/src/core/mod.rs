@@ -27,7 +27,9 @@ use tripline_protocol::api::{
 use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{CommandId, Event, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{
+    CommandId, Event, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp,
+};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -177,14 +179,24 @@ impl Attached {
 
     /// A transfer failed at the server (full disk, wrong hash): the command fails with it.
     pub fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
-        let result = CommandResult { command_id, output: None, error: Some(fault), truncated: None };
+        let result = CommandResult {
+            command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        };
         self.result(result, None);
     }
 
     /// An agent that sends faster than its frames are handled is cut off; what it keeps it sends again.
     fn say(&self, frame: AgentFrame, artifact: Option<ArtifactRef>) {
         match Arc::clone(&self.frames).try_acquire_owned() {
-            Ok(permit) => self.host.do_send(AgentSays { epoch: self.epoch, frame, artifact, _permit: permit }),
+            Ok(permit) => self.host.do_send(AgentSays {
+                epoch: self.epoch,
+                frame,
+                artifact,
+                _permit: permit,
+            }),
             Err(_) => {
                 metrics::counter!("tripline_host_overloaded_total").increment(1);
                 self.host.do_send(Detached { epoch: self.epoch });
@@ -253,7 +265,11 @@ impl Core {
             attester,
             abandoned: Abandoned::default(),
         });
-        let rules = Rules { set: rules, loaded_at: now, refused: None };
+        let rules = Rules {
+            set: rules,
+            loaded_at: now,
+            refused: None,
+        };
         let generations = Generations::start(Arc::clone(&ground), rules)?;
         let doors = Doors {
             ingest: Door::new("ingest", 16),
@@ -261,12 +277,18 @@ impl Core {
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
         };
-        Ok(Core { ground, generations, doors: Arc::new(doors) })
+        Ok(Core {
+            ground,
+            generations,
+            doors: Arc::new(doors),
+        })
     }
 
     /// The actors of the present generation.
     fn peers(&self) -> Result<Arc<Peers>, Refusal> {
-        self.generations.peers().ok_or(Refusal::Unavailable { detail: "its actors are restarting" })
+        self.generations.peers().ok_or(Refusal::Unavailable {
+            detail: "its actors are restarting",
+        })
     }
 
     /// How far the events stream was handled; `None` before the first stream was seen.
@@ -347,7 +369,9 @@ impl Core {
         self.peers()?.directory.do_send(GetHost { org, name, reply });
         let mut views = vec![answer.wait().await?];
         self.count_open(&mut views).await?;
-        views.pop().ok_or(Refusal::Unavailable { detail: "its actors are restarting" })
+        views.pop().ok_or(Refusal::Unavailable {
+            detail: "its actors are restarting",
+        })
     }
 
     /// Many hosts, by host id; `after` is `Page::next` of the page before, `limit` 1 to 1000.
@@ -358,7 +382,12 @@ impl Core {
         limit: usize,
     ) -> Result<Page<HostView>, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(ListHosts { org, after, limit, reply });
+        self.peers()?.directory.do_send(ListHosts {
+            org,
+            after,
+            limit,
+            reply,
+        });
         let mut page = answer.wait().await?;
         self.count_open(&mut page.items).await?;
         Ok(page)
@@ -388,7 +417,10 @@ impl Core {
         let message = event_message(&self.ground, &event);
         submit::check_size(&message)?;
         let (reply, answer) = self.doors.submit.enter()?;
-        let published = PublishedEvent { id: event.id, key: event.key };
+        let published = PublishedEvent {
+            id: event.id,
+            key: event.key,
+        };
         let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
         self.peers()?.outbox.do_send(Publish { message, done });
         answer.wait().await
@@ -414,7 +446,11 @@ impl Core {
     /// Enrols an agent with the token `token_id`: the same install id gives the same host.
     pub async fn enrol(&self, token_id: String, request: Enrol) -> Result<Enrolled, Refusal> {
         let (reply, answer) = self.doors.attach.enter()?;
-        self.peers()?.directory.do_send(EnrolAgent { token_id, request, reply });
+        self.peers()?.directory.do_send(EnrolAgent {
+            token_id,
+            request,
+            reply,
+        });
         answer.wait().await
     }
 
@@ -431,8 +467,15 @@ impl Core {
         sha256: &Sha256,
     ) -> Result<ArtifactRef, Refusal> {
         let job = self.get_job(org, job_id).await?;
-        let found = job.steps.into_iter().filter_map(|step| step.artifact).find(|a| a.sha256 == *sha256);
-        found.ok_or_else(|| Refusal::NotFound { what: "artifact", id: sha256.to_string() })
+        let found = job
+            .steps
+            .into_iter()
+            .filter_map(|step| step.artifact)
+            .find(|a| a.sha256 == *sha256);
+        found.ok_or_else(|| Refusal::NotFound {
+            what: "artifact",
+            id: sha256.to_string(),
+        })
     }
 
     /// Attaches an agent. An older connection of the same host is replaced (`Bye replaced`).
@@ -481,7 +524,10 @@ impl Core {
         }
         self.generations.stop().await;
         let store = self.ground.store.clone();
-        if tokio::task::spawn_blocking(move || store.flush_and_close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || store.flush_and_close())
+            .await
+            .is_err()
+        {
             tracing::error!("the store could not be closed in order");
         }
     }

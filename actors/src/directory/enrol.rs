@@ -18,7 +18,12 @@ const HOSTNAME_BYTES_MAX: usize = 255;
 const ADDRESSES_MAX: usize = 64;
 
 fn check(request: &Enrol) -> Result<(), Refusal> {
-    let invalid = |detail: &str| Err(Refusal::Invalid { code: "bad_enrolment", detail: detail.into() });
+    let invalid = |detail: &str| {
+        Err(Refusal::Invalid {
+            code: "bad_enrolment",
+            detail: detail.into(),
+        })
+    };
     let name = &request.hostname;
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
@@ -69,8 +74,20 @@ pub(super) fn enrol(
     };
     record.put(&mut batch);
     put_name(&mut batch, &record, None);
-    batch.put(Table::HostBySensor, record.sensor_id.to_be_bytes().to_vec(), host_id.as_bytes().to_vec());
-    access::put_key(&mut batch, &request.key_sha256, &AgentKeyRecord { host_id, created_at: now, revoked_at: None })?;
+    batch.put(
+        Table::HostBySensor,
+        record.sensor_id.to_be_bytes().to_vec(),
+        host_id.as_bytes().to_vec(),
+    );
+    access::put_key(
+        &mut batch,
+        &request.key_sha256,
+        &AgentKeyRecord {
+            host_id,
+            created_at: now,
+            revoked_at: None,
+        },
+    )?;
     let outgoing = new_sensor(ground, &record)?.map(|event| {
         let message = event_message(ground, &event);
         stage(&ground.load, &mut batch, message)
@@ -80,7 +97,11 @@ pub(super) fn enrol(
 }
 
 fn enrolled(record: &HostRecord) -> Enrolled {
-    Enrolled { host_id: record.host_id, sensor_id: record.sensor_id, org: record.org.clone() }
+    Enrolled {
+        host_id: record.host_id,
+        sensor_id: record.sensor_id,
+        org: record.org.clone(),
+    }
 }
 
 /// An install id that is known keeps its host, and only its own key may speak for it.
@@ -108,7 +129,10 @@ fn next_sensor_id(ground: &Ground, batch: &mut Batch) -> Result<u32, Refusal> {
 /// Writes the index by name, and removes an older name.
 pub(crate) fn put_name(batch: &mut Batch, record: &HostRecord, old: Option<&str>) {
     if let Some(old) = old {
-        batch.delete(Table::HostByName, host_name_key(&record.org, old, Some(record.host_id)));
+        batch.delete(
+            Table::HostByName,
+            host_name_key(&record.org, old, Some(record.host_id)),
+        );
     }
     let key = host_name_key(&record.org, &record.hostname, Some(record.host_id));
     batch.put(Table::HostByName, key, Vec::new());
@@ -117,7 +141,9 @@ pub(crate) fn put_name(batch: &mut Batch, record: &HostRecord, old: Option<&str>
 fn new_sensor(ground: &Ground, record: &HostRecord) -> Result<Option<Event>, Refusal> {
     let source = format!("agent/{}", record.host_id);
     let id = "new_sensor".to_owned();
-    let Ok(etype) = "new_sensor".parse::<Etype>() else { return Ok(None) };
+    let Ok(etype) = "new_sensor".parse::<Etype>() else {
+        return Ok(None);
+    };
     Ok(Some(Event {
         key: EventKey::derive(&record.org, &source, &id),
         id,

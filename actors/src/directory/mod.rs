@@ -114,7 +114,15 @@ impl Directory {
         slots: Vec<Addr<SessionSlot>>,
         sentinel: Sentinel,
     ) -> Self {
-        Self { ground, active: HashMap::new(), scheduler, outbox, slots, closing: None, sentinel }
+        Self {
+            ground,
+            active: HashMap::new(),
+            scheduler,
+            outbox,
+            slots,
+            closing: None,
+            sentinel,
+        }
     }
 
     fn book(&self) -> HostBook<'_> {
@@ -124,15 +132,26 @@ impl Directory {
     /// The host's actor, made if it is not in memory.
     fn activate(&mut self, host_id: HostId, ctx: &Context<Self>) -> Result<&mut Active, Refusal> {
         if !self.active.contains_key(&host_id) {
-            let not_found = || Refusal::NotFound { what: "host", id: host_id.to_string() };
+            let not_found = || Refusal::NotFound {
+                what: "host",
+                id: host_id.to_string(),
+            };
             let record: HostRecord =
                 read(&self.ground.store, Table::Host, host_id.as_bytes(), "host")?.ok_or_else(not_found)?;
             let (ground, me) = (Arc::clone(&self.ground), ctx.address());
             let host = Host::new(ground, record, me, self.scheduler.clone(), self.outbox.clone());
-            self.active.insert(host_id, Active { address: host.start(), forwarded: 0 });
+            self.active.insert(
+                host_id,
+                Active {
+                    address: host.start(),
+                    forwarded: 0,
+                },
+            );
             metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
         }
-        self.active.get_mut(&host_id).ok_or(Refusal::Unavailable { detail: "a host could not be activated" })
+        self.active.get_mut(&host_id).ok_or(Refusal::Unavailable {
+            detail: "a host could not be activated",
+        })
     }
 
     fn forward(&mut self, host_id: HostId, command: HostCommand, ctx: &Context<Self>) -> Result<(), Refusal> {
@@ -175,14 +194,19 @@ impl Directory {
             for (_, bytes) in &page {
                 let record: HostRecord = crate::record::decode("host", bytes).map_err(|error| {
                     tracing::error!(error = &error as &dyn std::error::Error, "a host is unreadable");
-                    Refusal::Unavailable { detail: "a stored record is unreadable" }
+                    Refusal::Unavailable {
+                        detail: "a stored record is unreadable",
+                    }
                 })?;
                 after = Some(record.host_id);
                 if org.is_none_or(|org| *org == record.org) {
                     items.push(self.view(&record));
                 }
                 if items.len() >= limit {
-                    return Ok(Page { items, next: Some(record.host_id.to_string()) });
+                    return Ok(Page {
+                        items,
+                        next: Some(record.host_id.to_string()),
+                    });
                 }
             }
         }
@@ -193,7 +217,12 @@ impl Actor for Directory {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let every = self.ground.config.host_idle.to_duration().max(std::time::Duration::from_secs(1));
+        let every = self
+            .ground
+            .config
+            .host_idle
+            .to_duration()
+            .max(std::time::Duration::from_secs(1));
         ctx.run_interval(every, |directory, _| {
             for active in directory.active.values() {
                 let forwarded = active.forwarded;
@@ -232,7 +261,9 @@ impl Handler<AttachTo> for Directory {
             Err(refusal) => reply.send(Err(refusal)),
             Ok(active) => {
                 active.forwarded += 1;
-                active.address.do_send(HostCommand::Attach(Box::new(Attach { hello, link, reply })));
+                active
+                    .address
+                    .do_send(HostCommand::Attach(Box::new(Attach { hello, link, reply })));
             }
         }
     }
@@ -241,7 +272,11 @@ impl Handler<AttachTo> for Directory {
 impl Handler<EnrolAgent> for Directory {
     type Result = ();
     fn handle(&mut self, message: EnrolAgent, _: &mut Self::Context) {
-        let EnrolAgent { token_id, request, reply } = message;
+        let EnrolAgent {
+            token_id,
+            request,
+            reply,
+        } = message;
         match enrol::enrol(&self.ground, &token_id, request) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, enrolled)) => {
@@ -291,7 +326,10 @@ impl Handler<HostDied> for Directory {
 impl Handler<HostIdle> for Directory {
     type Result = ();
     fn handle(&mut self, message: HostIdle, _: &mut Self::Context) {
-        let idle = self.active.get(&message.host_id).is_some_and(|a| a.forwarded == message.forwarded);
+        let idle = self
+            .active
+            .get(&message.host_id)
+            .is_some_and(|a| a.forwarded == message.forwarded);
         if idle && let Some(active) = self.active.remove(&message.host_id) {
             active.address.do_send(Stop("idle"));
             metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);

@@ -38,7 +38,10 @@ pub(crate) enum HostCommand {
     /// From the agent channel.
     Attach(Box<Attach>),
     /// From a slot.
-    Execute { slot: Addr<SessionSlot>, execute: Execute },
+    Execute {
+        slot: Addr<SessionSlot>,
+        execute: Execute,
+    },
     /// From a slot.
     Adopt { slot: Addr<SessionSlot>, adopt: Adopt },
     /// From a slot: end it; confirmed by its result.

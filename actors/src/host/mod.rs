@@ -63,7 +63,7 @@ impl Host {
             directory,
             scheduler,
             outbox,
-            sentinel: sentinel,
+            sentinel,
         }
     }
 
@@ -72,11 +72,18 @@ impl Host {
         for effect in effects {
             match effect {
                 Effect::Send(frame) => self.send(*frame, ctx),
-                Effect::SendCommand { mut command, deadline } => {
+                Effect::SendCommand {
+                    mut command,
+                    deadline,
+                } => {
                     command.remaining_ms = deadline.since(now).as_millis();
                     self.send(ServerFrame::Command(command), ctx);
                 }
-                Effect::Tell { slot, command_id, report } => slot.do_send(HostReport { command_id, report }),
+                Effect::Tell {
+                    slot,
+                    command_id,
+                    report,
+                } => slot.do_send(HostReport { command_id, report }),
             }
         }
     }
@@ -196,7 +203,10 @@ impl Host {
 /// An event as an edge publishes it: signed, so that it is known again when it comes back.
 pub(crate) fn event_message(ground: &Ground, event: &Event) -> OutMessage {
     let payload = crate::record::encode(&event.to_cloudevent());
-    let mut headers = vec![("Content-Type".to_owned(), "application/cloudevents+json".to_owned())];
+    let mut headers = vec![(
+        "Content-Type".to_owned(),
+        "application/cloudevents+json".to_owned(),
+    )];
     if event.attested_by != Attestation::Publisher {
         let signature = ground.attester.sign(event.attested_by, event.key, &payload);
         headers.push((tripline_protocol::subject::HEADER_ATTESTATION.into(), signature));
@@ -224,7 +234,10 @@ impl Handler<HostCommand> for Host {
             HostCommand::Attach(attach) => return self.attach(*attach, ctx),
             HostCommand::PassivateIfIdle { forwarded } => {
                 if self.link.is_none() && self.state.is_idle() {
-                    self.directory.do_send(HostIdle { host_id: self.record.host_id, forwarded });
+                    self.directory.do_send(HostIdle {
+                        host_id: self.record.host_id,
+                        forwarded,
+                    });
                 }
                 return;
             }
@@ -277,6 +290,10 @@ impl Handler<Stop> for Host {
 
 impl Attached {
     fn new(epoch: u64, host: Addr<Host>, frames_max: usize) -> Self {
-        Self { epoch, host, frames: Arc::new(Semaphore::new(frames_max)) }
+        Self {
+            epoch,
+            host,
+            frames: Arc::new(Semaphore::new(frames_max)),
+        }
     }
 }

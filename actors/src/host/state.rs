@@ -14,8 +14,15 @@ use uuid::Uuid;
 pub(super) enum Effect<S> {
     Send(Box<ServerFrame>),
     /// Like `Send`, with the time that remains filled in.
-    SendCommand { command: Box<Command>, deadline: Timestamp },
-    Tell { slot: S, command_id: CommandId, report: Report },
+    SendCommand {
+        command: Box<Command>,
+        deadline: Timestamp,
+    },
+    Tell {
+        slot: S,
+        command_id: CommandId,
+        report: Report,
+    },
 }
 
 /// Where a command is, as far as is known here.
@@ -81,13 +88,27 @@ impl<S: Clone> State<S> {
 
     fn tell(&self, command_id: CommandId, report: Report) -> Option<Effect<S>> {
         let slot = self.pending.get(&command_id)?.slot.clone();
-        Some(Effect::Tell { slot, command_id, report })
+        Some(Effect::Tell {
+            slot,
+            command_id,
+            report,
+        })
     }
 
     /// A slot has a command for the host.
     pub(super) fn execute(&mut self, slot: S, execute: Execute) -> Vec<Effect<S>> {
-        let Execute { command_id, call, deadline } = execute;
-        let pending = Pending { slot, call, deadline, place: Place::Here, cancelled: false };
+        let Execute {
+            command_id,
+            call,
+            deadline,
+        } = execute;
+        let pending = Pending {
+            slot,
+            call,
+            deadline,
+            place: Place::Here,
+            cancelled: false,
+        };
         self.pending.insert(command_id, pending);
         self.waiting.push_back(command_id);
         if self.attachment.is_none() {
@@ -99,12 +120,16 @@ impl<S: Clone> State<S> {
     /// Sends what waits, unless an abandoned command may still run.
     fn flush(&mut self) -> Vec<Effect<S>> {
         let (mut effects, mut unsupported) = (Vec::new(), Vec::new());
-        let Some(attachment) = &self.attachment else { return effects };
+        let Some(attachment) = &self.attachment else {
+            return effects;
+        };
         if !self.abandoned.is_empty() {
             return effects;
         }
         for command_id in std::mem::take(&mut self.waiting) {
-            let Some(pending) = self.pending.get_mut(&command_id) else { continue };
+            let Some(pending) = self.pending.get_mut(&command_id) else {
+                continue;
+            };
             let verb = pending.call.verb();
             if !attachment.verbs.contains(&verb) {
                 unsupported.push((command_id, verb));
@@ -118,7 +143,10 @@ impl<S: Clone> State<S> {
                 remaining_ms: 0,
                 transfer: None,
             };
-            effects.push(Effect::SendCommand { command: Box::new(command), deadline: pending.deadline });
+            effects.push(Effect::SendCommand {
+                command: Box::new(command),
+                deadline: pending.deadline,
+            });
         }
         for (command_id, verb) in unsupported {
             let text = format!("the host's agent does not offer {verb}");
@@ -131,23 +159,49 @@ impl<S: Clone> State<S> {
     fn fail(&mut self, command_id: CommandId, fault: Fault) -> Option<Effect<S>> {
         let pending = self.pending.remove(&command_id)?;
         self.waiting.retain(|waiting| *waiting != command_id);
-        let result = CommandResult { command_id, output: None, error: Some(fault), truncated: None };
-        Some(Effect::Tell { slot: pending.slot, command_id, report: Report::Ended(Box::new(result), None) })
+        let result = CommandResult {
+            command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        };
+        Some(Effect::Tell {
+            slot: pending.slot,
+            command_id,
+            report: Report::Ended(Box::new(result), None),
+        })
     }
 
     /// A slot waits for a command that was perhaps sent before this actor was made.
     pub(super) fn adopt(&mut self, slot: S, adopt: Adopt) -> Vec<Effect<S>> {
-        let Adopt { command_id, call, deadline, journal_id, cancelled } = adopt;
+        let Adopt {
+            command_id,
+            call,
+            deadline,
+            journal_id,
+            cancelled,
+        } = adopt;
         // A mutating command without a journal was never allowed to leave.
         let place = Place::There(journal_id);
         self.abandoned.remove(&command_id);
-        self.pending.insert(command_id, Pending { slot, call, deadline, place, cancelled });
+        self.pending.insert(
+            command_id,
+            Pending {
+                slot,
+                call,
+                deadline,
+                place,
+                cancelled,
+            },
+        );
         // What the agent knows of it, its next hello tells.
         self.tell(command_id, Report::Lost).into_iter().collect()
     }
 
     pub(super) fn cancel(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
-        let Some(pending) = self.pending.get_mut(&command_id) else { return Vec::new() };
+        let Some(pending) = self.pending.get_mut(&command_id) else {
+            return Vec::new();
+        };
         pending.cancelled = true;
         match (pending.place, &self.attachment) {
             (Place::Here, _) => self.fail(command_id, cancelled()).into_iter().collect(),
@@ -159,7 +213,9 @@ impl<S: Clone> State<S> {
 
     /// Its slot gave up on it. Attached, the agent still has to confirm its end before anything new is sent.
     pub(super) fn abandon(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
-        let Some(pending) = self.pending.remove(&command_id) else { return Vec::new() };
+        let Some(pending) = self.pending.remove(&command_id) else {
+            return Vec::new();
+        };
         self.waiting.retain(|waiting| *waiting != command_id);
         if pending.place == Place::Here || self.attachment.is_none() {
             return Vec::new();
@@ -173,7 +229,9 @@ impl<S: Clone> State<S> {
         if self.attachment.is_none() {
             return Vec::new();
         }
-        vec![Effect::Send(Box::new(ServerFrame::Ack { command_ids: vec![command_id] }))]
+        vec![Effect::Send(Box::new(ServerFrame::Ack {
+            command_ids: vec![command_id],
+        }))]
     }
 
     /// The agent reports how a command ended. One that nobody waits for is acked, so that it is forgotten.
@@ -181,9 +239,15 @@ impl<S: Clone> State<S> {
         let command_id = result.command_id;
         if let Some(pending) = self.pending.remove(&command_id) {
             let report = Report::Ended(Box::new(result), artifact);
-            return vec![Effect::Tell { slot: pending.slot, command_id, report }];
+            return vec![Effect::Tell {
+                slot: pending.slot,
+                command_id,
+                report,
+            }];
         }
-        let mut effects = vec![Effect::Send(Box::new(ServerFrame::Ack { command_ids: vec![command_id] }))];
+        let mut effects = vec![Effect::Send(Box::new(ServerFrame::Ack {
+            command_ids: vec![command_id],
+        }))];
         if self.abandoned.remove(&command_id) {
             effects.extend(self.flush());
         }
@@ -193,13 +257,22 @@ impl<S: Clone> State<S> {
     /// The agent is (back) here: what runs and what finished there is set against what is waited for here.
     pub(super) fn attach(&mut self, epoch: u64, hello: &Hello) -> Vec<Effect<S>> {
         self.epoch = epoch;
-        self.attachment = Some(Attachment { verbs: hello.verbs.clone(), journal_id: hello.journal_id });
+        self.attachment = Some(Attachment {
+            verbs: hello.verbs.clone(),
+            journal_id: hello.journal_id,
+        });
         let running: HashSet<CommandId> = hello.running.iter().copied().collect();
         let finished: HashSet<CommandId> = hello.finished.iter().copied().collect();
         // Running there and nobody waits here: a job that ended without it. It must end before the next.
-        self.abandoned = running.iter().copied().filter(|id| !self.pending.contains_key(id)).collect();
+        self.abandoned = running
+            .iter()
+            .copied()
+            .filter(|id| !self.pending.contains_key(id))
+            .collect();
         let cancel = |command_id: &CommandId| {
-            Effect::Send(Box::new(ServerFrame::Cancel { command_id: *command_id }))
+            Effect::Send(Box::new(ServerFrame::Cancel {
+                command_id: *command_id,
+            }))
         };
         let mut effects: Vec<Effect<S>> = self.abandoned.iter().map(cancel).collect();
         let mut there: Vec<(CommandId, Option<Uuid>)> = Vec::new();
@@ -214,7 +287,10 @@ impl<S: Clone> State<S> {
             effects.extend(self.reconcile(command_id, known, journal_id, hello.journal_id));
         }
         let here: Vec<CommandId> = self.waiting.iter().copied().collect();
-        effects.extend(here.into_iter().filter_map(|command_id| self.tell(command_id, Report::Found)));
+        effects.extend(
+            here.into_iter()
+                .filter_map(|command_id| self.tell(command_id, Report::Found)),
+        );
         effects.extend(self.flush());
         effects
     }
@@ -227,7 +303,10 @@ impl<S: Clone> State<S> {
         journal_id: Option<Uuid>,
         journal_now: Uuid,
     ) -> Vec<Effect<S>> {
-        let cancelled_before = self.pending.get(&command_id).is_some_and(|pending| pending.cancelled);
+        let cancelled_before = self
+            .pending
+            .get(&command_id)
+            .is_some_and(|pending| pending.cancelled);
         if known {
             let cancel = Effect::Send(Box::new(ServerFrame::Cancel { command_id }));
             let mut effects: Vec<Effect<S>> = self.tell(command_id, Report::Found).into_iter().collect();
@@ -255,7 +334,9 @@ impl<S: Clone> State<S> {
         self.attachment = None;
         self.abandoned.clear();
         let ids: Vec<CommandId> = self.pending.keys().copied().collect();
-        ids.into_iter().filter_map(|command_id| self.tell(command_id, Report::Lost)).collect()
+        ids.into_iter()
+            .filter_map(|command_id| self.tell(command_id, Report::Lost))
+            .collect()
     }
 }
 

@@ -33,7 +33,9 @@ impl Attester {
             }
         };
         let bytes: Vec<u8> = key.iter().flat_map(|half| *half.as_bytes()).collect();
-        let key = Hmac::new_from_slice(&bytes).map_err(|_| Refusal::Unavailable { detail: "no HMAC key" })?;
+        let key = Hmac::new_from_slice(&bytes).map_err(|_| Refusal::Unavailable {
+            detail: "no HMAC key",
+        })?;
         Ok(Self { key })
     }
 
@@ -57,11 +59,18 @@ impl Attester {
 
     /// Who vouches for an event with this header.
     pub(crate) fn check(&self, header: &str, key: EventKey, payload: &[u8]) -> Attestation {
-        let claims = [Attestation::Agent, Attestation::Littlebrother, Attestation::Limacharlie];
+        let claims = [
+            Attestation::Agent,
+            Attestation::Littlebrother,
+            Attestation::Limacharlie,
+        ];
         let found = header.split_once(':').and_then(|(by, signature)| {
             let by = claims.into_iter().find(|claim| claim.as_str() == by)?;
             let signature = decode_hex(signature)?;
-            self.mac(by, key, payload).verify_slice(&signature).ok().map(|()| by)
+            self.mac(by, key, payload)
+                .verify_slice(&signature)
+                .ok()
+                .map(|()| by)
         });
         found.unwrap_or_default()
     }
@@ -73,6 +82,10 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
     }
     text.as_bytes()
         .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
         .collect()
 }

@@ -38,10 +38,22 @@ impl Incoming {
     /// Understands a delivery.
     pub(crate) fn read(subjects: &Subjects, attester: &Attester, delivery: Delivery) -> Self {
         let (org, event) = match subjects.parse_event(&delivery.subject) {
-            Err(error) => (None, Err(Dead { reason: "bad_subject", text: error.to_string() })),
+            Err(error) => (
+                None,
+                Err(Dead {
+                    reason: "bad_subject",
+                    text: error.to_string(),
+                }),
+            ),
             Ok((org, _)) if delivery.delivered > DELIVERIES_MAX => {
                 let text = format!("delivered {} times without being handled", delivery.delivered);
-                (Some(org), Err(Dead { reason: "poison", text }))
+                (
+                    Some(org),
+                    Err(Dead {
+                        reason: "poison",
+                        text,
+                    }),
+                )
             }
             Ok((org, etype)) => {
                 let wire = WireEvent {
@@ -53,8 +65,10 @@ impl Incoming {
                     sequence: delivery.sequence,
                     stored_at: delivery.stored_at,
                 };
-                let event = Event::from_wire(&wire)
-                    .map_err(|error| Dead { reason: error.reason(), text: error.to_string() });
+                let event = Event::from_wire(&wire).map_err(|error| Dead {
+                    reason: error.reason(),
+                    text: error.to_string(),
+                });
                 (Some(org), event)
             }
         };
@@ -65,7 +79,11 @@ impl Incoming {
 
     fn attest(&mut self, attester: &Attester) {
         let Ok(event) = &mut self.event else { return };
-        let header = self.delivery.headers.iter().find(|(name, _)| name == HEADER_ATTESTATION);
+        let header = self
+            .delivery
+            .headers
+            .iter()
+            .find(|(name, _)| name == HEADER_ATTESTATION);
         if let Some((_, value)) = header {
             event.attested_by = attester.check(value, event.key, &self.delivery.payload);
         }
@@ -82,7 +100,10 @@ impl Incoming {
             "event goes to the dead letters: {}", dead.text
         );
         let own = [HEADER_DEAD_REASON, HEADER_DEAD_TEXT, HEADER_DEAD_SUBJECT];
-        let nats = |name: &str| name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("Nats-"));
+        let nats = |name: &str| {
+            name.get(..5)
+                .is_some_and(|prefix| prefix.eq_ignore_ascii_case("Nats-"))
+        };
         let mut headers: Vec<(String, String)> = delivery
             .headers
             .iter()
@@ -105,7 +126,10 @@ impl Incoming {
 
 /// Header values are one line.
 fn header_safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(500)
+        .collect()
 }
 
 /// Sequences whose handling was cut off because the actors died. It outlives a generation of actors, so that
@@ -127,6 +151,8 @@ impl Abandoned {
             abandoned.remove(&sequence);
             last = last.max(sequence);
         }
-        abandoned.first().map_or(last, |first| last.min(first.saturating_sub(1)))
+        abandoned
+            .first()
+            .map_or(last, |first| last.min(first.saturating_sub(1)))
     }
 }

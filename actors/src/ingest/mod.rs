@@ -78,7 +78,14 @@ impl Ingest {
         sentinel: Sentinel,
     ) -> Result<Self, Refusal> {
         let position = read(&ground.store, Table::Meta, meta::POSITION, "ingest position")?;
-        Ok(Self { ground, router, position, written_at: Timestamp::default(), refused: None, sentinel })
+        Ok(Self {
+            ground,
+            router,
+            position,
+            written_at: Timestamp::default(),
+            refused: None,
+            sentinel,
+        })
     }
 
     fn put(&mut self, batch: &mut Batch, position: PositionRecord) {
@@ -109,7 +116,12 @@ impl Handler<Offer> for Ingest {
         let mut batch = Batch::new();
         self.put_if(&mut batch, position, due);
         let position = (!due).then(|| encode(&position));
-        self.router.do_send(Route { batch, position, incoming: offer.batch, reply: offer.reply });
+        self.router.do_send(Route {
+            batch,
+            position,
+            incoming: offer.batch,
+            reply: offer.reply,
+        });
     }
 }
 
@@ -120,7 +132,10 @@ impl Ingest {
         if let Some(refused) = self.refused
             && !sequences.clone().any(|sequence| sequence == refused)
         {
-            return Err(Refusal::Busy { what: "ingest", retry_after: Span::from_millis(200) });
+            return Err(Refusal::Busy {
+                what: "ingest",
+                retry_after: Span::from_millis(200),
+            });
         }
         let admitted = self.ground.admit();
         self.refused = if admitted.is_err() { sequences.next() } else { None };
@@ -139,10 +154,21 @@ impl Ingest {
 impl Handler<SetPosition> for Ingest {
     type Result = ();
     fn handle(&mut self, message: SetPosition, _: &mut Self::Context) {
-        let IngestPosition { stream_created, last_sequence } = message.position;
+        let IngestPosition {
+            stream_created,
+            last_sequence,
+        } = message.position;
         let mut batch = Batch::new();
-        self.put(&mut batch, PositionRecord { stream_created, last_sequence });
-        self.ground.store.commit(batch, move || message.reply.send(Ok(())));
+        self.put(
+            &mut batch,
+            PositionRecord {
+                stream_created,
+                last_sequence,
+            },
+        );
+        self.ground
+            .store
+            .commit(batch, move || message.reply.send(Ok(())));
     }
 }
 

@@ -60,7 +60,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
 
 /// The entry as it is kept in quarantine. One that cannot be decoded is kept as it is.
 pub(super) fn with_reason(entry: &[u8], why: &str) -> Vec<u8> {
-    decode(entry).map_or_else(|| entry.to_vec(), |message| encode(&message, Some(why.to_owned())))
+    decode(entry).map_or_else(
+        || entry.to_vec(),
+        |message| encode(&message, Some(why.to_owned())),
+    )
 }
 
 pub(super) fn decode_seq(key: &[u8]) -> Option<u64> {
@@ -72,7 +75,10 @@ pub(super) fn encode_time(time: Timestamp) -> Vec<u8> {
 }
 
 pub(super) fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
-    bytes.try_into().ok().map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes)))
+    bytes
+        .try_into()
+        .ok()
+        .map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes)))
 }
 
 /// Removes an entry and its mark.

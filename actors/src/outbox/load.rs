@@ -38,7 +38,9 @@ impl Load {
 
     /// A job ended: its place is taken by its result, which is staged separately.
     pub(crate) fn release(&self) {
-        let lowered = self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let lowered = self
+            .reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         debug_assert!(lowered.is_ok(), "a reservation was released twice");
     }
 
@@ -49,7 +51,9 @@ impl Load {
     }
 
     pub(super) fn settled(&self, count: u64) {
-        let lowered = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(count));
+        let lowered = self
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(count));
         debug_assert!(lowered.is_ok(), "more entries were settled than staged");
     }
 

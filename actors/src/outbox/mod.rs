@@ -17,8 +17,8 @@ pub(crate) use load::Load;
 
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
-use crate::refusal::Refusal;
 use crate::ports::{OutMessage, PublishError};
+use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use state::State;
@@ -83,8 +83,13 @@ impl Outbox {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (key, value) in &page {
-                let Some(seq) = codec::decode_seq(key) else { continue };
-                let sent = ground.store.get(Table::Sent, key)?.and_then(|bytes| codec::decode_time(&bytes));
+                let Some(seq) = codec::decode_seq(key) else {
+                    continue;
+                };
+                let sent = ground
+                    .store
+                    .get(Table::Sent, key)?
+                    .and_then(|bytes| codec::decode_time(&bytes));
                 match sent {
                     Some(at) if at.after(window) < now => codec::forget(&mut old, seq),
                     sent => state.restore(seq, codec::decode(value), sent),
@@ -93,7 +98,12 @@ impl Outbox {
         }
         ground.load.restart(state.waiting_len() as u64, state.seq_last());
         ground.store.commit(old, || {});
-        Ok(Self { ground, state, ticks: 0, sentinel })
+        Ok(Self {
+            ground,
+            state,
+            ticks: 0,
+            sentinel,
+        })
     }
 
     /// Publishes what may go out now.
@@ -105,13 +115,19 @@ impl Outbox {
                 None => self.reread(ready.seq),
             };
             let Some(message) = message else {
-                self.state.published(ready.seq, Err(PublishError::Permanent("unreadable".into())), now);
+                self.state
+                    .published(ready.seq, Err(PublishError::Permanent("unreadable".into())), now);
                 continue;
             };
             let sent = self.ground.publisher.publish(message);
             let me = ctx.address();
             let seq = ready.seq;
-            actix::spawn(async move { me.do_send(Published { seq, result: sent.await }) });
+            actix::spawn(async move {
+                me.do_send(Published {
+                    seq,
+                    result: sent.await,
+                })
+            });
         }
     }
 
@@ -120,7 +136,11 @@ impl Outbox {
         match self.ground.store.get(Table::Outbox, &seq.to_be_bytes()) {
             Ok(bytes) => bytes.as_deref().and_then(codec::decode),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, seq, "outbox entry is unreadable");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    seq,
+                    "outbox entry is unreadable"
+                );
                 None
             }
         }
@@ -140,7 +160,11 @@ impl Outbox {
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
-            tracing::error!(seq, why, "the broker refuses a message for good; it is quarantined");
+            tracing::error!(
+                seq,
+                why,
+                "the broker refuses a message for good; it is quarantined"
+            );
         }
         self.ground.load.settled(settled.waiting);
         if !batch.is_empty() {
@@ -151,7 +175,10 @@ impl Outbox {
     /// Forgets what was acknowledged so long ago that the broker has synced it.
     fn prune(&mut self, now: Timestamp) {
         let mut batch = Batch::new();
-        for seq in self.state.take_synced(now.before(self.ground.config.outbox_resend_window)) {
+        for seq in self
+            .state
+            .take_synced(now.before(self.ground.config.outbox_resend_window))
+        {
             codec::forget(&mut batch, seq);
         }
         if !batch.is_empty() {

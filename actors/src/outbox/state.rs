@@ -75,7 +75,10 @@ impl State {
         self.seq_last = self.seq_last.max(seq);
         match message {
             Some(message) => self.add(seq, message, sent.is_some()),
-            None => self.settled.refused.push((seq, "the stored entry is unreadable".into())),
+            None => self
+                .settled
+                .refused
+                .push((seq, "the stored entry is unreadable".into())),
         }
     }
 
@@ -98,7 +101,15 @@ impl State {
                 self.runnable.push_back(seq);
             }
         }
-        self.entries.insert(seq, Entry { subject, message, attempts: 0, again });
+        self.entries.insert(
+            seq,
+            Entry {
+                subject,
+                message,
+                attempts: 0,
+                again,
+            },
+        );
     }
 
     /// The next entry to publish, if the window has room.
@@ -111,7 +122,10 @@ impl State {
         let entry = self.entries.get_mut(&seq)?;
         self.in_flight += 1;
         entry.attempts += 1;
-        Some(Ready { seq, message: entry.message.clone() })
+        Some(Ready {
+            seq,
+            message: entry.message.clone(),
+        })
     }
 
     fn retries_due(&mut self, now: Timestamp) {
@@ -126,7 +140,10 @@ impl State {
 
     /// The broker is back: nothing waits for a retry any more.
     pub(super) fn retry_now(&mut self) {
-        let waiting: Vec<u64> = std::mem::take(&mut self.retries).into_keys().map(|(_, seq)| seq).collect();
+        let waiting: Vec<u64> = std::mem::take(&mut self.retries)
+            .into_keys()
+            .map(|(_, seq)| seq)
+            .collect();
         for seq in waiting {
             if let Some(entry) = self.entries.get_mut(&seq) {
                 entry.attempts = 0;
@@ -149,7 +166,9 @@ impl State {
     }
 
     fn done(&mut self, seq: u64, now: Timestamp, refused: Option<String>) {
-        let Some(entry) = self.entries.remove(&seq) else { return };
+        let Some(entry) = self.entries.remove(&seq) else {
+            return;
+        };
         self.settled.waiting += u64::from(!entry.again);
         self.memory_bytes -= entry.message.as_ref().map_or(0, |message| message.payload.len());
         match refused {
@@ -161,7 +180,10 @@ impl State {
                 }
             }
         }
-        let next = self.subjects.get_mut(&entry.subject).and_then(VecDeque::pop_front);
+        let next = self
+            .subjects
+            .get_mut(&entry.subject)
+            .and_then(VecDeque::pop_front);
         match next {
             Some(next) => self.runnable.push_back(next),
             None => drop(self.subjects.remove(&entry.subject)),

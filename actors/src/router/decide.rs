@@ -30,13 +30,18 @@ impl EventHost<'_> {
         if self.found.is_none() {
             self.found = Some(self.resolve()?);
         }
-        self.found.as_ref().ok_or(Refusal::Unavailable { detail: "no host was looked up" })
+        self.found.as_ref().ok_or(Refusal::Unavailable {
+            detail: "no host was looked up",
+        })
     }
 
     fn resolve(&self) -> Result<Result<(HostRecord, HostFacts), Dead>, Refusal> {
         let Some(hint) = &self.event.host else {
             let text = "a pipeline needs the event's host and the event names none".into();
-            return Ok(Err(Dead { reason: "no_host", text }));
+            return Ok(Err(Dead {
+                reason: "no_host",
+                text,
+            }));
         };
         Ok(match self.book.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
@@ -46,15 +51,28 @@ impl EventHost<'_> {
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {
                 // A CloudEvents subject need not be a host.
                 let text = "a pipeline needs the event's host, and its subject names no known one".into();
-                Err(Dead { reason: "no_host", text })
+                Err(Dead {
+                    reason: "no_host",
+                    text,
+                })
             }
             Resolution::Unknown => {
                 let text = format!("org {} has no host {}", self.event.org, hint_text(hint));
-                Err(Dead { reason: "unknown_host", text })
+                Err(Dead {
+                    reason: "unknown_host",
+                    text,
+                })
             }
             Resolution::Ambiguous(count) => {
-                let text = format!("{} names {count} hosts of org {}", hint_text(hint), self.event.org);
-                Err(Dead { reason: "ambiguous_host", text })
+                let text = format!(
+                    "{} names {count} hosts of org {}",
+                    hint_text(hint),
+                    self.event.org
+                );
+                Err(Dead {
+                    reason: "ambiguous_host",
+                    text,
+                })
             }
         })
     }
@@ -75,7 +93,11 @@ pub(super) fn decide<'a>(
     event: &Event,
     book: &HostBook<'_>,
 ) -> Result<Decision, Refusal> {
-    let mut host = EventHost { event, book, found: None };
+    let mut host = EventHost {
+        event,
+        book,
+        found: None,
+    };
     let mut decision = Decision::default();
     for pipeline in candidates {
         match consider(pipeline, event, &mut host)? {
@@ -91,7 +113,12 @@ pub(super) fn decide<'a>(
 fn add_dead(decision: &mut Decision, pipeline: &Pipeline, dead: Dead) {
     let text = format!("pipeline {}: {}", pipeline.name(), dead.text);
     match &mut decision.dead {
-        None => decision.dead = Some(Dead { reason: dead.reason, text }),
+        None => {
+            decision.dead = Some(Dead {
+                reason: dead.reason,
+                text,
+            })
+        }
         Some(first) => {
             first.text.push_str("; ");
             first.text.push_str(&text);
@@ -139,6 +166,9 @@ fn consider(
             traceparent: event.traceparent.clone(),
             depth: event.depth,
         })),
-        Err(error) => Err(Dead { reason: error.code(), text: error.to_string() }),
+        Err(error) => Err(Dead {
+            reason: error.code(),
+            text: error.to_string(),
+        }),
     })
 }

@@ -89,10 +89,14 @@ impl<'a> HostBook<'a> {
         let default = Org::default_org();
         match self.by_name(org.unwrap_or(&default), name)? {
             Resolution::Found(record) => Ok(record),
-            Resolution::Unknown => Err(Refusal::NotFound { what: "host", id: name.chars().take(80).collect() }),
-            Resolution::Ambiguous(count) => {
-                Err(Refusal::AmbiguousHost { name: name.chars().take(80).collect(), count })
-            }
+            Resolution::Unknown => Err(Refusal::NotFound {
+                what: "host",
+                id: name.chars().take(80).collect(),
+            }),
+            Resolution::Ambiguous(count) => Err(Refusal::AmbiguousHost {
+                name: name.chars().take(80).collect(),
+                count,
+            }),
         }
     }
 

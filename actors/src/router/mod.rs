@@ -79,7 +79,12 @@ impl EtypeRouter {
         rules: Rules,
         sentinel: Sentinel,
     ) -> Self {
-        Self { ground, scheduler, rules, sentinel }
+        Self {
+            ground,
+            scheduler,
+            rules,
+            sentinel,
+        }
     }
 
     /// What all of the events cause, gathered.
@@ -90,7 +95,9 @@ impl EtypeRouter {
                 Ok(event) => self.route_event(event, accept)?,
             };
             if let Some(dead) = dead {
-                accept.outgoing.push(one.stage_dead(&self.ground, &mut accept.batch, &dead));
+                accept
+                    .outgoing
+                    .push(one.stage_dead(&self.ground, &mut accept.batch, &dead));
             }
         }
         Ok(())
@@ -104,10 +111,21 @@ impl EtypeRouter {
         let now = self.ground.now();
         let age = now.since(event.time);
         if age > self.ground.config.events_max_age {
-            let text = format!("the event is {age} old, at most {} is taken", self.ground.config.events_max_age);
-            return Ok(Some(Dead { reason: "stale", text }));
+            let text = format!(
+                "the event is {age} old, at most {} is taken",
+                self.ground.config.events_max_age
+            );
+            return Ok(Some(Dead {
+                reason: "stale",
+                text,
+            }));
         }
-        if self.ground.store.get(Table::HandledEvent, event.key.as_bytes())?.is_some() {
+        if self
+            .ground
+            .store
+            .get(Table::HandledEvent, event.key.as_bytes())?
+            .is_some()
+        {
             metrics::counter!("tripline_router_duplicates_total").increment(1);
             return Ok(None);
         }
@@ -123,8 +141,14 @@ impl EtypeRouter {
     fn prune(&self) -> Result<(), Refusal> {
         let horizon = self.ground.now().before(HANDLED_RETAIN);
         let mut batch = Batch::new();
-        for (key, _) in self.ground.store.scan(Table::HandledByTime, &[], None, PRUNE_MAX)? {
-            let Some((at, id)) = split_by_time_key(&key) else { continue };
+        for (key, _) in self
+            .ground
+            .store
+            .scan(Table::HandledByTime, &[], None, PRUNE_MAX)?
+        {
+            let Some((at, id)) = split_by_time_key(&key) else {
+                continue;
+            };
             if at >= horizon {
                 break;
             }
@@ -162,7 +186,12 @@ impl Handler<Route> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, route: Route, _: &mut Self::Context) {
         let outgoing: Vec<Outgoing> = Vec::new();
-        let mut accept = Accept { batch: route.batch, jobs: Vec::new(), outgoing, reply: None };
+        let mut accept = Accept {
+            batch: route.batch,
+            jobs: Vec::new(),
+            outgoing,
+            reply: None,
+        };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
         if let Err(refusal) = self.route(&route.incoming, &mut accept) {
             return route.reply.send(Err(refusal));
@@ -171,7 +200,9 @@ impl Handler<Route> for EtypeRouter {
             return self.ground.after_commit(move || route.reply.send(Ok(())));
         }
         if let Some(position) = route.position {
-            accept.batch.put(Table::Meta, crate::record::meta::POSITION.to_vec(), position);
+            accept
+                .batch
+                .put(Table::Meta, crate::record::meta::POSITION.to_vec(), position);
         }
         accept.reply = Some(route.reply);
         self.scheduler.do_send(accept);
@@ -189,8 +220,18 @@ impl Handler<GetRules> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
         reply.send(Ok(PipelinesView {
-            pipelines: self.rules.set.pipelines().map(|pipeline| pipeline.view()).collect(),
-            named_jobs: self.rules.set.named_jobs().map(|job| job.name().clone()).collect(),
+            pipelines: self
+                .rules
+                .set
+                .pipelines()
+                .map(|pipeline| pipeline.view())
+                .collect(),
+            named_jobs: self
+                .rules
+                .set
+                .named_jobs()
+                .map(|job| job.name().clone())
+                .collect(),
             loaded_at: self.rules.loaded_at,
             refused: self.rules.refused.clone(),
         }));

@@ -14,7 +14,12 @@ use tripline_protocol::step::{StepReport, StepStatus};
 impl Handler<Accept> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: Accept, _: &mut Self::Context) {
-        let Accept { mut batch, jobs, mut outgoing, reply } = message;
+        let Accept {
+            mut batch,
+            jobs,
+            mut outgoing,
+            reply,
+        } = message;
         let mut notices = Vec::with_capacity(jobs.len());
         for job in jobs {
             let (record, staged) = self.take(job, &mut batch);
@@ -51,7 +56,12 @@ impl JobScheduler {
             let waiting = self.waiting_view(known.job_id);
             return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
         }
-        if self.ground.store.get(Table::JobTombstone, job.job_id.as_bytes())?.is_some() {
+        if self
+            .ground
+            .store
+            .get(Table::JobTombstone, job.job_id.as_bytes())?
+            .is_some()
+        {
             return Err(Refusal::Conflict {
                 code: "job_pruned",
                 detail: format!("job {} of this idempotency key ended long ago", job.job_id),
@@ -79,7 +89,8 @@ impl JobScheduler {
                 self.ground.load.reserve();
                 let attachments = &self.ground.attachments;
                 let host_id = record.host.host_id;
-                self.state.add(entry_of(&record), || attachments.get(host_id).is_some(), now);
+                self.state
+                    .add(entry_of(&record), || attachments.get(host_id).is_some(), now);
                 if self.cache.len() < RECORDS_CACHED_MAX {
                     self.cache.insert(record.job_id, record.clone());
                 }

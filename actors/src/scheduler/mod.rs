@@ -14,7 +14,7 @@ mod state;
 
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, ListJobs, NewJob,
-    SessionEnded, SessionEnd, Submit,
+    SessionEnd, SessionEnded, Submit,
 };
 
 use crate::directory::{Directory, ToHost};
@@ -79,7 +79,9 @@ impl JobScheduler {
             per_pipeline: config.jobs_per_pipeline_max,
             total: config.jobs_max,
         };
-        let job_slots = config.slots_total.saturating_sub(config.slots_interactive_reserved);
+        let job_slots = config
+            .slots_total
+            .saturating_sub(config.slots_interactive_reserved);
         let mut state = State::new(limits, config.slots_total, job_slots);
         let mut resume = Vec::new();
         let mut after: Option<Vec<u8>> = None;
@@ -100,7 +102,18 @@ impl JobScheduler {
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
         let cache = HashMap::new();
-        Ok(Self { ground, state, cache, outbox, directory, slots, pruner, resume, draining: None, sentinel })
+        Ok(Self {
+            ground,
+            state,
+            cache,
+            outbox,
+            directory,
+            slots,
+            pruner,
+            resume,
+            draining: None,
+            sentinel,
+        })
     }
 
     /// Hands on what a committed batch staged.
@@ -158,7 +171,10 @@ impl JobScheduler {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
         record_metrics(record);
-        result_message(&self.ground, record).map(|message| stage(&self.ground.load, batch, message)).into_iter().collect()
+        result_message(&self.ground, record)
+            .map(|message| stage(&self.ground.load, batch, message))
+            .into_iter()
+            .collect()
     }
 
     /// A closure that tells watchers of the job's state, to be run once it is durable.
@@ -233,13 +249,23 @@ fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
         "data": result,
     });
     let payload = crate::record::encode(&drop_nulls(envelope));
-    debug_assert!(payload.len() <= RESULT_BYTES_MAX, "a result of {} bytes", payload.len());
-    let mut headers = vec![("Content-Type".to_owned(), "application/cloudevents+json".to_owned())];
+    debug_assert!(
+        payload.len() <= RESULT_BYTES_MAX,
+        "a result of {} bytes",
+        payload.len()
+    );
+    let mut headers = vec![(
+        "Content-Type".to_owned(),
+        "application/cloudevents+json".to_owned(),
+    )];
     if let Some(traceparent) = &record.traceparent {
         headers.push(("traceparent".into(), traceparent.clone()));
     }
     Some(OutMessage {
-        subject: ground.config.subjects.result(&record.org, &record.name, outcome, record.host.host_id),
+        subject: ground
+            .config
+            .subjects
+            .result(&record.org, &record.name, outcome, record.host.host_id),
         message_id: record.job_id.to_string(),
         headers,
         payload,
@@ -257,8 +283,15 @@ fn drop_nulls(mut envelope: serde_json::Value) -> serde_json::Value {
 /// A closure that publishes a job's state for whoever watches now.
 pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
     let ground = Arc::clone(ground);
-    let subject = ground.config.subjects.job(&record.org, &record.name, record.state, record.host.host_id);
-    let step = record.reports.iter().rev().find(|report| report.started_at.is_some());
+    let subject = ground
+        .config
+        .subjects
+        .job(&record.org, &record.name, record.state, record.host.host_id);
+    let step = record
+        .reports
+        .iter()
+        .rev()
+        .find(|report| report.started_at.is_some());
     let payload = crate::record::encode(&json!({
         "job_id": record.job_id,
         "org": record.org,
@@ -324,7 +357,10 @@ impl Handler<SessionEnded> for JobScheduler {
         }
         // The agent forgets its result only when what it led to is durable.
         if let Some(command_id) = message.ack {
-            self.directory.do_send(ToHost { host_id, command: HostCommand::Ack { command_id } });
+            self.directory.do_send(ToHost {
+                host_id,
+                command: HostCommand::Ack { command_id },
+            });
         }
         self.dispatch();
         self.finish_drain();
@@ -342,7 +378,10 @@ impl Handler<CancelJob> for JobScheduler {
 impl JobScheduler {
     fn cancel(&mut self, message: &CancelJob) -> Result<JobView, Refusal> {
         let job_id = message.job_id;
-        let not_found = || Refusal::NotFound { what: "job", id: job_id.to_string() };
+        let not_found = || Refusal::NotFound {
+            what: "job",
+            id: job_id.to_string(),
+        };
         let visible = |record: &JobRecord| message.org.as_ref().is_none_or(|org| *org == record.org);
         let record = self.record_of(job_id)?.filter(visible).ok_or_else(not_found)?;
         match self.state.phase(job_id) {
@@ -362,7 +401,12 @@ impl JobScheduler {
                 if let Some(slot) = self.slots.get(slot as usize) {
                     slot.do_send(Cancel(job_id));
                 }
-                Ok(JobRecord { state: JobState::Running, cancel_requested: true, ..record }.to_view(None))
+                Ok(JobRecord {
+                    state: JobState::Running,
+                    cancel_requested: true,
+                    ..record
+                }
+                .to_view(None))
             }
         }
     }

@@ -38,7 +38,11 @@ impl Pruner {
             after = Some(last.clone());
             all += page.len() as u64;
         }
-        Ok(Self { ended: all.saturating_sub(open), ticks: 0, after: None })
+        Ok(Self {
+            ended: all.saturating_sub(open),
+            ticks: 0,
+            after: None,
+        })
     }
 
     /// One more job ended.
@@ -54,7 +58,9 @@ impl Pruner {
         let over = self.ended.saturating_sub(ground.config.jobs_retain_max);
         // By count at every tick, by age once in ten seconds.
         if over > 0 || self.ticks.is_multiple_of(40) {
-            let pruned = self.prune_jobs(ground, over).and_then(|()| prune_tombstones(ground));
+            let pruned = self
+                .prune_jobs(ground, over)
+                .and_then(|()| prune_tombstones(ground));
             if let Err(error) = pruned {
                 tracing::error!(%error, "ended jobs cannot be pruned");
             }
@@ -65,10 +71,14 @@ impl Pruner {
         let now = ground.now();
         let horizon = now.before(ground.config.jobs_retain);
         let mut batch = Batch::new();
-        let page = ground.store.scan(Table::JobByTime, &[], self.after.as_deref(), PRUNE_MAX)?;
+        let page = ground
+            .store
+            .scan(Table::JobByTime, &[], self.after.as_deref(), PRUNE_MAX)?;
         self.after = None;
         for (key, _) in page {
-            let Some((queued_at, id)) = split_by_time_key(&key) else { continue };
+            let Some((queued_at, id)) = split_by_time_key(&key) else {
+                continue;
+            };
             if queued_at >= horizon && over == 0 {
                 self.after = None;
                 break;
@@ -97,7 +107,9 @@ fn prune_tombstones(ground: &Ground) -> Result<(), Refusal> {
     let horizon = ground.now().before(TOMBSTONE_RETAIN);
     let mut batch = Batch::new();
     for (key, _) in ground.store.scan(Table::TombstoneByTime, &[], None, PRUNE_MAX)? {
-        let Some((at, id)) = split_by_time_key(&key) else { continue };
+        let Some((at, id)) = split_by_time_key(&key) else {
+            continue;
+        };
         if at >= horizon {
             break;
         }

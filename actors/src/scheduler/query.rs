@@ -34,7 +34,10 @@ impl JobScheduler {
             Wait::BehindJob { position, .. } => (position, "behind_job"),
             Wait::NoFreeSlot { position } => (position, "no_free_slot"),
         };
-        Some(Waiting { position, reason: Reason::new(code, wait_text(Some(wait))) })
+        Some(Waiting {
+            position,
+            reason: Reason::new(code, wait_text(Some(wait))),
+        })
     }
 
     /// A record as it is now: for a running job the store may be behind, and after a crash it may be ahead.
@@ -60,7 +63,10 @@ impl JobScheduler {
         let limit = filter.limit.clamp(1, 1000);
         let (mut items, mut looked_at) = (Vec::new(), 0);
         loop {
-            let page = self.ground.store.scan_back(Table::JobByTime, &[], before.as_deref(), 200)?;
+            let page = self
+                .ground
+                .store
+                .scan_back(Table::JobByTime, &[], before.as_deref(), 200)?;
             if page.is_empty() {
                 return Ok(Page { items, next: None });
             }
@@ -75,7 +81,10 @@ impl JobScheduler {
                     }
                 }
                 if items.len() >= limit || looked_at >= LOOKED_AT_MAX {
-                    return Ok(Page { items, next: Some(encode_cursor(&key)) });
+                    return Ok(Page {
+                        items,
+                        next: Some(encode_cursor(&key)),
+                    });
                 }
                 before = Some(key);
             }
@@ -104,9 +113,14 @@ impl Handler<GetJob> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: GetJob, _: &mut Self::Context) {
         let GetJob { org, job_id, reply } = message;
-        let not_found = || Refusal::NotFound { what: "job", id: job_id.to_string() };
+        let not_found = || Refusal::NotFound {
+            what: "job",
+            id: job_id.to_string(),
+        };
         let visible = |record: &JobRecord| org.as_ref().is_none_or(|org| *org == record.org);
-        let found = self.record_of(job_id).and_then(|record| record.filter(visible).ok_or_else(not_found));
+        let found = self
+            .record_of(job_id)
+            .and_then(|record| record.filter(visible).ok_or_else(not_found));
         // A running job's slot knows it best.
         if let (Ok(_), Some(Phase::Running { slot })) = (&found, self.state.phase(job_id))
             && let Some(slot) = self.slots.get(slot as usize)
@@ -129,7 +143,10 @@ impl Handler<ListJobs> for JobScheduler {
 impl Handler<CountOpen> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: CountOpen, _: &mut Self::Context) {
-        let counts = message.hosts.into_iter().map(|host_id| (host_id, self.state.host_open_len(host_id)));
+        let counts = message
+            .hosts
+            .into_iter()
+            .map(|host_id| (host_id, self.state.host_open_len(host_id)));
         message.reply.send(Ok(counts.collect()));
     }
 }
@@ -147,7 +164,11 @@ impl Handler<GetSlots> for JobScheduler {
         };
         let mut rest = self.slots.clone().into_iter();
         match rest.next() {
-            Some(first) => first.do_send(AddView { view, rest, reply: message.reply }),
+            Some(first) => first.do_send(AddView {
+                view,
+                rest,
+                reply: message.reply,
+            }),
             None => message.reply.send(Ok(view)),
         }
     }

@@ -188,16 +188,26 @@ impl State {
         *lane.count(entry.priority) += 1;
         self.expiry.insert((entry.expires_at, entry.job_id));
         let host_id = entry.host_id;
-        self.jobs.insert(entry.job_id, Open { entry, phase: Phase::Waiting });
+        self.jobs.insert(
+            entry.job_id,
+            Open {
+                entry,
+                phase: Phase::Waiting,
+            },
+        );
         self.refresh(host_id);
     }
 
     /// Brings a lane's place among the ready hosts up to date.
     fn refresh(&mut self, host_id: HostId) {
-        let Some(lane) = self.lanes.get_mut(&host_id) else { return };
+        let Some(lane) = self.lanes.get_mut(&host_id) else {
+            return;
+        };
         let head = lane.queue.first_key_value().map(|(seq, _)| *seq);
         let able = lane.running.is_none() && lane.offline_since.is_none();
-        let key = head.filter(|_| able).map(|seq| (Reverse(lane.priority()), seq, host_id));
+        let key = head
+            .filter(|_| able)
+            .map(|seq| (Reverse(lane.priority()), seq, host_id));
         if key != lane.ready {
             if let Some(old) = lane.ready.take() {
                 self.ready.remove(&old);
@@ -238,7 +248,10 @@ impl State {
 
     /// Puts a job into a slot, whatever its host's state: for those that ran when the server stopped.
     pub(super) fn start(&mut self, job_id: JobId) -> Option<u32> {
-        let open = self.jobs.get_mut(&job_id).filter(|open| open.phase == Phase::Waiting)?;
+        let open = self
+            .jobs
+            .get_mut(&job_id)
+            .filter(|open| open.phase == Phase::Waiting)?;
         let slot = self.free.pop_first()?;
         open.phase = Phase::Running { slot };
         let entry = open.entry.clone();
@@ -275,7 +288,9 @@ impl State {
 
     /// A job ended, from wherever it was.
     pub(super) fn remove(&mut self, job_id: JobId) -> bool {
-        let Some(open) = self.jobs.remove(&job_id) else { return false };
+        let Some(open) = self.jobs.remove(&job_id) else {
+            return false;
+        };
         self.expiry.remove(&(open.entry.expires_at, job_id));
         if let Some(name) = &open.entry.pipeline
             && let Some(count) = self.pipelines.get_mut(name)
@@ -293,7 +308,9 @@ impl State {
 
     /// A job gives its slot back and waits again, in its old place.
     pub(super) fn give_back(&mut self, job_id: JobId) {
-        let Some(mut open) = self.jobs.remove(&job_id) else { return };
+        let Some(mut open) = self.jobs.remove(&job_id) else {
+            return;
+        };
         self.leave_slot(job_id, &open);
         open.phase = Phase::Waiting;
         let entry = open.entry.clone();
@@ -308,30 +325,47 @@ impl State {
 
     /// Waiting jobs whose time is over.
     pub(super) fn expired(&self, now: Timestamp, limit: usize) -> Vec<JobId> {
-        self.expiry.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, job_id)| *job_id).collect()
+        self.expiry
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(limit)
+            .map(|(_, job_id)| *job_id)
+            .collect()
     }
 
     /// Why a job waits and where in the queue; `None` when it does not wait.
     pub(super) fn waiting(&self, job_id: JobId) -> Option<Wait> {
-        let open = self.jobs.get(&job_id).filter(|open| open.phase == Phase::Waiting)?;
+        let open = self
+            .jobs
+            .get(&job_id)
+            .filter(|open| open.phase == Phase::Waiting)?;
         let lane = self.lanes.get(&open.entry.host_id)?;
         let position = 1 + lane.queue.range(..open.entry.seq).count() as u64;
         if let Some(since) = lane.offline_since {
             return Some(Wait::HostOffline { position, since });
         }
-        let head = lane.queue.first_key_value().map(|(_, head)| *head).filter(|head| *head != job_id);
+        let head = lane
+            .queue
+            .first_key_value()
+            .map(|(_, head)| *head)
+            .filter(|head| *head != job_id);
         if let Some(job_id) = lane.running.or(head) {
             return Some(Wait::BehindJob { position, job_id });
         }
         let key = lane.ready?;
-        Some(Wait::NoFreeSlot { position: 1 + self.ready.range(..key).count() as u64 })
+        Some(Wait::NoFreeSlot {
+            position: 1 + self.ready.range(..key).count() as u64,
+        })
     }
 
     /// Checks what must always hold; tests call it after every step.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self, slots: u32) {
-        let running: Vec<&Open> =
-            self.jobs.values().filter(|open| open.phase != Phase::Waiting).collect();
+        let running: Vec<&Open> = self
+            .jobs
+            .values()
+            .filter(|open| open.phase != Phase::Waiting)
+            .collect();
         assert!(running.len() as u32 <= self.job_slots);
         assert_eq!(running.len() as u32, self.running);
         let mut used: BTreeSet<u32> = BTreeSet::new();
@@ -346,10 +380,23 @@ impl State {
         assert_eq!(queued + running.len(), self.jobs.len());
         for (host_id, lane) in &self.lanes {
             assert_eq!(lane.counts.iter().sum::<u32>() as usize, lane.queue.len());
-            let of_host = running.iter().filter(|open| open.entry.host_id == *host_id).count();
-            assert_eq!(of_host, usize::from(lane.running.is_some()), "two jobs of one host run");
-            assert_eq!(lane.ready.is_some(), lane.ready.is_some_and(|key| self.ready.contains(&key)));
+            let of_host = running
+                .iter()
+                .filter(|open| open.entry.host_id == *host_id)
+                .count();
+            assert_eq!(
+                of_host,
+                usize::from(lane.running.is_some()),
+                "two jobs of one host run"
+            );
+            assert_eq!(
+                lane.ready.is_some(),
+                lane.ready.is_some_and(|key| self.ready.contains(&key))
+            );
         }
-        assert_eq!(self.ready.len(), self.lanes.values().filter(|lane| lane.ready.is_some()).count());
+        assert_eq!(
+            self.ready.len(),
+            self.lanes.values().filter(|lane| lane.ready.is_some()).count()
+        );
     }
 }

@@ -83,8 +83,16 @@ pub(crate) struct HostReport {
 impl HostReport {
     /// The command failed before it was sent.
     fn failed(command_id: CommandId, fault: Fault) -> Self {
-        let result = CommandResult { command_id, output: None, error: Some(fault), truncated: None };
-        Self { command_id, report: Report::Ended(Box::new(result), None) }
+        let result = CommandResult {
+            command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        };
+        Self {
+            command_id,
+            report: Report::Ended(Box::new(result), None),
+        }
     }
 }
 
@@ -122,7 +130,14 @@ impl SessionSlot {
         sentinel: Sentinel,
     ) -> Self {
         let grace = ground.config.reconnect_grace;
-        Self { ground, index, scheduler, directory, state: State::new(grace), sentinel }
+        Self {
+            ground,
+            index,
+            scheduler,
+            directory,
+            state: State::new(grace),
+            sentinel,
+        }
     }
 
     /// Carries out what the state machine decided, in its order.
@@ -142,16 +157,26 @@ impl SessionSlot {
                                 ctx.notify(HostReport::failed(execute.command_id, fault));
                                 continue;
                             }
-                            HostCommand::Execute { slot: ctx.address(), execute }
+                            HostCommand::Execute {
+                                slot: ctx.address(),
+                                execute,
+                            }
                         }
-                        state::ToHostEffect::Adopt(adopt) => HostCommand::Adopt { slot: ctx.address(), adopt },
+                        state::ToHostEffect::Adopt(adopt) => HostCommand::Adopt {
+                            slot: ctx.address(),
+                            adopt,
+                        },
                         state::ToHostEffect::Cancel(command_id) => HostCommand::Cancel { command_id },
                         state::ToHostEffect::Abandon(command_id) => HostCommand::Abandon { command_id },
                         state::ToHostEffect::Ack(command_id) => HostCommand::Ack { command_id },
                     };
                     self.directory.do_send(ToHost { host_id, command });
                 }
-                Effect::Spill { command_id, name, bytes } => self.spill(command_id, name, bytes, ctx),
+                Effect::Spill {
+                    command_id,
+                    name,
+                    bytes,
+                } => self.spill(command_id, name, bytes, ctx),
                 Effect::End { record, end, ack } => self.scheduler.do_send(SessionEnded { record, end, ack }),
             }
         }
@@ -159,7 +184,13 @@ impl SessionSlot {
 
     /// Why a command must not be sent: it would give a host a file of another org.
     fn refused(&self, call: &VerbCall) -> Option<Fault> {
-        let VerbCall::PutFile(PutFile { artifact: Some(sha256), .. }) = call else { return None };
+        let VerbCall::PutFile(PutFile {
+            artifact: Some(sha256),
+            ..
+        }) = call
+        else {
+            return None;
+        };
         let org = self.state.record().map(|record| &record.org);
         match may_read(&self.ground.store, sha256, org) {
             Ok(true) => None,
@@ -201,7 +232,11 @@ impl Actor for SessionSlot {
 impl Handler<RunJob> for SessionSlot {
     type Result = ();
     fn handle(&mut self, RunJob(record): RunJob, ctx: &mut Self::Context) {
-        let journal_id = self.ground.attachments.get(record.host.host_id).map(|live| live.journal_id);
+        let journal_id = self
+            .ground
+            .attachments
+            .get(record.host.host_id)
+            .map(|live| live.journal_id);
         let effects = self.state.run(*record, journal_id, self.ground.now());
         self.apply(effects, ctx);
     }
@@ -219,8 +254,12 @@ impl Handler<HostReport> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: HostReport, ctx: &mut Self::Context) {
         let host = self.state.host_id();
-        let journal_id = host.and_then(|host| self.ground.attachments.get(host)).map(|live| live.journal_id);
-        let effects = self.state.report(message.command_id, message.report, journal_id, self.ground.now());
+        let journal_id = host
+            .and_then(|host| self.ground.attachments.get(host))
+            .map(|live| live.journal_id);
+        let effects = self
+            .state
+            .report(message.command_id, message.report, journal_id, self.ground.now());
         self.apply(effects, ctx);
     }
 }
@@ -236,7 +275,9 @@ impl Handler<HostRestarted> for SessionSlot {
 impl Handler<Spilled> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: Spilled, ctx: &mut Self::Context) {
-        let effects = self.state.spilled(message.command_id, message.result, self.ground.now());
+        let effects = self
+            .state
+            .spilled(message.command_id, message.result, self.ground.now());
         self.apply(effects, ctx);
     }
 }
@@ -251,7 +292,11 @@ impl Handler<ViewJob> for SessionSlot {
                 self.ground.after_commit(move || reply.send(Ok(view)));
             }
             // Its end is on its way to the scheduler: ask there again.
-            None => self.scheduler.do_send(crate::scheduler::GetJob { org: None, job_id, reply }),
+            None => self.scheduler.do_send(crate::scheduler::GetJob {
+                org: None,
+                job_id,
+                reply,
+            }),
         }
     }
 }
@@ -265,7 +310,10 @@ impl Handler<AddView> for SessionSlot {
             since: self.state.since(),
             step: self.state.step(),
         });
-        message.view.slots.push(SlotView { slot: self.index, session });
+        message.view.slots.push(SlotView {
+            slot: self.index,
+            session,
+        });
         match message.rest.next() {
             Some(next) => next.do_send(message),
             None => message.reply.send(Ok::<_, Refusal>(message.view)),

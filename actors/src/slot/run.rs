@@ -15,7 +15,10 @@ pub(super) enum Rendered {
 
 /// Renders step `index`. `Err` only when the record has no such step.
 pub(super) fn render(record: &JobRecord, index: usize) -> Result<Rendered, Fault> {
-    let step = record.steps.get(index).ok_or_else(|| Fault::server("bad_record", "no such step"))?;
+    let step = record
+        .steps
+        .get(index)
+        .ok_or_else(|| Fault::server("bad_record", "no such step"))?;
     let args = if is_late(&step.args) {
         match render_late(&step.args, &outputs(record)) {
             Ok(args) => args,

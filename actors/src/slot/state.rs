@@ -27,9 +27,20 @@ const OUTPUTS_INLINE_BYTES_MAX: usize = 400 * 1024;
 pub(super) enum Effect {
     Persist(Box<JobRecord>),
     Announce(Box<JobRecord>),
-    Host { host_id: HostId, command: ToHostEffect },
-    Spill { command_id: CommandId, name: String, bytes: Vec<u8> },
-    End { record: Box<JobRecord>, end: SessionEnd, ack: Option<CommandId> },
+    Host {
+        host_id: HostId,
+        command: ToHostEffect,
+    },
+    Spill {
+        command_id: CommandId,
+        name: String,
+        bytes: Vec<u8>,
+    },
+    End {
+        record: Box<JobRecord>,
+        end: SessionEnd,
+        ack: Option<CommandId>,
+    },
 }
 
 /// What a host is to be told.
@@ -94,11 +105,18 @@ impl State {
     }
 
     pub(super) fn since(&self) -> Timestamp {
-        self.session.as_ref().map(|session| session.since).unwrap_or_default()
+        self.session
+            .as_ref()
+            .map(|session| session.since)
+            .unwrap_or_default()
     }
 
     pub(super) fn step(&self) -> u32 {
-        let step = self.session.as_ref().and_then(|session| session.in_flight.as_ref()).map(|now| now.step);
+        let step = self
+            .session
+            .as_ref()
+            .and_then(|session| session.in_flight.as_ref())
+            .map(|now| now.step);
         step.and_then(|step| u32::try_from(step).ok()).unwrap_or(0)
     }
 
@@ -112,8 +130,18 @@ impl State {
         record.state = JobState::Running;
         record.started_at.get_or_insert(now);
         let deadline = now.after(record.timeout);
-        let inline_bytes = record.reports.iter().map(|report| inline_len(report.output.as_ref())).sum();
-        let mut session = Session { record, since: now, deadline, in_flight: None, inline_bytes };
+        let inline_bytes = record
+            .reports
+            .iter()
+            .map(|report| inline_len(report.output.as_ref()))
+            .sum();
+        let mut session = Session {
+            record,
+            since: now,
+            deadline,
+            in_flight: None,
+            inline_bytes,
+        };
         let effects = match session.record.intent.clone() {
             Some(intent) => session.resume(intent, now),
             None => {
@@ -132,7 +160,9 @@ impl State {
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Session) -> Vec<Effect>) -> Vec<Effect> {
-        let Some(mut session) = self.session.take() else { return Vec::new() };
+        let Some(mut session) = self.session.take() else {
+            return Vec::new();
+        };
         let effects = act(&mut session);
         self.settle(session, effects)
     }
@@ -164,7 +194,10 @@ impl State {
     }
 
     fn is_in_flight(&self, command_id: CommandId) -> bool {
-        let in_flight = self.session.as_ref().and_then(|session| session.in_flight.as_ref());
+        let in_flight = self
+            .session
+            .as_ref()
+            .and_then(|session| session.in_flight.as_ref());
         in_flight.is_some_and(|now| now.command_id == command_id)
     }
 
@@ -203,18 +236,29 @@ fn inline_len(output: Option<&serde_json::Value>) -> usize {
 
 impl Session {
     fn host(&self, command: ToHostEffect) -> Effect {
-        Effect::Host { host_id: self.record.host.host_id, command }
+        Effect::Host {
+            host_id: self.record.host.host_id,
+            command,
+        }
     }
 
     fn end(&self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
         let end = SessionEnd::Ended(outcome, reason);
-        vec![Effect::End { record: Box::new(self.record.clone()), end, ack }]
+        vec![Effect::End {
+            record: Box::new(self.record.clone()),
+            end,
+            ack,
+        }]
     }
 
     /// Waits for a command that was sent before the server stopped.
     fn resume(&mut self, intent: Intent, now: Timestamp) -> Vec<Effect> {
         let Some(step) = self.record.steps.get(intent.step) else {
-            return self.end(Outcome::Failed, Reason::new("bad_record", "its record names no such step"), None);
+            return self.end(
+                Outcome::Failed,
+                Reason::new("bad_record", "its record names no such step"),
+                None,
+            );
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
         let call = match render(&self.record, intent.step) {
@@ -241,7 +285,9 @@ impl Session {
 
     /// Makes a command under way known to a Host actor that does not know it.
     fn adopt_again(&mut self, now: Timestamp) -> Vec<Effect> {
-        let Some(in_flight) = &mut self.in_flight else { return Vec::new() };
+        let Some(in_flight) = &mut self.in_flight else {
+            return Vec::new();
+        };
         in_flight.lost_since.get_or_insert(now);
         let journal_id = self
             .record
@@ -264,7 +310,12 @@ impl Session {
         let mut effects = Vec::new();
         loop {
             let pending = |status| matches!(status, StepStatus::Pending | StepStatus::Running);
-            let Some(index) = self.record.reports.iter().position(|report| pending(report.status)) else {
+            let Some(index) = self
+                .record
+                .reports
+                .iter()
+                .position(|report| pending(report.status))
+            else {
                 effects.extend(self.finished(ack));
                 return effects;
             };
@@ -288,12 +339,20 @@ impl Session {
     }
 
     fn timeout_reason(&self) -> Reason {
-        Reason::new("job_timeout", format!("it ran longer than {}", self.record.timeout))
+        Reason::new(
+            "job_timeout",
+            format!("it ran longer than {}", self.record.timeout),
+        )
     }
 
     /// All steps have ended.
     fn finished(&self, ack: Option<CommandId>) -> Vec<Effect> {
-        let failed = self.record.reports.iter().filter(|report| report.status == StepStatus::Failed).count();
+        let failed = self
+            .record
+            .reports
+            .iter()
+            .filter(|report| report.status == StepStatus::Failed)
+            .count();
         let text = match failed {
             0 => "all steps succeeded".to_owned(),
             failed => format!("{failed} steps failed, all of them allowed to"),
@@ -309,7 +368,11 @@ impl Session {
         now: Timestamp,
         ack: Option<CommandId>,
     ) -> Option<Vec<Effect>> {
-        let on_error = self.record.steps.get(index).map_or(OnError::Fail, |step| step.on_error);
+        let on_error = self
+            .record
+            .steps
+            .get(index)
+            .map_or(OnError::Fail, |step| step.on_error);
         let report = self.record.reports.get_mut(index)?;
         let text = format!("step {} failed: {}", report.id, fault.text);
         report.status = StepStatus::Failed;
@@ -333,14 +396,20 @@ impl Session {
     ) -> Vec<Effect> {
         let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
         let step = self.record.steps.get(index);
-        let timeout = step.and_then(|step| step.timeout).unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
+        let timeout = step
+            .and_then(|step| step.timeout)
+            .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
         let deadline = now.after(timeout).min(self.deadline);
         let mutates = call.verb().effect() == tripline_protocol::verb::Effect::Mutates;
         if let Some(report) = self.record.reports.get_mut(index) {
             report.status = StepStatus::Running;
             report.started_at = Some(now);
         }
-        let intent = |journal_id| Intent { step: index, command_id, journal_id };
+        let intent = |journal_id| Intent {
+            step: index,
+            command_id,
+            journal_id,
+        };
         self.record.intent = journal_id.filter(|_| mutates).map(intent);
         let mut effects = Vec::new();
         if self.record.intent.is_some() || ack.is_some() {
@@ -353,7 +422,11 @@ impl Session {
             effects.extend(self.give_back(None));
             return effects;
         }
-        let execute = Execute { command_id, call: call.clone(), deadline };
+        let execute = Execute {
+            command_id,
+            call: call.clone(),
+            deadline,
+        };
         effects.push(self.host(ToHostEffect::Execute(execute)));
         self.in_flight = Some(InFlight {
             command_id,
@@ -384,15 +457,24 @@ impl Session {
             let text = format!("its host went away in each of {ATTEMPTS_MAX} sessions");
             return self.end(Outcome::Interrupted, Reason::new("too_many_attempts", text), ack);
         }
-        vec![Effect::End { record: Box::new(self.record.clone()), end: SessionEnd::GivenBack, ack }]
+        vec![Effect::End {
+            record: Box::new(self.record.clone()),
+            end: SessionEnd::GivenBack,
+            ack,
+        }]
     }
 
     fn may_repeat(&self, index: usize) -> bool {
-        self.record.steps.get(index).is_some_and(tripline_protocol::step::Step::may_repeat)
+        self.record
+            .steps
+            .get(index)
+            .is_some_and(tripline_protocol::step::Step::may_repeat)
     }
 
     fn report(&mut self, report: Report, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
-        let Some(in_flight) = &mut self.in_flight else { return Vec::new() };
+        let Some(in_flight) = &mut self.in_flight else {
+            return Vec::new();
+        };
         match report {
             Report::Lost => {
                 in_flight.lost_since.get_or_insert(now);
@@ -415,7 +497,9 @@ impl Session {
         now: Timestamp,
         ack: Option<CommandId>,
     ) -> Vec<Effect> {
-        let Some(in_flight) = self.in_flight.take() else { return Vec::new() };
+        let Some(in_flight) = self.in_flight.take() else {
+            return Vec::new();
+        };
         self.record.intent = None;
         if let Some((stop, _)) = in_flight.stopping {
             self.mark_interrupted(&in_flight, code, now);
@@ -429,7 +513,10 @@ impl Session {
             return self.next(journal_id, now, ack);
         }
         self.mark_interrupted(&in_flight, code, now);
-        let text = format!("nobody knows whether {} ran, and it is not run twice", in_flight.call.verb());
+        let text = format!(
+            "nobody knows whether {} ran, and it is not run twice",
+            in_flight.call.verb()
+        );
         self.end(Outcome::Interrupted, Reason::new(code, text), ack)
     }
 
@@ -452,7 +539,11 @@ impl Session {
         if let Some(fault) = &result.error {
             return self.command_failed(fault.clone(), journal_id, now, command_id);
         }
-        let bytes = result.output.as_ref().map(crate::record::encode).unwrap_or_default();
+        let bytes = result
+            .output
+            .as_ref()
+            .map(crate::record::encode)
+            .unwrap_or_default();
         let fits = self.inline_bytes + bytes.len() <= OUTPUTS_INLINE_BYTES_MAX;
         if bytes.len() > OUTPUT_INLINE_BYTES_MAX || !fits {
             return self.spill(result, bytes);
@@ -463,11 +554,21 @@ impl Session {
 
     fn spill(&mut self, result: CommandResult, bytes: Vec<u8>) -> Vec<Effect> {
         let command_id = result.command_id;
-        let Some(in_flight) = &mut self.in_flight else { return Vec::new() };
-        let step = self.record.reports.get(in_flight.step).map_or("step", |report| report.id.as_str());
+        let Some(in_flight) = &mut self.in_flight else {
+            return Vec::new();
+        };
+        let step = self
+            .record
+            .reports
+            .get(in_flight.step)
+            .map_or("step", |report| report.id.as_str());
         let name = format!("{step}.json");
         in_flight.spilling = Some(result);
-        vec![Effect::Spill { command_id, name, bytes }]
+        vec![Effect::Spill {
+            command_id,
+            name,
+            bytes,
+        }]
     }
 
     fn spilled(&mut self, artifact: Result<ArtifactRef, Fault>, now: Timestamp) -> Vec<Effect> {
@@ -476,7 +577,10 @@ impl Session {
         };
         match artifact {
             Ok(artifact) => {
-                let kept = CommandResult { output: None, ..result };
+                let kept = CommandResult {
+                    output: None,
+                    ..result
+                };
                 let journal_id = self.record.intent.as_ref().map(|intent| intent.journal_id);
                 self.step_succeeded(kept, Some(artifact), journal_id, now)
             }
@@ -491,7 +595,9 @@ impl Session {
         journal_id: Option<Uuid>,
         now: Timestamp,
     ) -> Vec<Effect> {
-        let Some(in_flight) = self.in_flight.take() else { return Vec::new() };
+        let Some(in_flight) = self.in_flight.take() else {
+            return Vec::new();
+        };
         self.record.intent = None;
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = StepStatus::Succeeded;
@@ -500,10 +606,16 @@ impl Session {
             report.artifact = artifact;
             report.truncated = result.truncated;
         }
-        let over = self.record.reports.iter().all(|report| report.status != StepStatus::Pending);
+        let over = self
+            .record
+            .reports
+            .iter()
+            .all(|report| report.status != StepStatus::Pending);
         match in_flight.stopping {
             // It was done before it could be stopped: then it is done.
-            Some((stop, _)) if !over && stop != Stop::StepTimeout => self.stopped(stop, Some(result.command_id)),
+            Some((stop, _)) if !over && stop != Stop::StepTimeout => {
+                self.stopped(stop, Some(result.command_id))
+            }
             _ => self.next(journal_id, now, Some(result.command_id)),
         }
     }
@@ -518,7 +630,9 @@ impl Session {
         if fault.code == CODE_INTERRUPTED {
             return self.unknown_outcome("agent_died", journal_id, now, Some(command_id));
         }
-        let Some(in_flight) = self.in_flight.take() else { return Vec::new() };
+        let Some(in_flight) = self.in_flight.take() else {
+            return Vec::new();
+        };
         self.record.intent = None;
         let fault = match in_flight.stopping {
             Some((Stop::StepTimeout, _)) if fault.code == CODE_CANCELLED => step_timeout(&in_flight),
@@ -534,9 +648,11 @@ impl Session {
     /// Ends the job for the reason it was stopped for.
     fn stopped(&self, stop: Stop, ack: Option<CommandId>) -> Vec<Effect> {
         match stop {
-            Stop::Cancelled => {
-                self.end(Outcome::Cancelled, Reason::new("cancelled", "it was cancelled while it ran"), ack)
-            }
+            Stop::Cancelled => self.end(
+                Outcome::Cancelled,
+                Reason::new("cancelled", "it was cancelled while it ran"),
+                ack,
+            ),
             Stop::JobTimeout => self.end(Outcome::TimedOut, self.timeout_reason(), ack),
             Stop::StepTimeout => {
                 let reason = Reason::new("step_failed", "a step's outcome is unknown after its timeout");
@@ -565,15 +681,24 @@ impl Session {
     }
 
     fn tick(&mut self, grace: Span, now: Timestamp) -> Vec<Effect> {
-        let Some(in_flight) = &self.in_flight else { return Vec::new() };
+        let Some(in_flight) = &self.in_flight else {
+            return Vec::new();
+        };
         if in_flight.spilling.is_some() {
             return Vec::new();
         }
-        if in_flight.lost_since.is_some_and(|since| now.since(since) >= grace) {
+        if in_flight
+            .lost_since
+            .is_some_and(|since| now.since(since) >= grace)
+        {
             return self.host_gone(now);
         }
         if let Some((stop, until)) = in_flight.stopping {
-            return if now >= until { self.unconfirmed(stop, now) } else { Vec::new() };
+            return if now >= until {
+                self.unconfirmed(stop, now)
+            } else {
+                Vec::new()
+            };
         }
         if now >= self.deadline.after(DEADLINE_MARGIN) {
             return self.stop(Stop::JobTimeout, now);
@@ -586,7 +711,9 @@ impl Session {
 
     /// The host did not come back in time.
     fn host_gone(&mut self, now: Timestamp) -> Vec<Effect> {
-        let Some(in_flight) = &self.in_flight else { return Vec::new() };
+        let Some(in_flight) = &self.in_flight else {
+            return Vec::new();
+        };
         let abandon = self.host(ToHostEffect::Abandon(in_flight.command_id));
         let mut effects = vec![abandon];
         let read_only = self.record.intent.is_none();
@@ -607,11 +734,17 @@ impl Session {
 
     /// The host never confirmed the end of the command; it keeps the next job waiting until it does.
     fn unconfirmed(&mut self, stop: Stop, now: Timestamp) -> Vec<Effect> {
-        let Some(in_flight) = self.in_flight.take() else { return Vec::new() };
+        let Some(in_flight) = self.in_flight.take() else {
+            return Vec::new();
+        };
         let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.command_id))];
         let mutates = self.record.intent.take().is_some();
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
-            report.status = if mutates { StepStatus::Interrupted } else { StepStatus::Failed };
+            report.status = if mutates {
+                StepStatus::Interrupted
+            } else {
+                StepStatus::Failed
+            };
             report.finished_at = Some(now);
             report.error = Some(step_timeout(&in_flight));
         }
@@ -621,5 +754,8 @@ impl Session {
 }
 
 fn step_timeout(in_flight: &InFlight) -> Fault {
-    Fault::timeout("command_timeout", format!("{} did not end in time", in_flight.call.verb()))
+    Fault::timeout(
+        "command_timeout",
+        format!("{} did not end in time", in_flight.call.verb()),
+    )
 }

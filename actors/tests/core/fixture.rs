@@ -44,7 +44,11 @@ impl Publisher for RecordingPublisher {
 impl RecordingPublisher {
     pub(crate) fn results(&self) -> Vec<OutMessage> {
         let published = self.published.lock().unwrap();
-        published.iter().filter(|message| message.subject.contains(".results.")).cloned().collect()
+        published
+            .iter()
+            .filter(|message| message.subject.contains(".results."))
+            .cloned()
+            .collect()
     }
 }
 
@@ -57,7 +61,11 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn config() -> CoreConfig {
-    CoreConfig { slots_interactive_reserved: 0, slots_jobs_reserved: 0, ..CoreConfig::default() }
+    CoreConfig {
+        slots_interactive_reserved: 0,
+        slots_jobs_reserved: 0,
+        ..CoreConfig::default()
+    }
 }
 
 impl Fixture {
@@ -76,9 +84,22 @@ impl Fixture {
         let publisher = Arc::new(RecordingPublisher::default());
         let clock = Arc::new(SystemClock::default());
         let access = Access::new(store.clone(), clock.clone());
-        let core =
-            Core::start(config, store.clone(), artifacts, Arc::new(rules), publisher.clone(), clock).unwrap();
-        Self { dir, core, store, publisher, access }
+        let core = Core::start(
+            config,
+            store.clone(),
+            artifacts,
+            Arc::new(rules),
+            publisher.clone(),
+            clock,
+        )
+        .unwrap();
+        Self {
+            dir,
+            core,
+            store,
+            publisher,
+            access,
+        }
     }
 
     pub(crate) async fn enrol(&self, hostname: &str) -> Enrolled {
@@ -150,7 +171,12 @@ pub(crate) fn hello(hostname: &str) -> Hello {
         arch: "x86_64".into(),
         os_version: "test".into(),
         addresses: vec![],
-        verbs: vec![Verb::ListProcesses, Verb::DeleteFile, Verb::ListDirectory, Verb::CreateProcess],
+        verbs: vec![
+            Verb::ListProcesses,
+            Verb::DeleteFile,
+            Verb::ListDirectory,
+            Verb::CreateProcess,
+        ],
         journal_id: Uuid::from_u128(1),
         running: vec![],
         finished: vec![],
@@ -166,7 +192,14 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) async fn attach(core: &Core, host_id: HostId, hello: Hello) -> Self {
         let (sender, link) = mpsc::channel(256);
-        let attached = core.attach_agent(AttachAgent { host_id, hello, link: sender }).await.unwrap();
+        let attached = core
+            .attach_agent(AttachAgent {
+                host_id,
+                hello,
+                link: sender,
+            })
+            .await
+            .unwrap();
         Self { attached, link }
     }
 
@@ -195,6 +228,14 @@ impl Agent {
 
     pub(crate) fn answer(&self, command_id: CommandId, output: serde_json::Value) {
         let output = Some(output);
-        self.attached.result(CommandResult { command_id, output, error: None, truncated: None }, None);
+        self.attached.result(
+            CommandResult {
+                command_id,
+                output,
+                error: None,
+                truncated: None,
+            },
+            None,
+        );
     }
 }
