@@ -15,7 +15,7 @@ const ADDITIONS_MAX: usize = 8;
 /// Largest compiled regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
-const FUNCTIONS: &[&str] = &[
+pub(super) const FUNCTIONS: &[&str] = &[
     "size",
     "int",
     "uint",
@@ -25,7 +25,7 @@ const FUNCTIONS: &[&str] = &[
     "duration",
     "re",
 ];
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "size",
     "contains",
     "startsWith",
@@ -41,7 +41,7 @@ const METHODS: &[&str] = &[
     "getSeconds",
     "getMilliseconds",
 ];
-const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
+pub(super) const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
 const OPERATORS: &[&str] = &[
     operators::CONDITIONAL,
     operators::LOGICAL_AND,

@@ -334,3 +334,18 @@ fn cost_of_an_evaluation() {
         println!("{best:?} {source}");
     }
 }
+
+const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
+
+#[test]
+fn the_reference_names_every_function() {
+    for name in check::FUNCTIONS.iter().chain(check::METHODS).chain(check::MACROS) {
+        assert!(REFERENCE.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn many_conjuncts_in_a_row_are_not_deep() {
+    let conjuncts = vec!["event.depth == 1"; 90].join(" && ");
+    assert_eq!(check(&conjuncts, json!({})), Match::Yes);
+}

@@ -140,6 +140,14 @@ mod check {
     use super::*;
 
     #[test]
+    fn the_reference_names_every_filter_and_test() {
+        let reference = include_str!("../../../../docs/pipelines.md");
+        for name in FILTERS.iter().chain(TESTS) {
+            assert!(reference.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn every_filter_and_test_that_is_offered_exists() {
         for name in FILTERS {
             let arguments = if *name == "replace" { "('a', 'b')" } else { "" };
