@@ -12,7 +12,7 @@ use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
 
-const SHAPE: Shape = Shape {
+pub(super) const SHAPE: Shape = Shape {
     what: "a named job",
     keys: &[
         "name",

@@ -7,7 +7,7 @@ use super::yaml::{Key, Node};
 use serde_json::{Map, Value};
 use tripline_protocol::Name;
 
-const SHAPE: Shape = Shape {
+pub(super) const SHAPE: Shape = Shape {
     what: "a parameter",
     keys: &["type", "required", "default", "description"],
     later: &[],

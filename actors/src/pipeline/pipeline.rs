@@ -19,7 +19,7 @@ use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Event, Name, Sha256};
 
-const SHAPE: Shape = Shape {
+pub(super) const SHAPE: Shape = Shape {
     what: "a pipeline",
     keys: &["name", "description", "on", "when", "job", "params"],
     later: &[

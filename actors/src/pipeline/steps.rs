@@ -12,7 +12,7 @@ use tripline_protocol::step::OnError;
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
 
-const SHAPE: Shape = Shape {
+pub(super) const SHAPE: Shape = Shape {
     what: "a step",
     keys: &["id", "timeout", "on_error", "idempotent"],
     later: &[

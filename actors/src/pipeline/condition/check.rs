@@ -15,7 +15,7 @@ const ADDITIONS_MAX: usize = 8;
 /// Largest compiled regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
-const FUNCTIONS: &[&str] = &[
+pub(super) const FUNCTIONS: &[&str] = &[
     "size",
     "int",
     "uint",
@@ -25,7 +25,7 @@ const FUNCTIONS: &[&str] = &[
     "duration",
     "re",
 ];
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "size",
     "contains",
     "startsWith",
@@ -41,7 +41,7 @@ const METHODS: &[&str] = &[
     "getSeconds",
     "getMilliseconds",
 ];
-const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
+pub(super) const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
 const OPERATORS: &[&str] = &[
     operators::CONDITIONAL,
     operators::LOGICAL_AND,
@@ -75,7 +75,8 @@ pub(super) struct Refused {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) host: bool,
-    pub(super) loops: bool,
+    /// Whether `event` or `host` is looked at for every element of a list.
+    pub(super) square: bool,
     pub(super) regexes: Vec<Pattern>,
     additions: usize,
     loop_depth: usize,
@@ -140,11 +141,12 @@ impl Findings {
     }
 
     fn variable(&mut self, node: u64, name: &str) -> Result<(), Refused> {
-        if self.locals.iter().any(|local| local == name) || name == "event" {
+        if self.locals.iter().any(|local| local == name) {
             return Ok(());
         }
-        if name == "host" {
-            self.host = true;
+        if name == "event" || name == "host" {
+            self.host |= name == "host";
+            self.square |= self.loop_depth > 0;
             return Ok(());
         }
         let hint = suggestion(name, ["event", "host"]);
@@ -246,7 +248,6 @@ impl Findings {
         if !is_range(&each.iter_range.expr) {
             return refuse("a comprehension must run over a field, a list, or the result of map or filter");
         }
-        self.loops = true;
         self.walk(&mut each.iter_range)?;
         self.loop_depth += 1;
         let locals = self.locals.len();

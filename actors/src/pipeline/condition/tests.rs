@@ -105,11 +105,8 @@ fn a_type_error_is_no_match_with_a_reason() {
 }
 
 #[test]
-fn long_lists_and_long_texts_under_a_comprehension_are_errors_that_say_so() {
-    let data = json!({
-        "long": vec![1; 1001], "nested": vec![vec![1; 40]; 40], "fits": vec![1; 1000],
-        "text": "a".repeat(70_000),
-    });
+fn long_lists_are_errors_that_say_so() {
+    let data = json!({"long": vec![1; 1001], "nested": vec![vec![1; 40]; 40], "fits": vec![1; 1000]});
     for source in [
         "event.data.long.exists(x, x == 1)",
         "1 in event.data.nested",
@@ -121,12 +118,42 @@ fn long_lists_and_long_texts_under_a_comprehension_are_errors_that_say_so() {
             "{source}: {found:?}"
         );
     }
-    assert_eq!(check("event.data.fits.all(x, x == 1)", data.clone()), Match::Yes);
-    assert_eq!(check("event.data.text.contains('a')", data.clone()), Match::Yes);
-    let found = check("event.data.fits.exists(x, event.data.text.contains('b'))", data);
-    assert!(
-        matches!(&found, Match::Error(reason) if reason.contains("64 KiB")),
-        "{found:?}"
+    assert_eq!(check("event.data.fits.all(x, x == 1)", data), Match::Yes);
+}
+
+#[test]
+fn what_is_looked_at_for_every_element_has_lower_limits() {
+    let data = json!({"l": vec![1; 200], "longer": vec![1; 201], "text": "a".repeat(70_000)});
+    for (source, reason) in [
+        (
+            "event.data.longer.exists(x, x == event.data.l[0])",
+            "more than 200 elements",
+        ),
+        (
+            "event.data.l.exists(x, x in event.data.longer)",
+            "more than 200 elements",
+        ),
+        (
+            "event.data.l.exists(x, event.data.text.contains('b'))",
+            "more than 64 KiB",
+        ),
+    ] {
+        let found = check(source, data.clone());
+        assert!(
+            matches!(&found, Match::Error(found) if found.contains(reason)),
+            "{source}: {found:?}"
+        );
+    }
+    assert_eq!(
+        check("event.data.l.all(x, x in event.data.l)", data.clone()),
+        Match::Yes
+    );
+    assert_eq!(
+        check(
+            "event.data.text.contains('a') && event.data.longer.all(x, x == 1)",
+            data
+        ),
+        Match::Yes
     );
 }
 
@@ -273,7 +300,7 @@ proptest! {
     fn no_event_makes_a_condition_panic(data in any_json()) {
         let event = event(data);
         for condition in conditions() {
-            let variables = Variables { event: &event, host: None, regexes: &condition.regexes, loops: condition.loops };
+            let variables = Variables { event: &event, host: None, regexes: &condition.regexes, square: condition.square };
             // Without the net that `matches` has below it.
             drop(condition.evaluate(&variables));
         }
@@ -306,4 +333,19 @@ fn cost_of_an_evaluation() {
             .min();
         println!("{best:?} {source}");
     }
+}
+
+const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
+
+#[test]
+fn the_reference_names_every_function() {
+    for name in check::FUNCTIONS.iter().chain(check::METHODS).chain(check::MACROS) {
+        assert!(REFERENCE.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn many_conjuncts_in_a_row_are_not_deep() {
+    let conjuncts = vec!["event.depth == 1"; 90].join(" && ");
+    assert_eq!(check(&conjuncts, json!({})), Match::Yes);
 }

@@ -14,12 +14,20 @@ use tripline_protocol::Event;
 
 /// Longest list a condition may look into, the elements of lists within it counted too.
 pub(super) const LIST_ELEMENTS_MAX: usize = 1_000;
-/// Longest text that a condition with a comprehension may look at, in bytes: it may do so for every element.
-pub(super) const LOOP_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// The same in a condition that looks at `event` or `host` again for every element of a list: there the
+/// work grows with the product of both.
+pub(super) const SQUARE_LIST_ELEMENTS_MAX: usize = 200;
+/// Longest text in such a condition, in bytes.
+pub(super) const SQUARE_TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// What takes part in no operation, named in the errors that follow: a list or text beyond its limit.
 static LONG_LIST: Type = Type::new_unspecified_type("list of more than 1000 elements");
-static LONG_TEXT: Type = Type::new_unspecified_type("text of more than 64 KiB under a comprehension");
+static SQUARE_LONG_LIST: Type = Type::new_unspecified_type(
+    "list of more than 200 elements, in a condition that looks at the event for every element,",
+);
+static SQUARE_LONG_TEXT: Type = Type::new_unspecified_type(
+    "text of more than 64 KiB, in a condition that looks at the event for every element,",
+);
 static REGEX: Type = Type::new_unspecified_type("regex");
 
 /// The variables of one evaluation.
@@ -27,14 +35,14 @@ pub(super) struct Variables<'a> {
     pub(super) event: &'a Event,
     pub(super) host: Option<&'a HostFacts>,
     pub(super) regexes: &'a [Pattern],
-    /// Whether the condition has a comprehension.
-    pub(super) loops: bool,
+    /// Whether the condition looks at `event` or `host` for every element of a list.
+    pub(super) square: bool,
 }
 
 impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         match variable {
-            "event" => Some(CowVal::owned(Object::Event(self.event, self.loops))),
+            "event" => Some(CowVal::owned(Object::Event(self.event, self.square))),
             "host" => Some(CowVal::owned(self.host.map_or(Object::Nothing, Object::Host))),
             other => {
                 let index: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
@@ -68,7 +76,7 @@ fn texts<'b, 'v>(items: &'v [String]) -> CowVal<'b, 'v> {
     CowVal::owned(CelList::from(items))
 }
 
-fn json<'v>(value: &'v Value, loops: bool) -> Box<dyn Val + 'v> {
+fn json<'v>(value: &'v Value, square: bool) -> Box<dyn Val + 'v> {
     match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(value) => Box::new(CelBool::from(*value)),
@@ -77,24 +85,29 @@ fn json<'v>(value: &'v Value, loops: bool) -> Box<dyn Val + 'v> {
             (None, Some(number)) => Box::new(CelUInt::from(number)),
             (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
         },
-        Value::String(text) if loops && text.len() > LOOP_TEXT_BYTES_MAX => Box::new(TooLong(&LONG_TEXT)),
+        Value::String(text) if square && text.len() > SQUARE_TEXT_BYTES_MAX => {
+            Box::new(TooLong(&SQUARE_LONG_TEXT))
+        }
         Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Array(items) if is_long(items) => Box::new(TooLong(&LONG_LIST)),
+        Value::Array(items) if square && is_longer(items, SQUARE_LIST_ELEMENTS_MAX) => {
+            Box::new(TooLong(&SQUARE_LONG_LIST))
+        }
+        Value::Array(items) if is_longer(items, LIST_ELEMENTS_MAX) => Box::new(TooLong(&LONG_LIST)),
         Value::Array(items) => {
-            let items: Vec<Box<dyn Val + 'v>> = items.iter().map(|item| json(item, loops)).collect();
+            let items: Vec<Box<dyn Val + 'v>> = items.iter().map(|item| json(item, square)).collect();
             Box::new(CelList::from(items))
         }
-        Value::Object(map) => Box::new(Object::Json(map, loops)),
+        Value::Object(map) => Box::new(Object::Json(map, square)),
     }
 }
 
-/// Whether a list, with the lists in it, has more elements than may be laid out. Stops counting there.
-fn is_long(items: &[Value]) -> bool {
+/// Whether a list, with the lists in it, has more elements than `limit`. Stops counting there.
+fn is_longer(items: &[Value], limit: usize) -> bool {
     let mut open = vec![items];
     let mut elements = 0;
     while let Some(items) = open.pop() {
         elements += items.len();
-        if elements > LIST_ELEMENTS_MAX {
+        if elements > limit {
             return true;
         }
         open.extend(items.iter().filter_map(Value::as_array).map(Vec::as_slice));
@@ -108,9 +121,9 @@ impl<'a> Object<'a> {
         'a: 'v,
     {
         match *self {
-            Self::Event(event, loops) => event_field(event, name, loops),
+            Self::Event(event, square) => event_field(event, name, square),
             Self::Host(host) => host_field(host, name),
-            Self::Json(map, loops) => map.get(name).map(|value| CowVal::Owned(json(value, loops))),
+            Self::Json(map, square) => map.get(name).map(|value| CowVal::Owned(json(value, square))),
             Self::Nothing => None,
         }
     }
@@ -125,14 +138,14 @@ impl<'a> Object<'a> {
     }
 }
 
-fn event_field<'b, 'v>(event: &'v Event, name: &str, loops: bool) -> Option<CowVal<'b, 'v>> {
+fn event_field<'b, 'v>(event: &'v Event, name: &str, square: bool) -> Option<CowVal<'b, 'v>> {
     Some(match name {
         "id" => text(&event.id),
         "org" => text(event.org.as_str()),
         "source" => text(&event.source),
         "etype" => text(event.etype.as_str()),
         "time" => CowVal::owned(CelString::from(event.time.to_string())),
-        "data" => CowVal::Owned(json(&event.data, loops)),
+        "data" => CowVal::Owned(json(&event.data, square)),
         "attested_by" => text(event.attested_by.as_str()),
         "depth" => CowVal::owned(CelInt::from(i64::from(event.depth))),
         _ => return None,

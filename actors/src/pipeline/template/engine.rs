@@ -37,7 +37,7 @@ fn add_filters(engine: &mut Environment<'static>) {
             "replace" => engine.add_filter(*name, replace),
             "string" => engine.add_filter(*name, filters::string),
             "tojson" => engine.add_filter(*name, tojson),
-            "trim" => engine.add_filter(*name, filters::trim),
+            "trim" => engine.add_filter(*name, trim),
             "upper" => engine.add_filter(*name, filters::upper),
             _ => {}
         }
@@ -119,6 +119,12 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
     Ok(text.replace(&from, &to))
 }
 
+/// A text without white space at its ends. The engine's own also takes a set of characters, and searches
+/// it for each character of the text.
+fn trim(text: String) -> String {
+    text.trim().to_owned()
+}
+
 /// A value as JSON text.
 fn tojson(value: &Value) -> Result<String, Error> {
     let failed = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
@@ -132,6 +138,14 @@ fn tojson(value: &Value) -> Result<String, Error> {
 #[cfg(test)]
 mod check {
     use super::*;
+
+    #[test]
+    fn the_reference_names_every_filter_and_test() {
+        let reference = include_str!("../../../../docs/pipelines.md");
+        for name in FILTERS.iter().chain(TESTS) {
+            assert!(reference.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 
     #[test]
     fn every_filter_and_test_that_is_offered_exists() {
