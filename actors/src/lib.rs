@@ -7,9 +7,20 @@ pub mod access;
 pub mod artifact;
 pub mod clock;
 mod core;
+mod directory;
+mod door;
+mod ground;
+mod guardian;
+mod host;
+mod ingest;
+mod outbox;
 pub mod pipeline;
 pub mod ports;
+mod record;
 pub mod refusal;
+mod router;
+mod scheduler;
+mod slot;
 pub mod store;
 
 pub use crate::core::{

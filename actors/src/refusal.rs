@@ -79,6 +79,11 @@ impl From<Refusal> for Fault {
             Refusal::Invalid { .. } => FaultClass::Unsupported,
             _ => FaultClass::Server,
         };
-        Fault { class, code: refusal.code().to_owned(), text: refusal.to_string(), detail: None }
+        Fault {
+            class,
+            code: refusal.code().to_owned(),
+            text: refusal.to_string(),
+            detail: None,
+        }
     }
 }

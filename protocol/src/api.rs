@@ -214,14 +214,22 @@ pub struct SubmitJob {
     pub org: Option<Org>,
     /// A host id, sensor id or hostname.
     pub host: String,
-    /// What to do, inline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What to do, inline; each argument nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_job",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub job: Option<JobSpec>,
     /// What to do, by the name of a named job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Name>,
-    /// Parameters of the named job.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    /// Parameters of the named job, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_map",
+        skip_serializing_if = "Map::is_empty"
+    )]
     pub params: Map<String, Value>,
     /// Submitting again with the same key and host gives the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -374,8 +382,8 @@ pub struct PublishEvent {
     /// When it happened; default now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
-    /// Its payload.
-    #[serde(default)]
+    /// Its payload, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(default, deserialize_with = "crate::limit::shallow")]
     pub data: Value,
 }
 

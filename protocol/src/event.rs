@@ -2,10 +2,15 @@
 //!
 //! The subject decides org and etype. Identity: CloudEvents `id`, else `Nats-Msg-Id`, else the message's
 //! place in its stream; the key is UUIDv5 over (org, source, id). CloudEvents 1.0: <https://github.com/cloudevents/spec>.
+//! How a message is read is in `wire`. Deliberately not here: which host an event means; only its
+//! [`HostHint`] is taken from it.
+
+mod header;
+mod wire;
 
 use crate::id::{EventKey, HostId, Org};
 use crate::limit::EVENT_BYTES_MAX;
-use crate::subject::{Etype, HEADER_MSG_ID};
+use crate::subject::Etype;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -41,9 +46,9 @@ impl Attestation {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostHint {
-    /// Extension `hostid` or `data.host_id`.
+    /// Extension `hostid`, or `data.host_id` if it is a UUID.
     HostId(HostId),
-    /// `data.sid`: LimaCharlie's sensor id.
+    /// `data.sid`: LimaCharlie's sensor id, 1 to [`crate::limit::HOST_NAME_BYTES_MAX`] bytes like all names.
     Sid(String),
     /// `data.sensor_id`: the small integer of the Carbon Black dialect.
     SensorId(u32),
@@ -127,7 +132,7 @@ pub enum InvalidEvent {
     EtypeMismatch {
         /// Of the subject.
         expected: String,
-        /// Of the event.
+        /// Of the event, cut to 80 characters.
         found: String,
     },
     /// A CloudEvents attribute is missing or wrong.
@@ -156,164 +161,14 @@ impl InvalidEvent {
     }
 }
 
-/// CloudEvents attributes as the wire form gave them, all still text.
-#[derive(Default)]
-struct Attributes {
-    id: Option<String>,
-    source: Option<String>,
-    kind: Option<String>,
-    time: Option<String>,
-    subject: Option<String>,
-    hostid: Option<String>,
-    tripdepth: Option<String>,
-    traceparent: Option<String>,
-}
-
-impl Attributes {
-    fn take(&mut self, name: &str, value: String) {
-        match name {
-            "id" => self.id = Some(value),
-            "source" => self.source = Some(value),
-            "type" => self.kind = Some(value),
-            "time" => self.time = Some(value),
-            "subject" => self.subject = Some(value),
-            "hostid" => self.hostid = Some(value),
-            "tripdepth" => self.tripdepth = Some(value),
-            "traceparent" => self.traceparent = Some(value),
-            _ => {}
-        }
-    }
-
-    /// CloudEvents says extension values may also be JSON numbers and booleans.
-    fn from_structured(map: Map<String, Value>) -> Result<(Self, Value), InvalidEvent> {
-        let mut attributes = Self::default();
-        let mut data = Value::Null;
-        for (name, value) in map {
-            match (name.as_str(), value) {
-                ("data", value) => data = value,
-                (_, Value::String(text)) => attributes.take(&name, text),
-                ("tripdepth", Value::Number(number)) => attributes.take(&name, number.to_string()),
-                ("id" | "source" | "type" | "time" | "subject" | "hostid" | "traceparent", value)
-                    if !value.is_null() =>
-                {
-                    return Err(attribute(static_name(&name), "must be a string"));
-                }
-                _ => {}
-            }
-        }
-        Ok((attributes, data))
-    }
-}
-
-fn static_name(name: &str) -> &'static str {
-    ["id", "source", "type", "time", "subject", "hostid", "traceparent"]
-        .into_iter()
-        .find(|known| *known == name)
-        .unwrap_or("extension")
-}
-
-fn attribute(attribute: &'static str, reason: impl Into<String>) -> InvalidEvent {
-    InvalidEvent::Attribute { attribute, reason: reason.into() }
-}
-
-fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-}
-
 impl Event {
-    /// Understands a message. The event is attested by `publisher`; who knows better sets it afterwards.
-    pub fn from_wire(wire: &WireEvent<'_>) -> Result<Self, InvalidEvent> {
-        if wire.payload.len() > EVENT_BYTES_MAX {
-            return Err(InvalidEvent::TooLarge(wire.payload.len()));
-        }
-        let binary = header(wire.headers, "ce-specversion").is_some();
-        let body = match (wire.payload.is_empty(), binary) {
-            (true, true) => Value::Null,
-            _ => serde_json::from_slice(wire.payload).map_err(|e| InvalidEvent::NotJson(e.to_string()))?,
-        };
-        let (attributes, data) = match body {
-            data if binary => (Self::header_attributes(wire.headers), data),
-            Value::Object(map) if map.contains_key("specversion") => {
-                if map.get("specversion").and_then(Value::as_str) != Some("1.0") {
-                    return Err(attribute("specversion", "only 1.0 is understood"));
-                }
-                if map.contains_key("data_base64") {
-                    return Err(attribute("data_base64", "binary data is not understood; send JSON in data"));
-                }
-                Attributes::from_structured(map)?
-            }
-            data => (Attributes::default(), data),
-        };
-        Self::assemble(wire, attributes, data)
-    }
-
-    fn header_attributes(headers: &[(String, String)]) -> Attributes {
-        let mut attributes = Attributes::default();
-        for (name, value) in headers {
-            if let Some((prefix, name)) = name.split_at_checked(3)
-                && prefix.eq_ignore_ascii_case("ce-")
-            {
-                attributes.take(&name.to_ascii_lowercase(), value.clone());
-            }
-        }
-        attributes
-    }
-
-    fn assemble(wire: &WireEvent<'_>, found: Attributes, data: Value) -> Result<Self, InvalidEvent> {
-        if let Some(kind) = found.kind
-            && kind != wire.etype.as_str()
-        {
-            return Err(InvalidEvent::EtypeMismatch { expected: wire.etype.to_string(), found: kind });
-        }
-        let depth = match found.tripdepth {
-            None => 0,
-            Some(text) => {
-                let depth: u64 = text.parse().map_err(|_| attribute("tripdepth", "must be a number"))?;
-                u8::try_from(depth)
-                    .ok()
-                    .filter(|depth| *depth <= crate::limit::TRIPDEPTH_MAX)
-                    .ok_or(InvalidEvent::TooDeep(depth))?
-            }
-        };
-        let time = match found.time {
-            Some(text) => text.parse().map_err(|e| attribute("time", format!("{e}")))?,
-            None => wire.stored_at,
-        };
-        let hostid = match found.hostid {
-            Some(text) => Some(text.parse().map_err(|e| attribute("hostid", format!("{e}")))?),
-            None => None,
-        };
-        let source = found.source.filter(|source| !source.is_empty()).unwrap_or_else(|| "nats".to_owned());
-        let id = found
-            .id
-            .or_else(|| header(wire.headers, HEADER_MSG_ID).map(str::to_owned))
-            .filter(|id| !id.is_empty())
-            .unwrap_or_else(|| format!("{}/{}/{}", wire.stream, wire.sequence, wire.stored_at.as_micros()));
-        let host = match hostid {
-            Some(host_id) => Some(HostHint::HostId(host_id)),
-            None => host_in_data(&data)?.or_else(|| found.subject.map(HostHint::Subject)),
-        };
-        Ok(Self {
-            key: EventKey::derive(wire.org, &source, &id),
-            id,
-            org: wire.org.clone(),
-            source,
-            etype: wire.etype.clone(),
-            host,
-            time,
-            data,
-            attested_by: Attestation::Publisher,
-            depth,
-            traceparent: found
-                .traceparent
-                .or_else(|| header(wire.headers, "traceparent").map(str::to_owned))
-                .filter(|text| text.len() <= 128),
-        })
-    }
-
     /// How results name it.
     pub fn to_ref(&self) -> EventRef {
-        EventRef { id: self.id.clone(), source: self.source.clone(), etype: self.etype.clone() }
+        EventRef {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            etype: self.etype.clone(),
+        }
     }
 
     /// The structured CloudEvents form, as Tripline's own edges publish it.
@@ -340,23 +195,4 @@ impl Event {
         map.insert("data".into(), self.data.clone());
         Value::Object(map)
     }
-}
-
-/// `data.host_id`, `data.sid`, `data.sensor_id`, `data.hostname`, in this order.
-fn host_in_data(data: &Value) -> Result<Option<HostHint>, InvalidEvent> {
-    let Value::Object(map) = data else { return Ok(None) };
-    if let Some(Value::String(text)) = map.get("host_id") {
-        let host_id = text.parse().map_err(|e| attribute("data.host_id", format!("{e}")))?;
-        return Ok(Some(HostHint::HostId(host_id)));
-    }
-    if let Some(Value::String(sid)) = map.get("sid") {
-        return Ok(Some(HostHint::Sid(sid.clone())));
-    }
-    if let Some(sensor_id) = map.get("sensor_id").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()) {
-        return Ok(Some(HostHint::SensorId(sensor_id)));
-    }
-    if let Some(Value::String(hostname)) = map.get("hostname") {
-        return Ok(Some(HostHint::Hostname(hostname.clone())));
-    }
-    Ok(None)
 }

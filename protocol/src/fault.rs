@@ -34,7 +34,12 @@ pub struct Fault {
 
 impl Fault {
     fn new(class: FaultClass, code: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { class, code: code.into(), text: text.into(), detail: None }
+        Self {
+            class,
+            code: code.into(),
+            text: text.into(),
+            detail: None,
+        }
     }
 
     /// A deadline passed.

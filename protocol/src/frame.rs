@@ -23,6 +23,8 @@ pub const CODE_CANCELLED: &str = "cancelled";
 pub const CODE_INTERRUPTED: &str = "interrupted";
 /// The fault code of a command whose epoch is older than the newest the agent has seen.
 pub const CODE_STALE_EPOCH: &str = "stale_epoch";
+/// The fault code of a command whose verb or arguments the agent does not know.
+pub const CODE_UNREADABLE: &str = "unreadable_command";
 
 /// What an agent sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,6 +166,31 @@ pub struct Command {
     pub transfer: Option<Transfer>,
 }
 
+impl Command {
+    /// The agent's answer to a `command` frame that it cannot read because its call is of another version:
+    /// `unsupported`, so that the server does not wait for it until the deadline. `None` when `frame` is no
+    /// JSON, no command, or has no readable id.
+    pub fn refuse_unreadable(frame: &str, why: &serde_json::Error) -> Option<CommandResult> {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(rename = "type")]
+            kind: String,
+            command_id: CommandId,
+        }
+        let head: Head = serde_json::from_str(frame).ok()?;
+        let fault = Fault::unsupported(
+            CODE_UNREADABLE,
+            format!("the agent cannot read this command: {why}"),
+        );
+        (head.kind == "command").then_some(CommandResult {
+            command_id: head.command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        })
+    }
+}
+
 /// What a transfer moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
@@ -178,11 +205,19 @@ pub struct Transfer {
 pub struct CommandResult {
     /// Which.
     pub command_id: CommandId,
-    /// What the verb returned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What the verb returned, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub output: Option<Value>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why it failed; its detail is nested no deeper than an output.
+    #[serde(
+        default,
+        deserialize_with = "crate::limit::shallow_fault",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub error: Option<Fault>,
     /// Bytes left out of the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,7 +233,8 @@ pub struct AgentEvent {
     pub etype: Etype,
     /// When.
     pub time: Timestamp,
-    /// Its payload.
+    /// Its payload, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(default, deserialize_with = "crate::limit::shallow")]
     pub data: Value,
 }
 
@@ -225,6 +261,9 @@ pub enum InvalidChunk {
     /// Longer than allowed.
     #[error("chunk of {0} bytes, at most {CHUNK_BYTES_MAX} are taken")]
     Long(usize),
+    /// It would end beyond what 64 bits can count.
+    #[error("chunk at offset {0} ends beyond 64 bits")]
+    Offset(u64),
 }
 
 impl<'a> Chunk<'a> {
@@ -236,11 +275,19 @@ impl<'a> Chunk<'a> {
         if bytes.len() > CHUNK_BYTES_MAX {
             return Err(InvalidChunk::Long(bytes.len()));
         }
+        let offset = u64::from_be_bytes(*offset);
+        if offset.checked_add(bytes.len() as u64).is_none() {
+            return Err(InvalidChunk::Offset(offset));
+        }
         let command_id = CommandId(Uuid::from_bytes(*id));
-        Ok(Self { command_id, offset: u64::from_be_bytes(*offset), bytes })
+        Ok(Self {
+            command_id,
+            offset,
+            bytes,
+        })
     }
 
-    /// Writes a binary frame.
+    /// Writes a binary frame. The sender cuts files into chunks of at most [`CHUNK_BYTES_MAX`].
     pub fn encode(&self) -> Vec<u8> {
         let mut frame = Vec::with_capacity(CHUNK_HEADER_BYTES + self.bytes.len());
         frame.extend_from_slice(self.command_id.as_bytes());

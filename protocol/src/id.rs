@@ -26,7 +26,11 @@ pub struct InvalidId {
 
 impl InvalidId {
     pub(crate) fn new(kind: &'static str, text: &str, expected: &'static str) -> Self {
-        Self { kind, text: text.chars().take(80).collect(), expected }
+        Self {
+            kind,
+            text: text.chars().take(80).collect(),
+            expected,
+        }
     }
 }
 
@@ -83,7 +87,10 @@ impl HostId {
 impl EventKey {
     /// The key of the event that `source` in `org` calls `id`.
     pub fn derive(org: &Org, source: &str, id: &str) -> Self {
-        Self(derive("event", &[org.as_str().as_bytes(), source.as_bytes(), id.as_bytes()]))
+        Self(derive(
+            "event",
+            &[org.as_str().as_bytes(), source.as_bytes(), id.as_bytes()],
+        ))
     }
 }
 
@@ -91,12 +98,27 @@ impl JobId {
     /// The job that `pipeline` starts on `host` because of `event`; `run` is 0 and one more for each replay.
     pub fn derive(event: EventKey, pipeline: &Name, host: HostId, run: u32) -> Self {
         let run = run.to_be_bytes();
-        Self(derive("job", &[event.as_bytes(), pipeline.as_str().as_bytes(), host.as_bytes(), &run]))
+        Self(derive(
+            "job",
+            &[
+                event.as_bytes(),
+                pipeline.as_str().as_bytes(),
+                host.as_bytes(),
+                &run,
+            ],
+        ))
     }
 
     /// The job of a submission that carries an idempotency key.
     pub fn derive_submitted(org: &Org, idempotency_key: &str, host: HostId) -> Self {
-        Self(derive("submitted", &[org.as_str().as_bytes(), idempotency_key.as_bytes(), host.as_bytes()]))
+        Self(derive(
+            "submitted",
+            &[
+                org.as_str().as_bytes(),
+                idempotency_key.as_bytes(),
+                host.as_bytes(),
+            ],
+        ))
     }
 }
 
@@ -104,7 +126,14 @@ impl CommandId {
     /// The command of a job's step in one attempt. Sent again after a crash it is the same id, so an agent
     /// that has it in its journal does not run it twice.
     pub fn derive(job: JobId, step: usize, attempt: u32) -> Self {
-        Self(derive("command", &[job.as_bytes(), &(step as u64).to_be_bytes(), &attempt.to_be_bytes()]))
+        Self(derive(
+            "command",
+            &[
+                job.as_bytes(),
+                &(step as u64).to_be_bytes(),
+                &attempt.to_be_bytes(),
+            ],
+        ))
     }
 }
 
@@ -143,9 +172,12 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A tenant: LimaCharlie's organisation id, or `default`. One NATS token.
-    Org, "org", "1 to 64 of A-Z a-z 0-9 _ -",
-    |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    /// A tenant: LimaCharlie's organisation id, or `default`. One NATS token, never the `_` that stands
+    /// for no org in the subjects of dead letters.
+    Org, "org", "1 to 64 of A-Z a-z 0-9 _ -, the first a letter or digit",
+    |text| (1..=64).contains(&text.len())
+        && !text.starts_with(['_', '-'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 );
 text_id!(
     /// A pipeline's or job's name: `[a-z0-9][a-z0-9_-]{0,63}`.

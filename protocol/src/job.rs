@@ -164,7 +164,10 @@ pub struct Reason {
 impl Reason {
     /// From its parts.
     pub fn new(code: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { code: code.into(), text: text.into() }
+        Self {
+            code: code.into(),
+            text: text.into(),
+        }
     }
 }
 

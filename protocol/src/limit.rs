@@ -1,5 +1,10 @@
 //! Limits that both sides of a wire must agree on. Bytes unless the name says otherwise.
 
+use crate::fault::Fault;
+use crate::job::JobSpec;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 /// Largest event at every edge, as it is on the wire.
 pub const EVENT_BYTES_MAX: usize = 768 * 1024;
 /// Largest result envelope on NATS; larger outputs become artifacts first.
@@ -24,3 +29,82 @@ pub const TRANSFER_CREDIT_BYTES: u64 = 4 * CHUNK_BYTES_MAX as u64;
 pub const PING_INTERVAL_SECONDS: u64 = 15;
 /// Seconds without any frame after which an agent channel is dead.
 pub const CHANNEL_DEAD_SECONDS: u64 = 45;
+/// Deepest nesting of the JSON that others bring: an event's `data`, a verb's output, a step's arguments.
+/// A reader of JSON gives up at 128 levels, and what is taken here is written again inside results and
+/// records, some levels down.
+pub const NESTING_MAX: usize = 64;
+/// Longest attribute of an event (id, source): each is carried on to every result.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Longest name a host can be called by in an event.
+pub const HOST_NAME_BYTES_MAX: usize = 255;
+
+/// Whether `value` is nested at most [`NESTING_MAX`] levels: a plain value is one, `[1]` and `{"a": 1}` two.
+pub fn is_shallow(value: &Value) -> bool {
+    fn within(value: &Value, levels: usize) -> bool {
+        let Some(below) = levels.checked_sub(1) else {
+            return false;
+        };
+        match value {
+            Value::Array(items) => items.iter().all(|item| within(item, below)),
+            Value::Object(map) => map.values().all(|item| within(item, below)),
+            _ => true,
+        }
+    }
+    within(value, NESTING_MAX)
+}
+
+/// Whether the values of an object, such as a step's arguments, are each shallow.
+fn has_shallow_values(value: &Value) -> bool {
+    value.as_object().is_none_or(|map| map.values().all(is_shallow))
+}
+
+fn refuse_deep<T, E: serde::de::Error>(found: T, shallow: bool) -> Result<T, E> {
+    match shallow {
+        true => Ok(found),
+        false => Err(E::custom(format_args!(
+            "nested more than {NESTING_MAX} levels deep"
+        ))),
+    }
+}
+
+/// Reads a value and refuses one nested too deeply. Only where it comes in: what was accepted and stored
+/// must be readable for ever.
+pub(crate) fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let shallow = is_shallow(&value);
+    refuse_deep(value, shallow)
+}
+
+/// The same where there may be none.
+pub(crate) fn shallow_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    let shallow = value.as_ref().is_none_or(is_shallow);
+    refuse_deep(value, shallow)
+}
+
+/// The same of a map of values.
+pub(crate) fn shallow_map<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<serde_json::Map<String, Value>, D::Error> {
+    let map = serde_json::Map::deserialize(deserializer)?;
+    let shallow = map.values().all(is_shallow);
+    refuse_deep(map, shallow)
+}
+
+/// The same of a fault's detail.
+pub(crate) fn shallow_fault<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fault>, D::Error> {
+    let fault = Option::<Fault>::deserialize(deserializer)?;
+    let detail = fault.as_ref().and_then(|fault| fault.detail.as_ref());
+    let shallow = detail.is_none_or(is_shallow);
+    refuse_deep(fault, shallow)
+}
+
+/// The same of the arguments of a job's steps.
+pub(crate) fn shallow_job<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobSpec>, D::Error> {
+    let job = Option::<JobSpec>::deserialize(deserializer)?;
+    let shallow = job
+        .iter()
+        .flat_map(|job| &job.steps)
+        .all(|step| has_shallow_values(&step.args));
+    refuse_deep(job, shallow)
+}

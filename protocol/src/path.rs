@@ -1,4 +1,5 @@
-//! Paths on a host, which on Unix are bytes and not always UTF-8.
+//! Paths on a host, which on Unix are bytes and not always UTF-8. Whether one is absolute is the host's
+//! question, not asked here.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -69,25 +70,49 @@ impl Serialize for RemotePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Encoded { b64: STANDARD.encode(&self.0) }.serialize(serializer),
+            Err(_) => Encoded {
+                b64: STANDARD.encode(&self.0),
+            }
+            .serialize(serializer),
         }
+    }
+}
+
+impl Wire {
+    fn decode<E: serde::de::Error>(self) -> Result<RemotePath, E> {
+        let bytes = match self {
+            Wire::Text(text) => text.into_bytes(),
+            Wire::Encoded(Encoded { b64 }) => STANDARD
+                .decode(&b64)
+                .map_err(|_| E::custom("b64 of a path is not base64"))?,
+        };
+        if bytes.contains(&0) {
+            return Err(E::custom("a path must not contain a NUL byte"));
+        }
+        Ok(RemotePath(bytes))
     }
 }
 
 impl<'de> Deserialize<'de> for RemotePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = match Wire::deserialize(deserializer)? {
-            Wire::Text(text) => text.into_bytes(),
-            Wire::Encoded(Encoded { b64 }) => {
-                STANDARD.decode(&b64).map_err(|_| D::Error::custom("b64 of a path is not base64"))?
-            }
-        };
-        if bytes.is_empty() {
+        let path: RemotePath = Wire::deserialize(deserializer)?.decode()?;
+        if path.0.is_empty() {
             return Err(D::Error::custom("a path must not be empty"));
         }
-        if bytes.contains(&0) {
-            return Err(D::Error::custom("a path must not contain a NUL byte"));
-        }
-        Ok(Self(bytes))
+        Ok(path)
     }
+}
+
+/// The arguments of a program: written as paths are, but they may be empty.
+pub(crate) fn arguments<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<RemotePath>>, D::Error> {
+    let Some(words) = Option::<Vec<Wire>>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    words
+        .into_iter()
+        .map(Wire::decode)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }

@@ -1,16 +1,19 @@
 //! A step of a job: one verb with its arguments and how its failure is taken.
 //!
 //! On the wire and in files a step is a map with exactly one key that is a verb:
-//! `{"id": "processes", "list_processes": {}, "on_error": "continue"}`.
+//! `{"id": "processes", "list_processes": {}, "on_error": "continue"}`. A person writes it, so a key that is
+//! unknown, or there twice, is an error. Whether the arguments suit the verb is asked by
+//! [`crate::verb::VerbCall::parse`], once their templates are rendered.
 
 use crate::fault::Fault;
 use crate::id::Sha256;
 use crate::time::{Span, Timestamp};
 use crate::verb::{Effect, Verb};
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// What a step's failure means for its job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +47,14 @@ pub struct Step {
 impl Step {
     /// A step with defaults.
     pub fn new(verb: Verb, args: Value) -> Self {
-        Self { id: None, verb, args, timeout: None, on_error: OnError::Fail, idempotent: false }
+        Self {
+            id: None,
+            verb,
+            args,
+            timeout: None,
+            on_error: OnError::Fail,
+            idempotent: false,
+        }
     }
 
     /// Whether it may be repeated when its outcome is unknown: it only reads, or its author says so.
@@ -73,31 +83,67 @@ impl Serialize for Step {
     }
 }
 
-impl<'de> Deserialize<'de> for Step {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = Map::<String, Value>::deserialize(deserializer)?;
+struct StepVisitor;
+
+impl<'de> Visitor<'de> for StepVisitor {
+    type Value = Step;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a step: a map with one verb, such as {\"list_processes\": {}}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
         let mut step = Step::new(Verb::ListProcesses, Value::Null);
         let mut verb = None;
-        for (key, value) in map {
-            let field = |error: serde_json::Error| D::Error::custom(format!("step key {key:?}: {error}"));
+        let mut seen = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if seen.contains(&key) {
+                return Err(A::Error::custom(format_args!("a step has {key:?} twice")));
+            }
+            let value = map.next_value::<Value>()?;
             match key.as_str() {
-                "id" => step.id = serde_json::from_value(value).map_err(field)?,
-                "timeout" => step.timeout = serde_json::from_value(value).map_err(field)?,
-                "on_error" => step.on_error = serde_json::from_value(value).map_err(field)?,
-                "idempotent" => step.idempotent = serde_json::from_value(value).map_err(field)?,
+                "id" => step.id = field(&key, value)?,
+                "timeout" => step.timeout = field(&key, value)?,
+                "on_error" => step.on_error = field(&key, value)?,
+                "idempotent" => step.idempotent = field(&key, value)?,
                 other => {
-                    let found: Verb = other.parse().map_err(|_| {
-                        D::Error::custom(format!("{other:?} is neither a key of a step nor a verb"))
+                    let found = other.parse().map_err(|_| {
+                        A::Error::custom(format_args!("{other:?} is neither a key of a step nor a verb"))
                     })?;
                     if let Some(first) = verb.replace(found) {
-                        return Err(D::Error::custom(format!("a step has one verb, not {first} and {found}")));
+                        let text = format_args!("a step has one verb, not {first} and {found}");
+                        return Err(A::Error::custom(text));
                     }
-                    step.args = if value.is_null() { Value::Object(Map::new()) } else { value };
+                    step.args = arguments(found, value)?;
                 }
             }
+            seen.push(key);
         }
-        step.verb = verb.ok_or_else(|| D::Error::custom("a step needs a verb, such as list_processes"))?;
+        step.verb = verb.ok_or_else(|| A::Error::custom("a step needs a verb, such as list_processes"))?;
         Ok(step)
+    }
+}
+
+fn field<T: serde::de::DeserializeOwned, E: serde::de::Error>(key: &str, value: Value) -> Result<T, E> {
+    serde_json::from_value(value).map_err(|error| E::custom(format_args!("step key {key:?}: {error}")))
+}
+
+/// What they must be is the verb's business, once their templates are rendered; here they are an object.
+/// How deep they are is asked where they come in ([`crate::api::SubmitJob`]): a step that was accepted and
+/// stored must be readable for ever.
+fn arguments<E: serde::de::Error>(verb: Verb, value: Value) -> Result<Value, E> {
+    match value {
+        Value::Null => Ok(Value::Object(Map::new())),
+        Value::Object(_) => Ok(value),
+        _ => Err(E::custom(format_args!(
+            "arguments of {verb} must be a map of names and values"
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(StepVisitor)
     }
 }
 

@@ -33,7 +33,10 @@ impl Etype {
 }
 
 fn is_token(token: &str) -> bool {
-    !token.is_empty() && token.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>')
+    !token.is_empty()
+        && token
+            .chars()
+            .all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>')
 }
 
 impl FromStr for Etype {
@@ -42,7 +45,11 @@ impl FromStr for Etype {
         if text.len() <= 200 && text.split('.').all(is_token) {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::new("etype", text, "dot-separated words without spaces, * or >, at most 200 bytes"))
+            Err(InvalidId::new(
+                "etype",
+                text,
+                "dot-separated words without spaces, * or >, at most 200 bytes",
+            ))
         }
     }
 }
@@ -103,7 +110,11 @@ impl FromStr for EtypePattern {
         if legal {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::new("etype pattern", text, "an etype with * for one word or a last > for the rest"))
+            Err(InvalidId::new(
+                "etype pattern",
+                text,
+                "an etype with * for one word or a last > for the rest",
+            ))
         }
     }
 }
@@ -129,7 +140,9 @@ pub struct Subjects {
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { prefix: "tripline".into() }
+        Self {
+            prefix: "tripline".into(),
+        }
     }
 }
 
@@ -137,12 +150,21 @@ impl FromStr for Subjects {
     type Err = InvalidId;
     fn from_str(prefix: &str) -> Result<Self, InvalidId> {
         let legal = |token: &str| {
-            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
         if prefix.len() <= 64 && prefix.split('.').all(legal) {
-            Ok(Self { prefix: prefix.into() })
+            Ok(Self {
+                prefix: prefix.into(),
+            })
         } else {
-            Err(InvalidId::new("subject prefix", prefix, "dot-separated words of A-Z a-z 0-9 _ -"))
+            Err(InvalidId::new(
+                "subject prefix",
+                prefix,
+                "dot-separated words of A-Z a-z 0-9 _ -",
+            ))
         }
     }
 }
@@ -179,7 +201,10 @@ impl Subjects {
 
     /// What the stream of results captures: results and approvals.
     pub fn all_results(&self) -> [String; 2] {
-        [format!("{}.results.>", self.prefix), format!("{}.approvals.>", self.prefix)]
+        [
+            format!("{}.results.>", self.prefix),
+            format!("{}.approvals.>", self.prefix),
+        ]
     }
 
     /// What the stream of dead letters captures.
@@ -222,15 +247,65 @@ impl Subjects {
         format!("{}.api.{noun}.{verb}", self.prefix)
     }
 
+    /// What stands between `<prefix>.<kind>.` and the end.
+    fn rest<'a>(&self, subject: &'a str, kind: &str) -> Option<&'a str> {
+        subject
+            .strip_prefix(&*self.prefix)?
+            .strip_prefix('.')?
+            .strip_prefix(kind)?
+            .strip_prefix('.')
+    }
+
+    /// `<org>.<name>.<word>.<host_id>`, as results and changes of state have it.
+    fn four<'a>(&self, subject: &'a str, kind: &str) -> Option<[&'a str; 4]> {
+        let mut tokens = self.rest(subject, kind)?.split('.');
+        let four = [tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?];
+        tokens.next().is_none().then_some(four)
+    }
+
+    /// Takes a result's subject apart.
+    pub fn parse_result(&self, subject: &str) -> Result<(Org, Name, Outcome, HostId), InvalidId> {
+        let invalid = || {
+            InvalidId::new(
+                "result subject",
+                subject,
+                "<prefix>.results.<org>.<name>.<outcome>.<host_id>",
+            )
+        };
+        let [org, name, word, host] = self.four(subject, "results").ok_or_else(invalid)?;
+        let outcome = word
+            .parse::<JobState>()
+            .ok()
+            .and_then(JobState::outcome)
+            .ok_or_else(invalid)?;
+        Ok((org.parse()?, name.parse()?, outcome, host.parse()?))
+    }
+
+    /// Takes the subject of a job's change of state apart.
+    pub fn parse_job(&self, subject: &str) -> Result<(Org, Name, JobState, HostId), InvalidId> {
+        let invalid = || {
+            InvalidId::new(
+                "job subject",
+                subject,
+                "<prefix>.jobs.<org>.<name>.<state>.<host_id>",
+            )
+        };
+        let [org, name, word, host] = self.four(subject, "jobs").ok_or_else(invalid)?;
+        Ok((
+            org.parse()?,
+            name.parse()?,
+            word.parse().map_err(|_| invalid())?,
+            host.parse()?,
+        ))
+    }
+
     /// Takes an event's subject apart.
     pub fn parse_event(&self, subject: &str) -> Result<(Org, Etype), InvalidId> {
-        let expected = "<prefix>.events.<org>.<etype>";
-        let invalid = || InvalidId::new("event subject", subject, expected);
-        let rest = subject
-            .strip_prefix(&*self.prefix)
-            .and_then(|rest| rest.strip_prefix(".events."))
+        let invalid = || InvalidId::new("event subject", subject, "<prefix>.events.<org>.<etype>");
+        let (org, etype) = self
+            .rest(subject, "events")
+            .and_then(|rest| rest.split_once('.'))
             .ok_or_else(invalid)?;
-        let (org, etype) = rest.split_once('.').ok_or_else(invalid)?;
         Ok((org.parse()?, etype.parse()?))
     }
 }

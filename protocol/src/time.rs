@@ -1,4 +1,7 @@
 //! Points in time and spans, as they are written on the wire. No clock: whoever needs now passes it in.
+//!
+//! Spans are read here rather than by `humantime`: its 2.4 panics on `18446744073709551615s 1000ms`, and
+//! it takes `500us`, which in milliseconds would silently be nothing.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -55,8 +58,13 @@ impl fmt::Display for Timestamp {
         let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok());
-        // Years beyond 9999 have no RFC 3339 form; such a value is a saturated "never".
-        f.write_str(text.as_deref().unwrap_or("9999-12-31T23:59:59Z"))
+        // Years before 0 and beyond 9999 have no RFC 3339 form; such a value is a saturated "never".
+        let never = if self.0 < 0 {
+            "0000-01-01T00:00:00Z"
+        } else {
+            "9999-12-31T23:59:59Z"
+        };
+        f.write_str(text.as_deref().unwrap_or(never))
     }
 }
 
@@ -65,7 +73,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         OffsetDateTime::parse(text, &Rfc3339)
             .ok()
-            .and_then(|time| i64::try_from(time.unix_timestamp_nanos() / 1000).ok())
+            .and_then(|time| i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok())
             .map(Self)
             .ok_or_else(|| InvalidTimestamp(text.chars().take(80).collect()))
     }
@@ -123,18 +131,63 @@ impl Span {
     }
 }
 
+/// What people write and how many milliseconds it is; the first name of each is the one written out.
+const UNITS: [(u64, &[&str]); 6] = [
+    (7 * 86_400_000, &["w", "wk", "wks", "week", "weeks"]),
+    (86_400_000, &["d", "day", "days"]),
+    (3_600_000, &["h", "hr", "hrs", "hour", "hours"]),
+    (60_000, &["m", "min", "mins", "minute", "minutes"]),
+    (1_000, &["s", "sec", "secs", "second", "seconds"]),
+    (1, &["ms", "msec", "millis"]),
+];
+
+fn unit_millis(word: &str) -> Option<u64> {
+    UNITS
+        .iter()
+        .find(|(_, names)| names.contains(&word))
+        .map(|(millis, _)| *millis)
+}
+
+/// `1h 30m`: numbers, each with its unit. `None` for anything else, and beyond 64 bits.
+fn parse_millis(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let after = after.trim_start();
+        let (unit, after) = after.split_at(after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len()));
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit_millis(unit)?)?)?;
+        rest = after.trim_start();
+    }
+    (!text.trim().is_empty()).then_some(total)
+}
+
+/// Days, hours, minutes, seconds and milliseconds, those that are not zero: `1d 2h`, `90ms`, `0s`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.to_duration()).fmt(f)
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        let mut rest = self.0;
+        let mut gap = "";
+        for (millis, names) in UNITS.iter().skip(1) {
+            let count = rest / millis;
+            rest %= millis;
+            if count > 0 {
+                write!(f, "{gap}{count}{}", names.first().copied().unwrap_or_default())?;
+                gap = " ";
+            }
+        }
+        Ok(())
     }
 }
 
+/// Numbers with units from weeks to milliseconds. A month or a year is not a span of a known length, and
+/// less than a millisecond is nothing: both are refused.
 impl FromStr for Span {
     type Err = InvalidSpan;
     fn from_str(text: &str) -> Result<Self, InvalidSpan> {
-        humantime::parse_duration(text)
-            .ok()
-            .and_then(|duration| u64::try_from(duration.as_millis()).ok())
+        parse_millis(text)
             .map(Self)
             .ok_or_else(|| InvalidSpan(text.chars().take(80).collect()))
     }
@@ -146,9 +199,22 @@ impl Serialize for Span {
     }
 }
 
+struct SpanVisitor;
+
+impl serde::de::Visitor<'_> for SpanVisitor {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a span of time such as 30s, 2m, 24h or 7d")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(SpanVisitor)
     }
 }

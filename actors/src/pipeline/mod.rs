@@ -1,5 +1,57 @@
-//! Pipelines.
+//! Pipelines and named jobs: reading their files, deciding which pipelines an event trips, and making jobs
+//! of them. The language is described in `docs/pipelines.md`.
+//!
+//! Everything is checked as a whole when it is loaded; what is evaluated later (conditions, templates) is
+//! compiled then and bounded in time, memory and stack, as events are written by others.
+//!
+//! Deliberately not here: watching the folders, the clock, hosts, jobs that run. Only [`RuleSet::load`]
+//! reads files.
 
-/// The rules in force.
-#[derive(Debug, Default)]
-pub struct RuleSet {}
+mod argument;
+mod condition;
+mod fields;
+mod files;
+mod host;
+mod index;
+mod job;
+mod late;
+mod named_job;
+mod params;
+#[expect(
+    clippy::module_inception,
+    reason = "the module is named after its main type, as all are"
+)]
+mod pipeline;
+mod problem;
+mod render_error;
+mod rule_set;
+mod steps;
+mod template;
+mod yaml;
+
+pub use condition::Match;
+pub use host::HostFacts;
+pub use index::Candidates;
+pub use job::RenderedJob;
+pub use late::{is_late, prepare_submitted, render_late, step_id};
+pub use named_job::NamedJob;
+pub use pipeline::Pipeline;
+pub use problem::{FileProblem, LoadError, SourceFile};
+pub use render_error::RenderError;
+pub use rule_set::RuleSet;
+
+use sha2::{Digest, Sha256 as Hasher};
+use tripline_protocol::Sha256;
+
+/// SHA-256 over texts, each with its length, so that no two lists of texts are the same.
+fn version<'t>(texts: impl IntoIterator<Item = &'t str>) -> Sha256 {
+    let mut hasher = Hasher::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    Sha256::from_digest(&hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests;

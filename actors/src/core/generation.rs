@@ -1,0 +1,242 @@
+//! A generation of actors: made together from the store, stopped together when one of them panics.
+
+use crate::directory::{CloseAll, Directory};
+use crate::ground::Ground;
+use crate::guardian::{Retire, Sentinel};
+use crate::ingest::Ingest;
+use crate::outbox::Outbox;
+use crate::pipeline::RuleSet;
+use crate::refusal::Refusal;
+use crate::router::{EtypeRouter, Rules, SetRules};
+use crate::scheduler::JobScheduler;
+use crate::slot::SessionSlot;
+use actix::prelude::*;
+use arc_swap::ArcSwapOption;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The first pause before a new generation, doubled with each restart in a row.
+const RESTART_PAUSE: Duration = Duration::from_millis(50);
+/// The last pause.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// The addresses of a generation.
+#[derive(Debug)]
+pub(super) struct Peers {
+    pub(super) ingest: Addr<Ingest>,
+    pub(super) router: Addr<EtypeRouter>,
+    pub(super) scheduler: Addr<JobScheduler>,
+    pub(super) directory: Addr<Directory>,
+    pub(super) outbox: Addr<Outbox>,
+    slots: Vec<Addr<SessionSlot>>,
+}
+
+impl Peers {
+    /// Makes all actors from what the store holds.
+    fn make(
+        ground: &Arc<Ground>,
+        rules: Rules,
+        alarm: &UnboundedSender<&'static str>,
+    ) -> Result<Self, Refusal> {
+        let guard = |name: &'static str| {
+            let alarm = alarm.clone();
+            Sentinel::new(move || {
+                // The receiver lives as long as the arbiter; without it nobody is left to be told.
+                let _ = alarm.send(name);
+            })
+        };
+        let outbox_context = Context::<Outbox>::new();
+        let scheduler_context = Context::<JobScheduler>::new();
+        let directory_context = Context::<Directory>::new();
+        let slot_contexts: Vec<_> = (0..ground.config.slots_total)
+            .map(|_| Context::<SessionSlot>::new())
+            .collect();
+        let outbox = outbox_context.address();
+        let scheduler = scheduler_context.address();
+        let directory = directory_context.address();
+        let slots: Vec<Addr<SessionSlot>> = slot_contexts.iter().map(AsyncContext::address).collect();
+
+        let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
+        let scheduler_actor = JobScheduler::load(
+            Arc::clone(ground),
+            outbox.clone(),
+            directory.clone(),
+            slots.clone(),
+            guard("scheduler"),
+        )?;
+        let directory_actor = Directory::new(
+            Arc::clone(ground),
+            scheduler.clone(),
+            outbox.clone(),
+            slots.clone(),
+            guard("directory"),
+        );
+        let router = EtypeRouter::new(Arc::clone(ground), scheduler.clone(), rules, guard("router")).start();
+        let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
+        outbox_context.run(outbox_actor);
+        directory_context.run(directory_actor);
+        for (index, context) in (0..).zip(slot_contexts) {
+            let (scheduler, directory) = (scheduler.clone(), directory.clone());
+            context.run(SessionSlot::new(
+                Arc::clone(ground),
+                index,
+                scheduler,
+                directory,
+                guard("slot"),
+            ));
+        }
+        scheduler_context.run(scheduler_actor);
+        Ok(Self {
+            ingest,
+            router,
+            scheduler,
+            directory,
+            outbox,
+            slots,
+        })
+    }
+
+    /// Tells all of them to stop and waits until they have.
+    async fn retire(&self, reason: &'static str) {
+        self.directory.do_send(CloseAll(reason));
+        self.ingest.do_send(Retire);
+        self.router.do_send(Retire);
+        self.scheduler.do_send(Retire);
+        self.slots.iter().for_each(|slot| slot.do_send(Retire));
+        self.directory.do_send(Retire);
+        self.outbox.do_send(Retire);
+        while self.is_any_connected() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn is_any_connected(&self) -> bool {
+        self.ingest.connected()
+            || self.router.connected()
+            || self.scheduler.connected()
+            || self.directory.connected()
+            || self.outbox.connected()
+            || self.slots.iter().any(Addr::connected)
+    }
+}
+
+/// The present generation and how to make the next.
+pub(super) struct Generations {
+    ground: Arc<Ground>,
+    rules: RwLock<Rules>,
+    present: ArcSwapOption<Peers>,
+    arbiter: Arbiter,
+    restarts: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Generations {
+    /// Makes the first generation on a thread of its own and waits until it runs.
+    pub(super) fn start(ground: Arc<Ground>, rules: Rules) -> Result<Arc<Self>, Refusal> {
+        let generations = Arc::new(Self {
+            ground,
+            rules: RwLock::new(rules),
+            present: ArcSwapOption::empty(),
+            arbiter: Arbiter::new(),
+            restarts: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (alarm, alarms) = unbounded_channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let keeper = Arc::clone(&generations);
+        generations.arbiter.spawn(async move {
+            let first = keeper.make(&alarm);
+            let made = first.is_ok();
+            // The starter waits for exactly this message.
+            drop(sender.send(first));
+            if made {
+                keeper.keep(alarm, alarms).await;
+            }
+        });
+        receiver.recv().unwrap_or(Err(Refusal::Unavailable {
+            detail: "its actors did not start",
+        }))?;
+        Ok(generations)
+    }
+
+    fn make(&self, alarm: &UnboundedSender<&'static str>) -> Result<(), Refusal> {
+        let peers = Peers::make(&self.ground, self.rules(), alarm)?;
+        self.present.store(Some(Arc::new(peers)));
+        Ok(())
+    }
+
+    /// Replaces the generation whenever one of its actors panicked.
+    async fn keep(&self, alarm: UnboundedSender<&'static str>, mut alarms: UnboundedReceiver<&'static str>) {
+        let mut pause = RESTART_PAUSE;
+        let mut healthy_since = tokio::time::Instant::now();
+        while let Some(actor) = alarms.recv().await {
+            let Some(old) = self.present.swap(None) else {
+                continue;
+            };
+            if self.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            tracing::error!(
+                actor,
+                "an actor panicked; all actors are made anew from the store"
+            );
+            metrics::counter!("tripline_actor_panics_total", "actor" => actor).increment(1);
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+            old.retire("restart").await;
+            pause = if healthy_since.elapsed() > RESTART_PAUSE_MAX {
+                RESTART_PAUSE
+            } else {
+                pause * 2
+            };
+            tokio::time::sleep(pause.min(RESTART_PAUSE_MAX)).await;
+            while alarms.try_recv().is_ok() {}
+            self.ground.attachments.clear();
+            while let Err(error) = self.make(&alarm) {
+                tracing::error!(%error, "the actors cannot be made anew");
+                tokio::time::sleep(RESTART_PAUSE_MAX).await;
+            }
+            healthy_since = tokio::time::Instant::now();
+        }
+    }
+
+    pub(super) fn peers(&self) -> Option<Arc<Peers>> {
+        self.present.load_full()
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        self.rules.read().clone()
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_rules(&self, rules: Result<Arc<RuleSet>, String>) {
+        let mut present = self.rules.write();
+        match rules {
+            Ok(set) => {
+                *present = Rules {
+                    set,
+                    loaded_at: self.ground.now(),
+                    refused: None,
+                }
+            }
+            Err(why) => present.refused = Some(why),
+        }
+        if let Some(peers) = self.peers() {
+            peers.router.do_send(SetRules(present.clone()));
+        }
+    }
+
+    /// Stops the actors for good and waits until they have.
+    pub(super) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if let Some(peers) = self.present.swap(None) {
+            peers.retire("shutdown").await;
+        }
+        self.arbiter.stop();
+    }
+}

@@ -1,0 +1,534 @@
+//! The actors as edges see them: one cloneable handle, one async method per request.
+
+mod generation;
+mod submit;
+
+use crate::artifact::ArtifactStore;
+use crate::clock::Clock;
+use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts};
+use crate::door::{Answer, Door};
+use crate::ground::{Attachments, Ground};
+use crate::host::{AgentSays, Detached, Host, event_message};
+use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
+use crate::outbox::{BrokerReturned, Load, Publish};
+use crate::pipeline::RuleSet;
+use crate::ports::Publisher;
+use crate::refusal::Refusal;
+use crate::router::{GetRules, Rules};
+use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::store::Store;
+use actix::prelude::*;
+use generation::{Generations, Peers};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tripline_protocol::api::{
+    Enrol, Enrolled, HostView, JobView, Page, PipelinesView, PublishedEvent, SlotsView, SubmitJob,
+};
+use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
+use tripline_protocol::job::JobState;
+use tripline_protocol::step::ArtifactRef;
+use tripline_protocol::{
+    CommandId, Event, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp,
+};
+
+/// Settings of the actors; every field has its default in [`CoreConfig::default`].
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// Subjects under the configured prefix.
+    pub subjects: Subjects,
+    /// `slots.total`
+    pub slots_total: u32,
+    /// `slots.interactive_reserved`
+    pub slots_interactive_reserved: u32,
+    /// `slots.jobs_reserved`
+    pub slots_jobs_reserved: u32,
+    /// `events.max_age`
+    pub events_max_age: Span,
+    /// `session.reconnect_grace`
+    pub reconnect_grace: Span,
+    /// `jobs.queued_per_host_max`
+    pub jobs_per_host_max: u32,
+    /// `jobs.queued_per_pipeline_max`
+    pub jobs_per_pipeline_max: u32,
+    /// `jobs.queued_max`
+    pub jobs_max: u32,
+    /// `jobs.retain`: how long ended jobs can be looked up.
+    pub jobs_retain: Span,
+    /// `jobs.retain_max`: how many ended jobs can be looked up.
+    pub jobs_retain_max: u64,
+    /// `outbox.messages_max`
+    pub outbox_max: u32,
+    /// `outbox.resend_window`: how long acked messages are kept to be published again at start.
+    pub outbox_resend_window: Span,
+    /// `disk.free_min`: bytes that must be free in `data_dir`, below which new work is refused.
+    pub disk_free_min: u64,
+    /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
+    pub host_idle: Span,
+}
+
+impl Default for CoreConfig {
+    fn default() -> Self {
+        Self {
+            subjects: Subjects::default(),
+            slots_total: 10,
+            slots_interactive_reserved: 2,
+            slots_jobs_reserved: 2,
+            events_max_age: Span::from_secs(3600),
+            reconnect_grace: Span::from_secs(30),
+            jobs_per_host_max: 1_000,
+            jobs_per_pipeline_max: 10_000,
+            jobs_max: 200_000,
+            jobs_retain: Span::from_secs(7 * 24 * 3600),
+            jobs_retain_max: 1_000_000,
+            outbox_max: 300_000,
+            outbox_resend_window: Span::from_secs(240),
+            disk_free_min: 256 * 1024 * 1024,
+            host_idle: Span::from_secs(60),
+        }
+    }
+}
+
+/// A message of the events stream, as the NATS edge received it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its subject.
+    pub subject: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub payload: bytes::Bytes,
+    /// Name of the stream.
+    pub stream: String,
+    /// Sequence in the stream.
+    pub sequence: u64,
+    /// When JetStream stored it.
+    pub stored_at: Timestamp,
+    /// How often it was delivered, 1 the first time.
+    pub delivered: u64,
+}
+
+/// How far the events stream was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestPosition {
+    /// When the stream was created; another time means another stream.
+    pub stream_created: Timestamp,
+    /// The last sequence handled.
+    pub last_sequence: u64,
+}
+
+/// Which jobs to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Only of this org.
+    pub org: Option<Org>,
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this host.
+    pub host: Option<HostId>,
+    /// Only of this name.
+    pub name: Option<Name>,
+    /// Only after the job that `Page::next` named.
+    pub after: Option<String>,
+    /// At most this many, 1 to 1000.
+    pub limit: usize,
+}
+
+/// What goes down an agent's connection.
+#[derive(Debug)]
+pub enum LinkMessage {
+    /// A frame.
+    Frame(ServerFrame),
+    /// Send `Bye` with this reason, then close.
+    Close(&'static str),
+}
+
+/// The way to an agent: the sending half of a bounded channel that its connection task drains. A full
+/// channel counts as a dead connection.
+pub type AgentLink = mpsc::Sender<LinkMessage>;
+
+/// An agent with a valid key says hello.
+#[derive(Debug)]
+pub struct AttachAgent {
+    /// Whose key it was.
+    pub host_id: HostId,
+    /// Its first frame.
+    pub hello: Hello,
+    /// The way to it.
+    pub link: AgentLink,
+}
+
+/// An attachment; dropping it detaches the agent.
+#[derive(Debug)]
+pub struct Attached {
+    /// The attachment's number.
+    pub epoch: u64,
+    pub(crate) host: Addr<Host>,
+    pub(crate) frames: Arc<Semaphore>,
+}
+
+impl Attached {
+    /// Hands on a result. `artifact` is the verified file that a transfer of this command left.
+    pub fn result(&self, result: CommandResult, artifact: Option<ArtifactRef>) {
+        self.say(AgentFrame::Result(Box::new(result)), artifact);
+    }
+
+    /// Hands on any other frame than hello, result, credit, ping and pong, which are the connection's own.
+    pub fn frame(&self, frame: AgentFrame) {
+        self.say(frame, None);
+    }
+
+    /// A transfer failed at the server (full disk, wrong hash): the command fails with it.
+    pub fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
+        let result = CommandResult {
+            command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        };
+        self.result(result, None);
+    }
+
+    /// An agent that sends faster than its frames are handled is cut off; what it keeps it sends again.
+    fn say(&self, frame: AgentFrame, artifact: Option<ArtifactRef>) {
+        match Arc::clone(&self.frames).try_acquire_owned() {
+            Ok(permit) => self.host.do_send(AgentSays {
+                epoch: self.epoch,
+                frame,
+                artifact,
+                _permit: permit,
+            }),
+            Err(_) => {
+                metrics::counter!("tripline_host_overloaded_total").increment(1);
+                self.host.do_send(Detached { epoch: self.epoch });
+            }
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.host.do_send(Detached { epoch: self.epoch });
+    }
+}
+
+/// Whether the server can do its work.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Readiness {
+    /// The store takes writes.
+    pub store: bool,
+    /// Enough disk is free.
+    pub disk: bool,
+    /// The outbox is below its mark.
+    pub outbox: bool,
+    /// The actors run.
+    pub actors: bool,
+}
+
+/// Requests of one kind that may be under way.
+#[derive(Debug)]
+struct Doors {
+    ingest: Door,
+    submit: Door,
+    query: Door,
+    attach: Door,
+}
+
+/// The actors. Cheap to clone.
+#[derive(Clone)]
+pub struct Core {
+    ground: Arc<Ground>,
+    generations: Arc<Generations>,
+    doors: Arc<Doors>,
+}
+
+impl Core {
+    /// Starts the actors on a thread of their own, with what the store holds.
+    pub fn start(
+        config: CoreConfig,
+        store: Store,
+        artifacts: Arc<ArtifactStore>,
+        rules: Arc<RuleSet>,
+        publisher: Arc<dyn Publisher>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Core, Refusal> {
+        let attester = Attester::load(&store)?;
+        let load = Load::new(config.outbox_max);
+        let now = clock.now();
+        let ground = Arc::new(Ground {
+            config,
+            store,
+            clock,
+            artifacts,
+            publisher,
+            load,
+            attachments: Attachments::default(),
+            attester,
+            abandoned: Abandoned::default(),
+        });
+        let rules = Rules {
+            set: rules,
+            loaded_at: now,
+            refused: None,
+        };
+        let generations = Generations::start(Arc::clone(&ground), rules)?;
+        let doors = Doors {
+            ingest: Door::new("ingest", 16),
+            submit: Door::new("submissions", 2048),
+            query: Door::new("queries", 512),
+            attach: Door::new("attachments", 1024),
+        };
+        Ok(Core {
+            ground,
+            generations,
+            doors: Arc::new(doors),
+        })
+    }
+
+    /// The actors of the present generation.
+    fn peers(&self) -> Result<Arc<Peers>, Refusal> {
+        self.generations.peers().ok_or(Refusal::Unavailable {
+            detail: "its actors are restarting",
+        })
+    }
+
+    /// How far the events stream was handled; `None` before the first stream was seen.
+    pub async fn ingest_position(&self) -> Result<Option<IngestPosition>, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.ingest.do_send(GetPosition { reply });
+        answer.wait().await
+    }
+
+    /// Another stream: go on after `position`. Durable when it returns.
+    pub async fn set_ingest_position(&self, position: IngestPosition) -> Result<(), Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.ingest.do_send(SetPosition { position, reply });
+        answer.wait().await
+    }
+
+    /// Handles deliveries in order. `Ok`: everything they cause is durable, ack all of them.
+    /// `Busy`: nothing was changed; offer the same batch again later and nothing after it before.
+    /// The deliveries are handed over in the call itself: calls keep their order.
+    pub fn ingest(&self, batch: Vec<Delivery>) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        let sequences: Vec<u64> = batch.iter().map(|delivery| delivery.sequence).collect();
+        let offered = self.offer(batch);
+        let ground = Arc::clone(&self.ground);
+        async move {
+            let result = match offered {
+                Ok(answer) => answer.wait().await,
+                Err(refusal) => Err(refusal),
+            };
+            if matches!(result, Err(Refusal::Unavailable { .. })) {
+                ground.abandoned.note(&sequences);
+            }
+            result
+        }
+    }
+
+    fn offer(&self, batch: Vec<Delivery>) -> Result<Answer<()>, Refusal> {
+        let subjects = &self.ground.config.subjects;
+        let read = |delivery| Incoming::read(subjects, &self.ground.attester, delivery);
+        let batch = batch.into_iter().map(read).collect();
+        let (reply, answer) = self.doors.ingest.enter()?;
+        self.peers()?.ingest.do_send(Offer { batch, reply });
+        Ok(answer)
+    }
+
+    /// Accepts a job; durable when it returns.
+    pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
+        let rules = self.generations.rules();
+        let job = submit::new_job(&self.ground, &rules.set, request)?;
+        let (reply, answer) = self.doors.submit.enter()?;
+        self.peers()?.scheduler.do_send(Submit { job, reply });
+        answer.wait().await
+    }
+
+    /// One job.
+    pub async fn get_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(GetJob { org, job_id, reply });
+        answer.wait().await
+    }
+
+    /// Many jobs, newest first.
+    pub async fn list_jobs(&self, filter: JobFilter) -> Result<Page<JobView>, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(ListJobs { filter, reply });
+        answer.wait().await
+    }
+
+    /// Cancels a job that has not ended; a running one ends when its host confirms.
+    pub async fn cancel_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(CancelJob { org, job_id, reply });
+        answer.wait().await
+    }
+
+    /// A host by id, sensor id or hostname.
+    pub async fn get_host(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.directory.do_send(GetHost { org, name, reply });
+        let mut views = vec![answer.wait().await?];
+        self.count_open(&mut views).await?;
+        views.pop().ok_or(Refusal::Unavailable {
+            detail: "its actors are restarting",
+        })
+    }
+
+    /// Many hosts, by host id; `after` is `Page::next` of the page before, `limit` 1 to 1000.
+    pub async fn list_hosts(
+        &self,
+        org: Option<Org>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<HostView>, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.directory.do_send(ListHosts {
+            org,
+            after,
+            limit,
+            reply,
+        });
+        let mut page = answer.wait().await?;
+        self.count_open(&mut page.items).await?;
+        Ok(page)
+    }
+
+    /// Fills in how many jobs each host has open.
+    async fn count_open(&self, views: &mut [HostView]) -> Result<(), Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        let hosts = views.iter().map(|view| view.host_id).collect();
+        self.peers()?.scheduler.do_send(CountOpen { hosts, reply });
+        let counts = answer.wait().await?;
+        for view in views {
+            view.jobs_open = counts.get(&view.host_id).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// All session slots.
+    pub async fn slots(&self) -> Result<SlotsView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(GetSlots { reply });
+        answer.wait().await
+    }
+
+    /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
+    pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
+        let message = event_message(&self.ground, &event);
+        submit::check_size(&message)?;
+        let (reply, answer) = self.doors.submit.enter()?;
+        let published = PublishedEvent {
+            id: event.id,
+            key: event.key,
+        };
+        let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
+        self.peers()?.outbox.do_send(Publish { message, done });
+        answer.wait().await
+    }
+
+    /// The rules in force.
+    pub async fn pipelines(&self) -> Result<PipelinesView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.router.do_send(GetRules { reply });
+        answer.wait().await
+    }
+
+    /// Puts a new set of rules in force.
+    pub fn set_rules(&self, rules: Arc<RuleSet>) {
+        self.generations.set_rules(Ok(rules));
+    }
+
+    /// Remembers why a newer set was refused; the present one stays.
+    pub fn refuse_rules(&self, why: String) {
+        self.generations.set_rules(Err(why));
+    }
+
+    /// Enrols an agent with the token `token_id`: the same install id gives the same host.
+    pub async fn enrol(&self, token_id: String, request: Enrol) -> Result<Enrolled, Refusal> {
+        let (reply, answer) = self.doors.attach.enter()?;
+        self.peers()?.directory.do_send(EnrolAgent {
+            token_id,
+            request,
+            reply,
+        });
+        answer.wait().await
+    }
+
+    /// The host whose agent key has this hash, if the key is not revoked.
+    pub fn host_of_key(&self, key_sha256: &Sha256) -> Result<Option<HostId>, Refusal> {
+        crate::access::host_of_key(&self.ground.store, key_sha256)
+    }
+
+    /// Whether `org` (`None`: any) may read this artifact through this job.
+    pub async fn artifact_of_job(
+        &self,
+        org: Option<Org>,
+        job_id: JobId,
+        sha256: &Sha256,
+    ) -> Result<ArtifactRef, Refusal> {
+        let job = self.get_job(org, job_id).await?;
+        let found = job
+            .steps
+            .into_iter()
+            .filter_map(|step| step.artifact)
+            .find(|a| a.sha256 == *sha256);
+        found.ok_or_else(|| Refusal::NotFound {
+            what: "artifact",
+            id: sha256.to_string(),
+        })
+    }
+
+    /// Attaches an agent. An older connection of the same host is replaced (`Bye replaced`).
+    pub async fn attach_agent(&self, request: AttachAgent) -> Result<Attached, Refusal> {
+        let (reply, answer) = self.doors.attach.enter()?;
+        self.peers()?.directory.do_send(AttachTo { request, reply });
+        answer.wait().await
+    }
+
+    /// The broker came back: publish what waits now rather than at the next retry.
+    pub fn broker_returned(&self) {
+        if let Ok(peers) = self.peers() {
+            peers.outbox.do_send(BrokerReturned);
+        }
+    }
+
+    /// Whether the server can do its work.
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            store: !self.ground.store.failed(),
+            disk: !self.ground.store.disk_low(),
+            outbox: self.ground.load.admits(),
+            actors: self.generations.peers().is_some(),
+        }
+    }
+
+    /// How often the actors had to be restarted after a panic; 0 in a healthy process.
+    pub fn restarts(&self) -> u64 {
+        self.generations.restarts()
+    }
+
+    /// Stops taking work, waits until everything decided is durable and what can be published is, at most
+    /// `within`, then stops the actors.
+    pub async fn drain(&self, within: Span) {
+        let deadline = tokio::time::Instant::now() + within.to_duration();
+        if let (Ok(peers), Ok((reply, answer))) = (self.peers(), self.doors.query.enter()) {
+            peers.scheduler.do_send(Drain { reply });
+            if tokio::time::timeout_at(deadline, answer.wait()).await.is_err() {
+                tracing::warn!("jobs still run; they go on at their hosts and are adopted at the next start");
+            }
+            peers.directory.do_send(CloseAll("shutdown"));
+        }
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
+        while self.ground.load.waiting() > 0 && tokio::time::Instant::now() < deadline {
+            look.tick().await;
+        }
+        self.generations.stop().await;
+        let store = self.ground.store.clone();
+        if tokio::task::spawn_blocking(move || store.flush_and_close())
+            .await
+            .is_err()
+        {
+            tracing::error!("the store could not be closed in order");
+        }
+    }
+}

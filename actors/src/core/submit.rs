@@ -1,0 +1,87 @@
+//! What a person or program submits, checked and resolved before it reaches the scheduler.
+
+use crate::ground::Ground;
+use crate::pipeline::{self, RuleSet};
+use crate::ports::OutMessage;
+use crate::refusal::Refusal;
+use crate::router::HostBook;
+use crate::scheduler::NewJob;
+use tripline_protocol::JobId;
+use tripline_protocol::api::SubmitJob;
+use tripline_protocol::job::JobSpec;
+use tripline_protocol::limit::EVENT_BYTES_MAX;
+use uuid::Uuid;
+
+/// Resolves the host, renders a named job or checks an inline one, and derives the job's id.
+pub(super) fn new_job(ground: &Ground, rules: &RuleSet, request: SubmitJob) -> Result<NewJob, Refusal> {
+    let book = HostBook::new(&ground.store, &ground.attachments);
+    let host = book.named(request.org.as_ref(), &request.host)?;
+    let spec = spec(&book, rules, &request, &host)?;
+    let job_id = match &request.idempotency_key {
+        Some(key) if key.is_empty() || key.len() > 200 => {
+            return Err(invalid(
+                "bad_idempotency_key",
+                "idempotency_key must be 1 to 200 bytes",
+            ));
+        }
+        Some(key) => JobId::derive_submitted(&host.org, key, host.host_id),
+        None => JobId(Uuid::new_v4()),
+    };
+    Ok(NewJob {
+        job_id,
+        org: host.org.clone(),
+        spec,
+        host: host.to_ref(),
+        pipeline: None,
+        event: None,
+        traceparent: None,
+        depth: 0,
+    })
+}
+
+fn invalid(code: &'static str, detail: impl Into<String>) -> Refusal {
+    Refusal::Invalid {
+        code,
+        detail: detail.into(),
+    }
+}
+
+fn spec(
+    book: &HostBook<'_>,
+    rules: &RuleSet,
+    request: &SubmitJob,
+    host: &crate::record::HostRecord,
+) -> Result<JobSpec, Refusal> {
+    match (&request.job, &request.named) {
+        (Some(_), None) if !request.params.is_empty() => Err(invalid(
+            "bad_params",
+            "params belong to a named job; an inline job takes none",
+        )),
+        (Some(spec), None) => pipeline::prepare_submitted(spec.clone())
+            .map_err(|error| invalid(error.code(), error.to_string())),
+        (None, Some(name)) => {
+            let not_found = || Refusal::NotFound {
+                what: "named job",
+                id: name.to_string(),
+            };
+            let named = rules.named_job(name).ok_or_else(not_found)?;
+            let rendered = named.render(&request.params, &book.facts(host));
+            rendered
+                .map(|job| job.spec)
+                .map_err(|error| invalid(error.code(), error.to_string()))
+        }
+        _ => Err(invalid("bad_job", "exactly one of job and named is needed")),
+    }
+}
+
+/// An event that a publisher could not have published either is refused where it comes in.
+pub(super) fn check_size(message: &OutMessage) -> Result<(), Refusal> {
+    if message.payload.len() > EVENT_BYTES_MAX {
+        let detail = format!(
+            "event of {} bytes, at most {EVENT_BYTES_MAX} are taken",
+            message.payload.len()
+        );
+        return Err(invalid("too_large", detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Enrolment: what it checks and what it writes.
+
+use crate::access::{self, AgentKeyRecord};
+use crate::ground::{Ground, read};
+use crate::host::event_message;
+use crate::outbox::{Outgoing, stage};
+use crate::record::{HostRecord, encode, host_name_key, meta};
+use crate::refusal::Refusal;
+use crate::store::{Batch, Table};
+use serde_json::json;
+use tripline_protocol::api::{Enrol, Enrolled};
+use tripline_protocol::event::HostHint;
+use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org};
+
+/// Longest host name taken, in bytes.
+const HOSTNAME_BYTES_MAX: usize = 255;
+/// Most addresses taken.
+const ADDRESSES_MAX: usize = 64;
+
+fn check(request: &Enrol) -> Result<(), Refusal> {
+    let invalid = |detail: &str| {
+        Err(Refusal::Invalid {
+            code: "bad_enrolment",
+            detail: detail.into(),
+        })
+    };
+    let name = &request.hostname;
+    if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return invalid("hostname must be 1 to 255 bytes without control characters");
+    }
+    if request.addresses.len() > ADDRESSES_MAX || request.addresses.iter().any(|a| a.len() > 64) {
+        return invalid("at most 64 addresses of at most 64 bytes are taken");
+    }
+    if request.platform.len() > 32 || request.arch.len() > 32 {
+        return invalid("platform and arch are at most 32 bytes");
+    }
+    Ok(())
+}
+
+/// Enrols an agent. Repeating it with the same key gives the same host and takes no further use of the token.
+pub(super) fn enrol(
+    ground: &Ground,
+    token_id: &str,
+    request: Enrol,
+) -> Result<(Batch, Vec<Outgoing>, Enrolled), Refusal> {
+    check(&request)?;
+    ground.admit()?;
+    let now = ground.now();
+    let token = access::enrol_token(&ground.store, token_id, now)?;
+    let org = token.org.unwrap_or_else(Org::default_org);
+    let host_id = HostId::derive(&org, request.install_id);
+    let known: Option<HostRecord> = read(&ground.store, Table::Host, host_id.as_bytes(), "host")?;
+    if let Some(record) = known {
+        return again(&request, record);
+    }
+    let mut batch = Batch::new();
+    access::take_use(&ground.store, &mut batch, token_id, now)?;
+    let record = HostRecord {
+        host_id,
+        sensor_id: next_sensor_id(ground, &mut batch)?,
+        org: org.clone(),
+        hostname: request.hostname,
+        platform: request.platform,
+        arch: request.arch,
+        os_version: String::new(),
+        addresses: request.addresses,
+        agent_version: String::new(),
+        labels: Vec::new(),
+        install_id: request.install_id,
+        key_sha256: request.key_sha256.clone(),
+        epoch: 0,
+        created_at: now,
+        last_seen_at: now,
+    };
+    record.put(&mut batch);
+    put_name(&mut batch, &record, None);
+    batch.put(
+        Table::HostBySensor,
+        record.sensor_id.to_be_bytes().to_vec(),
+        host_id.as_bytes().to_vec(),
+    );
+    access::put_key(
+        &mut batch,
+        &request.key_sha256,
+        &AgentKeyRecord {
+            host_id,
+            created_at: now,
+            revoked_at: None,
+        },
+    )?;
+    let outgoing = new_sensor(ground, &record)?.map(|event| {
+        let message = event_message(ground, &event);
+        stage(&ground.load, &mut batch, message)
+    });
+    tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
+    Ok((batch, outgoing.into_iter().collect(), enrolled(&record)))
+}
+
+fn enrolled(record: &HostRecord) -> Enrolled {
+    Enrolled {
+        host_id: record.host_id,
+        sensor_id: record.sensor_id,
+        org: record.org.clone(),
+    }
+}
+
+/// An install id that is known keeps its host, and only its own key may speak for it.
+fn again(request: &Enrol, record: HostRecord) -> Result<(Batch, Vec<Outgoing>, Enrolled), Refusal> {
+    if record.key_sha256 != request.key_sha256 {
+        return Err(Refusal::Conflict {
+            code: "already_enrolled",
+            detail: format!(
+                "host {} is enrolled with another key; remove the agent's state directory to enrol it as a \
+                 new host",
+                record.host_id
+            ),
+        });
+    }
+    Ok((Batch::new(), Vec::new(), enrolled(&record)))
+}
+
+fn next_sensor_id(ground: &Ground, batch: &mut Batch) -> Result<u32, Refusal> {
+    let last: Option<u32> = read(&ground.store, Table::Meta, meta::SENSOR_ID, "sensor id")?;
+    let next = last.unwrap_or(0) + 1;
+    batch.put(Table::Meta, meta::SENSOR_ID.to_vec(), encode(&next));
+    Ok(next)
+}
+
+/// Writes the index by name, and removes an older name.
+pub(crate) fn put_name(batch: &mut Batch, record: &HostRecord, old: Option<&str>) {
+    if let Some(old) = old {
+        batch.delete(
+            Table::HostByName,
+            host_name_key(&record.org, old, Some(record.host_id)),
+        );
+    }
+    let key = host_name_key(&record.org, &record.hostname, Some(record.host_id));
+    batch.put(Table::HostByName, key, Vec::new());
+}
+
+fn new_sensor(ground: &Ground, record: &HostRecord) -> Result<Option<Event>, Refusal> {
+    let source = format!("agent/{}", record.host_id);
+    let id = "new_sensor".to_owned();
+    let Ok(etype) = "new_sensor".parse::<Etype>() else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        key: EventKey::derive(&record.org, &source, &id),
+        id,
+        org: record.org.clone(),
+        source,
+        etype,
+        host: Some(HostHint::HostId(record.host_id)),
+        time: ground.now(),
+        data: json!({
+            "host_id": record.host_id,
+            "sensor_id": record.sensor_id,
+            "hostname": record.hostname,
+            "platform": record.platform,
+            "arch": record.arch,
+            "addresses": record.addresses,
+        }),
+        attested_by: Attestation::Agent,
+        depth: 0,
+        traceparent: None,
+    }))
+}

@@ -1,0 +1,348 @@
+//! Directory: knows every host, and which of them are in memory.
+//!
+//! Whoever wants a host tells the Directory, which activates it on demand and forwards in order. Idle,
+//! detached hosts leave memory: a known host costs disk. It also enrols: one batch makes the host, its key, its
+//! names, takes a use of the enrolment token and emits `new_sensor`.
+
+mod enrol;
+
+pub(crate) use enrol::put_name;
+
+use crate::core::{AttachAgent, Attached};
+use crate::door::Reply;
+use crate::ground::{Ground, read};
+use crate::guardian::{Sentinel, retires};
+use crate::host::{Attach, Host, HostCommand, Stop};
+use crate::outbox::Outbox;
+use crate::record::HostRecord;
+use crate::refusal::Refusal;
+use crate::router::HostBook;
+use crate::scheduler::{HostDetached, JobScheduler};
+use crate::slot::{HostRestarted, SessionSlot};
+use crate::store::Table;
+use actix::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView, Page};
+use tripline_protocol::{HostId, Org};
+
+/// For a host, through the Directory; from slots and the scheduler.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ToHost {
+    pub(crate) host_id: HostId,
+    pub(crate) command: HostCommand,
+}
+
+/// An agent says hello; from the agent channel. Refuses with `NotFound`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct AttachTo {
+    pub(crate) request: AttachAgent,
+    pub(crate) reply: Reply<Attached>,
+}
+
+/// An agent enrols; from the API. Refuses with `Forbidden`, or `Conflict` for a known install id with another key.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct EnrolAgent {
+    pub(crate) token_id: String,
+    pub(crate) request: Enrol,
+    pub(crate) reply: Reply<Enrolled>,
+}
+
+/// One host by id, sensor id or name; from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetHost {
+    pub(crate) org: Option<Org>,
+    pub(crate) name: String,
+    pub(crate) reply: Reply<HostView>,
+}
+
+/// Many hosts in the order of their ids; from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ListHosts {
+    pub(crate) org: Option<Org>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) reply: Reply<Page<HostView>>,
+}
+
+/// A Host actor died by a panic; from what remains of it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostDied(pub(crate) HostId);
+
+/// A host could leave memory, if nothing was forwarded to it since; from the host.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostIdle {
+    pub(crate) host_id: HostId,
+    pub(crate) forwarded: u64,
+}
+
+/// All agents are to be told why, and go; at the end of the server.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct CloseAll(pub(crate) &'static str);
+
+struct Active {
+    address: Addr<Host>,
+    forwarded: u64,
+}
+
+/// The actor.
+pub(crate) struct Directory {
+    ground: Arc<Ground>,
+    active: HashMap<HostId, Active>,
+    scheduler: Addr<JobScheduler>,
+    outbox: Addr<Outbox>,
+    slots: Vec<Addr<SessionSlot>>,
+    closing: Option<&'static str>,
+    sentinel: Sentinel,
+}
+
+retires!(Directory);
+
+impl Directory {
+    pub(crate) fn new(
+        ground: Arc<Ground>,
+        scheduler: Addr<JobScheduler>,
+        outbox: Addr<Outbox>,
+        slots: Vec<Addr<SessionSlot>>,
+        sentinel: Sentinel,
+    ) -> Self {
+        Self {
+            ground,
+            active: HashMap::new(),
+            scheduler,
+            outbox,
+            slots,
+            closing: None,
+            sentinel,
+        }
+    }
+
+    fn book(&self) -> HostBook<'_> {
+        HostBook::new(&self.ground.store, &self.ground.attachments)
+    }
+
+    /// The host's actor, made if it is not in memory.
+    fn activate(&mut self, host_id: HostId, ctx: &Context<Self>) -> Result<&mut Active, Refusal> {
+        if !self.active.contains_key(&host_id) {
+            let not_found = || Refusal::NotFound {
+                what: "host",
+                id: host_id.to_string(),
+            };
+            let record: HostRecord =
+                read(&self.ground.store, Table::Host, host_id.as_bytes(), "host")?.ok_or_else(not_found)?;
+            let (ground, me) = (Arc::clone(&self.ground), ctx.address());
+            let host = Host::new(ground, record, me, self.scheduler.clone(), self.outbox.clone());
+            self.active.insert(
+                host_id,
+                Active {
+                    address: host.start(),
+                    forwarded: 0,
+                },
+            );
+            metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
+        }
+        self.active.get_mut(&host_id).ok_or(Refusal::Unavailable {
+            detail: "a host could not be activated",
+        })
+    }
+
+    fn forward(&mut self, host_id: HostId, command: HostCommand, ctx: &Context<Self>) -> Result<(), Refusal> {
+        let active = self.activate(host_id, ctx)?;
+        active.forwarded += 1;
+        active.address.do_send(command);
+        Ok(())
+    }
+
+    fn view(&self, record: &HostRecord) -> HostView {
+        let mut view = record.to_view();
+        if let Some(live) = self.ground.attachments.get(record.host_id) {
+            view.last_seen_at = self.ground.now();
+            view.attachments.push(AttachmentView {
+                kind: "agent".into(),
+                verbs: live.verbs.to_vec(),
+                since: live.since,
+                epoch: live.epoch,
+            });
+        }
+        view
+    }
+
+    fn list(&self, org: Option<&Org>, after: Option<&str>, limit: usize) -> Result<Page<HostView>, Refusal> {
+        let limit = limit.clamp(1, 1000);
+        let mut after = match after {
+            Some(after) => Some(after.parse::<HostId>().map_err(|_| Refusal::Invalid {
+                code: "bad_cursor",
+                detail: "after must be what next of the page before said".into(),
+            })?),
+            None => None,
+        };
+        let mut items = Vec::new();
+        loop {
+            let key = after.as_ref().map(|id| id.as_bytes().as_slice());
+            let page = self.ground.store.scan(Table::Host, &[], key, 500)?;
+            if page.is_empty() {
+                return Ok(Page { items, next: None });
+            }
+            for (_, bytes) in &page {
+                let record: HostRecord = crate::record::decode("host", bytes).map_err(|error| {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a host is unreadable");
+                    Refusal::Unavailable {
+                        detail: "a stored record is unreadable",
+                    }
+                })?;
+                after = Some(record.host_id);
+                if org.is_none_or(|org| *org == record.org) {
+                    items.push(self.view(&record));
+                }
+                if items.len() >= limit {
+                    return Ok(Page {
+                        items,
+                        next: Some(record.host_id.to_string()),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Actor for Directory {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let every = self
+            .ground
+            .config
+            .host_idle
+            .to_duration()
+            .max(std::time::Duration::from_secs(1));
+        ctx.run_interval(every, |directory, _| {
+            for active in directory.active.values() {
+                let forwarded = active.forwarded;
+                active.address.do_send(HostCommand::PassivateIfIdle { forwarded });
+            }
+        });
+    }
+}
+
+impl Handler<ToHost> for Directory {
+    type Result = ();
+    fn handle(&mut self, ToHost { host_id, command }: ToHost, ctx: &mut Self::Context) {
+        // A command that only tidies up needs no host in memory.
+        let tidies = matches!(
+            command,
+            HostCommand::Ack { .. } | HostCommand::Abandon { .. } | HostCommand::Cancel { .. }
+        );
+        if tidies && !self.active.contains_key(&host_id) {
+            return;
+        }
+        if let Err(error) = self.forward(host_id, command, ctx) {
+            // The slot's deadline ends the step.
+            tracing::error!(host = %host_id, %error, "a command cannot reach its host");
+        }
+    }
+}
+
+impl Handler<AttachTo> for Directory {
+    type Result = ();
+    fn handle(&mut self, AttachTo { request, reply }: AttachTo, ctx: &mut Self::Context) {
+        let AttachAgent { host_id, hello, link } = request;
+        if let Some(detail) = self.closing {
+            return reply.send(Err(Refusal::Unavailable { detail }));
+        }
+        match self.activate(host_id, ctx) {
+            Err(refusal) => reply.send(Err(refusal)),
+            Ok(active) => {
+                active.forwarded += 1;
+                active
+                    .address
+                    .do_send(HostCommand::Attach(Box::new(Attach { hello, link, reply })));
+            }
+        }
+    }
+}
+
+impl Handler<EnrolAgent> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: EnrolAgent, _: &mut Self::Context) {
+        let EnrolAgent {
+            token_id,
+            request,
+            reply,
+        } = message;
+        match enrol::enrol(&self.ground, &token_id, request) {
+            Err(refusal) => reply.send(Err(refusal)),
+            Ok((batch, outgoing, enrolled)) => {
+                let outbox = self.outbox.clone();
+                self.ground.store.commit(batch, move || {
+                    if !outgoing.is_empty() {
+                        outbox.do_send(crate::outbox::Enqueue(outgoing));
+                    }
+                    reply.send(Ok(enrolled));
+                });
+            }
+        }
+    }
+}
+
+impl Handler<GetHost> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: GetHost, _: &mut Self::Context) {
+        let found = self.book().named(message.org.as_ref(), &message.name);
+        let answer = found.map(|record| self.view(&record));
+        self.ground.after_commit(move || message.reply.send(answer));
+    }
+}
+
+impl Handler<ListHosts> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: ListHosts, _: &mut Self::Context) {
+        let answer = self.list(message.org.as_ref(), message.after.as_deref(), message.limit);
+        self.ground.after_commit(move || message.reply.send(answer));
+    }
+}
+
+impl Handler<HostDied> for Directory {
+    type Result = ();
+    fn handle(&mut self, HostDied(host_id): HostDied, _: &mut Self::Context) {
+        tracing::error!(host = %host_id, "a host's actor panicked; it is made anew when its agent comes back");
+        metrics::counter!("tripline_actor_panics_total", "actor" => "host").increment(1);
+        self.active.remove(&host_id);
+        self.ground.attachments.set(host_id, None);
+        self.scheduler.do_send(HostDetached(host_id));
+        for slot in &self.slots {
+            slot.do_send(HostRestarted(host_id));
+        }
+    }
+}
+
+impl Handler<HostIdle> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: HostIdle, _: &mut Self::Context) {
+        let idle = self
+            .active
+            .get(&message.host_id)
+            .is_some_and(|a| a.forwarded == message.forwarded);
+        if idle && let Some(active) = self.active.remove(&message.host_id) {
+            active.address.do_send(Stop("idle"));
+            metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
+        }
+    }
+}
+
+impl Handler<CloseAll> for Directory {
+    type Result = ();
+    fn handle(&mut self, CloseAll(reason): CloseAll, _: &mut Self::Context) {
+        self.closing = Some("it is stopping");
+        for (_, active) in self.active.drain() {
+            active.address.do_send(Stop(reason));
+        }
+    }
+}

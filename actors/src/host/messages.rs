@@ -1,0 +1,86 @@
+//! What a host is told.
+
+use crate::core::{AgentLink, Attached};
+use crate::door::Reply;
+use crate::slot::SessionSlot;
+use actix::prelude::*;
+use tokio::sync::OwnedSemaphorePermit;
+use tripline_protocol::frame::{AgentFrame, Hello};
+use tripline_protocol::step::ArtifactRef;
+use tripline_protocol::verb::VerbCall;
+use tripline_protocol::{CommandId, Timestamp};
+use uuid::Uuid;
+
+/// A command to send.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Execute {
+    pub(crate) command_id: CommandId,
+    pub(crate) call: VerbCall,
+    pub(crate) deadline: Timestamp,
+}
+
+/// A command that was perhaps sent before the Host actor was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Adopt {
+    pub(crate) command_id: CommandId,
+    pub(crate) call: VerbCall,
+    pub(crate) deadline: Timestamp,
+    /// The agent's journal when it was sent; `None` for one that only reads.
+    pub(crate) journal_id: Option<Uuid>,
+    /// Its end was asked for meanwhile.
+    pub(crate) cancelled: bool,
+}
+
+/// Everything that reaches a Host through the Directory, which activates it first if need be.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) enum HostCommand {
+    /// From the agent channel.
+    Attach(Box<Attach>),
+    /// From a slot.
+    Execute {
+        slot: Addr<SessionSlot>,
+        execute: Execute,
+    },
+    /// From a slot.
+    Adopt { slot: Addr<SessionSlot>, adopt: Adopt },
+    /// From a slot: end it; confirmed by its result.
+    Cancel { command_id: CommandId },
+    /// From a slot: nobody waits for it any more.
+    Abandon { command_id: CommandId },
+    /// From a slot or the scheduler: its result is durable.
+    Ack { command_id: CommandId },
+    /// From the Directory, with how many commands it forwarded so far.
+    PassivateIfIdle { forwarded: u64 },
+}
+
+/// An agent with a valid key says hello.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) hello: Hello,
+    pub(crate) link: AgentLink,
+    pub(crate) reply: Reply<Attached>,
+}
+
+/// A frame of the agent; from its connection.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct AgentSays {
+    pub(crate) epoch: u64,
+    pub(crate) frame: AgentFrame,
+    /// The verified file that a transfer left.
+    pub(crate) artifact: Option<ArtifactRef>,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// The connection of this epoch ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Detached {
+    pub(crate) epoch: u64,
+}
+
+/// Leave memory, telling the agent why; from the Directory.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct Stop(pub(crate) &'static str);

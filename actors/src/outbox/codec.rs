@@ -1,0 +1,88 @@
+//! Entries of the outbox as the store keeps them: a length, a JSON head, then the payload as it is.
+
+use super::Load;
+use crate::ports::OutMessage;
+use crate::record::{decode as decode_json, encode as encode_json};
+use crate::store::{Batch, Table};
+use serde::{Deserialize, Serialize};
+use tripline_protocol::Timestamp;
+
+/// A message with its place in the order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outgoing {
+    pub(crate) seq: u64,
+    pub(crate) message: OutMessage,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    subject: String,
+    id: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+/// Adds a message to the batch of the decision that makes it. Hand the outgoing to the Outbox actor once the
+/// batch is durable.
+pub(crate) fn stage(load: &Load, batch: &mut Batch, message: OutMessage) -> Outgoing {
+    let seq = load.take_seq();
+    batch.put(Table::Outbox, seq.to_be_bytes().to_vec(), encode(&message, None));
+    Outgoing { seq, message }
+}
+
+fn encode(message: &OutMessage, refused: Option<String>) -> Vec<u8> {
+    let head = encode_json(&Head {
+        subject: message.subject.clone(),
+        id: message.message_id.clone(),
+        headers: message.headers.clone(),
+        refused,
+    });
+    let mut bytes = Vec::with_capacity(4 + head.len() + message.payload.len());
+    bytes.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(&message.payload);
+    bytes
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (head, payload) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let head: Head = decode_json("outbox entry", head).ok()?;
+    Some(OutMessage {
+        subject: head.subject,
+        message_id: head.id,
+        headers: head.headers,
+        payload: payload.to_vec(),
+    })
+}
+
+/// The entry as it is kept in quarantine. One that cannot be decoded is kept as it is.
+pub(super) fn with_reason(entry: &[u8], why: &str) -> Vec<u8> {
+    decode(entry).map_or_else(
+        || entry.to_vec(),
+        |message| encode(&message, Some(why.to_owned())),
+    )
+}
+
+pub(super) fn decode_seq(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+pub(super) fn encode_time(time: Timestamp) -> Vec<u8> {
+    time.as_micros().to_be_bytes().to_vec()
+}
+
+pub(super) fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
+    bytes
+        .try_into()
+        .ok()
+        .map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes)))
+}
+
+/// Removes an entry and its mark.
+pub(super) fn forget(batch: &mut Batch, seq: u64) {
+    batch.delete(Table::Outbox, seq.to_be_bytes().to_vec());
+    batch.delete(Table::Sent, seq.to_be_bytes().to_vec());
+}

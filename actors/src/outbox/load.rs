@@ -1,0 +1,70 @@
+//! How full the outbox is, shared by all who stage entries or accept jobs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Figures of the outbox. `reserved` is room for the results of jobs that were accepted and have not ended.
+#[derive(Debug)]
+pub(crate) struct Load {
+    max: u64,
+    waiting: AtomicU64,
+    reserved: AtomicU64,
+    seq: AtomicU64,
+}
+
+impl Load {
+    pub(crate) fn new(max: u32) -> Self {
+        Self {
+            max: u64::from(max),
+            waiting: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            seq: AtomicU64::new(0),
+        }
+    }
+
+    /// Below 80 % new work is taken; the rest is for the results of work already taken.
+    pub(crate) fn admits(&self) -> bool {
+        let used = self.waiting.load(Ordering::Relaxed) + self.reserved.load(Ordering::Relaxed);
+        used < self.max / 5 * 4
+    }
+
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A job was accepted: its result will need a place.
+    pub(crate) fn reserve(&self) {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A job ended: its place is taken by its result, which is staged separately.
+    pub(crate) fn release(&self) {
+        let lowered = self
+            .reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        debug_assert!(lowered.is_ok(), "a reservation was released twice");
+    }
+
+    /// The number of a new entry.
+    pub(super) fn take_seq(&self) -> u64 {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.seq.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn settled(&self, count: u64) {
+        let lowered = self
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(count));
+        debug_assert!(lowered.is_ok(), "more entries were settled than staged");
+    }
+
+    /// A new generation of actors begins with what the store holds.
+    pub(super) fn restart(&self, waiting: u64, seq_last: u64) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+        self.seq.fetch_max(seq_last, Ordering::Relaxed);
+    }
+
+    /// A new generation counts its open jobs anew.
+    pub(crate) fn restart_reserved(&self, open_jobs: u64) {
+        self.reserved.store(open_jobs, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,258 @@
+//! Outbox: what is to be published, in order, until the broker has it.
+//!
+//! An entry is written in the batch of the decision that made it ([`stage`]) and handed to the actor once
+//! that batch is durable. Entries of one subject are published one after the other; others overlap. An
+//! acknowledged entry is marked `sent` and kept for a while, to be published again at the next start with
+//! the same `Nats-Msg-Id`, because a broker acknowledges before it syncs. What the broker refuses for good
+//! is quarantined and the rest goes on.
+//!
+//! Deliberately not here: NATS. Publishing is the [`Publisher`](crate::ports::Publisher) port.
+
+mod codec;
+mod load;
+mod state;
+
+pub(crate) use codec::{Outgoing, stage};
+pub(crate) use load::Load;
+
+use crate::ground::Ground;
+use crate::guardian::{Sentinel, retires};
+use crate::ports::{OutMessage, PublishError};
+use crate::refusal::Refusal;
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use state::State;
+use std::sync::Arc;
+use std::time::Duration;
+use tripline_protocol::{Span, Timestamp};
+
+/// How often acknowledgements are written down and what failed is tried again.
+const TICK: Duration = Duration::from_millis(20);
+/// Acknowledgements written at once at the latest.
+const ACKS_BATCH: usize = 512;
+
+/// Durable entries, from whoever staged them.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Enqueue(pub(crate) Vec<Outgoing>);
+
+/// Tells how a [`Publish`] went, once it is durable.
+pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+
+/// An event from an edge. It is staged here, so that no generation of actors can miss it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Publish {
+    pub(crate) message: OutMessage,
+    pub(crate) done: Done,
+}
+
+/// The broker is back: try now what waits for a retry.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct BrokerReturned;
+
+/// The broker answered, or did not. Sent by the outbox to itself.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+struct Published {
+    seq: u64,
+    result: Result<(), PublishError>,
+}
+
+/// The actor.
+pub(crate) struct Outbox {
+    ground: Arc<Ground>,
+    state: State,
+    ticks: u64,
+    sentinel: Sentinel,
+}
+
+retires!(Outbox);
+
+impl Outbox {
+    /// Reads what an earlier process left.
+    pub(crate) fn load(ground: Arc<Ground>, sentinel: Sentinel) -> Result<Self, crate::store::Error> {
+        let now = ground.now();
+        let window = ground.config.outbox_resend_window;
+        let mut state = State::new();
+        let mut old = Batch::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = ground.store.scan(Table::Outbox, &[], after.as_deref(), 1000)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, value) in &page {
+                let Some(seq) = codec::decode_seq(key) else {
+                    continue;
+                };
+                let sent = ground
+                    .store
+                    .get(Table::Sent, key)?
+                    .and_then(|bytes| codec::decode_time(&bytes));
+                match sent {
+                    Some(at) if at.after(window) < now => codec::forget(&mut old, seq),
+                    sent => state.restore(seq, codec::decode(value), sent),
+                }
+            }
+        }
+        ground.load.restart(state.waiting_len() as u64, state.seq_last());
+        ground.store.commit(old, || {});
+        Ok(Self {
+            ground,
+            state,
+            ticks: 0,
+            sentinel,
+        })
+    }
+
+    /// Publishes what may go out now.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = self.ground.now();
+        while let Some(ready) = self.state.next(now) {
+            let message = match ready.message {
+                Some(message) => Some(message),
+                None => self.reread(ready.seq),
+            };
+            let Some(message) = message else {
+                self.state
+                    .published(ready.seq, Err(PublishError::Permanent("unreadable".into())), now);
+                continue;
+            };
+            let sent = self.ground.publisher.publish(message);
+            let me = ctx.address();
+            let seq = ready.seq;
+            actix::spawn(async move {
+                me.do_send(Published {
+                    seq,
+                    result: sent.await,
+                })
+            });
+        }
+    }
+
+    /// Long queues keep only their numbers in memory.
+    fn reread(&self, seq: u64) -> Option<OutMessage> {
+        match self.ground.store.get(Table::Outbox, &seq.to_be_bytes()) {
+            Ok(bytes) => bytes.as_deref().and_then(codec::decode),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    seq,
+                    "outbox entry is unreadable"
+                );
+                None
+            }
+        }
+    }
+
+    /// Writes down what was acknowledged or refused since the last time.
+    fn settle(&mut self, now: Timestamp) {
+        let settled = self.state.take_settled();
+        let mut batch = Batch::new();
+        for seq in &settled.sent {
+            batch.put(Table::Sent, seq.to_be_bytes().to_vec(), codec::encode_time(now));
+        }
+        for (seq, why) in &settled.refused {
+            let key = seq.to_be_bytes();
+            if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
+                batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
+            }
+            codec::forget(&mut batch, *seq);
+            metrics::counter!("tripline_outbox_quarantined_total").increment(1);
+            tracing::error!(
+                seq,
+                why,
+                "the broker refuses a message for good; it is quarantined"
+            );
+        }
+        self.ground.load.settled(settled.waiting);
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
+        }
+    }
+
+    /// Forgets what was acknowledged so long ago that the broker has synced it.
+    fn prune(&mut self, now: Timestamp) {
+        let mut batch = Batch::new();
+        for seq in self
+            .state
+            .take_synced(now.before(self.ground.config.outbox_resend_window))
+        {
+            codec::forget(&mut batch, seq);
+        }
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
+        }
+    }
+}
+
+impl Actor for Outbox {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.pump(ctx);
+        ctx.run_interval(TICK, |outbox, ctx| {
+            let now = outbox.ground.now();
+            outbox.settle(now);
+            outbox.ticks += 1;
+            if outbox.ticks.is_multiple_of(50) {
+                outbox.prune(now);
+                metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
+            }
+            outbox.pump(ctx);
+        });
+    }
+}
+
+impl Handler<Enqueue> for Outbox {
+    type Result = ();
+    fn handle(&mut self, Enqueue(entries): Enqueue, ctx: &mut Self::Context) {
+        for entry in entries {
+            self.state.enqueue(entry.seq, entry.message);
+        }
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Publish> for Outbox {
+    type Result = ();
+    fn handle(&mut self, Publish { message, done }: Publish, ctx: &mut Self::Context) {
+        if let Err(refusal) = self.ground.admit() {
+            return done(Err(refusal));
+        }
+        let mut batch = Batch::new();
+        let outgoing = stage(&self.ground.load, &mut batch, message);
+        let me = ctx.address();
+        self.ground.store.commit(batch, move || {
+            me.do_send(Enqueue(vec![outgoing]));
+            done(Ok(()));
+        });
+    }
+}
+
+impl Handler<Published> for Outbox {
+    type Result = ();
+    fn handle(&mut self, message: Published, ctx: &mut Self::Context) {
+        let now = self.ground.now();
+        if let Err(error) = &message.result {
+            tracing::debug!(seq = message.seq, %error, "publish failed");
+        }
+        self.state.published(message.seq, message.result, now);
+        if self.state.settled_len() >= ACKS_BATCH {
+            self.settle(now);
+        }
+        self.pump(ctx);
+    }
+}
+
+impl Handler<BrokerReturned> for Outbox {
+    type Result = ();
+    fn handle(&mut self, _: BrokerReturned, ctx: &mut Self::Context) {
+        self.state.retry_now();
+        self.pump(ctx);
+    }
+}
+
+/// The last pause between two attempts for the same entry.
+const RETRY_MAX: Span = Span::from_secs(5);

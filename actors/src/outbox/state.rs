@@ -1,0 +1,208 @@
+//! The outbox's order: what may go out now, what waits for its subject, for a retry, or for the sync.
+
+use super::RETRY_MAX;
+use crate::ports::{OutMessage, PublishError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use tripline_protocol::{Span, Timestamp};
+
+/// Messages with the broker and not acknowledged.
+pub(super) const IN_FLIGHT_MAX: usize = 1000;
+/// Payload bytes kept in memory; beyond, entries are read again from the store when their turn comes.
+const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// An entry whose turn it is. Without `message` the caller reads it from the store.
+#[derive(Debug, PartialEq)]
+pub(super) struct Ready {
+    pub(super) seq: u64,
+    pub(super) message: Option<OutMessage>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    subject: Arc<str>,
+    message: Option<OutMessage>,
+    attempts: u32,
+    /// It was acknowledged by an earlier broker process and goes out only to be sure.
+    again: bool,
+}
+
+/// What was decided since the last [`State::take_settled`].
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Settled {
+    pub(super) sent: Vec<u64>,
+    pub(super) refused: Vec<(u64, String)>,
+    /// How many of them counted as waiting: those an earlier process had not yet marked.
+    pub(super) waiting: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    entries: HashMap<u64, Entry>,
+    /// Entries that no other entry of their subject holds back.
+    runnable: VecDeque<u64>,
+    /// Entries behind another one of their subject, in order. Present while one of it is under way.
+    subjects: HashMap<Arc<str>, VecDeque<u64>>,
+    retries: BTreeMap<(Timestamp, u64), ()>,
+    in_flight: usize,
+    memory_bytes: usize,
+    settled: Settled,
+    /// Acknowledged, oldest first, until the broker has surely synced them.
+    sent: VecDeque<(Timestamp, u64)>,
+    seq_last: u64,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Entries not yet acknowledged in this or an earlier process.
+    pub(super) fn waiting_len(&self) -> usize {
+        self.entries.values().filter(|entry| !entry.again).count()
+    }
+
+    pub(super) fn seq_last(&self) -> u64 {
+        self.seq_last
+    }
+
+    pub(super) fn settled_len(&self) -> usize {
+        self.settled.sent.len()
+    }
+
+    /// Takes an entry found in the store at start; `sent` when it was acknowledged then.
+    pub(super) fn restore(&mut self, seq: u64, message: Option<OutMessage>, sent: Option<Timestamp>) {
+        self.seq_last = self.seq_last.max(seq);
+        match message {
+            Some(message) => self.add(seq, message, sent.is_some()),
+            None => self
+                .settled
+                .refused
+                .push((seq, "the stored entry is unreadable".into())),
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, seq: u64, message: OutMessage) {
+        self.seq_last = self.seq_last.max(seq);
+        self.add(seq, message, false);
+    }
+
+    fn add(&mut self, seq: u64, message: OutMessage, again: bool) {
+        let subject: Arc<str> = message.subject.as_str().into();
+        let bytes = message.payload.len();
+        let message = (self.memory_bytes + bytes <= MEMORY_BYTES_MAX).then_some(message);
+        if message.is_some() {
+            self.memory_bytes += bytes;
+        }
+        match self.subjects.get_mut(&subject) {
+            Some(behind) => behind.push_back(seq),
+            None => {
+                self.subjects.insert(Arc::clone(&subject), VecDeque::new());
+                self.runnable.push_back(seq);
+            }
+        }
+        self.entries.insert(
+            seq,
+            Entry {
+                subject,
+                message,
+                attempts: 0,
+                again,
+            },
+        );
+    }
+
+    /// The next entry to publish, if the window has room.
+    pub(super) fn next(&mut self, now: Timestamp) -> Option<Ready> {
+        if self.in_flight >= IN_FLIGHT_MAX {
+            return None;
+        }
+        self.retries_due(now);
+        let seq = self.runnable.pop_front()?;
+        let entry = self.entries.get_mut(&seq)?;
+        self.in_flight += 1;
+        entry.attempts += 1;
+        Some(Ready {
+            seq,
+            message: entry.message.clone(),
+        })
+    }
+
+    fn retries_due(&mut self, now: Timestamp) {
+        while let Some(((at, seq), ())) = self.retries.first_key_value().map(|(key, ())| (*key, ())) {
+            if at > now {
+                break;
+            }
+            self.retries.remove(&(at, seq));
+            self.runnable.push_back(seq);
+        }
+    }
+
+    /// The broker is back: nothing waits for a retry any more.
+    pub(super) fn retry_now(&mut self) {
+        let waiting: Vec<u64> = std::mem::take(&mut self.retries)
+            .into_keys()
+            .map(|(_, seq)| seq)
+            .collect();
+        for seq in waiting {
+            if let Some(entry) = self.entries.get_mut(&seq) {
+                entry.attempts = 0;
+            }
+            self.runnable.push_back(seq);
+        }
+    }
+
+    /// The broker answered, or did not.
+    pub(super) fn published(&mut self, seq: u64, result: Result<(), PublishError>, now: Timestamp) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match result {
+            Ok(()) => self.done(seq, now, None),
+            Err(PublishError::Permanent(why)) => self.done(seq, now, Some(why)),
+            Err(PublishError::Transient(_)) => {
+                let attempts = self.entries.get(&seq).map_or(1, |entry| entry.attempts);
+                self.retries.insert((now.after(pause(attempts)), seq), ());
+            }
+        }
+    }
+
+    fn done(&mut self, seq: u64, now: Timestamp, refused: Option<String>) {
+        let Some(entry) = self.entries.remove(&seq) else {
+            return;
+        };
+        self.settled.waiting += u64::from(!entry.again);
+        self.memory_bytes -= entry.message.as_ref().map_or(0, |message| message.payload.len());
+        match refused {
+            Some(why) => self.settled.refused.push((seq, why)),
+            None => {
+                self.sent.push_back((now, seq));
+                if !entry.again {
+                    self.settled.sent.push(seq);
+                }
+            }
+        }
+        let next = self
+            .subjects
+            .get_mut(&entry.subject)
+            .and_then(VecDeque::pop_front);
+        match next {
+            Some(next) => self.runnable.push_back(next),
+            None => drop(self.subjects.remove(&entry.subject)),
+        }
+    }
+
+    pub(super) fn take_settled(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Entries acknowledged before `horizon`.
+    pub(super) fn take_synced(&mut self, horizon: Timestamp) -> Vec<u64> {
+        let synced = self.sent.iter().take_while(|(at, _)| *at < horizon).count();
+        self.sent.drain(..synced).map(|(_, seq)| seq).collect()
+    }
+}
+
+/// 50 ms, doubled with each attempt, at most [`RETRY_MAX`].
+fn pause(attempts: u32) -> Span {
+    let doubled = 50_u64.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    Span::from_millis(doubled).min(RETRY_MAX)
+}

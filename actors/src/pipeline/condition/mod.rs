@@ -1,0 +1,207 @@
+//! `when`: a CEL expression, checked when it is loaded and evaluated over events that others wrote.
+//!
+//! This module is the only one that knows the `cel` crate, whose interpreter recurses over the tree and
+//! has no limit of its own. So: source ≤ 2 KiB, compiled on the loader's large stack, tree ≤ 64 deep, no
+//! comprehension in another, lists ≤ 1,000 elements (200 where the work is a product of two), own `re`
+//! compiled at load, a fixed list of functions.
+//!
+//! Values borrow from the event (see `value`), so its size does not matter. Measured by the ignored test
+//! `cost_of_an_evaluation` in a development build (this crate unoptimised) on two busy cores: 0.4 µs for one
+//! comparison that fails, 3 µs for `in` over three names and a regular expression.
+
+mod check;
+mod value;
+
+use super::HostFacts;
+use cel::common::ast::IdedExpr;
+use cel::common::types::{CelBool, CelString, STRING_TYPE};
+use cel::common::value::CowVal;
+use cel::{Context, Env, ExecutionError, Value};
+use check::{Findings, Refused};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+use tripline_protocol::Event;
+use value::{Pattern, Variables};
+
+/// Longest source of a condition, in bytes.
+pub(super) const SOURCE_BYTES_MAX: usize = 2 * 1024;
+/// Longest reason of a failed evaluation, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Whether a pipeline wants an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// It does.
+    Yes,
+    /// It does not: the condition is false, or a field it names is missing.
+    No,
+    /// It does not, because the condition could not be evaluated (a type error, a list too long); the text
+    /// says why.
+    Error(String),
+}
+
+/// A compiled condition.
+pub(super) struct Condition {
+    source: String,
+    expression: IdedExpr,
+    regexes: Vec<Pattern>,
+    host: bool,
+    square: bool,
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Condition").field(&self.source).finish()
+    }
+}
+
+/// Why a condition is refused.
+#[derive(Debug)]
+pub(super) struct Invalid {
+    /// Characters from the start of the source, where that is known.
+    pub(super) offset: Option<usize>,
+    pub(super) reason: String,
+}
+
+/// The functions of CEL and `re`; no optional values.
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib().with_optional_support(false);
+    // Fails only for an overload that exists, and the standard library has no `re`.
+    let added = env.add_overload(
+        "re",
+        "re_string_regex",
+        vec![STRING_TYPE, Pattern::cel_type()],
+        re,
+    );
+    debug_assert!(added.is_ok(), "{added:?}");
+    Arc::new(env)
+});
+
+static ROOT: LazyLock<Context<'static, 'static>> = LazyLock::new(|| Context::with_env(Arc::clone(&ENV)));
+
+fn re<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, pattern] = arguments.as_slice() else {
+        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
+    };
+    match (
+        text.downcast_ref::<CelString>(),
+        pattern.downcast_ref::<Pattern>(),
+    ) {
+        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.0.is_match(text.inner())))),
+        _ => Err(ExecutionError::function_error(
+            "re",
+            "expected a text and a pattern",
+        )),
+    }
+}
+
+impl Condition {
+    /// Compiles and checks `source`. Must run on a large stack: parsing and dropping what is refused
+    /// recurse as deep as the source says.
+    pub(super) fn compile(source: &str) -> Result<Self, Invalid> {
+        if source.len() > SOURCE_BYTES_MAX {
+            let reason = format!(
+                "the condition has {} bytes, at most {SOURCE_BYTES_MAX} are taken",
+                source.len()
+            );
+            return Err(Invalid { offset: None, reason });
+        }
+        let program = ENV.compile(source).map_err(|errors| syntax(source, &errors))?;
+        let invalid = |refused: Refused| {
+            let start = program
+                .source_info()
+                .offset_for(refused.node)
+                .map(|(start, _)| start);
+            Invalid {
+                offset: start.and_then(|start| usize::try_from(start).ok()),
+                reason: refused.reason,
+            }
+        };
+        check::depth(program.expression()).map_err(invalid)?;
+        let mut expression = program.expression().clone();
+        let mut findings = Findings::default();
+        findings.walk(&mut expression).map_err(invalid)?;
+        let Findings {
+            host,
+            square,
+            regexes,
+            ..
+        } = findings;
+        Ok(Self {
+            source: source.to_owned(),
+            expression,
+            regexes,
+            host,
+            square,
+        })
+    }
+
+    /// As it was written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it names `host`.
+    pub(super) fn needs_host(&self) -> bool {
+        self.host
+    }
+
+    /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
+    pub(super) fn matches(&self, event: &Event, host: Option<&HostFacts>) -> Match {
+        let variables = Variables {
+            event,
+            host,
+            regexes: &self.regexes,
+            square: self.square,
+        };
+        catch_unwind(AssertUnwindSafe(|| self.evaluate(&variables)))
+            .unwrap_or_else(|_| Match::Error("the condition could not be evaluated".to_owned()))
+    }
+
+    fn evaluate(&self, variables: &Variables<'_>) -> Match {
+        let mut context = ROOT.new_inner_scope();
+        context.set_variable_resolver(variables);
+        match Value::resolve_val(&self.expression, &context) {
+            Ok(value) => match value.downcast_ref::<CelBool>() {
+                Some(matches) if *matches.inner() => Match::Yes,
+                Some(_) => Match::No,
+                None => Match::Error(format!(
+                    "the condition gives {}, not true or false",
+                    value.get_type().name()
+                )),
+            },
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Match::No,
+            Err(error) => Match::Error(error.to_string().chars().take(REASON_CHARS_MAX).collect()),
+        }
+    }
+}
+
+/// The first syntax error; the others mostly follow from it.
+fn syntax(source: &str, errors: &cel::ParseErrors) -> Invalid {
+    let Some(error) = errors.errors.first() else {
+        return Invalid {
+            offset: None,
+            reason: "the condition is not CEL".to_owned(),
+        };
+    };
+    let (line, column) = (
+        usize::try_from(error.pos.0).unwrap_or(1),
+        usize::try_from(error.pos.1).unwrap_or(1),
+    );
+    let before: usize = source
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(|line| line.chars().count())
+        .sum();
+    let reason = format!(
+        "the condition is not CEL: {}",
+        error.msg.lines().next().unwrap_or_default()
+    );
+    Invalid {
+        offset: Some(before + column.saturating_sub(1)),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Reading a map of a file: which keys it may have, and values of a certain kind. A reader that finds
+//! something else notes the problem and gives `None`.
+
+use super::problem::{At, Problems, suggestion};
+use super::yaml::{Key, Kind, Node};
+use std::fmt::Display;
+use std::str::FromStr;
+use tripline_protocol::Span;
+
+/// What a map may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// For messages: `a pipeline`.
+    pub(super) what: &'static str,
+    /// Keys in force.
+    pub(super) keys: &'static [&'static str],
+    /// Keys of the language that are not built yet.
+    pub(super) later: &'static [&'static str],
+}
+
+/// A map with the keys of a [`Shape`]; other keys are gone, with a problem noted for each.
+pub(super) struct Fields<'n> {
+    pub(super) at: At,
+    entries: Vec<(&'n Key, &'n Node)>,
+}
+
+impl<'n> Fields<'n> {
+    /// Reads a map.
+    pub(super) fn of(node: &'n Node, shape: &Shape, problems: &mut Problems<'_>) -> Option<Self> {
+        let entries = map(node, shape.what, problems)?;
+        let mut fields = Self {
+            at: node.at,
+            entries: Vec::new(),
+        };
+        for (key, value) in entries {
+            let name = key.text.as_str();
+            if shape.keys.contains(&name) {
+                fields.entries.push((key, value));
+            } else {
+                unknown_key(key, shape, shape.keys, problems);
+            }
+        }
+        Some(fields)
+    }
+
+    /// The value of `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entries
+            .iter()
+            .find(|(key, _)| key.text == name)
+            .map(|(_, node)| *node)
+    }
+
+    /// The value of `name`, whose absence is a problem.
+    pub(super) fn need(&self, name: &str, expected: &str, problems: &mut Problems<'_>) -> Option<&'n Node> {
+        self.get(name).or_else(|| {
+            problems.add(
+                self.at,
+                format!("the key {name:?} is missing, expected {expected}"),
+            )
+        })
+    }
+}
+
+/// Notes a key that is not there, or not yet.
+pub(super) fn unknown_key(key: &Key, shape: &Shape, known: &[&str], problems: &mut Problems<'_>) {
+    let (name, what) = (&key.text, shape.what);
+    if shape.later.contains(&name.as_str()) {
+        problems.add::<()>(key.at, format!("key {name:?} of {what} is not supported yet"));
+        return;
+    }
+    let hint = suggestion(name, known.iter().chain(shape.later).copied());
+    let keys = shape.keys.join(", ");
+    problems.add::<()>(
+        key.at,
+        format!("unknown key {name:?} in {what}, expected one of {keys}{hint}"),
+    );
+}
+
+fn unexpected<T>(node: &Node, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
+    problems.add(node.at, format!("expected {expected}, found {}", node.describe()))
+}
+
+/// The entries of a map.
+pub(super) fn map<'n>(node: &'n Node, what: &str, problems: &mut Problems<'_>) -> Option<&'n [(Key, Node)]> {
+    match &node.kind {
+        Kind::Map(entries) => Some(entries),
+        _ => unexpected(node, &format!("a map for {what}"), problems),
+    }
+}
+
+/// The items of a list.
+pub(super) fn list<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'_>) -> Option<&'n [Node]> {
+    match &node.kind {
+        Kind::List(items) => Some(items),
+        _ => unexpected(node, expected, problems),
+    }
+}
+
+/// A text.
+pub(super) fn text<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'_>) -> Option<&'n str> {
+    match &node.kind {
+        Kind::Text(text) => Some(text),
+        _ => unexpected(node, expected, problems),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(node: &Node, problems: &mut Problems<'_>) -> Option<bool> {
+    match &node.kind {
+        Kind::Scalar(serde_json::Value::Bool(value)) => Some(*value),
+        _ => unexpected(node, "true or false", problems),
+    }
+}
+
+/// A text of a type that parses itself.
+pub(super) fn parsed<T: FromStr<Err: Display>>(
+    node: &Node,
+    expected: &str,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
+    match text(node, expected, problems)?.parse() {
+        Ok(value) => Some(value),
+        Err(error) => problems.add(node.at, error.to_string()),
+    }
+}
+
+/// A span of time above zero.
+pub(super) fn span(node: &Node, problems: &mut Problems<'_>) -> Option<Span> {
+    let span: Span = parsed(node, "a span of time such as 30s, 2m, 24h or 7d", problems)?;
+    if span == Span::ZERO {
+        return problems.add(node.at, "expected a span of time above zero");
+    }
+    Some(span)
+}

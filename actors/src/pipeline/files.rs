@@ -1,0 +1,82 @@
+//! Reads the files of a folder. The only part of this module that touches the file system.
+
+use super::problem::{FileProblem, SourceFile};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Largest file, in bytes.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Most files in a folder.
+const FILES_MAX: usize = 10_000;
+
+/// The `.yaml` and `.yml` files of a folder, by name. Hidden files and sub-folders are left out; links to
+/// files are followed.
+pub(super) fn read(folder: &Path, problems: &mut Vec<FileProblem>) -> Vec<SourceFile> {
+    let mut problem = |path: &Path, message: String| {
+        problems.push(FileProblem {
+            file: path.display().to_string(),
+            line: 0,
+            column: 0,
+            message,
+        });
+    };
+    let paths = match list(folder) {
+        Ok(paths) => paths,
+        Err(error) => {
+            problem(folder, format!("failed to list the folder: {error}"));
+            return Vec::new();
+        }
+    };
+    if paths.len() > FILES_MAX {
+        problem(
+            folder,
+            format!("{} files, at most {FILES_MAX} are taken", paths.len()),
+        );
+        return Vec::new();
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        match read_file(&path) {
+            Ok(text) => files.push(SourceFile {
+                path: path.display().to_string(),
+                text,
+            }),
+            Err(error) => problem(&path, format!("failed to read the file: {error}")),
+        }
+    }
+    files
+}
+
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        let yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if yaml && !hidden && !fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it is longer than {FILE_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(text)
+}

@@ -1,0 +1,142 @@
+//! Named jobs: reusable jobs with typed parameters.
+
+use super::HostFacts;
+use super::fields::{self, Fields, Shape};
+use super::job::{JobTemplate, RenderedJob};
+use super::late;
+use super::params::{self, Param};
+use super::problem::{At, Problems};
+use super::render_error::RenderError;
+use super::template::{Scope, from_json, host_value};
+use super::yaml::Node;
+use serde_json::{Map, Value};
+use tripline_protocol::{Name, Sha256};
+
+pub(super) const SHAPE: Shape = Shape {
+    what: "a named job",
+    keys: &[
+        "name",
+        "description",
+        "params",
+        "steps",
+        "expires",
+        "timeout",
+        "priority",
+    ],
+    later: &[
+        "retry",
+        "finally",
+        "let",
+        "for_each",
+        "approvals",
+        "dry_run",
+        "tests",
+        "enabled",
+        "orgs",
+    ],
+};
+
+/// A named job.
+#[derive(Debug)]
+pub struct NamedJob {
+    name: Name,
+    version: Sha256,
+    file: String,
+    at: At,
+    description: Option<String>,
+    params: Vec<Param>,
+    job: JobTemplate,
+}
+
+impl NamedJob {
+    /// Reads a document; its problems are noted.
+    pub(super) fn read(
+        node: &Node,
+        file: &str,
+        version: Sha256,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let before = problems.count();
+        let fields = Fields::of(node, &SHAPE, problems)?;
+        let name = fields.need("name", "the job's name", problems);
+        let at = name.map_or(node.at, |name| name.at);
+        let name: Option<Name> = name.and_then(|name| fields::parsed(name, "a name", problems));
+        let description = fields
+            .get("description")
+            .and_then(|node| fields::text(node, "a text", problems));
+        let declared = fields
+            .get("params")
+            .and_then(|node| fields::map(node, "params", problems));
+        let declared = declared.unwrap_or_default();
+        let params = params::read(declared, problems);
+        let names: Vec<&str> = declared.iter().map(|(key, _)| key.text.as_str()).collect();
+        let scope = Scope {
+            host: true,
+            params: Some(&names),
+            ..Scope::default()
+        };
+        let job = JobTemplate::read(name.as_ref(), &fields, &scope, problems);
+        if problems.count() > before {
+            return None;
+        }
+        let description = description.map(str::to_owned);
+        Some(Self {
+            name: name?,
+            version,
+            file: file.to_owned(),
+            at,
+            description,
+            params,
+            job: job?,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// SHA-256 of its text.
+    pub fn version(&self) -> &Sha256 {
+        &self.version
+    }
+
+    /// The file it came from.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What it is for, in its author's words.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    pub(super) fn at(&self) -> At {
+        self.at
+    }
+
+    pub(super) fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// Makes a job for `host`. Parameters are checked: none unknown, none missing, each of its type.
+    ///
+    /// # Errors
+    ///
+    /// `bad_params`, or what its templates give over these values; see [`RenderError::code`].
+    pub fn render(&self, params: &Map<String, Value>, host: &HostFacts) -> Result<RenderedJob, RenderError> {
+        self.render_with(params, &host_value(host))
+            .map_err(|error| error.in_subject("job", &self.name))
+    }
+
+    pub(super) fn render_with(
+        &self,
+        params: &Map<String, Value>,
+        host: &minijinja::Value,
+    ) -> Result<RenderedJob, RenderError> {
+        let params = Value::Object(params::fill(&self.params, params)?);
+        late::refuse_marked(&params)?;
+        let context = minijinja::Value::from_pairs([("host", host.clone()), ("params", from_json(&params))]);
+        self.job.render(&context)
+    }
+}

@@ -1,0 +1,178 @@
+//! Typed parameters of named jobs.
+
+use super::fields::{self, Fields, Shape};
+use super::problem::Problems;
+use super::render_error::{Cause, RenderError};
+use super::yaml::{Key, Node};
+use serde_json::{Map, Value};
+use tripline_protocol::Name;
+
+pub(super) const SHAPE: Shape = Shape {
+    what: "a parameter",
+    keys: &["type", "required", "default", "description"],
+    later: &[],
+};
+
+/// A declared parameter.
+#[derive(Debug)]
+pub(super) struct Param {
+    pub(super) name: String,
+    kind: ParamKind,
+    required: bool,
+    default: Option<Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ParamKind {
+    String,
+    Integer,
+    Number,
+    Boolean,
+    List,
+    Map,
+}
+
+impl std::str::FromStr for ParamKind {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        Ok(match text {
+            "string" => Self::String,
+            "integer" => Self::Integer,
+            "number" => Self::Number,
+            "boolean" => Self::Boolean,
+            "list" => Self::List,
+            "map" => Self::Map,
+            _ => return Err("expected string, integer, number, boolean, list or map"),
+        })
+    }
+}
+
+impl ParamKind {
+    fn accepts(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Number => value.is_number(),
+            Self::Boolean => value.is_boolean(),
+            Self::List => value.is_array(),
+            Self::Map => value.is_object(),
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Boolean => "true or false",
+            Self::List => "a list",
+            Self::Map => "a map",
+        }
+    }
+}
+
+impl Param {
+    /// Why `value` is no value of it.
+    pub(super) fn refuses(&self, value: &Value) -> Option<String> {
+        let (name, kind) = (&self.name, self.kind.describe());
+        (!self.kind.accepts(value)).then(|| format!("parameter {name:?} takes {kind}, not {}", brief(value)))
+    }
+
+    /// Whether it must be given.
+    pub(super) fn is_required(&self) -> bool {
+        self.required
+    }
+}
+
+/// A value in a message, cut.
+fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 60 {
+        text
+    } else {
+        text.chars().take(60).chain("…".chars()).collect()
+    }
+}
+
+/// Reads `params:` of a named job; those with a problem are left out.
+pub(super) fn read(entries: &[(Key, Node)], problems: &mut Problems<'_>) -> Vec<Param> {
+    let mut read = |(key, node): &(Key, Node)| {
+        let legal = !key.text.contains('-') && key.text.parse::<Name>().is_ok();
+        if !legal {
+            return problems.add(
+                key.at,
+                format!("{:?} is no name of a parameter, expected a-z 0-9 _", key.text),
+            );
+        }
+        param(&key.text, node, problems)
+    };
+    entries.iter().filter_map(&mut read).collect()
+}
+
+fn param(name: &str, node: &Node, problems: &mut Problems<'_>) -> Option<Param> {
+    let fields = Fields::of(node, &SHAPE, problems)?;
+    let expected = "string, integer, number, boolean, list or map";
+    let kind: ParamKind = fields::parsed(fields.need("type", expected, problems)?, expected, problems)?;
+    if let Some(description) = fields.get("description") {
+        fields::text(description, "a text", problems);
+    }
+    let default = fields.get("default");
+    let required = match fields.get("required") {
+        Some(node) => fields::boolean(node, problems)?,
+        None => default.is_none(),
+    };
+    if let Some(node) = default.filter(|_| required) {
+        return problems.add(node.at, "a required parameter has no use for a default");
+    }
+    let param = Param {
+        name: name.to_owned(),
+        kind,
+        required,
+        default: default.map(Node::to_json),
+    };
+    if let (Some(node), Some(reason)) = (
+        default,
+        param.default.as_ref().and_then(|value| param.refuses(value)),
+    ) {
+        return problems.add(node.at, reason);
+    }
+    Some(param)
+}
+
+/// Checks what was given against what was declared, and adds the defaults.
+pub(super) fn fill(params: &[Param], given: &Map<String, Value>) -> Result<Map<String, Value>, RenderError> {
+    let bad = |reason: String| RenderError::from(Cause::BadParams { reason });
+    if let Some(name) = given
+        .keys()
+        .find(|name| params.iter().all(|param| param.name != **name))
+    {
+        return Err(bad(unknown(params, name)));
+    }
+    let mut filled = Map::new();
+    for param in params {
+        match given.get(&param.name).or(param.default.as_ref()) {
+            Some(value) => {
+                if let Some(reason) = param.refuses(value) {
+                    return Err(bad(reason));
+                }
+                filled.insert(param.name.clone(), value.clone());
+            }
+            None if param.required => return Err(bad(format!("parameter {:?} is missing", param.name))),
+            None => {}
+        }
+    }
+    Ok(filled)
+}
+
+/// The message for a parameter nobody declared.
+pub(super) fn unknown(params: &[Param], name: &str) -> String {
+    let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
+    let hint = super::problem::suggestion(name, names.iter().copied());
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let name: String = name.chars().take(80).collect();
+    format!("unknown parameter {name:?}, expected one of: {names}{hint}")
+}

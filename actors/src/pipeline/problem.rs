@@ -1,0 +1,180 @@
+//! What is wrong with a set of files: every problem with its place and what was expected instead.
+
+use std::fmt;
+
+/// Most problems that are reported; the rest is counted.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// A file to parse, already read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As it is shown to people.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// Something wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileProblem {
+    /// The file's path.
+    pub file: String,
+    /// From 1; 0 when the file could not be read.
+    pub line: u64,
+    /// From 1, in characters; 0 when the file could not be read.
+    pub column: u64,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+/// A set of files that cannot be put in force; nothing of it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// Everything found, by file and line; at most 1,000.
+    pub problems: Vec<FileProblem>,
+    /// Problems found beyond those.
+    pub omitted: usize,
+}
+
+impl LoadError {
+    pub(super) fn new(mut problems: Vec<FileProblem>) -> Self {
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        let omitted = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
+        Self { problems, omitted }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\nand {} more problems", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// A place in the file that is being read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct At {
+    /// From 1.
+    pub(super) line: u64,
+    /// From 1, in characters.
+    pub(super) column: u64,
+    /// Bytes from the start of the file.
+    pub(super) byte: usize,
+}
+
+/// Collects the problems of one file.
+pub(super) struct Problems<'a> {
+    file: &'a str,
+    found: &'a mut Vec<FileProblem>,
+}
+
+impl<'a> Problems<'a> {
+    pub(super) fn new(file: &'a str, found: &'a mut Vec<FileProblem>) -> Self {
+        Self { file, found }
+    }
+
+    /// Notes a problem and gives `None`, so that a reader can end with it.
+    pub(super) fn add<T>(&mut self, at: At, message: impl Into<String>) -> Option<T> {
+        let message = message.into();
+        self.found.push(FileProblem {
+            file: self.file.to_owned(),
+            line: at.line,
+            column: at.column,
+            message,
+        });
+        None
+    }
+
+    /// How many there are by now, of all files.
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+}
+
+/// `; did you mean "timeout"?` when a candidate is close to `word`, else nothing.
+pub(super) fn suggestion<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
+    let length = word.chars().count();
+    let close = (length / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= close && *distance < length)
+        .min()
+        .map(|(_, candidate)| format!("; did you mean {candidate:?}?"))
+        .unwrap_or_default()
+}
+
+/// Edits between two words: insert, remove, replace, swap neighbours. Long words are cut, they are typos of
+/// nothing.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // The row two above and the character before, for swaps.
+    let mut above_row: Vec<usize> = Vec::new();
+    let mut left_before = None;
+    for (index, left) in a.chars().take(64).enumerate() {
+        let mut next = vec![index + 1];
+        let mut last = index + 1;
+        let mut right_before = None;
+        for (column, ((right, above_left), above)) in b.iter().zip(&row).zip(row.iter().skip(1)).enumerate() {
+            last = (above_left + usize::from(left != *right))
+                .min(above + 1)
+                .min(last + 1);
+            if left_before == Some(*right) && right_before == Some(left) {
+                let swapped = column.checked_sub(1).and_then(|column| above_row.get(column));
+                last = swapped.map_or(last, |swapped| last.min(swapped + 1));
+            }
+            next.push(last);
+            right_before = Some(*right);
+        }
+        above_row = std::mem::replace(&mut row, next);
+        left_before = Some(left);
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_answered_with_the_nearest_word() {
+        assert_eq!(
+            suggestion("tiemout", ["timeout", "expires"]),
+            "; did you mean \"timeout\"?"
+        );
+        assert_eq!(
+            suggestion("list_proceses", ["list_processes"]),
+            "; did you mean \"list_processes\"?"
+        );
+        assert_eq!(suggestion("m", ["n"]), "");
+        assert_eq!(suggestion("bananas", ["timeout", "expires"]), "");
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("naem", "name"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("ca", "abc"), 3);
+    }
+}

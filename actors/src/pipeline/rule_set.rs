@@ -1,0 +1,242 @@
+//! A set of pipelines and named jobs, read and checked as a whole: all of it comes into force, or none.
+
+use super::files;
+use super::index::{Candidates, Index};
+use super::named_job::NamedJob;
+use super::pipeline::{NamedJobs, Pipeline, Source};
+use super::problem::{At, FileProblem, LoadError, Problems, SourceFile};
+use super::version;
+use super::yaml::{self, Node};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use tripline_protocol::{Etype, Name, Sha256};
+
+/// Stack of the thread that parses: authors' texts may nest deeper than other threads could bear.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// The rules in force. Immutable; share it as an `Arc`.
+#[derive(Debug)]
+pub struct RuleSet {
+    pipelines: BTreeMap<Name, Arc<Pipeline>>,
+    jobs: NamedJobs,
+    index: Index,
+    version: Sha256,
+}
+
+impl Default for RuleSet {
+    fn default() -> Self {
+        Self {
+            pipelines: BTreeMap::new(),
+            jobs: NamedJobs::new(),
+            index: Index::default(),
+            version: version([]),
+        }
+    }
+}
+
+/// A document of a file with its own text.
+struct Document<'f> {
+    file: &'f str,
+    text: &'f str,
+    node: Node,
+}
+
+impl RuleSet {
+    /// Reads and checks the files of two folders. An absent folder holds nothing. Blocks: not for an
+    /// actor's thread.
+    ///
+    /// # Errors
+    ///
+    /// All problems of all files; nothing is to be put in force then.
+    pub fn load(pipelines: Option<&Path>, jobs: Option<&Path>) -> Result<RuleSet, LoadError> {
+        let mut problems = Vec::new();
+        let mut read = |folder: Option<&Path>| folder.map(|folder| files::read(folder, &mut problems));
+        let pipelines = read(pipelines).unwrap_or_default();
+        let jobs = read(jobs).unwrap_or_default();
+        match Self::parse(&pipelines, &jobs) {
+            Ok(rules) if problems.is_empty() => Ok(rules),
+            Ok(_) => Err(LoadError::new(problems)),
+            Err(error) => {
+                problems.extend(error.problems);
+                let all = LoadError::new(problems);
+                Err(LoadError {
+                    omitted: all.omitted + error.omitted,
+                    ..all
+                })
+            }
+        }
+    }
+
+    /// Checks files that were read already.
+    ///
+    /// # Errors
+    ///
+    /// All problems of all files.
+    pub fn parse(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, LoadError> {
+        let failed = |message: &str| {
+            let message = message.to_owned();
+            LoadError::new(vec![FileProblem {
+                file: "pipelines".to_owned(),
+                line: 0,
+                column: 0,
+                message,
+            }])
+        };
+        thread::scope(|scope| {
+            thread::Builder::new()
+                .name("pipeline-load".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, || parse_all(pipelines, jobs))
+                .map_err(|error| failed(&format!("failed to start a thread: {error}")))?
+                .join()
+                .unwrap_or_else(|_| Err(failed("the files could not be parsed: the parser failed")))
+        })
+    }
+
+    /// The pipelines that listen to `etype`, each once; their conditions are not looked at.
+    pub fn candidates<'a>(&'a self, etype: &'a Etype) -> Candidates<'a> {
+        self.index.candidates(etype)
+    }
+
+    /// A pipeline by its name.
+    pub fn pipeline(&self, name: &Name) -> Option<&Arc<Pipeline>> {
+        self.pipelines.get(name)
+    }
+
+    /// All pipelines, by name.
+    pub fn pipelines(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
+        self.pipelines.values()
+    }
+
+    /// A named job by its name.
+    pub fn named_job(&self, name: &Name) -> Option<&Arc<NamedJob>> {
+        self.jobs.get(name)
+    }
+
+    /// All named jobs, by name.
+    pub fn named_jobs(&self) -> impl Iterator<Item = &Arc<NamedJob>> {
+        let mut jobs: Vec<_> = self.jobs.values().collect();
+        jobs.sort_by(|a, b| a.name().cmp(b.name()));
+        jobs.into_iter()
+    }
+
+    /// SHA-256 over all texts: the same for the same files.
+    pub fn version(&self) -> Sha256 {
+        self.version.clone()
+    }
+}
+
+fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, LoadError> {
+    let mut found = Vec::new();
+    let jobs_read = read_jobs(jobs, &mut found);
+    let broken = !found.is_empty();
+    let pipelines_read = read_pipelines(pipelines, &jobs_read, broken, &mut found);
+    if !found.is_empty() {
+        return Err(LoadError::new(found));
+    }
+    let texts = jobs.iter().chain(pipelines).map(|file| file.text.as_str());
+    Ok(RuleSet {
+        index: Index::new(pipelines_read.values()),
+        pipelines: pipelines_read,
+        jobs: jobs_read,
+        version: version(texts),
+    })
+}
+
+fn read_jobs(files: &[SourceFile], found: &mut Vec<FileProblem>) -> NamedJobs {
+    let mut jobs = NamedJobs::new();
+    for document in documents(files, found) {
+        let mut problems = Problems::new(document.file, found);
+        let version = version([document.text]);
+        let Some(job) = NamedJob::read(&document.node, document.file, version, &mut problems) else {
+            continue;
+        };
+        match jobs.get(job.name()) {
+            Some(first) => taken(
+                "job",
+                job.name(),
+                job.at(),
+                first.file(),
+                first.at(),
+                &mut problems,
+            ),
+            None => drop(jobs.insert(job.name().clone(), Arc::new(job))),
+        }
+    }
+    jobs
+}
+
+fn read_pipelines(
+    files: &[SourceFile],
+    jobs: &NamedJobs,
+    jobs_broken: bool,
+    found: &mut Vec<FileProblem>,
+) -> BTreeMap<Name, Arc<Pipeline>> {
+    let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
+    for document in documents(files, found) {
+        let mut problems = Problems::new(document.file, found);
+        let source = Source {
+            file: document.file,
+            text: document.text,
+            jobs,
+            jobs_broken,
+        };
+        let Some(pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
+            continue;
+        };
+        match pipelines.get(pipeline.name()) {
+            Some(first) => {
+                taken(
+                    "pipeline",
+                    pipeline.name(),
+                    pipeline.at(),
+                    first.file(),
+                    first.at(),
+                    &mut problems,
+                );
+            }
+            None => drop(pipelines.insert(pipeline.name().clone(), Arc::new(pipeline))),
+        }
+    }
+    pipelines
+}
+
+fn taken(kind: &str, name: &Name, at: At, file: &str, first: At, problems: &mut Problems<'_>) {
+    let line = first.line;
+    problems.add::<()>(
+        at,
+        format!(
+            "the {kind} name {name:?} is taken already at {file}:{line}",
+            name = name.as_str()
+        ),
+    );
+}
+
+/// The documents of all files, each with its part of the file's text.
+fn documents<'f>(files: &'f [SourceFile], found: &mut Vec<FileProblem>) -> Vec<Document<'f>> {
+    let mut documents = Vec::new();
+    for file in files {
+        let nodes = match yaml::documents(&file.text) {
+            Ok(nodes) => nodes,
+            Err((at, message)) => {
+                Problems::new(&file.path, found).add::<()>(at, message);
+                continue;
+            }
+        };
+        // A document's text reaches to the beginning of the next; the first begins with the file.
+        let starts: Vec<usize> = nodes.iter().skip(1).map(|node| node.at.byte).collect();
+        let begins = std::iter::once(0).chain(starts.iter().copied());
+        let ends = starts.iter().copied().chain([file.text.len()]);
+        for ((node, begin), end) in nodes.into_iter().zip(begins).zip(ends) {
+            let text = file.text.get(begin..end).unwrap_or(&file.text);
+            documents.push(Document {
+                file: &file.path,
+                text,
+                node,
+            });
+        }
+    }
+    documents
+}

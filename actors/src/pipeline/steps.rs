@@ -1,0 +1,279 @@
+//! The steps of a job in a file: one verb each, its arguments checked as far as templates allow.
+
+use super::argument::Argument;
+use super::fields::{self, Shape, unknown_key};
+use super::late::{COMMAND_TEMPLATE, implicit_id};
+use super::problem::{Problems, suggestion};
+use super::template::Scope;
+use super::yaml::{Key, Kind, Node};
+use serde_json::{Map, Value};
+use tripline_protocol::limit::STEPS_MAX;
+use tripline_protocol::step::OnError;
+use tripline_protocol::verb::{Verb, VerbCall};
+use tripline_protocol::{Name, Span};
+
+pub(super) const SHAPE: Shape = Shape {
+    what: "a step",
+    keys: &["id", "timeout", "on_error", "idempotent"],
+    later: &[
+        "when", "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
+    ],
+};
+
+/// A step whose arguments are still templates.
+#[derive(Debug)]
+pub(super) struct StepTemplate {
+    pub(super) id: Option<String>,
+    pub(super) verb: Verb,
+    pub(super) args: Argument,
+    pub(super) timeout: Option<Span>,
+    pub(super) on_error: OnError,
+    pub(super) idempotent: bool,
+}
+
+/// Reads `steps:`; `scope` is what their templates may name, apart from the steps themselves.
+pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<Vec<StepTemplate>> {
+    let items = fields::list(node, "a list of steps", problems)?;
+    if !(1..=STEPS_MAX).contains(&items.len()) {
+        return problems.add(
+            node.at,
+            format!("{} steps, expected 1 to {STEPS_MAX}", items.len()),
+        );
+    }
+    let mut earlier: Vec<String> = Vec::new();
+    let mut steps = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let scope = Scope {
+            steps: Some(&earlier),
+            ..scope.clone()
+        };
+        let step = read_step(item, &scope, problems);
+        let id = given_id(item).map_or_else(|| implicit_id(index), str::to_owned);
+        if earlier.contains(&id) {
+            problems.add::<()>(item.at, format!("two steps have the id {id:?}"));
+        }
+        earlier.push(id);
+        steps.push(step);
+    }
+    steps.into_iter().collect()
+}
+
+/// The id as it is written, so that a step with another problem can still be named by later ones.
+fn given_id(node: &Node) -> Option<&str> {
+    let Kind::Map(entries) = &node.kind else {
+        return None;
+    };
+    let (_, id) = entries.iter().find(|(key, _)| key.text == "id")?;
+    match &id.kind {
+        Kind::Text(id) => Some(id),
+        _ => None,
+    }
+}
+
+fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<StepTemplate> {
+    let entries = fields::map(node, "a step", problems)?;
+    let before = problems.count();
+    let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
+    let mut verbs: Vec<(Verb, &Key, &Node)> = Vec::new();
+    for (key, value) in entries {
+        match key.text.as_str() {
+            "id" => id = fields::parsed::<Name>(value, "an id", problems),
+            "timeout" => timeout = fields::span(value, problems),
+            "on_error" => on_error = read_on_error(value, problems),
+            "idempotent" => idempotent = fields::boolean(value, problems),
+            name => match name.parse::<Verb>() {
+                Ok(verb) => verbs.push((verb, key, value)),
+                Err(_) => unknown_verb(key, problems),
+            },
+        }
+    }
+    let (verb, key, args) = match verbs.as_slice() {
+        [one] => *one,
+        // An unknown key was most likely meant to be the verb.
+        [] if problems.count() > before => return None,
+        [] => return problems.add(node.at, "a step needs a verb, such as list_processes"),
+        [(first, ..), (second, key, _), ..] => {
+            return problems.add(key.at, format!("a step has one verb, not {first} and {second}"));
+        }
+    };
+    let args = arguments(verb, key, args, scope, problems);
+    if problems.count() > before {
+        return None;
+    }
+    Some(StepTemplate {
+        id: id.map(|id| id.as_str().to_owned()),
+        verb,
+        args: args?,
+        timeout,
+        on_error: on_error.unwrap_or_default(),
+        idempotent: idempotent.unwrap_or_default(),
+    })
+}
+
+fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
+    let known: Vec<&str> = SHAPE
+        .keys
+        .iter()
+        .copied()
+        .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
+        .collect();
+    if SHAPE.later.contains(&key.text.as_str()) {
+        unknown_key(key, &SHAPE, &known, problems);
+        return;
+    }
+    let hint = suggestion(&key.text, known.iter().copied());
+    let expected = SHAPE.keys.join(", ");
+    let message = format!(
+        "unknown key {:?} in a step, expected a verb or one of {expected}{hint}",
+        key.text
+    );
+    problems.add::<()>(key.at, message);
+}
+
+fn read_on_error(node: &Node, problems: &mut Problems<'_>) -> Option<OnError> {
+    match fields::text(node, "fail or continue", problems)? {
+        "fail" => Some(OnError::Fail),
+        "continue" => Some(OnError::Continue),
+        text if text.starts_with("goto") => problems.add(node.at, "on_error: goto is not supported yet"),
+        text => problems.add(node.at, format!("expected fail or continue, found {text:?}")),
+    }
+}
+
+/// Compiles a verb's arguments and checks what can be checked before anything is rendered.
+fn arguments(
+    verb: Verb,
+    key: &Key,
+    node: &Node,
+    scope: &Scope<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Argument> {
+    let entries = match &node.kind {
+        Kind::Map(entries) => entries.as_slice(),
+        Kind::Scalar(Value::Null) => &[],
+        _ => {
+            let found = node.describe();
+            return problems.add(
+                node.at,
+                format!("expected a map of arguments for {verb}, found {found}"),
+            );
+        }
+    };
+    let before = problems.count();
+    let args = match &node.kind {
+        Kind::Map(_) => Argument::compile(node, scope, problems),
+        _ => Some(Argument::Literal(Value::Object(Map::new()))),
+    };
+    for (key, value) in entries {
+        check_argument(verb, key, value, scope, problems);
+    }
+    let args = args?;
+    if problems.count() == before {
+        check_together(verb, key, entries, &args, problems);
+    }
+    Some(args)
+}
+
+/// Checks one argument by itself: its name, and its type where that is known.
+fn check_argument(verb: Verb, key: &Key, node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) {
+    // Problems within the template are noted already.
+    let mut ignored = Vec::new();
+    let compiled = Argument::compile(node, scope, &mut Problems::new("", &mut ignored));
+    let literal = compiled.as_ref().and_then(Argument::literal);
+    let example = compiled.as_ref().and_then(Argument::example);
+    if verb == Verb::CreateProcess && key.text == "command" && literal.is_none() {
+        problems.add::<()>(node.at, COMMAND_TEMPLATE);
+        return;
+    }
+    match refusal(verb, &key.text, example.unwrap_or_default()) {
+        Some(reason) if reason.starts_with("unknown field") => {
+            let names = backticked(&reason);
+            let hint = suggestion(&key.text, names.iter().skip(1).copied());
+            let expected = names.get(1..).unwrap_or_default().join(", ");
+            let expected = if expected.is_empty() {
+                "none".to_owned()
+            } else {
+                expected
+            };
+            let name = &key.text;
+            problems.add::<()>(
+                key.at,
+                format!("{verb} has no argument {name:?}, expected one of: {expected}{hint}"),
+            );
+        }
+        Some(reason)
+            if literal.is_some()
+                || (compiled.is_some_and(|value| value.example().is_some())
+                    && reason.starts_with("invalid type")) =>
+        {
+            problems.add::<()>(node.at, format!("argument {:?} of {verb}: {reason}", key.text));
+        }
+        _ => {}
+    }
+}
+
+/// Why the verb refuses this argument, whatever the others are. The words are those of serde's derive and
+/// of `VerbCall::parse`; `every_verb_names_its_arguments` fails when they change.
+fn refusal(verb: Verb, name: &str, value: Value) -> Option<String> {
+    let args = Value::Object(Map::from_iter([(name.to_owned(), value)]));
+    let reason = VerbCall::parse(verb, args).err()?.reason;
+    let of_others = reason.starts_with("missing field") || reason.starts_with("exactly one of");
+    (!of_others).then_some(reason)
+}
+
+fn backticked(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Checks that nothing is missing and that the arguments fit each other.
+fn check_together(
+    verb: Verb,
+    key: &Key,
+    entries: &[(Key, Node)],
+    args: &Argument,
+    problems: &mut Problems<'_>,
+) {
+    if let Some(literal) = args.literal() {
+        if let Err(error) = VerbCall::parse(verb, literal) {
+            problems.add::<()>(key.at, error.to_string());
+        }
+        return;
+    }
+    let reason = VerbCall::parse(verb, Value::Object(Map::new()))
+        .err()
+        .map(|error| error.reason);
+    let reason = reason
+        .filter(|reason| reason.starts_with("missing field"))
+        .unwrap_or_default();
+    for missing in backticked(&reason) {
+        if entries.iter().all(|(key, _)| key.text != missing) {
+            problems.add::<()>(key.at, format!("{verb} needs the argument {missing:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_names_its_arguments() {
+        for verb in Verb::ALL {
+            let reason = refusal(*verb, "no_such_argument", Value::Null).unwrap_or_default();
+            assert!(
+                reason.starts_with("unknown field `no_such_argument`"),
+                "{verb}: {reason}"
+            );
+        }
+        assert_eq!(refusal(Verb::KillProcess, "start_time", 3.into()), None);
+        assert_eq!(refusal(Verb::PutFile, "content", "x".into()), None);
+        assert!(
+            refusal(Verb::KillProcess, "pid", "x".into())
+                .unwrap()
+                .starts_with("invalid type")
+        );
+        let missing = VerbCall::parse(Verb::GetFile, Value::Object(Map::new()))
+            .unwrap_err()
+            .reason;
+        assert_eq!(backticked(&missing), ["path"]);
+    }
+}

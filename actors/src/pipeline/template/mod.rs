@@ -1,0 +1,257 @@
+//! Templates in arguments: texts with minijinja expressions between `{{` and `}}`.
+//!
+//! Only expressions: no loops, no assignments, no includes, no escaping. A text that is one expression
+//! keeps the type of its value; any other gives a text. What is rendered is data and is never looked at
+//! for templates again.
+
+mod engine;
+mod scan;
+mod value;
+
+use super::host::{EVENT_FIELDS, HOST_FIELDS, HostFacts};
+use super::problem::suggestion;
+use super::render_error::Cause;
+use minijinja::{ErrorKind, Expression};
+use scan::{Segment, Use};
+use serde_json::Value;
+use tripline_protocol::Event;
+
+pub(super) use scan::has_template;
+pub(super) use value::{Budget, from_json};
+
+/// Longest reason of a failed template, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
+/// What a template may name where it stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope<'a> {
+    /// `event` is known.
+    pub(super) event: bool,
+    /// `host` is known.
+    pub(super) host: bool,
+    /// Parameters of the named job.
+    pub(super) params: Option<&'a [&'a str]>,
+    /// Ids of earlier steps, where outputs may be used.
+    pub(super) steps: Option<&'a [String]>,
+}
+
+/// A compiled template.
+pub(super) struct Template {
+    pieces: Vec<Piece>,
+    late: bool,
+}
+
+enum Piece {
+    Text(String),
+    Expression {
+        source: String,
+        compiled: Expression<'static, 'static>,
+    },
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Expression { source, .. } => format!("{{{{ {source} }}}}"),
+        });
+        f.debug_list().entries(pieces).finish()
+    }
+}
+
+impl Template {
+    /// Compiles `text`; `None` when there is no template in it. The error says what was expected.
+    pub(super) fn compile(text: &str, scope: &Scope<'_>) -> Result<Option<Self>, String> {
+        if !has_template(text) {
+            return Ok(None);
+        }
+        let mut pieces = Vec::new();
+        let (mut early, mut late) = (false, false);
+        for segment in scan::segments(text)? {
+            pieces.push(match segment {
+                Segment::Text(text) => Piece::Text(text.to_owned()),
+                Segment::Expression(source) => {
+                    let compiled = engine::compile(source)?;
+                    check(&compiled, &scan::uses(source)?, scope, &mut early, &mut late)?;
+                    Piece::Expression {
+                        source: source.to_owned(),
+                        compiled,
+                    }
+                }
+            });
+        }
+        if early && late {
+            return Err("one argument may use event, host and params, or steps, but not both".into());
+        }
+        Ok(Some(Self { pieces, late }))
+    }
+
+    /// Whether it uses `steps` and so waits until its step is about to run.
+    pub(super) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Whether it is one expression and so may give a value of any type.
+    pub(super) fn is_typed(&self) -> bool {
+        matches!(self.pieces.as_slice(), [Piece::Expression { .. }])
+    }
+
+    /// Renders it over the variables in `context`.
+    pub(super) fn render(&self, context: &minijinja::Value, budget: &mut Budget) -> Result<Value, Cause> {
+        if let [Piece::Expression { source, compiled }] = self.pieces.as_slice() {
+            return evaluate(source, compiled, context, budget);
+        }
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(piece) => {
+                    budget.spend(piece.len())?;
+                    text.push_str(piece);
+                }
+                Piece::Expression { source, compiled } => {
+                    append(&mut text, source, evaluate(source, compiled, context, budget)?)?;
+                }
+            }
+        }
+        Ok(Value::String(text))
+    }
+}
+
+/// Adds a value to a text. Nothing, lists and maps have no single form as text.
+fn append(text: &mut String, source: &str, value: Value) -> Result<(), Cause> {
+    match value {
+        Value::String(value) => text.push_str(&value),
+        Value::Null => {
+            return Err(Cause::Missing {
+                expression: source.to_owned(),
+            });
+        }
+        Value::Array(_) | Value::Object(_) => {
+            let reason = format!("{{{{ {source} }}}} is a list or map within a text; add | tojson or | join");
+            return Err(Cause::Template { reason });
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+    Ok(())
+}
+
+fn evaluate(
+    source: &str,
+    compiled: &Expression<'static, 'static>,
+    context: &minijinja::Value,
+    budget: &mut Budget,
+) -> Result<Value, Cause> {
+    let missing = || Cause::Missing {
+        expression: source.to_owned(),
+    };
+    let value = compiled
+        .eval(context.clone())
+        .map_err(|error| match error.kind() {
+            ErrorKind::UndefinedError => missing(),
+            _ => Cause::Template {
+                reason: error.to_string().chars().take(REASON_CHARS_MAX).collect(),
+            },
+        })?;
+    value::to_json(&value, budget, 0)?.ok_or_else(missing)
+}
+
+/// Refuses names that are not there; notes whether the expression is early or late.
+fn check(
+    compiled: &Expression<'static, 'static>,
+    uses: &[Use<'_>],
+    scope: &Scope<'_>,
+    early: &mut bool,
+    late: &mut bool,
+) -> Result<(), String> {
+    for root in compiled.undeclared_variables(false) {
+        match root.as_str() {
+            "event" if scope.event => *early = true,
+            "host" if scope.host => *early = true,
+            "params" if scope.params.is_some() => *early = true,
+            "steps" if scope.steps.is_some() => *late = true,
+            other => return Err(unknown(other, scope)),
+        }
+    }
+    uses.iter().try_for_each(|used| check_field(used, scope))
+}
+
+fn unknown(root: &str, scope: &Scope<'_>) -> String {
+    match root {
+        "event" => "event is not known here; hand it on as a parameter".into(),
+        "host" => "host is not known here; only outputs of earlier steps are".into(),
+        "params" => "params is known in named jobs only".into(),
+        "steps" => "steps is not known here; only a step's arguments may use it".into(),
+        other => {
+            let names = [
+                ("event", scope.event),
+                ("host", scope.host),
+                ("params", scope.params.is_some()),
+                ("steps", scope.steps.is_some()),
+            ];
+            let known: Vec<&str> = names
+                .iter()
+                .filter(|(_, known)| *known)
+                .map(|(name, _)| *name)
+                .collect();
+            let hint = suggestion(other, known.iter().copied());
+            format!(
+                "unknown name {other:?}, expected one of {}{hint}",
+                known.join(", ")
+            )
+        }
+    }
+}
+
+fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {
+    let steps: Vec<&str>;
+    let (known, what): (&[&str], &str) = match used.root {
+        "event" => (EVENT_FIELDS, "event has no field"),
+        "host" => (HOST_FIELDS, "host has no field"),
+        "params" => (scope.params.unwrap_or_default(), "there is no parameter"),
+        "steps" => {
+            steps = scope
+                .steps
+                .unwrap_or_default()
+                .iter()
+                .map(String::as_str)
+                .collect();
+            (&steps, "there is no earlier step")
+        }
+        _ => return Ok(()),
+    };
+    match used.field {
+        Some(field) if known.contains(&field) => Ok(()),
+        Some(field) => {
+            let hint = suggestion(field, known.iter().copied());
+            let expected = if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            };
+            Err(format!("{what} {field:?}, expected one of: {expected}{hint}"))
+        }
+        None if used.root == "steps" => {
+            Err("name the step: steps.ID, or steps[\"ID\"] for an id with a hyphen".into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// `event` as templates see it.
+pub(super) fn event_value(event: &Event) -> minijinja::Value {
+    minijinja::Value::from_pairs([
+        ("id", minijinja::Value::from(event.id.as_str())),
+        ("org", event.org.as_str().into()),
+        ("source", event.source.as_str().into()),
+        ("etype", event.etype.as_str().into()),
+        ("time", event.time.to_string().into()),
+        ("data", from_json(&event.data)),
+        ("attested_by", event.attested_by.as_str().into()),
+        ("depth", event.depth.into()),
+    ])
+}
+
+/// `host` as templates see it.
+pub(super) fn host_value(host: &HostFacts) -> minijinja::Value {
+    minijinja::Value::from(minijinja::value::Serde(host))
+}

@@ -1,0 +1,516 @@
+use super::events::{file, parse};
+use crate::pipeline::RuleSet;
+use std::fs;
+
+/// A pipeline around what is to be tested, five lines down.
+fn pipeline(rest: &str) -> String {
+    format!("name: p\non: [a]\n{rest}\n")
+}
+
+fn step(step: &str) -> String {
+    pipeline(&format!("job:\n  steps:\n    - {step}"))
+}
+
+/// File text, then line, column and a part of the message of each problem.
+type Bad = (String, &'static [(u64, u64, &'static str)]);
+
+fn bad_pipelines() -> Vec<Bad> {
+    let job = "job: { steps: [ list_processes: {} ] }";
+    vec![
+        (
+            format!("naem: p\non: [a]\n{job}\n"),
+            &[
+                (
+                    1,
+                    1,
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, on, when, job, params; did you mean \"name\"?",
+                ),
+                (1, 1, "the key \"name\" is missing"),
+            ],
+        ),
+        (
+            format!("name: Upper\non: [a]\n{job}\n"),
+            &[(1, 7, "\"Upper\" is not a valid name")],
+        ),
+        (
+            format!("name: p\n{job}\n"),
+            &[(1, 1, "the key \"on\" is missing, expected a list of etypes")],
+        ),
+        (
+            format!("name: p\non: [a, b.>.c, 7]\n{job}\n"),
+            &[
+                (2, 9, "\"b.>.c\" is not a valid etype pattern"),
+                (
+                    2,
+                    16,
+                    "expected an etype, or a pattern such as acme.alert.*, found a number",
+                ),
+            ],
+        ),
+        (
+            format!("name: p\non: []\n{job}\n"),
+            &[(2, 5, "0 etypes, expected 1 to 256")],
+        ),
+        (
+            pipeline(&format!("suppress: {{ max: 1 }}\ntests: []\n{job}")),
+            &[
+                (3, 1, "key \"suppress\" of a pipeline is not supported yet"),
+                (4, 1, "key \"tests\" of a pipeline is not supported yet"),
+            ],
+        ),
+        (
+            pipeline("job: { retry: { attempts: 3 }, steps: [ list_processes: {} ] }"),
+            &[(3, 8, "key \"retry\" of a job is not supported yet")],
+        ),
+        (
+            pipeline("job: { tiemout: 3s, steps: [ list_processes: {} ] }"),
+            &[(3, 8, "unknown key \"tiemout\" in a job")],
+        ),
+        (
+            pipeline("job: { timeout: soon, expires: 0s, priority: urgent, steps: [ list_processes: {} ] }"),
+            &[
+                (3, 17, "\"soon\" is not a span of time such as 30s"),
+                (3, 32, "expected a span of time above zero"),
+                (3, 46, "expected low, normal or high"),
+            ],
+        ),
+        (
+            pipeline("job: { steps: [] }"),
+            &[(3, 15, "0 steps, expected 1 to 64")],
+        ),
+        (
+            pipeline("job: 7"),
+            &[(3, 6, "expected a job or the name of one, found a number")],
+        ),
+        (
+            pipeline("job: triag\nparams: { x: 1 }"),
+            &[(3, 6, "there is no named job \"triag\"")],
+        ),
+        (
+            pipeline(&format!("params: {{ x: 1 }}\n{job}")),
+            &[(3, 9, "params belong to a named job")],
+        ),
+        (
+            format!("name: p\non: [a]\n{job}\nname: q\n"),
+            &[(4, 1, "duplicate")],
+        ),
+        (
+            "name: p\non: [a\njob: x\n".to_owned(),
+            &[(3, 4, "illegal placement of ':' indicator")],
+        ),
+        (
+            "- a\n".to_owned(),
+            &[(1, 1, "expected a map for a pipeline, found a list")],
+        ),
+    ]
+}
+
+fn bad_conditions() -> Vec<Bad> {
+    let job = "job: { steps: [ list_processes: {} ] }";
+    let when = |when: &str| pipeline(&format!("when: {when}\n{job}"));
+    vec![
+        (when("event.data.a =="), &[(3, 7, "the condition is not CEL")]),
+        (
+            when("evnet.data.a == 1"),
+            &[(
+                3,
+                7,
+                "unknown name \"evnet\", expected event or host; did you mean \"event\"?",
+            )],
+        ),
+        (
+            when("event.dat.a == 1"),
+            &[(
+                3,
+                7,
+                "event has no field \"dat\", expected one of id, org, source, etype, time, data, attested_by, depth; did you mean \"data\"?",
+            )],
+        ),
+        (when("host.name == 'x'"), &[(3, 7, "host has no field \"name\"")]),
+        (
+            when("event.data.a.matches('x')"),
+            &[(3, 7, "use re(text, \"pattern\")")],
+        ),
+        (
+            when("re(event.data.a, event.data.b)"),
+            &[(3, 7, "the pattern of re must be a literal text")],
+        ),
+        (when("re(event.data.a, '(')"), &[(3, 7, "pattern of re:")]),
+        (
+            when("re(event.data.a, '(a{100}){100}{100}')"),
+            &[(3, 7, "pattern of re:")],
+        ),
+        (
+            when("event.data.a.all(x, x.all(y, y > 1))"),
+            &[(3, 7, "a comprehension inside another is not supported (character")],
+        ),
+        (
+            when("(event.data.a + event.data.a).all(x, x > 1)"),
+            &[(3, 7, "a comprehension must run over a field")],
+        ),
+        (
+            when("event.data.a.exists(x, x + x == 2)"),
+            &[(3, 7, "+ is not supported inside a comprehension")],
+        ),
+        (
+            when("event.data.a.startWith('x')"),
+            &[(3, 7, "unknown function \"startWith\"")],
+        ),
+        (
+            when("\"{'a': 1} == event.data\""),
+            &[(3, 7, "map literals are not supported")],
+        ),
+        (
+            when("true"),
+            &[(
+                3,
+                7,
+                "expected a condition in CEL, as a text, found true or false",
+            )],
+        ),
+    ]
+}
+
+fn bad_steps() -> Vec<Bad> {
+    vec![
+        (
+            step("list_proceses: {}"),
+            &[(
+                5,
+                7,
+                "unknown key \"list_proceses\" in a step, expected a verb or one of id, timeout, on_error, idempotent; did you mean \"list_processes\"?",
+            )],
+        ),
+        (
+            step("id: x"),
+            &[(5, 7, "a step needs a verb, such as list_processes")],
+        ),
+        (
+            step("{ list_processes: {}, get_file: { path: /x } }"),
+            &[(5, 29, "a step has one verb, not list_processes and get_file")],
+        ),
+        (
+            step("{ list_processes: {}, when: \"true\" }"),
+            &[(5, 29, "key \"when\" of a step is not supported yet")],
+        ),
+        (
+            step("{ publish: {} }"),
+            &[(5, 9, "key \"publish\" of a step is not supported yet")],
+        ),
+        (
+            step("{ list_processes: {}, on_error: goto end }"),
+            &[(5, 39, "on_error: goto is not supported yet")],
+        ),
+        (
+            step("{ list_processes: {}, on_error: ignore }"),
+            &[(5, 39, "expected fail or continue, found \"ignore\"")],
+        ),
+        (
+            step("{ list_processes: {}, idempotent: yes }"),
+            &[(5, 41, "expected true or false, found a text")],
+        ),
+        (
+            step("{ id: No, list_processes: {} }"),
+            &[(5, 13, "\"No\" is not a valid name")],
+        ),
+        (
+            step("{ get_file: { paht: /x } }"),
+            &[(
+                5,
+                21,
+                "get_file has no argument \"paht\", expected one of: path, offset, bytes_max; did you mean \"path\"?",
+            )],
+        ),
+        (
+            step("{ get_file: { paht: \"{{ event.data.x }}\" } }"),
+            &[(5, 21, "get_file has no argument \"paht\"")],
+        ),
+        (step("{ get_file: {} }"), &[(5, 9, "missing field `path`")]),
+        (
+            step("{ get_file: { offset: \"{{ event.data.x }}\" } }"),
+            &[(5, 9, "get_file needs the argument \"path\"")],
+        ),
+        (
+            step("{ kill_process: { pid: many } }"),
+            &[(5, 30, "argument \"pid\" of kill_process: invalid type: string")],
+        ),
+        (
+            step("{ kill_process: { pid: \"1{{ event.data.x }}\" } }"),
+            &[(5, 30, "argument \"pid\" of kill_process: invalid type: string")],
+        ),
+        (
+            step("{ create_process: { command: \"rm {{ event.data.x }}\" } }"),
+            &[(5, 36, "command takes no template")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ evnt.data.x }}\"] } }"),
+            &[(
+                5,
+                34,
+                "unknown name \"evnt\", expected one of event, host, steps; did you mean \"event\"?",
+            )],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ event.data.x | uper }}\"] } }"),
+            &[(5, 34, "unknown filter \"uper\"")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ event.data.x \"] } }"),
+            &[(5, 34, "a {{ without its }}")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ event..x }}\"] } }"),
+            &[(5, 34, "{{ event..x }}:")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{% if event %}a{% endif %}\"] } }"),
+            &[(5, 34, "statements are not supported")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ event.name }}\"] } }"),
+            &[(5, 34, "event has no field \"name\"")],
+        ),
+        (
+            step("{ create_process: { argv: [\"{{ params.name }}\"] } }"),
+            &[(5, 34, "params is known in named jobs only")],
+        ),
+        (
+            step(
+                "{ create_process: { argv: [\"{{ steps.later.output }}\"] } }\n    - { id: later, list_processes: {} }",
+            ),
+            &[(5, 34, "there is no earlier step \"later\"")],
+        ),
+        (
+            step(
+                "{ id: a, list_processes: {} }\n    - { create_process: { argv: [\"{{ steps.a.output ~ event.id }}\"] } }",
+            ),
+            &[(6, 34, "event, host and params, or steps, but not both")],
+        ),
+        (
+            step("{ id: a, list_processes: {} }\n    - { create_process: { argv: [\"{{ steps }}\"] } }"),
+            &[(6, 34, "name the step: steps.ID")],
+        ),
+        (
+            step("{ id: step2, list_processes: {} }\n    - { list_processes: {} }"),
+            &[(6, 7, "two steps have the id \"step2\"")],
+        ),
+        (
+            step("{ create_process: { argv: [a], environment: { \"{{ event.id }}\": x } } }"),
+            &[(5, 53, "a template cannot be a key")],
+        ),
+        (
+            step("{ create_process: { argv: [a], environment: { $late: \"{{ event.id }}\" } } }"),
+            &[(5, 53, "the key \"$late\" is reserved")],
+        ),
+        (
+            step("{ get_file: { path: {{ event.data.path }} } }"),
+            &[(5, 28, "expected string scalar; a template needs quotes")],
+        ),
+    ]
+}
+
+#[test]
+fn every_problem_is_told_with_its_place() {
+    let mut wrong = Vec::new();
+    for (text, expected) in bad_pipelines()
+        .into_iter()
+        .chain(bad_conditions())
+        .chain(bad_steps())
+    {
+        let problems = parse(&text, "").map_or_else(|error| error.problems, |_| Vec::new());
+        let as_expected = problems.len() == expected.len()
+            && problems
+                .iter()
+                .zip(expected)
+                .all(|(problem, (line, column, message))| {
+                    (problem.line, problem.column) == (*line, *column) && problem.message.contains(message)
+                });
+        if !as_expected {
+            wrong.push(format!("{text}expected {expected:?}, found {problems:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn the_problems_of_named_jobs_and_of_their_callers_are_told() {
+    let job = "name: j\nparams:\n  n: { type: integer }\n  s: { type: string, default: x }\nsteps:\n  - kill_process: { pid: \"{{ params.n }}\" }\n";
+    let call = |params: &str| format!("name: p\non: a\njob: j\nparams: {params}\n");
+    for (pipelines, jobs, line, message) in [
+        (
+            call("{ n: 1, s: y }"),
+            job.replace("integer", "int"),
+            3,
+            "expected string, integer, number",
+        ),
+        (
+            call("{}"),
+            job.replace("default: x", "default: 7"),
+            4,
+            "parameter \"s\" takes a string, not 7",
+        ),
+        (
+            call("{}"),
+            job.replace("default: x", "default: x, required: true"),
+            4,
+            "no use for a default",
+        ),
+        (
+            call("{}"),
+            job.replace("params.n", "params.m"),
+            6,
+            "there is no parameter \"m\", expected one of: n, s",
+        ),
+        (
+            call("{}"),
+            job.replace("params.n", "event.data.n"),
+            6,
+            "hand it on as a parameter",
+        ),
+        (
+            call("{ n: 1 }"),
+            format!("{job}---\n{job}"),
+            8,
+            "the job name \"j\" is taken already at j.yaml:1",
+        ),
+        (
+            call("{ s: y }"),
+            job.to_owned(),
+            3,
+            "the named job needs the parameter \"n\"",
+        ),
+        (
+            call("{ n: 1, t: y }"),
+            job.to_owned(),
+            4,
+            "unknown parameter \"t\", expected one of: n, s",
+        ),
+        (
+            call("{ n: many }"),
+            job.to_owned(),
+            4,
+            "parameter \"n\" takes an integer, not \"many\"",
+        ),
+        (
+            call("{ n: \"a{{ event.id }}\" }"),
+            job.to_owned(),
+            4,
+            "parameter \"n\" takes an integer",
+        ),
+        (
+            call("{ n: \"{{ steps.x }}\" }"),
+            job.to_owned(),
+            4,
+            "only a step's arguments may use it",
+        ),
+    ] {
+        let problems = parse(&pipelines, &jobs).map(drop).unwrap_err().problems;
+        assert_eq!(problems.len(), 1, "{message}\n{problems:#?}");
+        assert_eq!(problems[0].line, line, "{}", problems[0]);
+        assert!(problems[0].message.contains(message), "{}", problems[0]);
+    }
+}
+
+#[test]
+fn problems_of_all_files_come_together_and_print_one_per_line() {
+    let good = "name: good\non: a\njob: { steps: [ list_processes: {} ] }\n";
+    let pipelines = [
+        file("a.yaml", "name: A\n"),
+        file("b.yaml", good),
+        file("c.yaml", good),
+    ];
+    let error = RuleSet::parse(&pipelines, &[]).map(drop).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), error.problems.len());
+    assert!(text.contains("a.yaml:1:7: \"A\" is not a valid name"), "{text}");
+    assert!(
+        text.contains("c.yaml:1:7: the pipeline name \"good\" is taken already at b.yaml:1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn several_documents_of_a_file_have_versions_of_their_own() {
+    let one = "name: one\non: a\njob: { steps: [ list_processes: {} ] }\n";
+    let two = one.replace("one", "two");
+    let version = |text: &str, name: &str| {
+        parse(text, "")
+            .unwrap()
+            .pipeline(&name.parse().unwrap())
+            .unwrap()
+            .version()
+            .clone()
+    };
+    let both = format!("{one}---\n{two}");
+    let changed = format!("{one}---\n{}", two.replace("on: a", "on: b"));
+    assert_eq!(version(&both, "one"), version(&changed, "one"));
+    assert_ne!(version(&both, "two"), version(&changed, "two"));
+}
+
+#[test]
+fn a_pipeline_changes_its_version_with_its_named_job() {
+    let pipeline = "name: p\non: a\njob: j\n";
+    let job = "name: j\nsteps:\n  - list_processes: {}\n";
+    let version = |job: &str| {
+        let rules = parse(pipeline, job).unwrap();
+        (
+            rules.pipeline(&"p".parse().unwrap()).unwrap().version().clone(),
+            rules.version(),
+        )
+    };
+    let (first, changed) = (version(job), version(&format!("{job}timeout: 1m\n")));
+    assert_eq!(first, version(job));
+    assert_ne!(first.0, changed.0);
+    assert_ne!(first.1, changed.1);
+}
+
+#[test]
+fn a_folder_is_read_by_its_yaml_files_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.yaml",
+        b"name: a\non: x\njob: { steps: [ list_processes: {} ] }\n",
+    );
+    write("notes.txt", b"not: [yaml");
+    write(".hidden.yaml", b"not: [yaml");
+    fs::create_dir(folder.path().join("sub.yaml")).unwrap();
+    assert_eq!(
+        RuleSet::load(Some(folder.path()), None)
+            .unwrap()
+            .pipelines()
+            .count(),
+        1
+    );
+
+    write("large.yml", &[b'#'; 256 * 1024 + 1]);
+    write("bytes.yml", &[0xff, 0xfe, 0x00]);
+    let problems = RuleSet::load(Some(folder.path()), None)
+        .map(drop)
+        .unwrap_err()
+        .problems;
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].file.ends_with("bytes.yml"), "{problems:#?}");
+    assert!(
+        problems[1].message.contains("longer than 262144 bytes"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_a_problem_and_no_folder_is_none() {
+    let missing = tempfile::tempdir().unwrap().path().join("missing");
+    let problems = RuleSet::load(Some(&missing), None)
+        .map(drop)
+        .unwrap_err()
+        .problems;
+    assert!(
+        problems[0].message.contains("failed to list the folder"),
+        "{}",
+        problems[0]
+    );
+    assert_eq!(
+        RuleSet::load(None, None).unwrap().version(),
+        RuleSet::default().version()
+    );
+}

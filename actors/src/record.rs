@@ -1,0 +1,272 @@
+//! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
+
+use crate::artifact::{forget_use, note_use};
+use crate::store::{Batch, Table};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tripline_protocol::api::{HostView, JobView, Waiting};
+use tripline_protocol::event::EventRef;
+use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
+use tripline_protocol::result::{HostRef, JobResult};
+use tripline_protocol::step::{Step, StepReport, StepStatus};
+use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Span, Timestamp};
+use uuid::Uuid;
+
+/// A stored value that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("record of {what} cannot be read")]
+pub(crate) struct Unreadable {
+    what: &'static str,
+    #[source]
+    source: serde_json::Error,
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(bytes).map_err(|source| Unreadable { what, source })
+}
+
+/// Serialising our own records cannot fail: no maps with keys that are no strings, no fallible impls.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// A command whose sending was made durable before it was sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    /// Index of the step.
+    pub(crate) step: usize,
+    pub(crate) command_id: CommandId,
+    /// The agent's journal then; with another one nobody knows whether it ran.
+    pub(crate) journal_id: Uuid,
+}
+
+/// A job, from its acceptance until it is pruned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobRecord {
+    pub(crate) job_id: JobId,
+    pub(crate) org: Org,
+    pub(crate) name: Name,
+    pub(crate) host: HostRef,
+    /// Order of acceptance over all hosts.
+    pub(crate) seq: u64,
+    pub(crate) priority: Priority,
+    pub(crate) state: JobState,
+    pub(crate) run: u32,
+    pub(crate) attempt: u32,
+    pub(crate) queued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) timeout: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pipeline: Option<PipelineRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<EventRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<String>,
+    #[serde(default)]
+    pub(crate) depth: u8,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) reports: Vec<StepReport>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<Intent>,
+    /// A person cancelled it while it ran.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cancel_requested: bool,
+}
+
+impl JobRecord {
+    pub(crate) fn put(&self, batch: &mut Batch) {
+        batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
+        for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
+            note_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
+    }
+
+    /// Removes an ended job with its indexes and its hold on artifacts.
+    pub(crate) fn bury(&self, batch: &mut Batch, now: Timestamp) {
+        let id = self.job_id.as_bytes();
+        batch.delete(Table::Job, id.to_vec());
+        batch.delete(Table::JobByTime, by_time_key(self.queued_at, id));
+        batch.put(Table::JobTombstone, id.to_vec(), Vec::new());
+        batch.put(Table::TombstoneByTime, by_time_key(now, id), Vec::new());
+        for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
+            forget_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
+    }
+
+    /// Writes a job that was just accepted, with its indexes.
+    pub(crate) fn put_new(&self, batch: &mut Batch) {
+        self.put(batch);
+        batch.put(
+            Table::JobByTime,
+            by_time_key(self.queued_at, self.job_id.as_bytes()),
+            Vec::new(),
+        );
+        if self.state.outcome().is_none() {
+            batch.put(
+                Table::OpenJob,
+                self.seq.to_be_bytes().to_vec(),
+                self.job_id.as_bytes().to_vec(),
+            );
+        }
+    }
+
+    /// Ends it. Steps that never began are skipped; one under way is `interrupted`.
+    pub(crate) fn end(&mut self, now: Timestamp, outcome: Outcome, reason: Reason) {
+        self.state = JobState::Ended(outcome);
+        self.reason = Some(reason);
+        self.finished_at = Some(now);
+        self.intent = None;
+        for report in &mut self.reports {
+            match report.status {
+                StepStatus::Pending => report.status = StepStatus::Skipped,
+                StepStatus::Running => report.status = StepStatus::Interrupted,
+                _ => {}
+            }
+        }
+    }
+
+    /// The result of an ended job.
+    pub(crate) fn to_result(&self) -> Option<JobResult> {
+        let failed = |report: &&StepReport| report.status == StepStatus::Failed;
+        Some(JobResult {
+            job_id: self.job_id,
+            org: self.org.clone(),
+            name: self.name.clone(),
+            pipeline: self.pipeline.clone(),
+            event: self.event.clone(),
+            host: self.host.clone(),
+            outcome: self.state.outcome()?,
+            reason: self.reason.clone()?,
+            run: self.run,
+            attempt: self.attempt,
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at?,
+            steps_failed: u32::try_from(self.reports.iter().filter(failed).count()).unwrap_or(u32::MAX),
+            steps: self.reports.clone(),
+        })
+    }
+
+    /// As the API shows it.
+    pub(crate) fn to_view(&self, waiting: Option<Waiting>) -> JobView {
+        JobView {
+            job_id: self.job_id,
+            org: self.org.clone(),
+            name: self.name.clone(),
+            state: self.state,
+            reason: self.reason.clone(),
+            waiting,
+            host: self.host.clone(),
+            pipeline: self.pipeline.clone(),
+            event: self.event.clone(),
+            priority: self.priority,
+            run: self.run,
+            attempt: self.attempt,
+            queued_at: self.queued_at,
+            expires_at: self.expires_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            steps: self.reports.clone(),
+        }
+    }
+}
+
+/// A host, known for ever or until an administrator forgets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HostRecord {
+    pub(crate) host_id: HostId,
+    pub(crate) sensor_id: u32,
+    pub(crate) org: Org,
+    pub(crate) hostname: String,
+    pub(crate) platform: String,
+    pub(crate) arch: String,
+    #[serde(default)]
+    pub(crate) os_version: String,
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
+    #[serde(default)]
+    pub(crate) agent_version: String,
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+    pub(crate) install_id: InstallId,
+    /// SHA-256 of its agent's key.
+    pub(crate) key_sha256: tripline_protocol::Sha256,
+    /// Of its latest attachment.
+    #[serde(default)]
+    pub(crate) epoch: u64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_seen_at: Timestamp,
+}
+
+impl HostRecord {
+    pub(crate) fn put(&self, batch: &mut Batch) {
+        batch.put(Table::Host, self.host_id.as_bytes().to_vec(), encode(self));
+    }
+
+    pub(crate) fn to_ref(&self) -> HostRef {
+        HostRef {
+            host_id: self.host_id,
+            hostname: self.hostname.clone(),
+        }
+    }
+
+    pub(crate) fn to_view(&self) -> HostView {
+        HostView {
+            host_id: self.host_id,
+            sensor_id: self.sensor_id,
+            org: self.org.clone(),
+            hostname: self.hostname.clone(),
+            platform: self.platform.clone(),
+            arch: self.arch.clone(),
+            os_version: self.os_version.clone(),
+            addresses: self.addresses.clone(),
+            agent_version: self.agent_version.clone(),
+            labels: self.labels.clone(),
+            attachments: Vec::new(),
+            created_at: self.created_at,
+            last_seen_at: self.last_seen_at,
+            jobs_open: 0,
+        }
+    }
+}
+
+/// Key of the index of hosts by name: org, hostname in lower case, host id.
+pub(crate) fn host_name_key(org: &Org, hostname: &str, host_id: Option<HostId>) -> Vec<u8> {
+    let mut key = Vec::with_capacity(96);
+    key.extend_from_slice(org.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(hostname.to_lowercase().as_bytes());
+    key.push(0);
+    if let Some(host_id) = host_id {
+        key.extend_from_slice(host_id.as_bytes());
+    }
+    key
+}
+
+/// Key of an index by time: microseconds (big-endian), then the id.
+pub(crate) fn by_time_key(time: Timestamp, id: &[u8; 16]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(24);
+    // Times before 1970 do not occur in records made by our own clock; they would sort as 1970.
+    key.extend_from_slice(&u64::try_from(time.as_micros()).unwrap_or(0).to_be_bytes());
+    key.extend_from_slice(id);
+    key
+}
+
+/// Takes a key of an index by time apart.
+pub(crate) fn split_by_time_key(key: &[u8]) -> Option<(Timestamp, [u8; 16])> {
+    let (time, id) = key.split_first_chunk::<8>()?;
+    let micros = i64::try_from(u64::from_be_bytes(*time)).ok()?;
+    Some((Timestamp::from_micros(micros), id.try_into().ok()?))
+}
+
+/// Keys of single values in [`Table::Meta`].
+pub(crate) mod meta {
+    pub(crate) const POSITION: &[u8] = b"ingest.position";
+    pub(crate) const SENSOR_ID: &[u8] = b"directory.sensor_id";
+    pub(crate) const ATTESTATION_KEY: &[u8] = b"attestation.key";
+}

@@ -1,0 +1,239 @@
+//! EtypeRouter: which pipelines an event trips, on which host, with which job.
+//!
+//! What one event causes, its jobs, its dead letter and the mark that it was handled, goes to the scheduler as
+//! one decision and is committed there as one batch. The router changes no host or org: an event somebody
+//! forges can trip pipelines, nothing more.
+
+mod decide;
+mod lookup;
+
+pub(crate) use lookup::HostBook;
+
+use crate::door::Reply;
+use crate::ground::Ground;
+use crate::guardian::{Sentinel, retires};
+use crate::ingest::{Dead, Incoming};
+use crate::outbox::Outgoing;
+use crate::pipeline::RuleSet;
+use crate::record::{by_time_key, split_by_time_key};
+use crate::refusal::Refusal;
+use crate::scheduler::{Accept, JobScheduler, NewJob};
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use decide::Decision;
+use std::sync::Arc;
+use std::time::Duration;
+use tripline_protocol::api::PipelinesView;
+use tripline_protocol::{Event, EventKey, Span, Timestamp};
+
+/// How long the mark of a handled event is kept: as long as the events stream keeps events.
+const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
+/// Marks removed at once.
+const PRUNE_MAX: usize = 2000;
+
+/// Events in order, from Ingest. `batch` is written with whatever they cause.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Route {
+    pub(crate) batch: Batch,
+    /// Written only if something else is.
+    pub(crate) position: Option<Vec<u8>>,
+    pub(crate) incoming: Vec<Incoming>,
+    pub(crate) reply: Reply<()>,
+}
+
+/// The rules in force from now on; from the folder watch.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct SetRules(pub(crate) Rules);
+
+/// Which rules are in force? From the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetRules {
+    pub(crate) reply: Reply<PipelinesView>,
+}
+
+/// The rules in force; kept over generations of actors.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) set: Arc<RuleSet>,
+    pub(crate) loaded_at: Timestamp,
+    pub(crate) refused: Option<String>,
+}
+
+/// The actor.
+pub(crate) struct EtypeRouter {
+    ground: Arc<Ground>,
+    scheduler: Addr<JobScheduler>,
+    rules: Rules,
+    sentinel: Sentinel,
+}
+
+retires!(EtypeRouter);
+
+impl EtypeRouter {
+    pub(crate) fn new(
+        ground: Arc<Ground>,
+        scheduler: Addr<JobScheduler>,
+        rules: Rules,
+        sentinel: Sentinel,
+    ) -> Self {
+        Self {
+            ground,
+            scheduler,
+            rules,
+            sentinel,
+        }
+    }
+
+    /// What all of the events cause, gathered.
+    fn route(&self, incoming: &[Incoming], accept: &mut Accept) -> Result<(), Refusal> {
+        for one in incoming {
+            let dead = match &one.event {
+                Err(dead) => Some(dead.clone()),
+                Ok(event) => self.route_event(event, accept)?,
+            };
+            if let Some(dead) = dead {
+                accept
+                    .outgoing
+                    .push(one.stage_dead(&self.ground, &mut accept.batch, &dead));
+            }
+        }
+        Ok(())
+    }
+
+    fn route_event(&self, event: &Event, accept: &mut Accept) -> Result<Option<Dead>, Refusal> {
+        let mut candidates = self.rules.set.candidates(&event.etype).peekable();
+        if candidates.peek().is_none() {
+            return Ok(None);
+        }
+        let now = self.ground.now();
+        let age = now.since(event.time);
+        if age > self.ground.config.events_max_age {
+            let text = format!(
+                "the event is {age} old, at most {} is taken",
+                self.ground.config.events_max_age
+            );
+            return Ok(Some(Dead {
+                reason: "stale",
+                text,
+            }));
+        }
+        if self
+            .ground
+            .store
+            .get(Table::HandledEvent, event.key.as_bytes())?
+            .is_some()
+        {
+            metrics::counter!("tripline_router_duplicates_total").increment(1);
+            return Ok(None);
+        }
+        let book = HostBook::new(&self.ground.store, &self.ground.attachments);
+        let Decision { jobs, dead } = decide::decide(candidates, event, &book)?;
+        if !jobs.is_empty() || dead.is_some() {
+            mark_handled(&mut accept.batch, event.key, now, &jobs);
+        }
+        accept.jobs.extend(jobs);
+        Ok(dead)
+    }
+
+    fn prune(&self) -> Result<(), Refusal> {
+        let horizon = self.ground.now().before(HANDLED_RETAIN);
+        let mut batch = Batch::new();
+        for (key, _) in self
+            .ground
+            .store
+            .scan(Table::HandledByTime, &[], None, PRUNE_MAX)?
+        {
+            let Some((at, id)) = split_by_time_key(&key) else {
+                continue;
+            };
+            if at >= horizon {
+                break;
+            }
+            batch.delete(Table::HandledByTime, key);
+            batch.delete(Table::HandledEvent, id.to_vec());
+        }
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
+        }
+        Ok(())
+    }
+}
+
+/// The decision is remembered with the jobs it made, so that a second delivery decides nothing anew, even
+/// under other rules.
+fn mark_handled(batch: &mut Batch, key: EventKey, now: Timestamp, jobs: &[NewJob]) {
+    let job_ids: Vec<u8> = jobs.iter().flat_map(|job| *job.job_id.as_bytes()).collect();
+    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), job_ids);
+    batch.put(Table::HandledByTime, by_time_key(now, key.as_bytes()), Vec::new());
+}
+
+impl Actor for EtypeRouter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Duration::from_secs(5), |router, _| {
+            if let Err(error) = router.prune() {
+                tracing::error!(%error, "old marks of handled events cannot be removed");
+            }
+        });
+    }
+}
+
+impl Handler<Route> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, route: Route, _: &mut Self::Context) {
+        let outgoing: Vec<Outgoing> = Vec::new();
+        let mut accept = Accept {
+            batch: route.batch,
+            jobs: Vec::new(),
+            outgoing,
+            reply: None,
+        };
+        metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
+        if let Err(refusal) = self.route(&route.incoming, &mut accept) {
+            return route.reply.send(Err(refusal));
+        }
+        if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
+            return self.ground.after_commit(move || route.reply.send(Ok(())));
+        }
+        if let Some(position) = route.position {
+            accept
+                .batch
+                .put(Table::Meta, crate::record::meta::POSITION.to_vec(), position);
+        }
+        accept.reply = Some(route.reply);
+        self.scheduler.do_send(accept);
+    }
+}
+
+impl Handler<SetRules> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
+        self.rules = rules;
+    }
+}
+
+impl Handler<GetRules> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
+        reply.send(Ok(PipelinesView {
+            pipelines: self
+                .rules
+                .set
+                .pipelines()
+                .map(|pipeline| pipeline.view())
+                .collect(),
+            named_jobs: self
+                .rules
+                .set
+                .named_jobs()
+                .map(|job| job.name().clone())
+                .collect(),
+            loaded_at: self.rules.loaded_at,
+            refused: self.rules.refused.clone(),
+        }));
+    }
+}

@@ -1,0 +1,150 @@
+//! Accepting jobs: what a decision or a person asks for becomes durable records, in one batch.
+
+use super::messages::{Accept, NewJob, Submit};
+use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
+use crate::outbox::{Outgoing, stage};
+use crate::record::JobRecord;
+use crate::refusal::Refusal;
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use tripline_protocol::api::JobView;
+use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
+use tripline_protocol::step::{StepReport, StepStatus};
+
+impl Handler<Accept> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: Accept, _: &mut Self::Context) {
+        let Accept {
+            mut batch,
+            jobs,
+            mut outgoing,
+            reply,
+        } = message;
+        let mut notices = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let (record, staged) = self.take(job, &mut batch);
+            outgoing.extend(staged);
+            notices.push(self.notice(&record));
+        }
+        self.commit(batch, outgoing, move || {
+            notices.into_iter().for_each(|notice| notice());
+            if let Some(reply) = reply {
+                reply.send(Ok(()));
+            }
+        });
+        self.dispatch();
+    }
+}
+
+impl Handler<Submit> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: Submit, _: &mut Self::Context) {
+        let reply = message.reply;
+        match self.submit(message.job) {
+            Err(refusal) => reply.send(Err(refusal)),
+            Ok((batch, outgoing, view)) => {
+                self.commit(batch, outgoing, move || reply.send(Ok(view)));
+                self.dispatch();
+            }
+        }
+    }
+}
+
+impl JobScheduler {
+    fn submit(&mut self, job: NewJob) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+        if let Some(known) = self.record_of(job.job_id)? {
+            let waiting = self.waiting_view(known.job_id);
+            return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
+        }
+        if self
+            .ground
+            .store
+            .get(Table::JobTombstone, job.job_id.as_bytes())?
+            .is_some()
+        {
+            return Err(Refusal::Conflict {
+                code: "job_pruned",
+                detail: format!("job {} of this idempotency key ended long ago", job.job_id),
+            });
+        }
+        self.ground.admit()?;
+        let mut batch = Batch::new();
+        let (record, outgoing) = self.take(job, &mut batch);
+        let waiting = self.waiting_view(record.job_id);
+        Ok((batch, outgoing, record.to_view(waiting)))
+    }
+
+    /// Accepts one job. Beyond a limit it is stored already ended, so that it too ends exactly once and with a
+    /// result.
+    fn take(&mut self, job: NewJob, batch: &mut Batch) -> (JobRecord, Vec<Outgoing>) {
+        let now = self.ground.now();
+        let seq = self.state.take_seq();
+        let pipeline = job.pipeline.as_ref().map(|pipeline| &pipeline.name);
+        let room = self.state.room(job.host.host_id, pipeline);
+        let mut record = new_record(job, seq, now);
+        metrics::counter!("tripline_scheduler_jobs_accepted_total").increment(1);
+        match room {
+            Ok(()) => {
+                record.put_new(batch);
+                self.ground.load.reserve();
+                let attachments = &self.ground.attachments;
+                let host_id = record.host.host_id;
+                self.state
+                    .add(entry_of(&record), || attachments.get(host_id).is_some(), now);
+                if self.cache.len() < RECORDS_CACHED_MAX {
+                    self.cache.insert(record.job_id, record.clone());
+                }
+                (record, Vec::new())
+            }
+            Err(full) => {
+                record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
+                record.put_new(batch);
+                self.pruner.ended();
+                super::record_metrics(&record);
+                let message = result_message(&self.ground, &record);
+                let staged = message.map(|message| stage(&self.ground.load, batch, message));
+                (record, staged.into_iter().collect())
+            }
+        }
+    }
+}
+
+fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRecord {
+    let spec = job.spec;
+    let reports = spec.steps.iter().enumerate().map(|(index, step)| StepReport {
+        id: crate::pipeline::step_id(step, index),
+        verb: step.verb,
+        status: StepStatus::Pending,
+        output: None,
+        artifact: None,
+        truncated: None,
+        error: None,
+        started_at: None,
+        finished_at: None,
+    });
+    JobRecord {
+        job_id: job.job_id,
+        org: job.org,
+        host: job.host,
+        seq,
+        priority: spec.priority,
+        state: JobState::Queued,
+        run: 0,
+        attempt: 0,
+        queued_at: now,
+        expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),
+        timeout: spec.timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT),
+        started_at: None,
+        finished_at: None,
+        reason: None,
+        pipeline: job.pipeline,
+        event: job.event,
+        traceparent: job.traceparent,
+        depth: job.depth,
+        reports: reports.collect(),
+        name: spec.name,
+        steps: spec.steps,
+        intent: None,
+        cancel_requested: false,
+    }
+}

@@ -1,0 +1,123 @@
+//! What the scheduler is told and asked.
+
+use crate::core::JobFilter;
+use crate::door::Reply;
+use crate::outbox::Outgoing;
+use crate::record::JobRecord;
+use crate::store::Batch;
+use actix::prelude::*;
+use std::collections::HashMap;
+use tripline_protocol::api::{JobView, Page, SlotsView};
+use tripline_protocol::event::EventRef;
+use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
+use tripline_protocol::result::HostRef;
+use tripline_protocol::{CommandId, HostId, JobId, Org};
+
+/// A job to accept.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    pub(crate) job_id: JobId,
+    pub(crate) org: Org,
+    pub(crate) spec: JobSpec,
+    pub(crate) host: HostRef,
+    pub(crate) pipeline: Option<PipelineRef>,
+    pub(crate) event: Option<EventRef>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) depth: u8,
+}
+
+/// What a batch of events causes, from the router: committed as one batch.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Accept {
+    pub(crate) batch: Batch,
+    pub(crate) jobs: Vec<NewJob>,
+    /// Staged in `batch`.
+    pub(crate) outgoing: Vec<Outgoing>,
+    pub(crate) reply: Option<Reply<()>>,
+}
+
+/// A person or program submits a job. Refuses with `Busy`; a job that exists already is answered as it is.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Submit {
+    pub(crate) job: NewJob,
+    pub(crate) reply: Reply<JobView>,
+}
+
+/// Cancels a job; from the API. Refuses with `NotFound`, or `Conflict` when it has ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct CancelJob {
+    pub(crate) org: Option<Org>,
+    pub(crate) job_id: JobId,
+    pub(crate) reply: Reply<JobView>,
+}
+
+/// One job, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetJob {
+    pub(crate) org: Option<Org>,
+    pub(crate) job_id: JobId,
+    pub(crate) reply: Reply<JobView>,
+}
+
+/// Many jobs, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ListJobs {
+    pub(crate) filter: JobFilter,
+    pub(crate) reply: Reply<Page<JobView>>,
+}
+
+/// All slots, from the API. The scheduler passes it along the slots, each of which adds its own.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetSlots {
+    pub(crate) reply: Reply<SlotsView>,
+}
+
+/// How many jobs each host has open, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct CountOpen {
+    pub(crate) hosts: Vec<HostId>,
+    pub(crate) reply: Reply<HashMap<HostId, u32>>,
+}
+
+/// A host can be reached; from its Host actor.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostAttached(pub(crate) HostId);
+
+/// A host can no longer be reached; from its Host actor or the Directory.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostDetached(pub(crate) HostId);
+
+/// How a session with a job ended.
+#[derive(Debug)]
+pub(crate) enum SessionEnd {
+    /// The job ended.
+    Ended(Outcome, Reason),
+    /// The host went away before anything irrevocable: the job waits again.
+    GivenBack,
+}
+
+/// A slot is free again; from the slot.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct SessionEnded {
+    pub(crate) record: Box<JobRecord>,
+    pub(crate) end: SessionEnd,
+    /// The last command, whose result the agent may forget once this is durable.
+    pub(crate) ack: Option<CommandId>,
+}
+
+/// Start nothing more; answered when no job runs.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Drain {
+    pub(crate) reply: Reply<()>,
+}

@@ -1,0 +1,426 @@
+//! JobScheduler: all jobs, from acceptance to their one end.
+//!
+//! It accepts what the router and people submit, keeps a lane per host, starts jobs when a slot and their host
+//! are free, expires and cancels, and writes how each ended together with the result that the outbox
+//! publishes. While a job runs, its slot owns its record.
+//!
+//! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
+
+mod accept;
+mod messages;
+mod prune;
+mod query;
+mod state;
+
+pub(crate) use messages::{
+    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, ListJobs, NewJob,
+    SessionEnd, SessionEnded, Submit,
+};
+
+use crate::directory::{Directory, ToHost};
+use crate::door::Reply;
+use crate::ground::{Ground, read};
+use crate::guardian::{Sentinel, retires};
+use crate::host::HostCommand;
+use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
+use crate::ports::OutMessage;
+use crate::record::JobRecord;
+use crate::refusal::Refusal;
+use crate::slot::{Cancel, RunJob, SessionSlot};
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use serde_json::json;
+use state::{Entry, Limits, Phase, State};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tripline_protocol::api::JobView;
+use tripline_protocol::job::{JobState, Outcome, Reason};
+use tripline_protocol::limit::RESULT_BYTES_MAX;
+use tripline_protocol::{JobId, Timestamp};
+
+/// How often expiries are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Jobs expired at once.
+const EXPIRE_MAX: usize = 1000;
+/// Records of waiting jobs kept in memory; others are read again when their turn comes.
+const RECORDS_CACHED_MAX: usize = 4096;
+
+/// The actor.
+pub(crate) struct JobScheduler {
+    ground: Arc<Ground>,
+    state: State,
+    /// Records of waiting jobs that were just accepted.
+    cache: HashMap<JobId, JobRecord>,
+    outbox: Addr<Outbox>,
+    directory: Addr<Directory>,
+    slots: Vec<Addr<SessionSlot>>,
+    pruner: prune::Pruner,
+    /// Jobs that were under way when the server stopped, to be started first.
+    resume: Vec<JobId>,
+    draining: Option<Reply<()>>,
+    sentinel: Sentinel,
+}
+
+retires!(JobScheduler);
+
+impl JobScheduler {
+    /// Reads the open jobs.
+    pub(crate) fn load(
+        ground: Arc<Ground>,
+        outbox: Addr<Outbox>,
+        directory: Addr<Directory>,
+        slots: Vec<Addr<SessionSlot>>,
+        sentinel: Sentinel,
+    ) -> Result<Self, Refusal> {
+        let config = &ground.config;
+        let limits = Limits {
+            per_host: config.jobs_per_host_max,
+            per_pipeline: config.jobs_per_pipeline_max,
+            total: config.jobs_max,
+        };
+        let job_slots = config
+            .slots_total
+            .saturating_sub(config.slots_interactive_reserved);
+        let mut state = State::new(limits, config.slots_total, job_slots);
+        let mut resume = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = ground.store.scan(Table::OpenJob, &[], after.as_deref(), 1000)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (_, job_id) in &page {
+                let record: Option<JobRecord> = read(&ground.store, Table::Job, job_id, "job")?;
+                let Some(record) = record else { continue };
+                if record.intent.is_some() {
+                    resume.push(record.job_id);
+                }
+                let offline = || false;
+                state.add(entry_of(&record), offline, ground.now());
+            }
+        }
+        let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
+        ground.load.restart_reserved(state.open_len() as u64);
+        let cache = HashMap::new();
+        Ok(Self {
+            ground,
+            state,
+            cache,
+            outbox,
+            directory,
+            slots,
+            pruner,
+            resume,
+            draining: None,
+            sentinel,
+        })
+    }
+
+    /// Hands on what a committed batch staged.
+    fn commit(&self, batch: Batch, outgoing: Vec<Outgoing>, then: impl FnOnce() + Send + 'static) {
+        let outbox = self.outbox.clone();
+        self.ground.store.commit(batch, move || {
+            if !outgoing.is_empty() {
+                outbox.do_send(Enqueue(outgoing));
+            }
+            then();
+        });
+    }
+
+    /// Starts what can start.
+    fn dispatch(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        while let Some((slot, job_id)) = self.state.dispatch() {
+            self.start(slot, job_id);
+        }
+    }
+
+    fn start(&mut self, slot: u32, job_id: JobId) {
+        let cached = self.cache.remove(&job_id);
+        let record = match cached {
+            Some(record) => Ok(Some(record)),
+            None => read(&self.ground.store, Table::Job, job_id.as_bytes(), "job"),
+        };
+        match (record, self.slots.get(slot as usize)) {
+            (Ok(Some(record)), Some(slot)) => slot.do_send(RunJob(Box::new(record))),
+            (Ok(_), _) => {
+                tracing::error!(job = %job_id, "an open job has no record");
+                self.state.remove(job_id);
+            }
+            // The store cannot be read: the process is about to end with that reason.
+            (Err(error), _) => tracing::error!(job = %job_id, %error, "a job cannot be started"),
+        }
+    }
+
+    /// Writes how a job ended, with its result, and tells whoever watches.
+    fn end(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) {
+        record.end(self.ground.now(), outcome, reason);
+        let mut batch = Batch::new();
+        let staged = self.stage_end(&mut batch, &record);
+        let notice = self.notice(&record);
+        self.state.remove(record.job_id);
+        self.cache.remove(&record.job_id);
+        self.ground.load.release();
+        self.pruner.ended();
+        self.commit(batch, staged, notice);
+    }
+
+    fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
+        record.put(batch);
+        batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
+        record_metrics(record);
+        result_message(&self.ground, record)
+            .map(|message| stage(&self.ground.load, batch, message))
+            .into_iter()
+            .collect()
+    }
+
+    /// A closure that tells watchers of the job's state, to be run once it is durable.
+    fn notice(&self, record: &JobRecord) -> impl FnOnce() + Send + 'static {
+        notice(&self.ground, record)
+    }
+
+    fn expire(&mut self) {
+        let now = self.ground.now();
+        for job_id in self.state.expired(now, EXPIRE_MAX) {
+            let wait = self.state.waiting(job_id);
+            match self.record_of(job_id) {
+                Ok(Some(record)) => {
+                    let why = query::wait_text(wait);
+                    let reason = Reason::new("expired", format!("it did not start in time: {why}"));
+                    self.end(record, Outcome::Expired, reason);
+                }
+                Ok(None) => drop(self.state.remove(job_id)),
+                Err(error) => tracing::error!(job = %job_id, %error, "an expired job cannot be ended"),
+            }
+        }
+        self.dispatch();
+    }
+
+    fn record_of(&self, job_id: JobId) -> Result<Option<JobRecord>, Refusal> {
+        match self.cache.get(&job_id) {
+            Some(record) => Ok(Some(record.clone())),
+            None => read(&self.ground.store, Table::Job, job_id.as_bytes(), "job"),
+        }
+    }
+
+    fn finish_drain(&mut self) {
+        let running = self.slots.len() as u32 - self.state.free_len();
+        if running == 0
+            && let Some(reply) = self.draining.take()
+        {
+            self.ground.after_commit(move || reply.send(Ok(())));
+        }
+    }
+}
+
+fn entry_of(record: &JobRecord) -> Entry {
+    Entry {
+        job_id: record.job_id,
+        host_id: record.host.host_id,
+        seq: record.seq,
+        priority: record.priority,
+        expires_at: record.expires_at,
+        pipeline: record.pipeline.as_ref().map(|pipeline| pipeline.name.clone()),
+    }
+}
+
+fn record_metrics(record: &JobRecord) {
+    if let Some(outcome) = record.state.outcome() {
+        metrics::counter!("tripline_scheduler_jobs_ended_total", "outcome" => outcome.as_str()).increment(1);
+    }
+}
+
+/// The CloudEvent of a job's end. Outputs are bounded while the job runs, so it fits [`RESULT_BYTES_MAX`].
+fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
+    let outcome = record.state.outcome()?;
+    let result = record.to_result()?;
+    let envelope = json!({
+        "specversion": "1.0",
+        "id": record.job_id,
+        "source": "tripline",
+        "type": format!("tripline.job.{outcome}"),
+        "time": record.finished_at,
+        "datacontenttype": "application/json",
+        "hostid": record.host.host_id,
+        "traceparent": record.traceparent,
+        "data": result,
+    });
+    let payload = crate::record::encode(&drop_nulls(envelope));
+    debug_assert!(
+        payload.len() <= RESULT_BYTES_MAX,
+        "a result of {} bytes",
+        payload.len()
+    );
+    let mut headers = vec![(
+        "Content-Type".to_owned(),
+        "application/cloudevents+json".to_owned(),
+    )];
+    if let Some(traceparent) = &record.traceparent {
+        headers.push(("traceparent".into(), traceparent.clone()));
+    }
+    Some(OutMessage {
+        subject: ground
+            .config
+            .subjects
+            .result(&record.org, &record.name, outcome, record.host.host_id),
+        message_id: record.job_id.to_string(),
+        headers,
+        payload,
+    })
+}
+
+/// CloudEvents attributes are absent rather than null.
+fn drop_nulls(mut envelope: serde_json::Value) -> serde_json::Value {
+    if let Some(map) = envelope.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    envelope
+}
+
+/// A closure that publishes a job's state for whoever watches now.
+pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
+    let ground = Arc::clone(ground);
+    let subject = ground
+        .config
+        .subjects
+        .job(&record.org, &record.name, record.state, record.host.host_id);
+    let step = record
+        .reports
+        .iter()
+        .rev()
+        .find(|report| report.started_at.is_some());
+    let payload = crate::record::encode(&json!({
+        "job_id": record.job_id,
+        "org": record.org,
+        "name": record.name,
+        "state": record.state,
+        "host": record.host,
+        "reason": record.reason,
+        "attempt": record.attempt,
+        "step": step.map(|step| json!({ "id": step.id, "verb": step.verb, "status": step.status })),
+        "time": ground.now(),
+    }));
+    move || ground.publisher.notify(subject, payload)
+}
+
+impl Actor for JobScheduler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        for job_id in std::mem::take(&mut self.resume) {
+            if let Some(slot) = self.state.start(job_id) {
+                self.start(slot, job_id);
+            }
+        }
+        ctx.run_interval(TICK, |scheduler, _| {
+            scheduler.expire();
+            scheduler.pruner.tick(&scheduler.ground);
+            metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
+            metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
+        });
+    }
+}
+
+impl Handler<HostAttached> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: HostAttached, _: &mut Self::Context) {
+        self.state.attached(message.0);
+        self.dispatch();
+    }
+}
+
+impl Handler<HostDetached> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: HostDetached, _: &mut Self::Context) {
+        self.state.detached(message.0, self.ground.now());
+    }
+}
+
+impl Handler<SessionEnded> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: SessionEnded, _: &mut Self::Context) {
+        let mut record = *message.record;
+        let host_id = record.host.host_id;
+        match message.end {
+            SessionEnd::Ended(outcome, reason) => self.end(record, outcome, reason),
+            SessionEnd::GivenBack => {
+                record.state = JobState::Queued;
+                let mut batch = Batch::new();
+                record.put(&mut batch);
+                let notice = self.notice(&record);
+                self.commit(batch, Vec::new(), notice);
+                self.state.give_back(record.job_id);
+            }
+        }
+        // The agent forgets its result only when what it led to is durable.
+        if let Some(command_id) = message.ack {
+            self.directory.do_send(ToHost {
+                host_id,
+                command: HostCommand::Ack { command_id },
+            });
+        }
+        self.dispatch();
+        self.finish_drain();
+    }
+}
+
+impl Handler<CancelJob> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: CancelJob, _: &mut Self::Context) {
+        let answer = self.cancel(&message);
+        self.ground.after_commit(move || message.reply.send(answer));
+    }
+}
+
+impl JobScheduler {
+    fn cancel(&mut self, message: &CancelJob) -> Result<JobView, Refusal> {
+        let job_id = message.job_id;
+        let not_found = || Refusal::NotFound {
+            what: "job",
+            id: job_id.to_string(),
+        };
+        let visible = |record: &JobRecord| message.org.as_ref().is_none_or(|org| *org == record.org);
+        let record = self.record_of(job_id)?.filter(visible).ok_or_else(not_found)?;
+        match self.state.phase(job_id) {
+            None => Err(Refusal::Conflict {
+                code: "job_ended",
+                detail: format!("job {job_id} has already ended: {}", record.state),
+            }),
+            Some(Phase::Waiting) => {
+                let mut ended = record.clone();
+                let reason = Reason::new("cancelled", "it was cancelled before it started");
+                ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
+                self.end(record, Outcome::Cancelled, reason);
+                self.dispatch();
+                Ok(ended.to_view(None))
+            }
+            Some(Phase::Running { slot }) => {
+                if let Some(slot) = self.slots.get(slot as usize) {
+                    slot.do_send(Cancel(job_id));
+                }
+                Ok(JobRecord {
+                    state: JobState::Running,
+                    cancel_requested: true,
+                    ..record
+                }
+                .to_view(None))
+            }
+        }
+    }
+}
+
+impl Handler<Drain> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: Drain, _: &mut Self::Context) {
+        self.draining = Some(message.reply);
+        self.finish_drain();
+    }
+}
+
+/// A time as people read it in reasons.
+fn clock_text(time: Timestamp) -> String {
+    Timestamp::from_micros(time.as_micros() / 1_000_000 * 1_000_000).to_string()
+}

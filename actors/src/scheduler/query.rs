@@ -1,0 +1,175 @@
+//! Looking at jobs and slots.
+
+use super::messages::{CountOpen, GetJob, GetSlots, ListJobs};
+use super::state::{Phase, Wait};
+use super::{JobScheduler, clock_text};
+use crate::core::JobFilter;
+use crate::record::{JobRecord, split_by_time_key};
+use crate::refusal::Refusal;
+use crate::slot::{AddView, ViewJob};
+use crate::store::Table;
+use actix::prelude::*;
+use tripline_protocol::JobId;
+use tripline_protocol::api::{JobView, Page, SlotsView, Waiting};
+use tripline_protocol::job::{JobState, Reason};
+
+/// Records looked at for one page, so that a filter that fits nothing does not read the whole history.
+const LOOKED_AT_MAX: usize = 5_000;
+
+/// Why a job waits, in one sentence.
+pub(super) fn wait_text(wait: Option<Wait>) -> String {
+    match wait {
+        None => "it does not wait".into(),
+        Some(Wait::HostOffline { since, .. }) => format!("host offline since {}", clock_text(since)),
+        Some(Wait::BehindJob { job_id, .. }) => format!("behind job {job_id}"),
+        Some(Wait::NoFreeSlot { .. }) => "no free slot".into(),
+    }
+}
+
+impl JobScheduler {
+    pub(super) fn waiting_view(&self, job_id: JobId) -> Option<Waiting> {
+        let wait = self.state.waiting(job_id)?;
+        let (position, code) = match wait {
+            Wait::HostOffline { position, .. } => (position, "host_offline"),
+            Wait::BehindJob { position, .. } => (position, "behind_job"),
+            Wait::NoFreeSlot { position } => (position, "no_free_slot"),
+        };
+        Some(Waiting {
+            position,
+            reason: Reason::new(code, wait_text(Some(wait))),
+        })
+    }
+
+    /// A record as it is now: for a running job the store may be behind, and after a crash it may be ahead.
+    fn view(&self, mut record: JobRecord) -> JobView {
+        match self.state.phase(record.job_id) {
+            Some(Phase::Running { .. }) => record.state = JobState::Running,
+            Some(Phase::Waiting) => record.state = JobState::Queued,
+            None => {}
+        }
+        let waiting = self.waiting_view(record.job_id);
+        record.to_view(waiting)
+    }
+
+    fn list(&self, filter: &JobFilter) -> Result<Page<JobView>, Refusal> {
+        let invalid = |_| Refusal::Invalid {
+            code: "bad_cursor",
+            detail: "after must be what next of the page before said".into(),
+        };
+        let mut before = match &filter.after {
+            Some(after) => Some(decode_cursor(after).map_err(invalid)?),
+            None => None,
+        };
+        let limit = filter.limit.clamp(1, 1000);
+        let (mut items, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let page = self
+                .ground
+                .store
+                .scan_back(Table::JobByTime, &[], before.as_deref(), 200)?;
+            if page.is_empty() {
+                return Ok(Page { items, next: None });
+            }
+            for (key, _) in page {
+                looked_at += 1;
+                if let Some((_, id)) = split_by_time_key(&key)
+                    && let Some(record) = self.record_of(JobId(uuid::Uuid::from_bytes(id)))?
+                {
+                    let view = self.view(record);
+                    if fits(filter, &view) {
+                        items.push(view);
+                    }
+                }
+                if items.len() >= limit || looked_at >= LOOKED_AT_MAX {
+                    return Ok(Page {
+                        items,
+                        next: Some(encode_cursor(&key)),
+                    });
+                }
+                before = Some(key);
+            }
+        }
+    }
+}
+
+fn fits(filter: &JobFilter, view: &JobView) -> bool {
+    filter.org.as_ref().is_none_or(|org| *org == view.org)
+        && filter.state.is_none_or(|state| state == view.state)
+        && filter.host.is_none_or(|host| host == view.host.host_id)
+        && filter.name.as_ref().is_none_or(|name| *name == view.name)
+}
+
+fn encode_cursor(key: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(key)
+}
+
+fn decode_cursor(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text)
+}
+
+impl Handler<GetJob> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: GetJob, _: &mut Self::Context) {
+        let GetJob { org, job_id, reply } = message;
+        let not_found = || Refusal::NotFound {
+            what: "job",
+            id: job_id.to_string(),
+        };
+        let visible = |record: &JobRecord| org.as_ref().is_none_or(|org| *org == record.org);
+        let found = self
+            .record_of(job_id)
+            .and_then(|record| record.filter(visible).ok_or_else(not_found));
+        // A running job's slot knows it best.
+        if let (Ok(_), Some(Phase::Running { slot })) = (&found, self.state.phase(job_id))
+            && let Some(slot) = self.slots.get(slot as usize)
+        {
+            return slot.do_send(ViewJob { job_id, reply });
+        }
+        let answer = found.map(|record| self.view(record));
+        self.ground.after_commit(move || reply.send(answer));
+    }
+}
+
+impl Handler<ListJobs> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: ListJobs, _: &mut Self::Context) {
+        let answer = self.list(&message.filter);
+        self.ground.after_commit(move || message.reply.send(answer));
+    }
+}
+
+impl Handler<CountOpen> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: CountOpen, _: &mut Self::Context) {
+        let counts = message
+            .hosts
+            .into_iter()
+            .map(|host_id| (host_id, self.state.host_open_len(host_id)));
+        message.reply.send(Ok(counts.collect()));
+    }
+}
+
+impl Handler<GetSlots> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: GetSlots, _: &mut Self::Context) {
+        let config = &self.ground.config;
+        let view = SlotsView {
+            total: config.slots_total,
+            interactive_reserved: config.slots_interactive_reserved,
+            jobs_reserved: config.slots_jobs_reserved,
+            waiting: self.state.ready_len() as u64,
+            slots: Vec::with_capacity(self.slots.len()),
+        };
+        let mut rest = self.slots.clone().into_iter();
+        match rest.next() {
+            Some(first) => first.do_send(AddView {
+                view,
+                rest,
+                reply: message.reply,
+            }),
+            None => message.reply.send(Ok(view)),
+        }
+    }
+}

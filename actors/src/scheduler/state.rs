@@ -1,0 +1,402 @@
+//! The order of jobs: a lane per host, hosts that are ready by priority, slots that are free.
+//!
+//! Jobs of one host run in the order they were accepted, one at a time. Priority orders hosts: a host counts
+//! with the highest priority among its waiting jobs, and among equals by its oldest job.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tripline_protocol::job::Priority;
+use tripline_protocol::{HostId, JobId, Name, Timestamp};
+
+/// Limits on waiting jobs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) per_host: u32,
+    pub(super) per_pipeline: u32,
+    pub(super) total: u32,
+}
+
+/// What the order needs to know of a job.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) job_id: JobId,
+    pub(super) host_id: HostId,
+    pub(super) seq: u64,
+    pub(super) priority: Priority,
+    pub(super) expires_at: Timestamp,
+    pub(super) pipeline: Option<Name>,
+}
+
+/// Where an open job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Waiting,
+    Running { slot: u32 },
+}
+
+/// Which limit a job met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    Host,
+    Pipeline,
+    Total,
+}
+
+impl Full {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Full::Host => "too many jobs of this host wait",
+            Full::Pipeline => "too many jobs of this pipeline wait",
+            Full::Total => "too many jobs wait",
+        }
+    }
+}
+
+/// Why a job waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    HostOffline { position: u64, since: Timestamp },
+    BehindJob { position: u64, job_id: JobId },
+    NoFreeSlot { position: u64 },
+}
+
+type ReadyKey = (Reverse<Priority>, u64, HostId);
+
+#[derive(Debug)]
+struct Lane {
+    queue: BTreeMap<u64, JobId>,
+    /// Waiting jobs by priority: low, normal, high.
+    counts: [u32; 3],
+    running: Option<JobId>,
+    offline_since: Option<Timestamp>,
+    ready: Option<ReadyKey>,
+}
+
+impl Lane {
+    fn priority(&self) -> Priority {
+        let [_, normal, high] = self.counts;
+        match (high, normal) {
+            (1.., _) => Priority::High,
+            (_, 1..) => Priority::Normal,
+            _ => Priority::Low,
+        }
+    }
+
+    fn count(&mut self, priority: Priority) -> &mut u32 {
+        let [low, normal, high] = &mut self.counts;
+        match priority {
+            Priority::Low => low,
+            Priority::Normal => normal,
+            Priority::High => high,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    entry: Entry,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    limits: Limits,
+    jobs: HashMap<JobId, Open>,
+    lanes: HashMap<HostId, Lane>,
+    ready: BTreeSet<ReadyKey>,
+    expiry: BTreeSet<(Timestamp, JobId)>,
+    pipelines: HashMap<Name, u32>,
+    free: BTreeSet<u32>,
+    /// Slots that jobs may use at once.
+    job_slots: u32,
+    running: u32,
+    seq_last: u64,
+}
+
+impl State {
+    pub(super) fn new(limits: Limits, slots: u32, job_slots: u32) -> Self {
+        Self {
+            limits,
+            jobs: HashMap::new(),
+            lanes: HashMap::new(),
+            ready: BTreeSet::new(),
+            expiry: BTreeSet::new(),
+            pipelines: HashMap::new(),
+            free: (0..slots).collect(),
+            job_slots,
+            running: 0,
+            seq_last: 0,
+        }
+    }
+
+    pub(super) fn take_seq(&mut self) -> u64 {
+        self.seq_last += 1;
+        self.seq_last
+    }
+
+    pub(super) fn open_len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn free_len(&self) -> u32 {
+        u32::try_from(self.free.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) fn phase(&self, job_id: JobId) -> Option<Phase> {
+        self.jobs.get(&job_id).map(|open| open.phase)
+    }
+
+    pub(super) fn host_open_len(&self, host_id: HostId) -> u32 {
+        self.lanes.get(&host_id).map_or(0, |lane| {
+            u32::try_from(lane.queue.len()).unwrap_or(u32::MAX) + u32::from(lane.running.is_some())
+        })
+    }
+
+    /// Whether another job may wait.
+    pub(super) fn room(&self, host_id: HostId, pipeline: Option<&Name>) -> Result<(), Full> {
+        let waiting = |lane: &Lane| lane.queue.len() >= self.limits.per_host as usize;
+        if self.jobs.len() >= self.limits.total as usize {
+            return Err(Full::Total);
+        }
+        if self.lanes.get(&host_id).is_some_and(waiting) {
+            return Err(Full::Host);
+        }
+        match pipeline.and_then(|name| self.pipelines.get(name)) {
+            Some(count) if *count >= self.limits.per_pipeline => Err(Full::Pipeline),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a job. `attached`: whether its host can be reached now, asked only for a host without a lane.
+    pub(super) fn add(&mut self, entry: Entry, attached: impl FnOnce() -> bool, now: Timestamp) {
+        self.seq_last = self.seq_last.max(entry.seq);
+        if let Some(pipeline) = &entry.pipeline {
+            *self.pipelines.entry(pipeline.clone()).or_default() += 1;
+        }
+        let lane = self.lanes.entry(entry.host_id).or_insert_with(|| Lane {
+            queue: BTreeMap::new(),
+            counts: [0; 3],
+            running: None,
+            offline_since: if attached() { None } else { Some(now) },
+            ready: None,
+        });
+        lane.queue.insert(entry.seq, entry.job_id);
+        *lane.count(entry.priority) += 1;
+        self.expiry.insert((entry.expires_at, entry.job_id));
+        let host_id = entry.host_id;
+        self.jobs.insert(
+            entry.job_id,
+            Open {
+                entry,
+                phase: Phase::Waiting,
+            },
+        );
+        self.refresh(host_id);
+    }
+
+    /// Brings a lane's place among the ready hosts up to date.
+    fn refresh(&mut self, host_id: HostId) {
+        let Some(lane) = self.lanes.get_mut(&host_id) else {
+            return;
+        };
+        let head = lane.queue.first_key_value().map(|(seq, _)| *seq);
+        let able = lane.running.is_none() && lane.offline_since.is_none();
+        let key = head
+            .filter(|_| able)
+            .map(|seq| (Reverse(lane.priority()), seq, host_id));
+        if key != lane.ready {
+            if let Some(old) = lane.ready.take() {
+                self.ready.remove(&old);
+            }
+            if let Some(new) = key {
+                self.ready.insert(new);
+            }
+            lane.ready = key;
+        }
+        if lane.queue.is_empty() && lane.running.is_none() {
+            self.lanes.remove(&host_id);
+        }
+    }
+
+    pub(super) fn attached(&mut self, host_id: HostId) {
+        if let Some(lane) = self.lanes.get_mut(&host_id) {
+            lane.offline_since = None;
+            self.refresh(host_id);
+        }
+    }
+
+    pub(super) fn detached(&mut self, host_id: HostId, now: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(&host_id) {
+            lane.offline_since.get_or_insert(now);
+            self.refresh(host_id);
+        }
+    }
+
+    /// The next job to start, now in a slot.
+    pub(super) fn dispatch(&mut self) -> Option<(u32, JobId)> {
+        if self.running >= self.job_slots || self.free.is_empty() {
+            return None;
+        }
+        let (_, seq, host_id) = *self.ready.first()?;
+        let job_id = *self.lanes.get(&host_id)?.queue.get(&seq)?;
+        self.start(job_id).map(|slot| (slot, job_id))
+    }
+
+    /// Puts a job into a slot, whatever its host's state: for those that ran when the server stopped.
+    pub(super) fn start(&mut self, job_id: JobId) -> Option<u32> {
+        let open = self
+            .jobs
+            .get_mut(&job_id)
+            .filter(|open| open.phase == Phase::Waiting)?;
+        let slot = self.free.pop_first()?;
+        open.phase = Phase::Running { slot };
+        let entry = open.entry.clone();
+        self.running += 1;
+        self.expiry.remove(&(entry.expires_at, job_id));
+        self.leave_queue(&entry);
+        if let Some(lane) = self.lanes.get_mut(&entry.host_id) {
+            lane.running = Some(job_id);
+        }
+        self.refresh(entry.host_id);
+        Some(slot)
+    }
+
+    fn leave_queue(&mut self, entry: &Entry) {
+        if let Some(lane) = self.lanes.get_mut(&entry.host_id)
+            && lane.queue.remove(&entry.seq).is_some()
+        {
+            let count = lane.count(entry.priority);
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn leave_slot(&mut self, job_id: JobId, open: &Open) {
+        if let Phase::Running { slot } = open.phase {
+            self.free.insert(slot);
+            self.running = self.running.saturating_sub(1);
+            if let Some(lane) = self.lanes.get_mut(&open.entry.host_id)
+                && lane.running == Some(job_id)
+            {
+                lane.running = None;
+            }
+        }
+    }
+
+    /// A job ended, from wherever it was.
+    pub(super) fn remove(&mut self, job_id: JobId) -> bool {
+        let Some(open) = self.jobs.remove(&job_id) else {
+            return false;
+        };
+        self.expiry.remove(&(open.entry.expires_at, job_id));
+        if let Some(name) = &open.entry.pipeline
+            && let Some(count) = self.pipelines.get_mut(name)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.pipelines.remove(name);
+            }
+        }
+        self.leave_slot(job_id, &open);
+        self.leave_queue(&open.entry);
+        self.refresh(open.entry.host_id);
+        true
+    }
+
+    /// A job gives its slot back and waits again, in its old place.
+    pub(super) fn give_back(&mut self, job_id: JobId) {
+        let Some(mut open) = self.jobs.remove(&job_id) else {
+            return;
+        };
+        self.leave_slot(job_id, &open);
+        open.phase = Phase::Waiting;
+        let entry = open.entry.clone();
+        self.jobs.insert(job_id, open);
+        self.expiry.insert((entry.expires_at, job_id));
+        if let Some(lane) = self.lanes.get_mut(&entry.host_id) {
+            lane.queue.insert(entry.seq, job_id);
+            *lane.count(entry.priority) += 1;
+        }
+        self.refresh(entry.host_id);
+    }
+
+    /// Waiting jobs whose time is over.
+    pub(super) fn expired(&self, now: Timestamp, limit: usize) -> Vec<JobId> {
+        self.expiry
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(limit)
+            .map(|(_, job_id)| *job_id)
+            .collect()
+    }
+
+    /// Why a job waits and where in the queue; `None` when it does not wait.
+    pub(super) fn waiting(&self, job_id: JobId) -> Option<Wait> {
+        let open = self
+            .jobs
+            .get(&job_id)
+            .filter(|open| open.phase == Phase::Waiting)?;
+        let lane = self.lanes.get(&open.entry.host_id)?;
+        let position = 1 + lane.queue.range(..open.entry.seq).count() as u64;
+        if let Some(since) = lane.offline_since {
+            return Some(Wait::HostOffline { position, since });
+        }
+        let head = lane
+            .queue
+            .first_key_value()
+            .map(|(_, head)| *head)
+            .filter(|head| *head != job_id);
+        if let Some(job_id) = lane.running.or(head) {
+            return Some(Wait::BehindJob { position, job_id });
+        }
+        let key = lane.ready?;
+        Some(Wait::NoFreeSlot {
+            position: 1 + self.ready.range(..key).count() as u64,
+        })
+    }
+
+    /// Checks what must always hold; tests call it after every step.
+    #[cfg(test)]
+    pub(super) fn assert_invariants(&self, slots: u32) {
+        let running: Vec<&Open> = self
+            .jobs
+            .values()
+            .filter(|open| open.phase != Phase::Waiting)
+            .collect();
+        assert!(running.len() as u32 <= self.job_slots);
+        assert_eq!(running.len() as u32, self.running);
+        let mut used: BTreeSet<u32> = BTreeSet::new();
+        for open in &running {
+            if let Phase::Running { slot } = open.phase {
+                assert!(used.insert(slot), "slot {slot} is held twice");
+                assert!(!self.free.contains(&slot));
+            }
+        }
+        assert_eq!(used.len() + self.free.len(), slots as usize, "a slot leaked");
+        let queued: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
+        assert_eq!(queued + running.len(), self.jobs.len());
+        for (host_id, lane) in &self.lanes {
+            assert_eq!(lane.counts.iter().sum::<u32>() as usize, lane.queue.len());
+            let of_host = running
+                .iter()
+                .filter(|open| open.entry.host_id == *host_id)
+                .count();
+            assert_eq!(
+                of_host,
+                usize::from(lane.running.is_some()),
+                "two jobs of one host run"
+            );
+            assert_eq!(
+                lane.ready.is_some(),
+                lane.ready.is_some_and(|key| self.ready.contains(&key))
+            );
+        }
+        assert_eq!(
+            self.ready.len(),
+            self.lanes.values().filter(|lane| lane.ready.is_some()).count()
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! SessionSlot: the right to hold a session, and the session in it.
+//!
+//! A slot runs one job at a time: it renders and sends step after step, watches deadlines, and ends the job or
+//! gives it back when its host went away before anything irrevocable. The intent to send a mutating command
+//! is durable before the command is sent; its outcome is durable before the agent may forget it.
+//!
+//! Deliberately not here: which job comes next (JobScheduler), how a host is reached (Host).
+
+mod run;
+mod state;
+
+use crate::artifact::may_read;
+use crate::directory::{Directory, ToHost};
+use crate::door::Reply;
+use crate::ground::Ground;
+use crate::guardian::{Sentinel, retires};
+use crate::host::HostCommand;
+use crate::record::JobRecord;
+use crate::refusal::Refusal;
+use crate::scheduler::{JobScheduler, SessionEnd, SessionEnded, notice};
+use crate::store::Batch;
+use actix::prelude::*;
+use state::{Effect, State};
+use std::sync::Arc;
+use std::time::Duration;
+use tripline_protocol::api::{JobView, SessionView, SlotView, SlotsView};
+use tripline_protocol::frame::CommandResult;
+use tripline_protocol::step::ArtifactRef;
+use tripline_protocol::verb::{PutFile, VerbCall};
+use tripline_protocol::{CommandId, Fault, HostId, JobId};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Run this job; from the scheduler, which knows the slot is free.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct RunJob(pub(crate) Box<JobRecord>);
+
+/// End this job early; from the scheduler. Ignored when it is no longer here.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Cancel(pub(crate) JobId);
+
+/// Show this job; from the scheduler.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ViewJob {
+    pub(crate) job_id: JobId,
+    pub(crate) reply: Reply<JobView>,
+}
+
+/// Add yourself to the view and pass it on to the next slot; from the scheduler or the slot before.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct AddView {
+    pub(crate) view: SlotsView,
+    pub(crate) rest: std::vec::IntoIter<Addr<SessionSlot>>,
+    pub(crate) reply: Reply<SlotsView>,
+}
+
+/// What a host reports about a command of this slot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Report {
+    /// It ended.
+    Ended(Box<CommandResult>, Option<ArtifactRef>),
+    /// The host went away; the command may go on there.
+    Lost,
+    /// The host is back, and the command goes on or was sent.
+    Found,
+    /// The agent's journal is another one: nobody knows whether it ran.
+    JournalLost,
+}
+
+/// A host's report; from its Host actor.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostReport {
+    pub(crate) command_id: CommandId,
+    pub(crate) report: Report,
+}
+
+impl HostReport {
+    /// The command failed before it was sent.
+    fn failed(command_id: CommandId, fault: Fault) -> Self {
+        let result = CommandResult {
+            command_id,
+            output: None,
+            error: Some(fault),
+            truncated: None,
+        };
+        Self {
+            command_id,
+            report: Report::Ended(Box::new(result), None),
+        }
+    }
+}
+
+/// A Host actor died and was made anew: commands under way must be made known to it again. From the Directory.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct HostRestarted(pub(crate) HostId);
+
+/// An output was written to an artifact. Sent by the slot to itself.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+struct Spilled {
+    command_id: CommandId,
+    result: Result<ArtifactRef, Fault>,
+}
+
+/// The actor.
+pub(crate) struct SessionSlot {
+    ground: Arc<Ground>,
+    index: u32,
+    scheduler: Addr<JobScheduler>,
+    directory: Addr<Directory>,
+    state: State,
+    sentinel: Sentinel,
+}
+
+retires!(SessionSlot);
+
+impl SessionSlot {
+    pub(crate) fn new(
+        ground: Arc<Ground>,
+        index: u32,
+        scheduler: Addr<JobScheduler>,
+        directory: Addr<Directory>,
+        sentinel: Sentinel,
+    ) -> Self {
+        let grace = ground.config.reconnect_grace;
+        Self {
+            ground,
+            index,
+            scheduler,
+            directory,
+            state: State::new(grace),
+            sentinel,
+        }
+    }
+
+    /// Carries out what the state machine decided, in its order.
+    fn apply(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(record) => {
+                    let mut batch = Batch::new();
+                    record.put(&mut batch);
+                    self.ground.store.commit(batch, || {});
+                }
+                Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
+                Effect::Host { host_id, command } => {
+                    let command = match command {
+                        state::ToHostEffect::Execute(execute) => {
+                            if let Some(fault) = self.refused(&execute.call) {
+                                ctx.notify(HostReport::failed(execute.command_id, fault));
+                                continue;
+                            }
+                            HostCommand::Execute {
+                                slot: ctx.address(),
+                                execute,
+                            }
+                        }
+                        state::ToHostEffect::Adopt(adopt) => HostCommand::Adopt {
+                            slot: ctx.address(),
+                            adopt,
+                        },
+                        state::ToHostEffect::Cancel(command_id) => HostCommand::Cancel { command_id },
+                        state::ToHostEffect::Abandon(command_id) => HostCommand::Abandon { command_id },
+                        state::ToHostEffect::Ack(command_id) => HostCommand::Ack { command_id },
+                    };
+                    self.directory.do_send(ToHost { host_id, command });
+                }
+                Effect::Spill {
+                    command_id,
+                    name,
+                    bytes,
+                } => self.spill(command_id, name, bytes, ctx),
+                Effect::End { record, end, ack } => self.scheduler.do_send(SessionEnded { record, end, ack }),
+            }
+        }
+    }
+
+    /// Why a command must not be sent: it would give a host a file of another org.
+    fn refused(&self, call: &VerbCall) -> Option<Fault> {
+        let VerbCall::PutFile(PutFile {
+            artifact: Some(sha256),
+            ..
+        }) = call
+        else {
+            return None;
+        };
+        let org = self.state.record().map(|record| &record.org);
+        match may_read(&self.ground.store, sha256, org) {
+            Ok(true) => None,
+            Ok(false) => {
+                let text = format!("no job of this org has an artifact {sha256}");
+                Some(Fault::server("artifact_not_found", text))
+            }
+            Err(refusal) => Some(refusal.into()),
+        }
+    }
+
+    /// Writes a large output to an artifact, away from the actors' thread.
+    fn spill(&self, command_id: CommandId, name: String, bytes: Vec<u8>, ctx: &mut Context<Self>) {
+        let artifacts = Arc::clone(&self.ground.artifacts);
+        let me = ctx.address();
+        actix::spawn(async move {
+            let written = tokio::task::spawn_blocking(move || artifacts.put_bytes(&bytes)).await;
+            let result = match written {
+                Ok(Ok((sha256, bytes))) => Ok(ArtifactRef { sha256, bytes, name }),
+                Ok(Err(error)) => Err(Fault::server("artifact_not_stored", error.to_string())),
+                Err(_) => Err(Fault::server("artifact_not_stored", "its writer died")),
+            };
+            me.do_send(Spilled { command_id, result });
+        });
+    }
+}
+
+impl Actor for SessionSlot {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, |slot, ctx| {
+            let effects = slot.state.tick(slot.ground.now());
+            slot.apply(effects, ctx);
+        });
+    }
+}
+
+impl Handler<RunJob> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, RunJob(record): RunJob, ctx: &mut Self::Context) {
+        let journal_id = self
+            .ground
+            .attachments
+            .get(record.host.host_id)
+            .map(|live| live.journal_id);
+        let effects = self.state.run(*record, journal_id, self.ground.now());
+        self.apply(effects, ctx);
+    }
+}
+
+impl Handler<Cancel> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, Cancel(job_id): Cancel, ctx: &mut Self::Context) {
+        let effects = self.state.cancel(job_id, self.ground.now());
+        self.apply(effects, ctx);
+    }
+}
+
+impl Handler<HostReport> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, message: HostReport, ctx: &mut Self::Context) {
+        let host = self.state.host_id();
+        let journal_id = host
+            .and_then(|host| self.ground.attachments.get(host))
+            .map(|live| live.journal_id);
+        let effects = self
+            .state
+            .report(message.command_id, message.report, journal_id, self.ground.now());
+        self.apply(effects, ctx);
+    }
+}
+
+impl Handler<HostRestarted> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, HostRestarted(host_id): HostRestarted, ctx: &mut Self::Context) {
+        let effects = self.state.host_restarted(host_id, self.ground.now());
+        self.apply(effects, ctx);
+    }
+}
+
+impl Handler<Spilled> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, message: Spilled, ctx: &mut Self::Context) {
+        let effects = self
+            .state
+            .spilled(message.command_id, message.result, self.ground.now());
+        self.apply(effects, ctx);
+    }
+}
+
+impl Handler<ViewJob> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, message: ViewJob, _: &mut Self::Context) {
+        let ViewJob { job_id, reply } = message;
+        match self.state.record().filter(|record| record.job_id == job_id) {
+            Some(record) => {
+                let view = record.to_view(None);
+                self.ground.after_commit(move || reply.send(Ok(view)));
+            }
+            // Its end is on its way to the scheduler: ask there again.
+            None => self.scheduler.do_send(crate::scheduler::GetJob {
+                org: None,
+                job_id,
+                reply,
+            }),
+        }
+    }
+}
+
+impl Handler<AddView> for SessionSlot {
+    type Result = ();
+    fn handle(&mut self, mut message: AddView, _: &mut Self::Context) {
+        let session = self.state.record().map(|record| SessionView {
+            job_id: record.job_id,
+            host: record.host.clone(),
+            since: self.state.since(),
+            step: self.state.step(),
+        });
+        message.view.slots.push(SlotView {
+            slot: self.index,
+            session,
+        });
+        match message.rest.next() {
+            Some(next) => next.do_send(message),
+            None => message.reply.send(Ok::<_, Refusal>(message.view)),
+        }
+    }
+}

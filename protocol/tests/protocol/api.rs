@@ -1,0 +1,275 @@
+//! Bodies of `/v1` and of the micro service.
+
+use crate::golden::Golden;
+use crate::jobs::{cause, contain_miner, report, web_1};
+use crate::samples::{at, hash, host, p};
+use serde_json::json;
+use tripline_protocol::api::*;
+use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
+use tripline_protocol::step::{Step, StepStatus};
+use tripline_protocol::verb::Verb;
+use tripline_protocol::{HostId, InstallId, Org};
+
+fn token() -> TokenView {
+    TokenView {
+        id: "k3x9".into(),
+        name: "ci".into(),
+        role: Role::Enrol,
+        org: Some(Org::default_org()),
+        uses_left: Some(4),
+        created_at: at("14:00:00"),
+        expires_at: Some(p("2026-11-21T14:00:00Z")),
+    }
+}
+
+#[test]
+fn tokens_and_problems_are_as_the_golden_file_has_them() {
+    let mut golden = Golden::open("api.json");
+    let problem = Problem {
+        kind: "urn:tripline:problem:not_found".into(),
+        title: "not found".into(),
+        status: 404,
+        detail: "no job \"x\"".into(),
+        code: "not_found".into(),
+    };
+    golden.both_ways("problem", &problem);
+    let page = Page {
+        items: vec!["alpha".to_owned(), "beta".to_owned()],
+        next: Some("beta".into()),
+    };
+    golden.both_ways("page", &page);
+    golden.both_ways(
+        "last page",
+        &Page::<String> {
+            items: vec![],
+            next: None,
+        },
+    );
+    let roles = vec![Role::Enrol, Role::Viewer, Role::Operator, Role::Admin];
+    for role in &roles {
+        assert_eq!(serde_json::to_value(role).unwrap(), role.to_string());
+        assert_eq!(p::<Role>(&role.to_string()), *role);
+    }
+    golden.both_ways("roles", &roles);
+    let create = CreateToken {
+        name: "ci".into(),
+        role: Role::Enrol,
+        org: Some(Org::default_org()),
+        uses: Some(5),
+        expires: Some(p("24h")),
+    };
+    golden.both_ways("create token", &create);
+    let short = CreateToken {
+        role: Role::Viewer,
+        org: None,
+        uses: None,
+        expires: None,
+        ..create
+    };
+    golden.both_ways("create token, short", &short);
+    golden.both_ways("token", &token());
+    let view = TokenView {
+        role: Role::Viewer,
+        org: None,
+        uses_left: None,
+        expires_at: None,
+        ..token()
+    };
+    golden.both_ways(
+        "created token",
+        &CreatedToken {
+            token: "k3x9.s3cret".into(),
+            view,
+        },
+    );
+    hosts(&mut golden);
+    jobs(&mut golden);
+    slots_and_pipelines(&mut golden);
+    events(&mut golden);
+}
+
+fn hosts(golden: &mut Golden) {
+    let enrol = Enrol {
+        install_id: p::<InstallId>("11111111-2222-4333-8444-555555555555"),
+        key_sha256: hash(),
+        hostname: "web-1".into(),
+        addresses: vec!["192.0.2.7".into()],
+        platform: "linux".into(),
+        arch: "x86_64".into(),
+    };
+    assert_eq!(HostId::derive(&Org::default_org(), enrol.install_id), host());
+    golden.both_ways("enrol", &enrol);
+    golden.both_ways(
+        "enrolled",
+        &Enrolled {
+            host_id: host(),
+            sensor_id: 1,
+            org: Org::default_org(),
+        },
+    );
+    let attachment = AttachmentView {
+        kind: "agent".into(),
+        verbs: vec![Verb::ListProcesses],
+        since: at("14:00:00"),
+        epoch: 3,
+    };
+    let view = HostView {
+        host_id: host(),
+        sensor_id: 1,
+        org: Org::default_org(),
+        hostname: "web-1".into(),
+        platform: "linux".into(),
+        arch: "x86_64".into(),
+        os_version: "Debian GNU/Linux 12".into(),
+        addresses: vec!["192.0.2.7".into()],
+        agent_version: "0.1.0".into(),
+        labels: vec!["prod".into()],
+        attachments: vec![attachment],
+        created_at: at("13:00:00"),
+        last_seen_at: at("14:00:00"),
+        jobs_open: 2,
+    };
+    golden.both_ways("host", &view);
+}
+
+fn jobs(golden: &mut Golden) {
+    let look = JobSpec {
+        name: p("look"),
+        expires: None,
+        timeout: None,
+        priority: Priority::Normal,
+        steps: vec![Step::new(Verb::ListProcesses, json!({}))],
+    };
+    let inline = SubmitJob {
+        org: Some(Org::default_org()),
+        host: "web-1".into(),
+        job: Some(look),
+        named: None,
+        params: Default::default(),
+        idempotency_key: Some("ticket-42".into()),
+    };
+    golden.both_ways("submit, inline", &inline);
+    let named = SubmitJob {
+        org: None,
+        host: "7".into(),
+        job: None,
+        named: Some(p("collect-logs")),
+        params: json!({"path": "/var/log"}).as_object().cloned().unwrap(),
+        idempotency_key: None,
+    };
+    golden.both_ways("submit, named", &named);
+    let waiting = JobView {
+        job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
+        org: Org::default_org(),
+        name: p("contain-miner"),
+        state: JobState::Queued,
+        reason: None,
+        waiting: Some(Waiting {
+            position: 1,
+            reason: Reason::new("no_free_slot", "no free slot"),
+        }),
+        host: web_1(),
+        pipeline: Some(contain_miner()),
+        event: Some(cause()),
+        priority: Priority::High,
+        run: 0,
+        attempt: 0,
+        queued_at: at("14:00:00"),
+        expires_at: p("2026-11-21T14:00:00Z"),
+        started_at: None,
+        finished_at: None,
+        steps: vec![report("step1", Verb::ListProcesses, StepStatus::Pending)],
+    };
+    golden.both_ways("job, waiting", &waiting);
+    let ended = JobView {
+        job_id: p("68ff2cc7-8ce0-5d20-a756-84922ce97c7d"),
+        name: p("look"),
+        state: JobState::Ended(Outcome::TimedOut),
+        reason: Some(Reason::new("timed_out", "ran longer than 10m")),
+        waiting: None,
+        pipeline: None,
+        event: None,
+        priority: Priority::Normal,
+        attempt: 1,
+        started_at: Some(at("14:00:01")),
+        finished_at: Some(at("14:10:01")),
+        steps: vec![],
+        ..waiting
+    };
+    golden.both_ways("job, ended", &ended);
+}
+
+fn slots_and_pipelines(golden: &mut Golden) {
+    let session = SessionView {
+        job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
+        host: web_1(),
+        since: at("14:00:00"),
+        step: 1,
+    };
+    let slots = SlotsView {
+        total: 2,
+        interactive_reserved: 0,
+        jobs_reserved: 0,
+        waiting: 4,
+        slots: vec![
+            SlotView {
+                slot: 0,
+                session: Some(session),
+            },
+            SlotView {
+                slot: 1,
+                session: None,
+            },
+        ],
+    };
+    golden.both_ways("slots", &slots);
+    let pipeline = PipelineView {
+        name: p("contain-miner"),
+        version: hash(),
+        file: "contain-miner.yaml".into(),
+        on: vec!["PROHIBITED_PROCESS".into(), "acme.alert.*".into()],
+        when: Some("host.platform == \"linux\"".into()),
+        job: p("contain-miner"),
+    };
+    let pipelines = PipelinesView {
+        pipelines: vec![pipeline],
+        named_jobs: vec![p("collect-logs")],
+        loaded_at: at("14:00:00"),
+        refused: Some("contain-miner.yaml:3:1: unknown key".into()),
+    };
+    golden.both_ways("pipelines", &pipelines);
+}
+
+fn events(golden: &mut Golden) {
+    let publish = PublishEvent {
+        org: Some(Org::default_org()),
+        etype: p("acme.alert"),
+        id: Some("a-1".into()),
+        source: Some("urn:acme:scanner".into()),
+        host_id: Some(host()),
+        time: Some(at("14:00:00")),
+        data: json!({"pid": 4711}),
+    };
+    golden.both_ways("publish", &publish);
+    let short = PublishEvent {
+        org: None,
+        id: None,
+        source: None,
+        host_id: None,
+        time: None,
+        data: json!(null),
+        ..publish
+    };
+    golden.both_ways("publish, short", &short);
+    let published = PublishedEvent {
+        id: "a-1".into(),
+        key: p("1d1c257b-2511-59fa-8b8d-fd9323d41812"),
+    };
+    golden.both_ways("published", &published);
+}
+
+#[test]
+fn a_word_that_names_no_role_is_refused() {
+    assert!("root".parse::<Role>().is_err());
+    assert!("Admin".parse::<Role>().is_err());
+}

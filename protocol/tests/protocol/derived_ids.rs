@@ -1,0 +1,67 @@
+//! Derived ids, fixed for ever: were one to change, a replayed event would start its jobs a second time,
+//! and an agent would run a command again that its journal has. Computed by another program (Python's
+//! hashlib) from the rule in `docs/protocol.md`.
+
+use crate::samples::p;
+use tripline_protocol::{CommandId, EventKey, HostId, InstallId, JobId, Name, Org};
+
+fn install() -> InstallId {
+    p("11111111-2222-4333-8444-555555555555")
+}
+
+fn job(run: u32) -> JobId {
+    let org = Org::default_org();
+    let event = EventKey::derive(&org, "nats", "evt-1");
+    JobId::derive(
+        event,
+        &p::<Name>("contain-miner"),
+        HostId::derive(&org, install()),
+        run,
+    )
+}
+
+#[test]
+fn a_host_id_is_of_the_org_and_the_install_id() {
+    let host = |org: &str| HostId::derive(&p(org), install()).to_string();
+    assert_eq!(host("default"), "6a476cc7-fafe-5985-9fb8-67233a7efb39");
+    assert_eq!(host("acme"), "eca47dfa-50d8-5bae-854c-8629c97f5dc2");
+}
+
+#[test]
+fn an_event_key_is_of_the_org_the_source_and_the_id() {
+    let key = |source, id| EventKey::derive(&Org::default_org(), source, id).to_string();
+    assert_eq!(key("nats", "evt-1"), "7c3b135c-0489-5583-b367-6f558ddf9122");
+    assert_eq!(
+        key("nat", "sevt-1"),
+        "32bc3130-0b15-5b76-a91c-97098e95d257",
+        "parts do not run together"
+    );
+    assert_eq!(key("/café one", "h-1"), "cc313bad-5381-5b08-b7f4-863273face2a");
+}
+
+#[test]
+fn a_job_id_is_of_the_event_the_pipeline_the_host_and_the_run() {
+    assert_eq!(job(0).to_string(), "b181f097-458c-596e-ab14-23d84ca1c696");
+    assert_eq!(job(1).to_string(), "b3b71a37-bce2-5833-a7d1-186aa0c89b78");
+}
+
+#[test]
+fn a_submitted_job_id_is_of_the_org_the_idempotency_key_and_the_host() {
+    let org = Org::default_org();
+    let id = JobId::derive_submitted(&org, "ticket-42", HostId::derive(&org, install()));
+    assert_eq!(id.to_string(), "68ff2cc7-8ce0-5d20-a756-84922ce97c7d");
+}
+
+#[test]
+fn a_command_id_is_of_the_job_the_step_and_the_attempt() {
+    assert_eq!(
+        CommandId::derive(job(0), 0, 1).to_string(),
+        "56e28577-413a-5355-ab05-7d5384fb792b"
+    );
+    assert_eq!(
+        CommandId::derive(job(0), 1, 1).to_string(),
+        "fa8fe100-cf6f-5415-a054-ebf4b836cd83"
+    );
+    assert_ne!(CommandId::derive(job(0), 0, 2), CommandId::derive(job(0), 0, 1));
+    assert_ne!(CommandId::derive(job(1), 0, 1), CommandId::derive(job(0), 0, 1));
+}

@@ -1,0 +1,283 @@
+//! Jobs, steps, results and their words.
+
+use crate::golden::Golden;
+use crate::samples::{at, hash, host, json, no_such_process, p};
+use serde_json::json;
+use tripline_protocol::event::{Attestation, EventRef};
+use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
+use tripline_protocol::result::{HostRef, JobResult};
+use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus, Truncated};
+use tripline_protocol::verb::Verb;
+use tripline_protocol::{Fault, FaultClass, Span};
+
+fn job(name: &str, steps: Vec<Step>) -> JobSpec {
+    JobSpec {
+        name: p(name),
+        expires: None,
+        timeout: None,
+        priority: Priority::Normal,
+        steps,
+    }
+}
+
+pub(crate) fn report(id: &str, verb: Verb, status: StepStatus) -> StepReport {
+    StepReport {
+        id: id.into(),
+        verb,
+        status,
+        output: None,
+        artifact: None,
+        truncated: None,
+        error: None,
+        started_at: None,
+        finished_at: None,
+    }
+}
+
+pub(crate) fn web_1() -> HostRef {
+    HostRef {
+        host_id: host(),
+        hostname: "web-1".into(),
+    }
+}
+
+pub(crate) fn contain_miner() -> PipelineRef {
+    PipelineRef {
+        name: p("contain-miner"),
+        version: hash(),
+    }
+}
+
+pub(crate) fn cause() -> EventRef {
+    EventRef {
+        id: "evt-1".into(),
+        source: "nats".into(),
+        etype: p("PROHIBITED_PROCESS"),
+    }
+}
+
+fn of_an_event() -> JobResult {
+    JobResult {
+        job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
+        org: p("default"),
+        name: p("contain-miner"),
+        pipeline: Some(contain_miner()),
+        event: Some(cause()),
+        host: web_1(),
+        outcome: Outcome::Failed,
+        reason: Reason::new("step_failed", "step step2 failed: no such process (ESRCH)"),
+        run: 0,
+        attempt: 1,
+        queued_at: at("14:00:00"),
+        started_at: Some(at("14:00:01")),
+        finished_at: at("14:00:02.5"),
+        steps_failed: 1,
+        steps: vec![StepReport {
+            error: Some(no_such_process()),
+            ..report("step2", Verb::KillProcess, StepStatus::Failed)
+        }],
+    }
+}
+
+#[test]
+fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
+    let mut golden = Golden::open("jobs.json");
+    let whole = JobSpec {
+        expires: Some(p("7d")),
+        timeout: Some(Span::from_secs(120)),
+        priority: Priority::High,
+        ..job(
+            "contain-miner",
+            vec![
+                Step {
+                    id: Some("processes".into()),
+                    ..Step::new(Verb::ListProcesses, json!({}))
+                },
+                Step {
+                    timeout: Some(Span::from_secs(30)),
+                    on_error: OnError::Continue,
+                    idempotent: true,
+                    ..Step::new(
+                        Verb::KillProcess,
+                        json!({"pid": 4711, "start_time": 1_795_183_200}),
+                    )
+                },
+            ],
+        )
+    };
+    golden.both_ways("job, everything given", &whole);
+    let short = job("look", vec![Step::new(Verb::ListProcesses, json!({}))]);
+    golden.both_ways("job, as short as it can be", &short);
+    let fetch = Step {
+        id: Some("fetch".into()),
+        timeout: Some(Span::from_secs(5400)),
+        ..Step::new(Verb::GetFile, json!({"path": "/etc/hosts"}))
+    };
+    golden.both_ways("step", &fetch);
+    let template = json!({"pid": "{{ steps.processes.output.processes[0].pid }}"});
+    golden.both_ways(
+        "step, arguments with a template",
+        &Step::new(Verb::KillProcess, template),
+    );
+    golden.both_ways("priority low", &Priority::Low);
+
+    let fault = Fault::live_response("ENOENT", "no such file or directory");
+    golden.both_ways("fault", &fault);
+    let full =
+        Fault::server("queue_full", "1000 jobs wait for this host").with_detail(json!({"waiting": 1000}));
+    golden.both_ways("fault, with detail", &full);
+
+    let with_output = StepReport {
+        output: Some(json!({"processes": [], "omitted": 0})),
+        truncated: Some(Truncated { bytes: 12 }),
+        started_at: Some(at("14:00:01")),
+        finished_at: Some(at("14:00:02.5")),
+        ..report("processes", Verb::ListProcesses, StepStatus::Succeeded)
+    };
+    golden.both_ways("step report, with output", &with_output);
+    let with_artifact = StepReport {
+        artifact: Some(ArtifactRef {
+            sha256: hash(),
+            bytes: 0,
+            name: "hosts".into(),
+        }),
+        ..report("fetch", Verb::GetFile, StepStatus::Succeeded)
+    };
+    golden.both_ways("step report, with artifact", &with_artifact);
+    let failed = StepReport {
+        error: Some(no_such_process()),
+        ..report("step2", Verb::KillProcess, StepStatus::Failed)
+    };
+    golden.both_ways("step report, failed", &failed);
+
+    golden.both_ways("result, of an event", &of_an_event());
+    let never_started = JobResult {
+        job_id: p("68ff2cc7-8ce0-5d20-a756-84922ce97c7d"),
+        name: p("look"),
+        pipeline: None,
+        event: None,
+        outcome: Outcome::Expired,
+        reason: Reason::new("expired", "waited 1d for its host"),
+        run: 1,
+        attempt: 0,
+        started_at: None,
+        finished_at: p("2026-11-21T14:00:00Z"),
+        steps_failed: 0,
+        steps: vec![report("step1", Verb::ListProcesses, StepStatus::Skipped)],
+        ..of_an_event()
+    };
+    golden.both_ways("result, of a job that never started", &never_started);
+    words(&mut golden);
+}
+
+fn words(golden: &mut Golden) {
+    use Outcome::*;
+    let outcomes = vec![Succeeded, Failed, TimedOut, Expired, Cancelled, Interrupted];
+    let mut states = vec![
+        JobState::Queued,
+        JobState::AwaitingApproval,
+        JobState::Running,
+        JobState::Paused,
+    ];
+    states.extend(outcomes.iter().map(|outcome| JobState::Ended(*outcome)));
+    for state in &states {
+        assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        assert_eq!(state.as_str().parse::<JobState>().unwrap(), *state);
+    }
+    for outcome in &outcomes {
+        assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        assert_eq!(JobState::Ended(*outcome).outcome(), Some(*outcome));
+    }
+    golden.both_ways("states", &states);
+    golden.both_ways("outcomes", &outcomes);
+    use StepStatus as S;
+    let statuses = vec![
+        S::Pending,
+        S::Running,
+        S::Succeeded,
+        S::Failed,
+        S::Skipped,
+        S::Interrupted,
+    ];
+    golden.both_ways("step statuses", &statuses);
+    use FaultClass as F;
+    golden.both_ways(
+        "fault classes",
+        &vec![F::Timeout, F::LiveResponse, F::Unsupported, F::Server],
+    );
+    use Attestation as A;
+    let attestations = vec![A::Agent, A::Littlebrother, A::Limacharlie, A::Publisher];
+    for attestation in &attestations {
+        assert_eq!(serde_json::to_value(attestation).unwrap(), attestation.as_str());
+    }
+    golden.both_ways("attestations", &attestations);
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    assert_eq!(JobSpec::EXPIRES_DEFAULT.to_string(), "1d");
+    assert_eq!(JobSpec::TIMEOUT_DEFAULT.to_string(), "10m");
+    assert_eq!(JobSpec::STEP_TIMEOUT_DEFAULT.to_string(), "2m");
+    let step: Step = json(r#"{"list_processes": null}"#).unwrap();
+    assert_eq!(step, Step::new(Verb::ListProcesses, json!({})));
+    assert_eq!((step.on_error, step.idempotent), (OnError::Fail, false));
+    let job: JobSpec = json(r#"{"name": "look", "steps": []}"#).unwrap();
+    assert_eq!(job.priority, Priority::Normal);
+}
+
+#[test]
+fn a_step_may_be_repeated_only_if_it_reads_or_its_author_says_so() {
+    assert!(Step::new(Verb::ListProcesses, json!({})).may_repeat());
+    let mut kill = Step::new(Verb::KillProcess, json!({"pid": 1}));
+    assert!(!kill.may_repeat());
+    kill.idempotent = true;
+    assert!(kill.may_repeat());
+}
+
+#[test]
+fn a_step_written_wrongly_is_refused_with_what_is_wrong() {
+    let refused = |text: &str| json::<Step>(text).unwrap_err().to_string();
+    for (text, expected) in [
+        ("{}", "a step needs a verb, such as list_processes"),
+        (r#"{"id": "a"}"#, "a step needs a verb"),
+        (
+            r#"{"lits_processes": {}}"#,
+            r#""lits_processes" is neither a key of a step nor a verb"#,
+        ),
+        (
+            r#"{"list_processes": {}, "walk": {}}"#,
+            "a step has one verb, not list_processes and walk",
+        ),
+        (
+            r#"{"kill_process": {"pid": 1}, "kill_process": {"pid": 2}}"#,
+            r#"a step has "kill_process" twice"#,
+        ),
+        (
+            r#"{"list_processes": {}, "timeout": 30}"#,
+            r#"step key "timeout": invalid type: integer `30`, expected a span"#,
+        ),
+        (
+            r#"{"list_processes": {}, "on_error": "ignore"}"#,
+            r#"step key "on_error": unknown variant `ignore`"#,
+        ),
+        (
+            r#"{"list_processes": {}, "idempotent": "yes"}"#,
+            r#"step key "idempotent": invalid type"#,
+        ),
+        (
+            r#"{"get_file": "/etc/hosts"}"#,
+            "arguments of get_file must be a map of names and values",
+        ),
+        (r#"["list_processes"]"#, "expected a step: a map with one verb"),
+    ] {
+        let found = refused(text);
+        assert!(found.contains(expected), "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_word_for_a_state_that_is_none_is_answered_with_those_that_are() {
+    let error = "started".parse::<JobState>().unwrap_err();
+    assert!(error.contains("queued") && error.contains("interrupted"));
+    assert!(json::<JobState>(r#""Running""#).is_err());
+}

@@ -1,0 +1,250 @@
+//! Values nobody thought of, of every type that crosses the wire.
+
+use crate::samples::p;
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use serde_json::Value;
+use tripline_protocol::frame::*;
+use tripline_protocol::step::{OnError, Step, Truncated};
+use tripline_protocol::verb::*;
+use tripline_protocol::*;
+use uuid::Uuid;
+
+pub(crate) fn uuid() -> impl Strategy<Value = Uuid> {
+    any::<u128>().prop_map(Uuid::from_u128)
+}
+
+pub(crate) fn command_id() -> impl Strategy<Value = CommandId> {
+    uuid().prop_map(CommandId)
+}
+
+pub(crate) fn etype() -> impl Strategy<Value = Etype> {
+    "[A-Za-z0-9_äß-]{1,12}(\\.[A-Za-z0-9_$-]{1,12}){0,4}".prop_map(|text| p(&text))
+}
+
+pub(crate) fn span() -> impl Strategy<Value = Span> {
+    any::<u64>().prop_map(Span::from_millis)
+}
+
+pub(crate) fn path() -> impl Strategy<Value = RemotePath> {
+    prop_oneof![
+        "/[^\u{0}]{0,40}".prop_map(RemotePath::from),
+        vec(1_u8.., 1..40).prop_map(RemotePath::from),
+    ]
+}
+
+/// JSON a few levels deep. Numbers are those that survive JSON: whole ones of 64 bits.
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            btree_map(any::<String>(), inner, 0..6).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+/// A value that is there: an output of null reads as none.
+pub(crate) fn some_value() -> impl Strategy<Value = Value> {
+    value().prop_filter("null is none", |value| !value.is_null())
+}
+
+pub(crate) fn create_process() -> impl Strategy<Value = CreateProcess> {
+    let argument = vec(1_u8.., 0..20).prop_map(RemotePath::from);
+    let program = prop_oneof![
+        (path(), vec(argument, 0..4)).prop_map(|(program, rest)| {
+            let argv = std::iter::once(program).chain(rest).collect();
+            CreateProcess {
+                argv: Some(argv),
+                ..CreateProcess::default()
+            }
+        }),
+        "[a-z]{1,9} [^\u{0}]{0,20}".prop_map(|text| CreateProcess {
+            command: Some(text),
+            ..CreateProcess::default()
+        }),
+    ];
+    let environment = btree_map("[A-Za-z_]{1,8}", "[^\u{0}]{0,12}", 0..4);
+    (
+        program,
+        of(path()),
+        environment,
+        of(any::<bool>()),
+        of(span()),
+        of(0..=65_536_u64),
+    )
+        .prop_map(
+            |(program, working_directory, environment, wait, timeout, output_bytes_max)| CreateProcess {
+                working_directory,
+                environment,
+                wait,
+                timeout,
+                output_bytes_max,
+                ..program
+            },
+        )
+}
+
+pub(crate) fn put_file() -> impl Strategy<Value = PutFile> {
+    let hash = any::<[u8; 32]>().prop_map(|digest| Sha256::from_digest(&digest));
+    let content = prop_oneof![
+        any::<String>().prop_map(|text| (Some(text), None, None)),
+        "[A-Za-z0-9+/]{4}{0,5}".prop_map(|text| (None, Some(text), None)),
+        hash.prop_map(|hash| (None, None, Some(hash))),
+    ];
+    (path(), content, of(0..=0o7777_u32), of(any::<bool>())).prop_map(
+        |(path, (content, content_b64, artifact), mode, overwrite)| PutFile {
+            path,
+            content,
+            content_b64,
+            artifact,
+            mode,
+            overwrite,
+        },
+    )
+}
+
+pub(crate) fn call() -> impl Strategy<Value = VerbCall> {
+    let get = || {
+        (path(), of(any::<u64>()), of(any::<u64>())).prop_map(|(path, offset, bytes_max)| GetFile {
+            path,
+            offset,
+            bytes_max,
+        })
+    };
+    let key = || any::<String>().prop_map(|path| RegistryPath { path });
+    let set = (any::<String>(), value(), of(any::<String>()), of(any::<bool>())).prop_map(
+        |(path, value, value_type, overwrite)| SetRegistryValue {
+            path,
+            value,
+            value_type,
+            overwrite,
+        },
+    );
+    let kill = (1_u32.., of(any::<i64>()), of(span())).prop_map(|(pid, start_time, wait)| KillProcess {
+        pid,
+        start_time,
+        wait,
+    });
+    prop_oneof![
+        get().prop_map(VerbCall::GetFile),
+        put_file().prop_map(VerbCall::PutFile),
+        path().prop_map(|path| VerbCall::DeleteFile(PathOnly { path })),
+        path().prop_map(|path| VerbCall::ListDirectory(PathOnly { path })),
+        (path(), any::<bool>())
+            .prop_map(|(path, parents)| VerbCall::CreateDirectory(CreateDirectory { path, parents })),
+        (path(), of(any::<u32>())).prop_map(|(path, depth_max)| VerbCall::Walk(Walk { path, depth_max })),
+        Just(VerbCall::ListProcesses(NoArguments {})),
+        kill.prop_map(VerbCall::KillProcess),
+        create_process().prop_map(VerbCall::CreateProcess),
+        get().prop_map(VerbCall::GetRawFile),
+        (path(), of(any::<u32>()), any::<bool>())
+            .prop_map(|(path, pid, compress)| VerbCall::Memdump(Memdump { path, pid, compress })),
+        key().prop_map(VerbCall::ListRegistryKeysAndValues),
+        key().prop_map(VerbCall::ListRegistryKeys),
+        key().prop_map(VerbCall::GetRegistryValue),
+        set.prop_map(VerbCall::SetRegistryValue),
+        key().prop_map(VerbCall::CreateRegistryKey),
+        key().prop_map(VerbCall::DeleteRegistryKey),
+        key().prop_map(VerbCall::DeleteRegistryValue),
+    ]
+}
+
+pub(crate) fn fault() -> impl Strategy<Value = Fault> {
+    (any::<String>(), any::<String>(), of(some_value()), 0..4_u8).prop_map(|(code, text, detail, class)| {
+        let fault = match class {
+            0 => Fault::timeout(code, text),
+            1 => Fault::live_response(code, text),
+            2 => Fault::unsupported(code, text),
+            _ => Fault::server(code, text),
+        };
+        Fault { detail, ..fault }
+    })
+}
+
+pub(crate) fn agent_frame() -> impl Strategy<Value = AgentFrame> {
+    let result = (command_id(), of(some_value()), of(fault()), of(any::<u64>())).prop_map(
+        |(command_id, output, error, bytes)| {
+            let truncated = bytes.map(|bytes| Truncated { bytes });
+            AgentFrame::Result(Box::new(CommandResult {
+                command_id,
+                output,
+                error,
+                truncated,
+            }))
+        },
+    );
+    let event = (any::<String>(), etype(), any::<u32>(), value()).prop_map(|(id, etype, seconds, data)| {
+        let time = Timestamp::from_micros(i64::from(seconds) * 1_000_000);
+        AgentFrame::Event(Box::new(AgentEvent {
+            id,
+            etype,
+            time,
+            data,
+        }))
+    });
+    prop_oneof![
+        command_id().prop_map(|command_id| AgentFrame::Accepted { command_id }),
+        (command_id(), any::<u64>())
+            .prop_map(|(command_id, bytes)| AgentFrame::Progress { command_id, bytes }),
+        (command_id(), any::<u64>()).prop_map(|(command_id, bytes)| AgentFrame::Credit { command_id, bytes }),
+        result,
+        event,
+        Just(AgentFrame::Ping),
+        Just(AgentFrame::Pong),
+        Just(AgentFrame::Unknown),
+    ]
+}
+
+pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    let command = (command_id(), any::<u64>(), call(), any::<u64>()).prop_map(
+        |(command_id, epoch, call, remaining_ms)| {
+            let command = Command {
+                command_id,
+                epoch,
+                call,
+                remaining_ms,
+                transfer: None,
+            };
+            ServerFrame::Command(Box::new(command))
+        },
+    );
+    prop_oneof![
+        command,
+        command_id().prop_map(|command_id| ServerFrame::Cancel { command_id }),
+        vec(command_id(), 0..5).prop_map(|command_ids| ServerFrame::Ack { command_ids }),
+        any::<String>().prop_map(|id| ServerFrame::EventAck { id }),
+        any::<String>().prop_map(|reason| ServerFrame::Bye { reason }),
+        (uuid(), any::<u64>(), any::<String>()).prop_map(|(host, epoch, server_version)| {
+            ServerFrame::Welcome {
+                host_id: HostId(host),
+                epoch,
+                server_version,
+            }
+        }),
+    ]
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    (
+        call(),
+        of(any::<String>()),
+        of(span()),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(call, id, timeout, goes_on, idempotent)| Step {
+            id,
+            timeout,
+            on_error: if goes_on { OnError::Continue } else { OnError::Fail },
+            idempotent,
+            ..Step::new(call.verb(), call.to_args())
+        })
+}
