@@ -135,8 +135,8 @@ section! {
 section! {
     /// `[artifacts]`: files fetched from hosts.
     Artifacts, "artifacts" {
-        /// Bytes of one artifact.
-        bytes_max: Bytes = Bytes::from_gib(2),
+        /// Bytes of all artifacts together; when they are reached, files can no longer be fetched.
+        bytes_max: Bytes = Bytes::from_gib(10),
     }
 }
 

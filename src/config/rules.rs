@@ -7,11 +7,15 @@ use tripline_protocol::Span;
 /// Most slots there can be: each is an actor.
 const SLOTS_MAX: u32 = 10_000;
 
+/// Characters of a configured administrator's token.
+const ADMIN_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=512;
+
 /// Adds what is wrong with values that are each legal by themselves.
 pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems: &mut Vec<Problem>) {
     let mut found = Vec::new();
     http(config, &mut found);
     nats(config, &mut found);
+    auth(config, &mut found);
     slots(config, &mut found);
     limits(config, &mut found);
     problems.extend(found.into_iter().map(|(key, text)| {
@@ -76,6 +80,24 @@ fn nats(config: &Config, found: &mut Found) {
         (Some(_), None) => found.push(("nats.user", "needs nats.password as well".to_owned())),
         (None, Some(_)) => found.push(("nats.password", "needs nats.user as well".to_owned())),
         _ => {}
+    }
+}
+
+fn auth(config: &Config, found: &mut Found) {
+    let legal = |token: &str| {
+        ADMIN_TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if config
+        .auth
+        .admin_token
+        .as_ref()
+        .is_some_and(|token| !legal(token.expose()))
+    {
+        let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
+        found.push((
+            "auth.admin_token",
+            format!("must have {least} to {most} visible ASCII characters"),
+        ));
     }
 }
 

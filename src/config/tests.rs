@@ -237,6 +237,10 @@ fn rules_between_keys_are_checked() {
             "http.tls_names: needs at least one name",
         ),
         ("[nats]\nuser = \"a\"", "nats.user: only together with nats.url"),
+        (
+            "[auth]\nadmin_token = \"short\"",
+            "auth.admin_token: must have 16 to 512 visible ASCII characters",
+        ),
         ("[slots]\ntotal = 0", "slots.total: 0 is not from 1 to"),
         (
             "[slots]\ninteractive_reserved = 9",
@@ -275,7 +279,7 @@ fn plain_http_off_loopback_is_possible_when_it_is_asked_for() {
 
 #[test]
 fn secrets_never_appear_in_what_is_printed() {
-    let text = "[auth]\nadmin_token = \"hunter2\"\n[nats]\nurl = \"nats://a\"\nuser = \"u\"\npassword = \"hunter2\"\n";
+    let text = "[auth]\nadmin_token = \"hunter2-hunter2-hunter2\"\n[nats]\nurl = \"nats://a\"\nuser = \"u\"\npassword = \"hunter2\"\n";
     let config = load(text, &[]).unwrap();
     for printed in [
         config.to_toml(),

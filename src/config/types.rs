@@ -2,7 +2,7 @@
 
 use super::setting::{Raw, Setting, read_text};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,6 +115,11 @@ impl Default for EmbeddedListen {
 }
 
 impl EmbeddedListen {
+    /// As the operating system wants it: port 0 for any that is free.
+    pub fn to_socket(self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port.unwrap_or(0))
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
