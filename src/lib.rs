@@ -4,3 +4,6 @@
 //! Deliberately not here: decisions. Edges translate and ask `tripline_actors`.
 
 pub mod config;
+pub mod endpoints;
+pub mod logging;
+pub mod rules;
