@@ -3,7 +3,13 @@
 //!
 //! Deliberately not here: decisions. Edges translate and ask `tripline_actors`.
 
+pub mod cli;
 pub mod config;
+mod demo;
 pub mod endpoints;
+pub mod http;
 pub mod logging;
+pub mod nats;
+mod private;
 pub mod rules;
+pub mod serve;

@@ -26,6 +26,8 @@ pub fn install(log: &Log) -> Result<(), Error> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // A stderr that nobody reads any more must not end the server.
+        .log_internal_errors(false)
         .with_ansi(stderr().is_terminal());
     match log.format {
         LogFormat::Text => builder.try_init(),
