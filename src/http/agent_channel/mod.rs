@@ -1,0 +1,188 @@
+//! The agent channel: `GET /v1/agent`, WebSocket subprotocol `tripline.agent.v1`.
+//!
+//! An agent proves itself with its key before the upgrade, says hello, is attached, and from then on its
+//! connection is one task. Files travel in chunks, straight between socket and disk. Deliberately not
+//! here: what frames mean for hosts and jobs; the actors decide that.
+
+mod closing;
+mod connection;
+mod disk;
+mod incoming;
+mod outgoing;
+mod transfers;
+mod wire;
+
+use super::HttpState;
+use super::auth;
+use super::problem::ApiError;
+use super::server::Stopping;
+use actix_web::http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, MessageStream, Session};
+use closing::{End, Violation};
+use connection::{Connection, turn_away};
+use sha2::Digest;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use tripline_actors::{AttachAgent, Attached, LinkMessage, Refusal};
+use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL, ServerFrame};
+use tripline_protocol::limit::FRAME_BYTES_MAX;
+use tripline_protocol::{HostId, Sha256};
+
+/// Messages the actors may have waiting for one agent.
+const LINK_CAPACITY: usize = 256;
+/// How long an agent may take to say hello.
+const HELLO_SECONDS_MAX: u64 = 10;
+
+/// `GET /v1/agent`.
+pub(super) async fn open(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<HttpState>,
+) -> Result<HttpResponse, ApiError> {
+    let key = auth::bearer(request.headers()).ok_or(ApiError::Unauthenticated { presented: false })?;
+    let host_id = state
+        .core
+        .host_of_key(&key_hash(key))?
+        .ok_or(ApiError::UnknownAgentKey)?;
+    require_subprotocol(request.headers())?;
+    let stopping = request.app_data::<Stopping>().cloned();
+    let (response, session, stream) = actix_ws::handle_with_protocols(&request, body, &[SUBPROTOCOL])
+        .map_err(|error| ApiError::Handshake(format!("this is the agent channel, a WebSocket: {error}")))?;
+    let stream = bounded(stream);
+    let span = tracing::info_span!("agent_channel.serve", %host_id);
+    actix_web::rt::spawn(serve(state, stopping, host_id, session, stream).instrument(span));
+    Ok(response)
+}
+
+/// With our limits for frames, whole or in parts.
+fn bounded(stream: MessageStream) -> AggregatedMessageStream {
+    stream
+        .max_frame_size(FRAME_BYTES_MAX)
+        .aggregate_continuations()
+        .max_continuation_size(FRAME_BYTES_MAX)
+}
+
+fn key_hash(key: &str) -> Sha256 {
+    Sha256::from_digest(&sha2::Sha256::digest(key).into())
+}
+
+fn require_subprotocol(headers: &HeaderMap) -> Result<(), ApiError> {
+    let offered = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|name| name.trim() == SUBPROTOCOL);
+    match offered {
+        true => Ok(()),
+        false => Err(ApiError::Handshake(format!(
+            "the WebSocket subprotocol {SUBPROTOCOL} is needed"
+        ))),
+    }
+}
+
+/// A connection from its upgrade to its end.
+async fn serve(
+    state: web::Data<HttpState>,
+    stopping: Option<Stopping>,
+    host_id: HostId,
+    session: Session,
+    mut stream: AggregatedMessageStream,
+) {
+    let connections = metrics::gauge!("tripline_agent_channel_connections");
+    connections.increment(1.0);
+    let end = match meet(&state, host_id, session.clone(), &mut stream).await {
+        Ok((attached, link)) => {
+            tracing::info!(epoch = attached.epoch, "agent connected");
+            let welcome = welcome(host_id, attached.epoch);
+            Connection::new(session, stream, link, attached, state.artifacts.clone(), &welcome)
+                .run(stopped(stopping))
+                .await
+        }
+        Err(end) => {
+            turn_away(session, &end).await;
+            end
+        }
+    };
+    connections.decrement(1.0);
+    metrics::counter!("tripline_agent_channel_ends_total", "reason" => end.word()).increment(1);
+    match end {
+        End::Violation(violation) => tracing::warn!(%violation, "agent disconnected"),
+        end => tracing::info!(reason = end.word(), "agent disconnected"),
+    }
+}
+
+async fn stopped(stopping: Option<Stopping>) {
+    match stopping {
+        Some(mut stopping) => stopping.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn welcome(host_id: HostId, epoch: u64) -> ServerFrame {
+    ServerFrame::Welcome {
+        host_id,
+        epoch,
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Hears hello and attaches the agent.
+async fn meet(
+    state: &HttpState,
+    host_id: HostId,
+    session: Session,
+    stream: &mut AggregatedMessageStream,
+) -> Result<(Attached, mpsc::Receiver<LinkMessage>), End> {
+    let hello = hear_hello(session, stream).await?;
+    let (sender, link) = mpsc::channel(LINK_CAPACITY);
+    let attached = state
+        .core
+        .attach_agent(AttachAgent {
+            host_id,
+            hello,
+            link: sender,
+        })
+        .await
+        .map_err(refused)?;
+    Ok((attached, link))
+}
+
+/// The actors do not take the agent: its key was revoked meanwhile, or the server stops or is too busy.
+fn refused(refusal: Refusal) -> End {
+    tracing::warn!(%refusal, "agent not attached");
+    match refusal {
+        Refusal::NotFound { .. } | Refusal::Forbidden { .. } => End::Told("revoked"),
+        _ => End::Told("shutdown"),
+    }
+}
+
+async fn hear_hello(session: Session, stream: &mut AggregatedMessageStream) -> Result<Hello, End> {
+    tokio::time::timeout(
+        Duration::from_secs(HELLO_SECONDS_MAX),
+        hear_first(session, stream),
+    )
+    .await
+    .map_err(|_| Violation::HelloLate(HELLO_SECONDS_MAX))?
+}
+
+async fn hear_first(mut session: Session, stream: &mut AggregatedMessageStream) -> Result<Hello, End> {
+    loop {
+        match stream.recv().await.ok_or(End::Gone)?? {
+            AggregatedMessage::Text(text) => {
+                return match wire::read(&text)? {
+                    AgentFrame::Hello(hello) => Ok(*hello),
+                    _ => Err(Violation::NotHello.into()),
+                };
+            }
+            AggregatedMessage::Binary(_) => return Err(Violation::NotHello.into()),
+            AggregatedMessage::Ping(payload) => session.pong(&payload).await.map_err(|_| End::Gone)?,
+            AggregatedMessage::Pong(_) => {}
+            AggregatedMessage::Close(_) => return Err(End::Gone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

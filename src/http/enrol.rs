@@ -1,0 +1,18 @@
+//! `POST /v1/agent/enrol`.
+
+use super::HttpState;
+use super::auth;
+use super::body::Body;
+use super::problem::ApiError;
+use actix_web::web;
+use tripline_protocol::api::{Enrol, Enrolled};
+
+pub(super) async fn enrol(
+    caller: auth::Enrol,
+    state: web::Data<HttpState>,
+    Body(request): Body<Enrol>,
+) -> Result<web::Json<Enrolled>, ApiError> {
+    Ok(web::Json(
+        state.core.enrol(caller.token_id.clone(), request).await?,
+    ))
+}

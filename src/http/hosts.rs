@@ -1,0 +1,38 @@
+//! `/v1/hosts`.
+
+use super::HttpState;
+use super::auth::Viewer;
+use super::body::{page_limit, parameter};
+use super::problem::ApiError;
+use actix_web::web;
+use serde::Deserialize;
+use tripline_protocol::api::{HostView, Page};
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListHosts {
+    org: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+pub(super) async fn list(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    query: web::Query<ListHosts>,
+) -> Result<web::Json<Page<HostView>>, ApiError> {
+    let query = query.into_inner();
+    let org = caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?;
+    let limit = page_limit(query.limit.as_deref())?;
+    Ok(web::Json(state.core.list_hosts(org, query.after, limit).await?))
+}
+
+pub(super) async fn show(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+) -> Result<web::Json<HostView>, ApiError> {
+    let org = caller.org_for(None)?;
+    Ok(web::Json(state.core.get_host(org, host.into_inner()).await?))
+}

@@ -1,0 +1,50 @@
+//! The HTTP edge: `/v1`, the agent channel, health and metrics, over plain HTTP and TLS.
+//!
+//! Handlers are thin: extract, ask the actors once, map the answer. Deliberately not here: decisions,
+//! state and the store, which are the actors'; configuration, which builds [`HttpOptions`]; and NATS, of
+//! which only [`BrokerStatus`] is known.
+
+mod agent_channel;
+mod artifacts;
+mod auth;
+mod body;
+mod broker_status;
+mod enrol;
+mod events;
+mod health;
+mod hosts;
+mod jobs;
+pub mod metrics;
+mod observe;
+mod overview;
+mod problem;
+mod range;
+mod routes;
+mod server;
+pub mod tls;
+mod tokens;
+
+pub use broker_status::BrokerStatus;
+pub use server::{Error, HttpOptions, RunningHttp, start};
+pub use tls::TlsOptions;
+
+use std::sync::Arc;
+use tripline_actors::Core;
+use tripline_actors::access::Access;
+use tripline_actors::artifact::ArtifactStore;
+use tripline_actors::clock::Clock;
+
+/// What the handlers ask.
+#[derive(Clone)]
+pub struct HttpState {
+    /// The actors.
+    pub core: Core,
+    /// Tokens and their roles.
+    pub access: Arc<Access>,
+    /// Contents of files.
+    pub artifacts: Arc<ArtifactStore>,
+    /// Whether the broker is there.
+    pub broker: Arc<dyn BrokerStatus>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}

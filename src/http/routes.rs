@@ -1,0 +1,108 @@
+//! The table of routes: path, methods, handler. What is not in it is a 404, another method a 405.
+
+use super::body::BodyLimit;
+use super::problem::ApiError;
+use super::{agent_channel, artifacts, enrol, events, health, hosts, jobs, metrics, overview, tokens};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use std::error::Error;
+use tripline_protocol::limit::EVENT_BYTES_MAX;
+
+/// Adds all routes.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::QueryConfig::default().error_handler(|error, _| bad_parameter("query", &error).into()))
+        .app_data(web::PathConfig::default().error_handler(|error, _| bad_parameter("path", &error).into()))
+        .service(resource("/healthz", "GET").route(web::get().to(health::live)))
+        .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
+        .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
+        .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
+        .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
+        .service(
+            resource("/v1/jobs", "GET, POST")
+                .route(web::get().to(jobs::list))
+                .route(web::post().to(jobs::submit)),
+        )
+        .service(resource("/v1/jobs/{job_id}", "GET").route(web::get().to(jobs::show)))
+        .service(resource("/v1/jobs/{job_id}/cancel", "POST").route(web::post().to(jobs::cancel)))
+        .service(
+            resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
+        )
+        .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
+        .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
+        .service(
+            resource("/v1/events", "POST")
+                .app_data(BodyLimit(EVENT_BYTES_MAX))
+                .route(web::post().to(events::publish)),
+        )
+        .service(
+            resource("/v1/tokens", "GET, POST")
+                .route(web::get().to(tokens::list))
+                .route(web::post().to(tokens::create)),
+        )
+        .service(resource("/v1/tokens/{id}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
+        .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
+        .default_service(web::to(no_such_path));
+}
+
+/// A path that takes `allow`.
+fn resource(path: &str, allow: &'static str) -> Resource {
+    let refuse = move || async move { Err::<HttpResponse, _>(ApiError::MethodNotAllowed { allow }) };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+fn bad_parameter(place: &str, error: &dyn Error) -> ApiError {
+    ApiError::Parameter(format!("{place}: {error}"))
+}
+
+async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(ApiError::NoSuchPath(request.path().chars().take(200).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observe::observe;
+    use super::*;
+    use actix_web::http::Method;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use actix_web::{App, dev::ServiceResponse};
+    use tripline_protocol::api::Problem;
+
+    async fn call(request: TestRequest) -> ServiceResponse {
+        let app = init_service(App::new().configure(configure).wrap(from_fn(observe))).await;
+        call_service(&app, request.to_request())
+            .await
+            .map_into_boxed_body()
+    }
+
+    #[actix_web::test]
+    async fn an_unknown_path_is_a_problem() {
+        let response = call(TestRequest::get().uri("/v1/nothing?token=secret")).await;
+        assert_eq!(response.status(), 404);
+        assert!(response.headers().contains_key("x-request-id"));
+        let problem: Problem = read_body_json(response).await;
+        assert_eq!(problem.code, "no_such_path");
+        assert!(!problem.detail.contains("secret"), "{}", problem.detail);
+    }
+
+    #[actix_web::test]
+    async fn a_method_that_a_path_does_not_take_is_told_which_it_takes() {
+        for (path, allow) in [
+            ("/v1/jobs", "GET, POST"),
+            ("/v1/tokens/x", "DELETE"),
+            ("/healthz", "GET"),
+        ] {
+            let response = call(TestRequest::default().method(Method::PUT).uri(path)).await;
+            assert_eq!(response.status(), 405, "{path}");
+            assert_eq!(response.headers().get("allow").expect("allow"), allow);
+            let problem: Problem = read_body_json(response).await;
+            assert_eq!(problem.code, "method_not_allowed");
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_process_is_alive_without_a_token() {
+        assert_eq!(call(TestRequest::get().uri("/healthz")).await.status(), 200);
+    }
+}

@@ -1,0 +1,140 @@
+use super::*;
+use actix_web::HttpRequest;
+use std::error::Error as _;
+use tripline_actors::clock::SystemClock;
+
+fn options(dir: &tempfile::TempDir) -> HttpOptions {
+    HttpOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        tls_listen: Some(([127, 0, 0, 1], 0).into()),
+        allow_plaintext: false,
+        tls: TlsOptions {
+            cert: None,
+            key: None,
+            names: Vec::new(),
+            dir: dir.path().join("tls"),
+        },
+        workers: 1,
+    }
+}
+
+async fn wait_for_stop(request: HttpRequest) -> &'static str {
+    let stopping = request.app_data::<Stopping>().cloned();
+    stopping.expect("told").stopped().await;
+    "stopped"
+}
+
+fn started(options: &HttpOptions) -> Result<RunningHttp, Error> {
+    start_with(options, Arc::new(SystemClock::default()), |config| {
+        routes::configure(config);
+        config.route("/wait", web::get().to(wait_for_stop));
+    })
+}
+
+fn client(dir: &tempfile::TempDir) -> reqwest::Client {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = std::fs::read(dir.path().join("tls/ca.pem")).expect("ca.pem");
+    let ca = reqwest::Certificate::from_pem(&ca).expect("a certificate");
+    reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .build()
+        .expect("a client")
+}
+
+#[actix_web::test]
+async fn both_listeners_serve_and_the_authority_is_all_a_client_needs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let client = client(&dir);
+    let tls = running.tls_addr.expect("a TLS listener");
+    for url in [
+        format!("http://{}/healthz", running.addr),
+        format!("https://{tls}/healthz"),
+    ] {
+        let answer = client.get(&url).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{url}");
+        assert_eq!(answer.text().await.expect("a body"), "ok\n");
+    }
+    running.stop().await;
+}
+
+#[actix_web::test]
+async fn a_taken_port_is_named_with_its_key() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = taken.local_addr().expect("its address");
+    let plain = started(&HttpOptions {
+        listen: addr,
+        ..options(&dir)
+    })
+    .expect_err("taken");
+    assert_eq!(plain.to_string(), format!("listen on http.listen = {addr}"));
+    assert!(plain.source().is_some());
+    let tls = started(&HttpOptions {
+        tls_listen: Some(addr),
+        ..options(&dir)
+    })
+    .expect_err("taken");
+    assert_eq!(tls.to_string(), format!("listen on http.tls_listen = {addr}"));
+}
+
+#[actix_web::test]
+async fn plain_http_leaves_loopback_only_when_that_is_allowed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let open = HttpOptions {
+        listen: ([0, 0, 0, 0], 0).into(),
+        tls_listen: None,
+        ..options(&dir)
+    };
+    let refused = started(&open).expect_err("refused");
+    assert!(refused.to_string().contains("http.allow_plaintext"), "{refused}");
+    let allowed = started(&HttpOptions {
+        allow_plaintext: true,
+        ..open
+    })
+    .expect("started");
+    allowed.stop().await;
+}
+
+#[actix_web::test]
+async fn a_stop_answers_who_waits_and_frees_the_port() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let (addr, client) = (running.addr, client(&dir));
+    let alive = client
+        .get(format!("http://{addr}/healthz"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(alive.status(), 200);
+    let waiting = tokio::spawn(client.get(format!("http://{addr}/wait")).send());
+    // The long poll is in progress when the gauge of the handler says so; here: when stop ends it.
+    running.stop().await;
+    if let Ok(answer) = waiting.await.expect("the client lives") {
+        assert_eq!(answer.text().await.expect("a body"), "stopped");
+    }
+    std::net::TcpListener::bind(addr).expect("the port is free again");
+}
+
+#[actix_web::test]
+async fn metrics_count_requests_by_route() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let client = client(&dir);
+    client
+        .get(format!("http://{}/v1/hosts/a/b/c", running.addr))
+        .send()
+        .await
+        .expect("an answer");
+    let text = recorded();
+    assert!(
+        text.contains(r#"tripline_http_requests_total{method="GET",route="none",status="404"}"#),
+        "{text}"
+    );
+    running.stop().await;
+}
+
+fn recorded() -> String {
+    metrics::recorder().expect("installed").render()
+}
