@@ -1,3 +1,15 @@
-//! x
+//! Tripline's edges: the HTTP dialects, the agent channel and NATS, with the configuration, the command
+//! line and the composition of the server.
+//!
+//! Deliberately not here: decisions. Edges translate and ask `tripline_actors`.
 
+pub mod cli;
+pub mod config;
+mod demo;
+pub mod endpoints;
 pub mod http;
+pub mod logging;
+pub mod nats;
+mod private;
+pub mod rules;
+pub mod serve;

@@ -1,0 +1,185 @@
+//! A client of the server's own API: requests as JSON, errors as one line with the right exit code.
+
+use super::Global;
+use super::connection::Connection;
+use super::failure::{Failure, chain};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tripline_protocol::api::{Page, Problem};
+
+/// Items a page holds at most.
+const PAGE_ITEMS_MAX: usize = 1000;
+
+/// Talks to one server as one caller.
+pub(crate) struct Client {
+    connection: Connection,
+}
+
+impl Client {
+    pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
+        Connection::find(global).map(|connection| Self { connection })
+    }
+
+    /// `GET` of the path `v1/<segments>`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(segments)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.send(self.connection.http.request(Method::GET, url)).await
+    }
+
+    /// `POST` of a body to the path `v1/<segments>`.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::POST, url).json(body))
+            .await
+    }
+
+    /// `DELETE` of the path `v1/<segments>`, whatever it answers.
+    pub(crate) async fn delete(&self, segments: &[&str]) -> Result<(), Failure> {
+        let url = self.url(segments)?;
+        self.answer(self.connection.http.request(Method::DELETE, url))
+            .await
+            .map(drop)
+    }
+
+    /// Follows the pages of a list until it has `limit` items; says whether there are more.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        limit: usize,
+    ) -> Result<(Vec<T>, bool), Failure> {
+        let mut items = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let wanted = (limit - items.len()).min(PAGE_ITEMS_MAX);
+            let mut query = query.to_vec();
+            query.push(("limit", wanted.to_string()));
+            query.extend(after.take().map(|after| ("after", after)));
+            let page: Page<T> = self.get(segments, &query).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) if items.len() < limit => after = Some(next),
+                next => return Ok((items, next.is_some())),
+            }
+        }
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url, Failure> {
+        let mut url = self.connection.server.clone();
+        url.path_segments_mut()
+            .map_err(|()| Failure::Input(format!("{} cannot be a server", self.connection.server)))?
+            .pop_if_empty()
+            .push("v1")
+            .extend(segments);
+        Ok(url)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let response = self.answer(request).await?;
+        response.json().await.map_err(|error| {
+            Failure::Failed(format!(
+                "{} gave an answer that cannot be read: {}",
+                self.server(),
+                chain(&error)
+            ))
+        })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request
+            .bearer_auth(self.connection.token.expose())
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => {
+                let body = response.bytes().await.unwrap_or_default();
+                Err(refused(status, &body))
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut text = format!("cannot reach {}", self.server());
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        if error.is_timeout() {
+            text.push_str(": no answer in time");
+        } else {
+            text.push_str(&format!(": {cause}"));
+        }
+        if error.is_connect() {
+            text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
+        }
+        Failure::Unavailable(text)
+    }
+
+    fn server(&self) -> &str {
+        self.connection.server.as_str().trim_end_matches('/')
+    }
+}
+
+/// An error of the server as one line.
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
+    let (text, code) = match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => (format!("{} ({})", problem.detail, problem.code), problem.code),
+        Err(_) => (format!("the server answered {status}"), String::new()),
+    };
+    match status.as_u16() {
+        401 | 403 => Failure::Unavailable(format!("not allowed: {text}")),
+        // A name that several hosts share is the caller's to make clear; other conflicts are of the moment.
+        409 if code == "ambiguous_host" => Failure::Input(text),
+        409 | 429 => Failure::Failed(text),
+        400..500 => Failure::Input(text),
+        _ => Failure::Failed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(status: u16) -> u8 {
+        let problem = Problem {
+            kind: "urn:tripline:problem:x".into(),
+            title: "X".into(),
+            status,
+            detail: "it is so".into(),
+            code: "x".into(),
+        };
+        let failure = refused(
+            StatusCode::from_u16(status).unwrap(),
+            &serde_json::to_vec(&problem).unwrap(),
+        );
+        assert!(failure.lines()[0].ends_with("it is so (x)"), "{failure:?}");
+        failure.code()
+    }
+
+    #[test]
+    fn statuses_become_exit_codes() {
+        assert_eq!([400, 404, 413, 422].map(code), [2; 4]);
+        assert_eq!([401, 403].map(code), [3; 2]);
+        assert_eq!([409, 429, 500, 503].map(code), [1; 4]);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_document_names_its_status() {
+        let failure = refused(StatusCode::BAD_GATEWAY, b"<html>");
+        assert_eq!(failure.lines(), ["tripline: the server answered 502 Bad Gateway"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Finds the server, its certificate authority and the token: from options, the environment, or what a
+//! local server left in its data directory.
+
+use super::Global;
+use super::failure::{Failure, chain};
+use crate::config::Secret;
+use crate::endpoints::Endpoints;
+use reqwest::{Certificate, Client, Url};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SERVER_DEFAULT: &str = "https://127.0.0.1:7443";
+const DATA_DIR_DEFAULT: &str = "./tripline-data";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where and as whom to ask.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) http: Client,
+    pub(super) server: Url,
+    pub(super) token: Secret,
+}
+
+impl Connection {
+    /// Finds everything; asks nobody yet.
+    pub(super) fn find(global: &Global) -> Result<Self, Failure> {
+        let data_dir = data_dir(global);
+        let server = server(global, &data_dir)?;
+        let http = client(global, &server, &data_dir)?;
+        let token = token(global, &server, &data_dir)?;
+        Ok(Self { http, server, token })
+    }
+}
+
+/// The local server's folder.
+pub(super) fn data_dir(global: &Global) -> PathBuf {
+    global.data_dir.clone().unwrap_or_else(|| DATA_DIR_DEFAULT.into())
+}
+
+fn server(global: &Global, data_dir: &Path) -> Result<Url, Failure> {
+    let text = match &global.server {
+        Some(text) => text.clone(),
+        None => Endpoints::read(data_dir)
+            .map_or_else(|| SERVER_DEFAULT.to_owned(), |endpoints| endpoints.tls_url()),
+    };
+    let expected = "expected a URL such as https://tripline.example:7443";
+    let url =
+        Url::parse(&text).map_err(|error| Failure::Input(format!("--server {text}: {error}; {expected}")))?;
+    match url.scheme() {
+        "https" | "http" if url.has_host() => Ok(url),
+        _ => Err(Failure::Input(format!("--server {text}: {expected}"))),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn client(global: &Global, server: &Url, data_dir: &Path) -> Result<Client, Failure> {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT);
+    let local_ca = data_dir.join("tls").join("ca.pem");
+    let builder = match &global.ca {
+        Some(path) => builder.tls_certs_only(certificates(path)?),
+        None if local_ca.exists() && is_loopback(server) => builder.tls_certs_only(certificates(&local_ca)?),
+        None if local_ca.exists() => builder.tls_certs_merge(certificates(&local_ca)?),
+        None => builder,
+    };
+    builder
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot set up TLS: {}", chain(&error))))
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let pem = std::fs::read(path)
+        .map_err(|error| Failure::Input(format!("cannot read the CA {}: {error}", path.display())))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(Failure::Input(format!(
+            "the CA {} has no certificate in PEM form",
+            path.display()
+        ))),
+    }
+}
+
+/// A token that was given counts; the local administrator's own is sent to nobody but this machine.
+fn token(global: &Global, server: &Url, data_dir: &Path) -> Result<Secret, Failure> {
+    if let Some(path) = &global.token_file {
+        return read_token(path)
+            .map_err(|error| Failure::Input(format!("cannot read the token {}: {error}", path.display())));
+    }
+    if let Ok(text) = std::env::var("TRIPLINE_TOKEN")
+        && !text.trim().is_empty()
+    {
+        return Ok(Secret::new(text.trim()));
+    }
+    let local = data_dir.join("admin.token");
+    let missing = |why: &str| {
+        Failure::Unavailable(format!(
+            "no token for {server}: {why}; give one with --token-file or TRIPLINE_TOKEN"
+        ))
+    };
+    if !is_loopback(server) {
+        return Err(missing(
+            "the local administrator's token is only for this machine",
+        ));
+    }
+    read_token(&local).map_err(|error| missing(&format!("{}: {error}", local.display())))
+}
+
+fn read_token(path: &Path) -> std::io::Result<Secret> {
+    let text = std::fs::read_to_string(path)?;
+    match text.trim() {
+        "" => Err(std::io::Error::other("the file is empty")),
+        token => Ok(Secret::new(token)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn global(server: &str) -> Global {
+        Global {
+            server: Some(server.to_owned()),
+            ..Global::default()
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_no_url_is_refused() {
+        for server in ["", "tripline", "ftp://x", "https://", "127.0.0.1:7443"] {
+            let failure = super::server(&global(server), Path::new(".")).unwrap_err();
+            assert_eq!(failure.code(), 2, "{server}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_running_local_server_is_found_by_the_file_it_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = Global::default();
+        assert_eq!(
+            server(&none, folder.path()).unwrap().as_str(),
+            "https://127.0.0.1:7443/"
+        );
+        let endpoints = Endpoints {
+            pid: 1,
+            http: ([127, 0, 0, 1], 80).into(),
+            https: ([127, 0, 0, 1], 4433).into(),
+        };
+        endpoints.write(folder.path()).unwrap();
+        assert_eq!(
+            server(&none, folder.path()).unwrap().as_str(),
+            "https://127.0.0.1:4433/"
+        );
+    }
+
+    #[test]
+    fn the_local_administrators_token_is_not_sent_to_another_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("admin.token"), "secret\n").unwrap();
+        let here = Url::parse("https://localhost:7443").unwrap();
+        let there = Url::parse("https://tripline.example:7443").unwrap();
+        assert_eq!(
+            token(&Global::default(), &here, folder.path()).unwrap().expose(),
+            "secret"
+        );
+        assert_eq!(
+            token(&Global::default(), &there, folder.path())
+                .unwrap_err()
+                .code(),
+            3
+        );
+    }
+
+    #[test]
+    fn a_token_file_that_cannot_be_read_or_is_empty_is_bad_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Url::parse("https://localhost").unwrap();
+        let path = folder.path().join("token");
+        let given = Global {
+            token_file: Some(path.clone()),
+            ..Global::default()
+        };
+        assert_eq!(token(&given, &server, folder.path()).unwrap_err().code(), 2);
+        std::fs::write(&path, " \n").unwrap();
+        assert_eq!(token(&given, &server, folder.path()).unwrap_err().code(), 2);
+    }
+}

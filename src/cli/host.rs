@@ -1,0 +1,130 @@
+//! `tripline host`: the hosts the server knows.
+
+use super::output::{Format, fields, or_dash, print, print_json, table};
+use super::{Client, Failure, Global};
+use clap::{Args, Subcommand};
+use tripline_protocol::api::HostView;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// List hosts
+    #[command(after_help = "Example:\n  tripline host list --output json | jq -r '.[].hostname'")]
+    List(List),
+    /// Show one host
+    #[command(after_help = "Example:\n  tripline host show web01")]
+    Show {
+        /// Its host id, sensor id or hostname
+        host: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only hosts of this tenant
+    #[arg(long)]
+    org: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    limit: usize,
+}
+
+pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
+    let client = Client::find(global)?;
+    match verb {
+        Verb::List(List { org, limit }) => {
+            let query: Vec<_> = org.map(|org| ("org", org)).into_iter().collect();
+            let (hosts, more) = client.list::<HostView>(&["hosts"], &query, limit).await?;
+            match global.output {
+                Format::Json => print_json(&hosts)?,
+                Format::Table => print(&list(&hosts))?,
+            }
+            super::say_more(more);
+            Ok(())
+        }
+        Verb::Show { host } => {
+            let host: HostView = client.get(&["hosts", &host], &[]).await?;
+            match global.output {
+                Format::Json => print_json(&host),
+                Format::Table => print(&show(&host)),
+            }
+        }
+    }
+}
+
+fn attached(host: &HostView) -> String {
+    match host.attachments.as_slice() {
+        [] => "offline".to_owned(),
+        attachments => attachments
+            .iter()
+            .map(|attachment| attachment.kind.as_str())
+            .collect::<Vec<_>>()
+            .join(","),
+    }
+}
+
+fn list(hosts: &[HostView]) -> String {
+    let rows = hosts.iter().map(|host| {
+        [
+            host.host_id.to_string(),
+            host.sensor_id.to_string(),
+            host.org.to_string(),
+            host.hostname.clone(),
+            host.platform.clone(),
+            attached(host),
+            host.jobs_open.to_string(),
+            host.last_seen_at.to_string(),
+        ]
+    });
+    table(
+        [
+            "HOST ID",
+            "SENSOR",
+            "ORG",
+            "HOSTNAME",
+            "PLATFORM",
+            "ATTACHED",
+            "JOBS",
+            "LAST SEEN",
+        ],
+        rows,
+    )
+}
+
+fn show(host: &HostView) -> String {
+    let attachments = host.attachments.iter().map(|attachment| {
+        let verbs: Vec<&str> = attachment.verbs.iter().map(|verb| verb.as_str()).collect();
+        (
+            "attached",
+            format!(
+                "{} since {}: {}",
+                attachment.kind,
+                attachment.since,
+                verbs.join(" ")
+            ),
+        )
+    });
+    let rows = [
+        ("host id", host.host_id.to_string()),
+        ("sensor id", host.sensor_id.to_string()),
+        ("org", host.org.to_string()),
+        ("hostname", host.hostname.clone()),
+        (
+            "platform",
+            format!("{} {} {}", host.platform, host.arch, host.os_version),
+        ),
+        ("addresses", host.addresses.join(" ")),
+        ("labels", host.labels.join(" ")),
+        (
+            "agent",
+            or_dash((!host.agent_version.is_empty()).then_some(&host.agent_version)),
+        ),
+        ("open jobs", host.jobs_open.to_string()),
+        ("created", host.created_at.to_string()),
+        ("last seen", host.last_seen_at.to_string()),
+    ];
+    let offline = host
+        .attachments
+        .is_empty()
+        .then(|| ("attached", "offline".to_owned()));
+    fields(rows.into_iter().chain(attachments).chain(offline))
+}

@@ -1,0 +1,172 @@
+//! The command line: `tripline <noun> <verb>`.
+//!
+//! Every noun has its file with its arguments, its help and what it does. Data goes to stdout and nothing
+//! else does; why something failed is one line on stderr and an exit code ([`Failure`]).
+
+mod client;
+mod config;
+mod connection;
+mod event;
+mod failure;
+mod host;
+mod job;
+mod nats;
+mod output;
+mod pipeline;
+mod serve;
+#[cfg(test)]
+mod server_tests;
+#[cfg(test)]
+mod tests;
+mod token;
+mod watch;
+
+use client::Client;
+pub use failure::{Failure, chain};
+pub use output::Format;
+pub(crate) use output::print;
+pub(crate) use watch::step_detail;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Turns events into live response on hosts, over NATS.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tripline",
+    version,
+    after_help = "Exit codes: 0 done, 1 it failed, 2 bad input or usage, 3 not reachable or not allowed.\n\n\
+                  Examples:\n  tripline serve\n  tripline token create --name web01 --role enrol\n  \
+                  tripline host list\n  tripline job submit web01 --verb list_processes --watch"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The server's URL [default: the server of a local data directory, else https://127.0.0.1:7443]
+    #[arg(long, global = true, env = "TRIPLINE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// File with the token [default: TRIPLINE_TOKEN, which holds the token itself, else admin.token in a
+    /// local data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// CA to trust, in PEM form [default: that of a local data directory, else the system's]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The server's data directory on this machine [default: ./tripline-data]
+    #[arg(long, global = true, env = "TRIPLINE__DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "table|json", hide_possible_values = true)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Show it working: server, broker, agent and an outside NATS client on this machine
+    Demo(crate::demo::Arguments),
+    /// Hosts
+    #[command(subcommand)]
+    Host(host::Verb),
+    /// Jobs
+    #[command(subcommand)]
+    Job(job::Verb),
+    /// Events
+    #[command(subcommand)]
+    Event(event::Verb),
+    /// Pipelines
+    #[command(subcommand)]
+    Pipeline(pipeline::Verb),
+    /// Tokens
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// The broker
+    #[command(subcommand)]
+    Nats(nats::Verb),
+    /// The server's configuration
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  tripline completion bash > /etc/bash_completion.d/tripline")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    if let Some(code) = crate::nats::embedded::guard::run_if_asked() {
+        return code;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout, usage to stderr; nobody is left to tell if even that fails.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure.lines());
+            failure.into()
+        }
+    }
+}
+
+/// Writes to stderr; a closed stderr is nobody's concern.
+fn report(lines: &[String]) {
+    use std::io::Write;
+    let mut stderr = std::io::stderr().lock();
+    for line in lines {
+        let _ = writeln!(stderr, "{line}");
+    }
+}
+
+/// Says on stderr that a list was cut.
+fn say_more(more: bool) {
+    if more {
+        report(&["tripline: there are more; --limit shows them".to_owned()]);
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    // Fails only when somebody installed one before; then that one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let global = &cli.global;
+    match cli.command {
+        Command::Serve(arguments) => serve::run(global, &arguments),
+        Command::Config(verb) => config::run(global, &verb),
+        Command::Completion { shell } => completion(shell),
+        Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
+        Command::Nats(verb) => nats::run(global, &verb),
+        Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
+        Command::Host(verb) => block_on(host::run(global, verb)),
+        Command::Job(verb) => block_on(job::run(global, verb)),
+        Command::Event(verb) => block_on(event::run(global, verb)),
+        Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
+        Command::Token(verb) => block_on(token::run(global, verb)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    actix_rt::System::new().block_on(work)
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tripline", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
+}

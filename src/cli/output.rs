@@ -1,0 +1,117 @@
+//! What goes to stdout: data and nothing else, as a table for people or JSON for programs.
+
+use super::failure::Failure;
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::io::{ErrorKind, Write};
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Prints one line or block. A reader that has gone ends the command quietly.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let outcome = stdout.write_all(text.as_bytes()).and_then(|()| {
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()
+    });
+    outcome.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::Failed(format!("cannot write the output: {error}")),
+    })
+}
+
+/// Prints a value as indented JSON.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::Failed(format!("cannot write the output as JSON: {error}")))?;
+    print(&text)
+}
+
+/// Prints a value as one line of JSON.
+pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::Failed(format!("cannot write the output as JSON: {error}")))?;
+    print(&text)
+}
+
+/// A table with a line of headers.
+pub(super) fn table<const N: usize>(
+    headers: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = bare();
+    table.set_header(headers);
+    for row in rows {
+        table.add_row(row.map(|cell| clean(&cell)));
+    }
+    table.trim_fmt()
+}
+
+/// A table of names and values.
+pub(super) fn fields(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut table = bare();
+    for (name, value) in rows {
+        table.add_row([name.to_owned(), clean(&value)]);
+    }
+    table.trim_fmt()
+}
+
+fn bare() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// Control characters come from hosts and publishers and must not reach a terminal as they are.
+pub(super) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// `–` for what is not there.
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_its_headers_and_rows_in_columns() {
+        let text = table(
+            ["HOST", "N"],
+            [
+                ["alpha".to_owned(), "1".to_owned()],
+                ["b".to_owned(), "22".to_owned()],
+            ],
+        );
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(lines, [" HOST   N", " alpha  1", " b      22"]);
+    }
+
+    #[test]
+    fn control_characters_of_a_host_do_not_reach_the_terminal() {
+        assert!(!table(["HOST"], [["\u{1b}[2Jx".to_owned()]]).contains('\u{1b}'));
+    }
+}

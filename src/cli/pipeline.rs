@@ -1,0 +1,87 @@
+//! `tripline pipeline`: check rule files without a server, list the rules in force.
+
+use super::output::{Format, or_dash, print, print_json, table};
+use super::{Client, Failure, Global};
+use crate::rules::{Folders, count};
+use clap::{Args, Subcommand};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use tripline_protocol::api::PipelinesView;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Check pipeline files as the server would, without one
+    #[command(
+        after_help = "Every problem is printed as file:line:column: what is wrong; the exit code is then 2.\n\n\
+                            Example:\n  tripline pipeline check pipelines/ --jobs jobs/"
+    )]
+    Check(Check),
+    /// List the pipelines in force
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Folders of pipelines, each a set of its own
+    #[arg(required = true, value_name = "DIR")]
+    pipelines: Vec<PathBuf>,
+    /// Folder of named jobs that the pipelines use
+    #[arg(long, value_name = "DIR")]
+    jobs: Option<PathBuf>,
+}
+
+pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
+    let mut problems: Vec<String> = Vec::new();
+    let mut pipelines = 0;
+    let mut named_jobs = 0;
+    for folder in &arguments.pipelines {
+        let folders = Folders {
+            pipelines: Some(folder.clone()),
+            jobs: arguments.jobs.clone(),
+        };
+        match folders.load() {
+            Ok(set) => {
+                pipelines += count(&set).0;
+                named_jobs = count(&set).1;
+            }
+            // Those of the named jobs come with every folder.
+            Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
+        }
+    }
+    if !problems.is_empty() {
+        let mut told = HashSet::new();
+        problems.retain(|problem| told.insert(problem.clone()));
+        return Err(Failure::Problems(problems));
+    }
+    match global.output {
+        Format::Json => print_json(&serde_json::json!({"pipelines": pipelines, "named_jobs": named_jobs})),
+        Format::Table => print(&format!("ok: {pipelines} pipelines, {named_jobs} named jobs")),
+    }
+}
+
+pub(super) async fn list(global: &Global) -> Result<(), Failure> {
+    let view: PipelinesView = Client::find(global)?.get(&["pipelines"], &[]).await?;
+    match global.output {
+        Format::Json => print_json(&view)?,
+        Format::Table => print(&rows(&view))?,
+    }
+    if let Some(refused) = &view.refused {
+        let intro = "tripline: a newer set of rules was refused and is not in force:".to_owned();
+        super::report(&[intro, refused.clone()]);
+    }
+    Ok(())
+}
+
+fn rows(view: &PipelinesView) -> String {
+    let rows = view.pipelines.iter().map(|pipeline| {
+        [
+            pipeline.name.to_string(),
+            pipeline.on.join(" "),
+            or_dash(pipeline.when.as_ref()),
+            pipeline.job.to_string(),
+            pipeline.file.clone(),
+            pipeline.version.as_str().chars().take(12).collect(),
+        ]
+    });
+    table(["NAME", "ON", "WHEN", "JOB", "FILE", "VERSION"], rows)
+}

@@ -1,0 +1,175 @@
+//! Every key: its meaning, type and default. The table of the documentation is made from this.
+
+use super::section::section;
+use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use tripline_protocol::{Span, Subjects};
+
+const HOUR_SECONDS: u64 = 3600;
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+section! {
+    /// Keys without a section.
+    General, "" {
+        /// Folder of everything the server keeps; made if it is missing.
+        data_dir: PathBuf = "./tripline-data".into(),
+    }
+}
+
+section! {
+    /// `[http]`: both listeners.
+    Http, "http" {
+        /// Address of plain HTTP; loopback only unless `http.allow_plaintext`; port 0 takes any.
+        listen: SocketAddr = loopback(7400),
+        /// Address of HTTPS; port 0 takes any.
+        tls_listen: SocketAddr = loopback(7443),
+        /// Certificate chain (PEM); without it the server makes its own CA and certificate.
+        tls_cert: Option<PathBuf> = None,
+        /// Private key (PEM) of `http.tls_cert`.
+        tls_key: Option<PathBuf> = None,
+        /// Names and IP addresses in the self-made certificate.
+        tls_names: Vec<String> = vec!["localhost".into()],
+        /// Allows plain HTTP on other addresses than loopback.
+        allow_plaintext: bool = false,
+    }
+}
+
+section! {
+    /// `[nats]`: the broker.
+    Nats, "nats" {
+        /// The broker, several separated by commas; without it the server starts one of its own.
+        url: Option<NatsUrl> = None,
+        /// NATS credentials file (`.creds`).
+        credentials: Option<PathBuf> = None,
+        /// User name.
+        user: Option<String> = None,
+        /// Password of `nats.user`.
+        password: Option<Secret> = None,
+        /// CA (PEM) of the broker's certificate.
+        ca: Option<PathBuf> = None,
+        /// First words of every subject and stream.
+        subject_prefix: Subjects = Subjects::default(),
+        /// Address of the broker the server starts; port -1 takes any.
+        embedded_listen: EmbeddedListen = EmbeddedListen::default(),
+    }
+}
+
+section! {
+    /// `[auth]`: who may.
+    Auth, "auth" {
+        /// The administrator's token; without it one is made at the first start, in `admin.token` of the data directory.
+        admin_token: Option<Secret> = None,
+    }
+}
+
+section! {
+    /// `[slots]`: how many sessions there may be at once.
+    Slots, "slots" {
+        /// Sessions at once.
+        total: u32 = 10,
+        /// Slots that jobs leave free for interactive sessions.
+        interactive_reserved: u32 = 2,
+        /// Slots that interactive sessions leave free for jobs.
+        jobs_reserved: u32 = 2,
+        /// When an interactive session without requests is closed.
+        idle_timeout: Span = Span::from_secs(300),
+    }
+}
+
+section! {
+    /// `[events]`: what is taken from NATS.
+    Events, "events" {
+        /// Older events become dead letters.
+        max_age: Span = Span::from_secs(HOUR_SECONDS),
+    }
+}
+
+section! {
+    /// `[pipelines]`: rules.
+    Pipelines, "pipelines" {
+        /// Folder of pipeline files (YAML), watched for changes.
+        dir: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// `[jobs]`: named jobs, and how many jobs are kept.
+    Jobs, "jobs" {
+        /// Folder of named jobs (YAML), watched for changes.
+        dir: Option<PathBuf> = None,
+        /// How long ended jobs can be looked up.
+        retain: Span = Span::from_secs(7 * 24 * HOUR_SECONDS),
+        /// How many ended jobs can be looked up.
+        retain_max: u64 = 1_000_000,
+        /// Waiting jobs of one host.
+        queued_per_host_max: u32 = 1_000,
+        /// Waiting jobs of one pipeline.
+        queued_per_pipeline_max: u32 = 10_000,
+        /// Waiting jobs in all.
+        queued_max: u32 = 200_000,
+    }
+}
+
+section! {
+    /// `[session]`: live-response sessions.
+    Session, "session" {
+        /// How long a running command waits for its agent to come back.
+        reconnect_grace: Span = Span::from_secs(30),
+    }
+}
+
+section! {
+    /// `[outbox]`: messages on their way to NATS.
+    Outbox, "outbox" {
+        /// Messages that may wait for the broker.
+        messages_max: u32 = 300_000,
+        /// How long published messages are kept to be published again at start: twice the broker's `sync_interval`.
+        resend_window: Span = Span::from_secs(240),
+    }
+}
+
+section! {
+    /// `[artifacts]`: files fetched from hosts.
+    Artifacts, "artifacts" {
+        /// Bytes of all artifacts together; when they are reached, files can no longer be fetched.
+        bytes_max: Bytes = Bytes::from_gib(10),
+    }
+}
+
+section! {
+    /// `[hosts]`: hosts in memory.
+    Hosts, "hosts" {
+        /// When an idle, detached host leaves memory.
+        idle_timeout: Span = Span::from_secs(60),
+    }
+}
+
+section! {
+    /// `[disk]`: room to work.
+    Disk, "disk" {
+        /// Free bytes in the data directory below which new work is refused.
+        free_min: Bytes = Bytes::from_mib(256),
+    }
+}
+
+section! {
+    /// `[drain]`: an orderly end.
+    Drain, "drain" {
+        /// How long a stopping server finishes what it has begun.
+        timeout: Span = Span::from_secs(20),
+    }
+}
+
+section! {
+    /// `[log]`: what is written to stderr.
+    Log, "log" {
+        /// `off`, `error`, `warn`, `info`, `debug` or `trace`, also per module: `info,tripline::nats=debug`.
+        level: LogLevel = LogLevel::default(),
+        /// `text` or `json`.
+        format: LogFormat = LogFormat::Text,
+    }
+}

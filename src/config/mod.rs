@@ -1,0 +1,201 @@
+//! The server's settings: defaults, then a TOML file, then the environment.
+//!
+//! [`keys`] is the one table of keys, defaults and meanings; reading, checking, printing and the table in
+//! the documentation all come from it. Every problem found is reported, each with its key and where it was
+//! set. Deliberately not here: the agent's settings, and what a client of the server needs (`crate::cli`).
+
+mod keys;
+mod problem;
+mod render;
+mod rules;
+mod section;
+mod setting;
+mod source;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use keys::{
+    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Log, Nats, Outbox, Pipelines, Session,
+    Slots,
+};
+pub use problem::{Error, Origin, Problem};
+pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret};
+
+use problem::nearest;
+use section::{Field, Section};
+use source::Entry;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Settings, all of them valid.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Keys without a section.
+    pub general: General,
+    /// `[http]`
+    pub http: Http,
+    /// `[nats]`
+    pub nats: Nats,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[slots]`
+    pub slots: Slots,
+    /// `[events]`
+    pub events: Events,
+    /// `[pipelines]`
+    pub pipelines: Pipelines,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// `[session]`
+    pub session: Session,
+    /// `[outbox]`
+    pub outbox: Outbox,
+    /// `[artifacts]`
+    pub artifacts: Artifacts,
+    /// `[hosts]`
+    pub hosts: Hosts,
+    /// `[disk]`
+    pub disk: Disk,
+    /// `[drain]`
+    pub drain: Drain,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads `file`, if one is given, and lays `environment` over it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or some key or value in it or in the environment is wrong; all of those are
+    /// named at once.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut entries = match file {
+            Some(path) => source::read_file(path, &mut problems)?,
+            None => Vec::new(),
+        };
+        entries.extend(source::read_environment(environment, &mut problems));
+        let (config, origins) = Self::apply(entries, &mut problems);
+        if problems.is_empty() {
+            rules::check(&config, &origins, &mut problems);
+        }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::Invalid(problems))
+        }
+    }
+
+    /// The folder with everything the server keeps.
+    pub fn data_dir(&self) -> &Path {
+        &self.general.data_dir
+    }
+
+    /// What is in force as TOML, secrets masked.
+    pub fn to_toml(&self) -> String {
+        render::toml(self)
+    }
+
+    /// What is in force as JSON, secrets masked.
+    pub fn to_json(&self) -> serde_json::Value {
+        render::json(self)
+    }
+
+    /// The table of all keys with defaults and meanings, in Markdown, for the documentation.
+    pub fn markdown_table() -> String {
+        render::markdown(&Self::default())
+    }
+
+    fn apply(entries: Vec<Entry>, problems: &mut Vec<Problem>) -> (Self, HashMap<String, Origin>) {
+        let mut config = Self::default();
+        let mut origins = HashMap::new();
+        for Entry {
+            section,
+            field,
+            raw,
+            origin,
+        } in entries
+        {
+            let key = section::key(&section, &field);
+            let outcome = config
+                .section_mut(&section)
+                .and_then(|section| section.set(&field, &raw))
+                .unwrap_or_else(|| {
+                    Err(format!(
+                        "no such key{}",
+                        nearest(&key, Self::key_names().iter().map(String::as_str))
+                    ))
+                });
+            match outcome {
+                Ok(()) => {
+                    origins.insert(key, origin);
+                }
+                Err(text) => problems.push(Problem { key, origin, text }),
+            }
+        }
+        (config, origins)
+    }
+
+    fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
+        self.sections_mut()
+            .into_iter()
+            .find(|section| section.name() == name)
+    }
+
+    fn key_names() -> Vec<String> {
+        Self::default()
+            .sections()
+            .into_iter()
+            .flat_map(|section| {
+                section
+                    .fields()
+                    .into_iter()
+                    .map(|Field { name, .. }| section::key(section.name(), name))
+            })
+            .collect()
+    }
+
+    fn sections(&self) -> [&dyn Section; 15] {
+        [
+            &self.general,
+            &self.http,
+            &self.nats,
+            &self.auth,
+            &self.slots,
+            &self.events,
+            &self.pipelines,
+            &self.jobs,
+            &self.session,
+            &self.outbox,
+            &self.artifacts,
+            &self.hosts,
+            &self.disk,
+            &self.drain,
+            &self.log,
+        ]
+    }
+
+    fn sections_mut(&mut self) -> [&mut dyn Section; 15] {
+        [
+            &mut self.general,
+            &mut self.http,
+            &mut self.nats,
+            &mut self.auth,
+            &mut self.slots,
+            &mut self.events,
+            &mut self.pipelines,
+            &mut self.jobs,
+            &mut self.session,
+            &mut self.outbox,
+            &mut self.artifacts,
+            &mut self.hosts,
+            &mut self.disk,
+            &mut self.drain,
+            &mut self.log,
+        ]
+    }
+}

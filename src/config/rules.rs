@@ -1,0 +1,148 @@
+//! Rules between keys, and bounds that a type cannot say.
+
+use super::{Config, Origin, Problem};
+use std::collections::HashMap;
+use tripline_protocol::Span;
+
+/// Most slots there can be: each is an actor.
+const SLOTS_MAX: u32 = 10_000;
+
+/// Characters of a configured administrator's token.
+const ADMIN_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=512;
+
+/// Adds what is wrong with values that are each legal by themselves.
+pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems: &mut Vec<Problem>) {
+    let mut found = Vec::new();
+    http(config, &mut found);
+    nats(config, &mut found);
+    auth(config, &mut found);
+    slots(config, &mut found);
+    limits(config, &mut found);
+    problems.extend(found.into_iter().map(|(key, text)| {
+        let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
+        Problem {
+            key: key.to_owned(),
+            origin,
+            text,
+        }
+    }));
+}
+
+type Found = Vec<(&'static str, String)>;
+
+fn http(config: &Config, found: &mut Found) {
+    let http = &config.http;
+    if !http.listen.ip().is_loopback() && !http.allow_plaintext {
+        let text = format!(
+            "{} is not a loopback address; tokens would travel in plain text \
+             (use http.tls_listen, or set http.allow_plaintext = true)",
+            http.listen
+        );
+        found.push(("http.listen", text));
+    }
+    if http.listen == http.tls_listen && http.listen.port() != 0 {
+        found.push(("http.tls_listen", "must differ from http.listen".to_owned()));
+    }
+    match (&http.tls_cert, &http.tls_key) {
+        (Some(_), None) => found.push(("http.tls_cert", "needs http.tls_key as well".to_owned())),
+        (None, Some(_)) => found.push(("http.tls_key", "needs http.tls_cert as well".to_owned())),
+        _ => {}
+    }
+    if http.tls_names.is_empty() || http.tls_names.iter().any(|name| name.trim().is_empty()) {
+        found.push((
+            "http.tls_names",
+            "needs at least one name, and no empty one".to_owned(),
+        ));
+    }
+}
+
+fn nats(config: &Config, found: &mut Found) {
+    let nats = &config.nats;
+    let given = [
+        ("nats.credentials", nats.credentials.is_some()),
+        ("nats.user", nats.user.is_some()),
+        ("nats.password", nats.password.is_some()),
+        ("nats.ca", nats.ca.is_some()),
+    ];
+    if nats.url.is_none() {
+        for (key, _) in given.iter().filter(|(_, given)| *given) {
+            found.push((
+                key,
+                "only together with nats.url; the embedded broker makes its own".to_owned(),
+            ));
+        }
+        return;
+    }
+    if nats.credentials.is_some() && nats.user.is_some() {
+        found.push(("nats.credentials", "either this or nats.user".to_owned()));
+    }
+    match (&nats.user, &nats.password) {
+        (Some(_), None) => found.push(("nats.user", "needs nats.password as well".to_owned())),
+        (None, Some(_)) => found.push(("nats.password", "needs nats.user as well".to_owned())),
+        _ => {}
+    }
+}
+
+fn auth(config: &Config, found: &mut Found) {
+    let legal = |token: &str| {
+        ADMIN_TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if config
+        .auth
+        .admin_token
+        .as_ref()
+        .is_some_and(|token| !legal(token.expose()))
+    {
+        let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
+        found.push((
+            "auth.admin_token",
+            format!("must have {least} to {most} visible ASCII characters"),
+        ));
+    }
+}
+
+fn slots(config: &Config, found: &mut Found) {
+    let slots = &config.slots;
+    if !(1..=SLOTS_MAX).contains(&slots.total) {
+        found.push((
+            "slots.total",
+            format!("{} is not from 1 to {SLOTS_MAX}", slots.total),
+        ));
+        return;
+    }
+    let reserved = u64::from(slots.interactive_reserved) + u64::from(slots.jobs_reserved);
+    if reserved > u64::from(slots.total) {
+        let text = format!(
+            "with slots.jobs_reserved = {} it reserves {reserved} slots, but slots.total is {}",
+            slots.jobs_reserved, slots.total
+        );
+        found.push(("slots.interactive_reserved", text));
+    }
+}
+
+fn limits(config: &Config, found: &mut Found) {
+    let jobs = &config.jobs;
+    let counts = [
+        ("jobs.retain_max", jobs.retain_max),
+        ("jobs.queued_per_host_max", jobs.queued_per_host_max.into()),
+        (
+            "jobs.queued_per_pipeline_max",
+            jobs.queued_per_pipeline_max.into(),
+        ),
+        ("jobs.queued_max", jobs.queued_max.into()),
+        ("outbox.messages_max", config.outbox.messages_max.into()),
+        ("artifacts.bytes_max", config.artifacts.bytes_max.0),
+    ];
+    for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
+        found.push((key, "must be at least 1".to_owned()));
+    }
+    let spans = [
+        ("slots.idle_timeout", config.slots.idle_timeout),
+        ("events.max_age", config.events.max_age),
+        ("jobs.retain", jobs.retain),
+        ("hosts.idle_timeout", config.hosts.idle_timeout),
+    ];
+    for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
+        found.push((key, "must be longer than 0s".to_owned()));
+    }
+}

@@ -1,0 +1,201 @@
+//! How a value of each type is read from a file or the environment, and shown again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tripline_protocol::{Span, Subjects};
+
+/// A value as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Raw {
+    /// Text from the environment: any type is read from it.
+    Environment(String),
+    /// A TOML string.
+    Text(String),
+    /// A TOML integer.
+    Integer(i64),
+    /// A TOML boolean.
+    Boolean(bool),
+    /// A TOML array.
+    List(Vec<Raw>),
+    /// Something no key takes; its TOML type.
+    Other(&'static str),
+}
+
+impl Raw {
+    fn describe(&self) -> String {
+        match self {
+            Raw::Environment(text) | Raw::Text(text) => {
+                format!("{:?}", text.chars().take(80).collect::<String>())
+            }
+            Raw::Integer(number) => number.to_string(),
+            Raw::Boolean(value) => value.to_string(),
+            Raw::List(_) => "an array".to_owned(),
+            Raw::Other(kind) => format!("a TOML {kind}"),
+        }
+    }
+
+    /// "… is not …", without the value when it may be a secret.
+    pub(super) fn is_not(&self, expected: &str) -> String {
+        format!("{} is not {expected}", self.describe())
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Raw::Environment(text) | Raw::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self {
+            Raw::Integer(number) => Some(*number),
+            Raw::Environment(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// A type that a key can have.
+pub(super) trait Setting: Sized {
+    /// Reads it; the error says what was expected.
+    fn read(raw: &Raw) -> Result<Self, String>;
+    /// As it is written in a file; `None` when it is not set. Secrets come out masked.
+    fn show(&self) -> Option<toml::Value>;
+}
+
+/// Reads a type that is written as text.
+pub(super) fn read_text<T>(
+    raw: &Raw,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, String> {
+    raw.text()
+        .filter(|text| !text.is_empty())
+        .and_then(parse)
+        .ok_or_else(|| raw.is_not(expected))
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        T::read(raw).map(Some)
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        self.as_ref().and_then(T::show)
+    }
+}
+
+impl Setting for bool {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Boolean(value) => Ok(*value),
+            Raw::Environment(text) => text.parse().map_err(|_| raw.is_not("true or false")),
+            _ => Err(raw.is_not("true or false")),
+        }
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some((*self).into())
+    }
+}
+
+impl Setting for u32 {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        raw.integer()
+            .and_then(|number| number.try_into().ok())
+            .ok_or_else(|| raw.is_not("a whole number from 0 to 4294967295"))
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some((*self).into())
+    }
+}
+
+impl Setting for u64 {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        raw.integer()
+            .and_then(|number| number.try_into().ok())
+            .ok_or_else(|| raw.is_not("a whole number, not negative"))
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(i64::try_from(*self).unwrap_or(i64::MAX).into())
+    }
+}
+
+impl Setting for Span {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(raw, "a span of time such as \"30s\", \"2m\" or \"7d\"", |text| {
+            text.parse().ok()
+        })
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Setting for String {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(raw, "a text that is not empty", |text| Some(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.clone().into())
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(raw, "a path", |text| Some(text.into()))
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string_lossy().into_owned().into())
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(
+            raw,
+            "an IP address with a port, such as \"127.0.0.1:7400\"",
+            |text| text.parse().ok(),
+        )
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Setting for Subjects {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(
+            raw,
+            "dot-separated words of A-Z a-z 0-9 _ -, at most 64 bytes",
+            |text| text.parse().ok(),
+        )
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.prefix().into())
+    }
+}
+
+impl Setting for Vec<String> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        const EXPECTED: &str = "an array of texts (in the environment: separated by commas)";
+        match raw {
+            Raw::List(items) => items.iter().map(String::read).collect::<Result<_, _>>(),
+            Raw::Environment(text) if !text.is_empty() => {
+                Ok(text.split(',').map(|item| item.trim().to_owned()).collect())
+            }
+            _ => Err(raw.is_not(EXPECTED)),
+        }
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.clone().into())
+    }
+}

@@ -1,0 +1,172 @@
+//! Reads keys and values from a TOML file, with their lines, and from the environment.
+
+use super::problem::nearest;
+use super::setting::Raw;
+use super::{Config, Error, Origin, Problem};
+use std::path::Path;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// First part of the name of every variable that sets a key.
+const PREFIX: &str = "TRIPLINE__";
+
+/// Sections that a later version brings.
+const SECTIONS_LATER: [&str; 3] = ["littlebrother", "limacharlie", "services"];
+
+const NOT_YET: &str = "not supported yet";
+
+/// A key with its value, as it was written.
+pub(super) struct Entry {
+    /// Empty for keys without a section.
+    pub(super) section: String,
+    /// The key within its section.
+    pub(super) field: String,
+    /// Its value.
+    pub(super) raw: Raw,
+    /// Where it was written.
+    pub(super) origin: Origin,
+}
+
+/// Reads a file. What is no TOML becomes a problem without a key.
+pub(super) fn read_file(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Entry>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let file = File { path, text: &text };
+    match DeTable::parse(&text) {
+        Ok(table) => Ok(file.entries(table.get_ref(), problems)),
+        Err(error) => {
+            let origin = file.origin(error.span().map_or(0, |span| span.start));
+            let text = format!("not TOML: {}", error.message().replace('\n', ", "));
+            problems.push(Problem {
+                key: String::new(),
+                origin,
+                text,
+            });
+            Ok(Vec::new())
+        }
+    }
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn origin(&self, offset: usize) -> Origin {
+        let line = 1 + self
+            .text
+            .bytes()
+            .take(offset)
+            .filter(|byte| *byte == b'\n')
+            .count();
+        Origin::File {
+            path: self.path.to_owned(),
+            line,
+        }
+    }
+
+    fn entries(&self, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let mut items: Vec<_> = table.iter().collect();
+        items.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in items {
+            let origin = self.origin(name.span().start);
+            let name: &str = name.get_ref();
+            if let Some(text) = refused_section(name, value.get_ref().is_table()) {
+                problems.push(Problem {
+                    key: name.to_owned(),
+                    origin,
+                    text,
+                });
+            } else if let Some(fields) = value.get_ref().as_table() {
+                entries.extend(fields.iter().map(|(field, value)| Entry {
+                    section: name.to_owned(),
+                    field: field.get_ref().to_string(),
+                    raw: raw(value),
+                    origin: self.origin(field.span().start),
+                }));
+            } else {
+                entries.push(Entry {
+                    section: String::new(),
+                    field: name.to_owned(),
+                    raw: raw(value),
+                    origin,
+                });
+            }
+        }
+        entries
+    }
+}
+
+/// Why there is no such section, if there is none.
+fn refused_section(name: &str, is_table: bool) -> Option<String> {
+    if SECTIONS_LATER.contains(&name) {
+        return Some(NOT_YET.to_owned());
+    }
+    let config = Config::default();
+    let mut known = config
+        .sections()
+        .into_iter()
+        .map(|section| section.name())
+        .filter(|name| !name.is_empty());
+    let is_section = known.any(|known| known == name);
+    match (is_section, is_table) {
+        (true, false) => Some(format!("is a section: write [{name}] and its keys below")),
+        (false, true) => {
+            let known = config.sections();
+            Some(format!(
+                "no such section{}",
+                nearest(name, known.iter().map(|section| section.name()))
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
+    match value.get_ref() {
+        DeValue::String(text) => Raw::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Raw::Other("integer beyond 64 bits"), Raw::Integer),
+        DeValue::Boolean(value) => Raw::Boolean(*value),
+        DeValue::Array(items) => Raw::List(items.iter().map(raw).collect()),
+        other => Raw::Other(other.type_str()),
+    }
+}
+
+/// Reads the variables whose names begin with `TRIPLINE__`; others are not ours.
+pub(super) fn read_environment(
+    variables: impl IntoIterator<Item = (String, String)>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Entry> {
+    let mut ours: Vec<(String, String)> = variables
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
+    ours.sort();
+    let mut entries = Vec::new();
+    for (variable, value) in ours {
+        let path = variable.trim_start_matches(PREFIX).to_ascii_lowercase();
+        let (section, field) = path.split_once("__").unwrap_or(("", &path));
+        let origin = Origin::Environment(variable.clone());
+        if SECTIONS_LATER.contains(&section) {
+            problems.push(Problem {
+                key: path.replace("__", "."),
+                origin,
+                text: NOT_YET.to_owned(),
+            });
+        } else {
+            let (section, field) = (section.to_owned(), field.to_owned());
+            entries.push(Entry {
+                section,
+                field,
+                raw: Raw::Environment(value),
+                origin,
+            });
+        }
+    }
+    entries
+}

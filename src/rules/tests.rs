@@ -1,0 +1,72 @@
+use super::*;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Long enough for any machine; a test that passes does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells a test what was put in force (the number of pipelines) or refused (the text).
+struct TellingTarget(UnboundedSender<Result<usize, String>>);
+
+impl RulesTarget for TellingTarget {
+    fn set(&self, rules: RuleSet) {
+        self.0.send(Ok(count(&rules).0)).unwrap();
+    }
+
+    fn refuse(&self, why: &LoadError) {
+        self.0.send(Err(why.to_string())).unwrap();
+    }
+}
+
+fn pipeline(name: &str) -> String {
+    format!("name: {name}\non: [A]\njob:\n  steps:\n    - list_processes: {{}}\n")
+}
+
+fn watched(folder: &Path) -> (RulesWatch, UnboundedReceiver<Result<usize, String>>) {
+    let (sender, told) = unbounded_channel();
+    let folders = Folders {
+        pipelines: Some(folder.to_owned()),
+        jobs: None,
+    };
+    let in_force = folders.load().unwrap();
+    (RulesWatch::start(TellingTarget(sender), folders, &in_force), told)
+}
+
+async fn next(told: &mut UnboundedReceiver<Result<usize, String>>) -> Result<usize, String> {
+    timeout(PATIENCE, told.recv())
+        .await
+        .expect("told in time")
+        .expect("still watched")
+}
+
+#[tokio::test]
+async fn a_changed_folder_comes_into_force_and_a_wrong_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), pipeline("a")).unwrap();
+    let (_watch, mut told) = watched(folder.path());
+    std::fs::write(folder.path().join("b.yaml"), pipeline("b")).unwrap();
+    assert_eq!(next(&mut told).await, Ok(2));
+    std::fs::write(folder.path().join("b.yaml"), "name: b\n").unwrap();
+    let refused = next(&mut told).await.unwrap_err();
+    assert!(refused.contains("b.yaml:1:"), "{refused}");
+    std::fs::remove_file(folder.path().join("a.yaml")).unwrap();
+    std::fs::write(folder.path().join("b.yaml"), pipeline("b")).unwrap();
+    // The two changes may be seen one by one.
+    while next(&mut told).await != Ok(1) {}
+}
+
+#[tokio::test]
+async fn going_back_to_the_rules_in_force_after_a_refusal_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    std::fs::write(&file, pipeline("a")).unwrap();
+    let (_watch, mut told) = watched(folder.path());
+    std::fs::write(&file, "name: a\n").unwrap();
+    assert!(next(&mut told).await.is_err());
+    std::fs::write(&file, pipeline("a")).unwrap();
+    assert_eq!(next(&mut told).await, Ok(1));
+}
+
+#[test]
+fn no_folders_are_an_empty_set() {
+    assert_eq!(count(&Folders::default().load().unwrap()), (0, 0));
+}

@@ -1,0 +1,272 @@
+//! The server as a whole: what is made of what, in which order it starts, and in which it stops.
+//!
+//! Start: store, rules, actors, HTTP, broker, NATS. Stop: the edges take nothing more, the actors drain, the
+//! connection to the broker closes, the store closes, the broker ends. Deliberately not here: what any of
+//! them does.
+
+mod admin;
+mod bridges;
+mod error;
+mod options;
+mod signals;
+
+pub use error::Error;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::endpoints::Endpoints;
+use crate::http::{self, HttpState, RunningHttp};
+use crate::logging;
+use crate::nats::api::CoreApi;
+use crate::nats::embedded::EmbeddedOptions;
+use crate::nats::{EmbeddedBroker, NatsEdge, NatsPublisher};
+use crate::rules::{Folders, RulesWatch, count};
+use bridges::{Broker, Tokens};
+use signals::{Asked, Signals};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tripline_actors::Core;
+use tripline_actors::access::Access;
+use tripline_actors::artifact::ArtifactStore;
+use tripline_actors::clock::{Clock, SystemClock};
+use tripline_actors::store::Store;
+use tripline_protocol::Span;
+
+/// What the actors get to drain, however long the edges took.
+const DRAIN_LEAST: Duration = Duration::from_secs(1);
+
+/// Runs the server until it is asked to end or cannot go on.
+///
+/// # Errors
+/// Why it did not start or could not go on, with the exit code for it.
+pub fn run(config: Config) -> Result<(), Failure> {
+    logging::install(&config.log).map_err(Error::from)?;
+    actix_rt::System::new()
+        .block_on(serve(config))
+        .map_err(Failure::from)
+}
+
+async fn serve(config: Config) -> Result<(), Error> {
+    let mut signals = Signals::install().map_err(Error::Signals)?;
+    let mut server = tokio::select! {
+        server = Server::start(&config) => server?,
+        () = signals.stop() => return Ok(()),
+    };
+    server.announce()?;
+    match server.watch(&mut signals).await {
+        End::Asked => {
+            tracing::info!("stopping");
+            let mut failed = server.failed.clone();
+            tokio::select! {
+                () = server.stop(config.drain.timeout) => Ok(()),
+                () = signals.stop() => Err(Error::CutShort),
+                why = failure(&mut failed) => Err(Error::StoreFailed(why)),
+            }
+        }
+        End::StoreFailed(why) => {
+            tracing::error!(why, "the store failed; nothing is taken or acknowledged any more");
+            server.abandon().await;
+            Err(Error::StoreFailed(why))
+        }
+    }
+}
+
+/// Why a running server ends.
+enum End {
+    Asked,
+    StoreFailed(String),
+}
+
+/// Everything that runs.
+struct Server {
+    data_dir: PathBuf,
+    store: Store,
+    failed: watch::Receiver<Option<String>>,
+    core: Core,
+    rules: RulesWatch,
+    http: RunningHttp,
+    broker: Option<EmbeddedBroker>,
+    broker_url: String,
+    nats: NatsEdge,
+}
+
+impl Server {
+    async fn start(config: &Config) -> Result<Self, Error> {
+        raise_file_limit();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let store = Store::open(&options::store(config))?;
+        let failed = listen(&store);
+        let access = Access::new(store.clone(), Arc::clone(&clock));
+        admin::ensure(&access, config).await?;
+        let artifacts = Arc::new(ArtifactStore::open(
+            config.data_dir(),
+            config.artifacts.bytes_max.0,
+        )?);
+        let folders = Folders::of(config);
+        let rules = Arc::new(folders.load()?);
+        let (pipelines, named_jobs) = count(&rules);
+        tracing::info!(pipelines, named_jobs, "rules in force");
+
+        let publisher = NatsPublisher::new();
+        let core = Core::start(
+            options::core(config),
+            store.clone(),
+            Arc::clone(&artifacts),
+            Arc::clone(&rules),
+            publisher.clone(),
+            Arc::clone(&clock),
+        )
+        .map_err(Error::Core)?;
+        let state = HttpState {
+            core: core.clone(),
+            access: Arc::new(access.clone()),
+            artifacts,
+            broker: Arc::new(Broker(publisher.status())),
+            clock,
+        };
+        let http = http::start(options::http(config), state)?;
+        let broker = start_broker(config).await?;
+        let nats_options = options::nats(config, broker.as_ref().map(EmbeddedBroker::info));
+        let broker_url = nats_options.url.clone();
+        let api = CoreApi {
+            core: core.clone(),
+            gate: Tokens(access),
+        };
+        let nats = NatsEdge::start(nats_options, &publisher, core.clone(), api).await?;
+        let rules = RulesWatch::start(core.clone(), folders, &rules);
+        let data_dir = config.data_dir().to_owned();
+        Ok(Self {
+            data_dir,
+            store,
+            failed,
+            core,
+            rules,
+            http,
+            broker,
+            broker_url,
+            nats,
+        })
+    }
+
+    /// Tells people and programs on this machine where it is.
+    fn announce(&self) -> Result<(), Error> {
+        let endpoints = Endpoints {
+            pid: std::process::id(),
+            http: self.http.addr,
+            https: self.http.tls_addr.unwrap_or(self.http.addr),
+        };
+        endpoints
+            .write(&self.data_dir)
+            .map_err(|source| Error::Endpoints { source })?;
+        // A closed stderr is nobody's concern.
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "tripline is ready: {} and {}, broker {}",
+            endpoints.tls_url(),
+            endpoints.url(),
+            self.broker_url
+        );
+        Ok(())
+    }
+
+    async fn watch(&mut self, signals: &mut Signals) -> End {
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => return End::Asked,
+                    Asked::Reload => {
+                        tracing::info!("reading the rules again");
+                        self.rules.reload();
+                    }
+                },
+                why = failure(&mut self.failed) => return End::StoreFailed(why),
+            }
+        }
+    }
+
+    /// Ends in order: what was begun is finished as far as `within` reaches.
+    async fn stop(mut self, within: Span) {
+        let deadline = Instant::now() + within.to_duration();
+        self.withdraw();
+        drop(self.rules);
+        self.nats.stop_intake().await;
+        self.http.stop().await;
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(DRAIN_LEAST);
+        self.core
+            .drain(Span::from_millis(
+                u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            ))
+            .await;
+        self.nats.stop().await;
+        let store = self.store;
+        if let Err(error) = tokio::task::spawn_blocking(move || store.flush_and_close()).await {
+            tracing::error!(%error, "the store did not close in order");
+        }
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Ends at once: nothing can be made durable any more.
+    async fn abandon(self) {
+        self.withdraw();
+        self.http.handle.stop(false).await;
+        drop(self.nats);
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+    }
+
+    fn withdraw(&self) {
+        if let Err(error) = Endpoints::remove(&self.data_dir) {
+            tracing::warn!(%error, "server.json stays behind");
+        }
+    }
+}
+
+/// The broker of our own, unless another is configured.
+async fn start_broker(config: &Config) -> Result<Option<EmbeddedBroker>, Error> {
+    if config.nats.url.is_some() {
+        return Ok(None);
+    }
+    let listen = config.nats.embedded_listen.to_socket();
+    let options = EmbeddedOptions::new(
+        config.data_dir().to_owned(),
+        listen,
+        config.nats.subject_prefix.clone(),
+    );
+    Ok(Some(EmbeddedBroker::start(options).await?))
+}
+
+/// Hears why the store failed, when it does.
+fn listen(store: &Store) -> watch::Receiver<Option<String>> {
+    let (sender, receiver) = watch::channel(None);
+    store.on_failure(move |why| drop(sender.send_replace(Some(why.to_owned()))));
+    receiver
+}
+
+/// Waits until the store has failed.
+async fn failure(failed: &mut watch::Receiver<Option<String>>) -> String {
+    match failed.wait_for(Option::is_some).await {
+        Ok(why) => why.clone().unwrap_or_default(),
+        // The store is closed: it will not fail any more.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Every agent is a connection; the usual limit of 1024 open files is for other programs.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}

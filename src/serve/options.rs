@@ -1,0 +1,91 @@
+//! The configuration as each part of the server wants it.
+
+use crate::config::Config;
+use crate::http::{HttpOptions, TlsOptions};
+use crate::nats::{ConnectionInfo, NatsOptions, streams};
+use tripline_actors::{CoreConfig, store};
+
+/// `data_dir`, `disk.free_min`.
+pub(super) fn store(config: &Config) -> store::Options {
+    store::Options {
+        disk_free_min: config.disk.free_min.0,
+        ..store::Options::new(config.data_dir())
+    }
+}
+
+/// Everything of the actors.
+pub(super) fn core(config: &Config) -> CoreConfig {
+    CoreConfig {
+        subjects: config.nats.subject_prefix.clone(),
+        slots_total: config.slots.total,
+        slots_interactive_reserved: config.slots.interactive_reserved,
+        slots_jobs_reserved: config.slots.jobs_reserved,
+        events_max_age: config.events.max_age,
+        reconnect_grace: config.session.reconnect_grace,
+        jobs_per_host_max: config.jobs.queued_per_host_max,
+        jobs_per_pipeline_max: config.jobs.queued_per_pipeline_max,
+        jobs_max: config.jobs.queued_max,
+        jobs_retain: config.jobs.retain,
+        jobs_retain_max: config.jobs.retain_max,
+        outbox_max: config.outbox.messages_max,
+        outbox_resend_window: config.outbox.resend_window,
+        disk_free_min: config.disk.free_min.0,
+        host_idle: config.hosts.idle_timeout,
+    }
+}
+
+/// `http.*`
+pub(super) fn http(config: &Config) -> HttpOptions {
+    let http = &config.http;
+    HttpOptions {
+        listen: http.listen,
+        tls_listen: Some(http.tls_listen),
+        allow_plaintext: http.allow_plaintext,
+        tls: TlsOptions {
+            cert: http.tls_cert.clone(),
+            key: http.tls_key.clone(),
+            names: http.tls_names.clone(),
+            dir: config.data_dir().join("tls"),
+        },
+        workers: 0,
+    }
+}
+
+/// `nats.*`, or the embedded broker's own.
+pub(super) fn nats(config: &Config, embedded: Option<&ConnectionInfo>) -> NatsOptions {
+    let nats = &config.nats;
+    let subjects = nats.subject_prefix.clone();
+    if let Some(info) = embedded {
+        return NatsOptions::embedded(info, subjects);
+    }
+    NatsOptions {
+        url: nats
+            .url
+            .as_ref()
+            .map(|url| url.as_str().to_owned())
+            .unwrap_or_default(),
+        user: nats.user.clone(),
+        password: nats
+            .password
+            .as_ref()
+            .map(|password| password.expose().to_owned()),
+        credentials: nats.credentials.clone(),
+        ca: nats.ca.clone(),
+        subjects,
+        stream_bytes_max: streams::STREAM_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documentation gives one default for each key, so the actors' own must be the same.
+    #[test]
+    fn the_actors_defaults_are_those_of_the_configuration() {
+        assert_eq!(
+            format!("{:?}", core(&Config::default())),
+            format!("{:?}", CoreConfig::default())
+        );
+    }
+}
