@@ -55,7 +55,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let text = format!(
             "name: bench\non: [acme.alert]\nwhen: >-\n  {condition}\njob:\n  steps:\n    - list_processes: {{}}\n"
         );
-        let rules = RuleSet::parse(&[SourceFile { path: "bench.yaml".into(), text }], &[])?;
+        let rules = RuleSet::parse(
+            &[SourceFile {
+                path: "bench.yaml".into(),
+                text,
+            }],
+            &[],
+        )?;
         let pipeline = rules.pipelines().next().ok_or("no pipeline")?;
         let cost = best(|| drop(black_box(pipeline.matches(black_box(&event), None))));
         println!("{cost:>12?}  {condition}");
