@@ -1,1 +1,3 @@
-//! x
+//! Tripline's edges, configuration and composition.
+
+pub mod nats;
