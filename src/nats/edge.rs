@@ -22,7 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest and longest pause before streams and consumer are looked at again.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Shortest time between two takings-over of what was delivered before a connection was lost.
+/// Shortest time between two takings-over while messages are held that the actors refused: each counts as one
+/// more delivery.
 const TAKE_OVER_EVERY: Duration = consumer::ACK_WAIT;
 /// How long stopping may take.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -301,7 +302,8 @@ impl Supervisor {
         }
         self.status.set_warnings(checked.warnings.clone());
         taker.intake().broker_returned();
-        let take_over = self.took_over.is_none_or(|at| at.elapsed() >= TAKE_OVER_EVERY);
+        let long_ago = self.took_over.is_none_or(|at| at.elapsed() >= TAKE_OVER_EVERY);
+        let take_over = taker.let_go().await || long_ago;
         let attached = consumer::attach(&self.context, &checked, taker.intake(), take_over).await?;
         if take_over {
             self.took_over = Some(Instant::now());

@@ -120,6 +120,17 @@ impl<I: Intake> Taker<I> {
         self.acks.clear();
     }
 
+    /// Before the consumer is attached again: what is not offered yet is dropped, so that the broker can be asked
+    /// for everything that is not acked. Not while the actors are busy: what they refused is kept, because
+    /// asking again and again would make poison of it. Returns whether nothing is held.
+    pub(crate) async fn let_go(&mut self) -> bool {
+        if self.send_acks().await.is_err() || self.refused.is_some() {
+            return false;
+        }
+        self.held.clear();
+        true
+    }
+
     /// Takes events until `until` is over or the consumer is gone. A batch that the actors are writing by then
     /// comes to its end first, so that it is not handled again.
     pub(crate) async fn take<E>(

@@ -4,7 +4,7 @@
 //! difference is reported and left. Only what would lose messages (other subjects, an other retention) is an
 //! error.
 
-use async_nats::jetstream::context::{Context, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{Context, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, ErrorCode};
 use std::time::Duration;
@@ -16,8 +16,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// Bytes of all three streams together, when the broker has room for them.
 pub const STREAM_BYTES: u64 = 13 * GIB;
-/// Smallest stream that is worth making.
-const STREAM_BYTES_MIN: u64 = 64 << 20;
+/// Smallest stream that is worth making; a few messages of the largest size.
+const STREAM_BYTES_MIN: u64 = 8 << 20;
 
 /// Why the streams are not as they must be.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,13 @@ pub enum Error {
         bytes: u64,
         /// What the client says.
         #[source]
-        source: jetstream::context::CreateStreamError,
+        source: CreateStreamError,
+    },
+    /// It was deleted again while it was being looked at.
+    #[error("find stream {stream} again after making it")]
+    Vanished {
+        /// Its name.
+        stream: String,
     },
     /// A stream of this name is made for something else.
     #[error("stream {stream} has {what}, expected {expected}; change it or use another nats.subject_prefix")]
@@ -54,6 +60,34 @@ pub enum Error {
     },
 }
 
+impl Error {
+    fn create(config: &Config, source: CreateStreamError) -> Self {
+        let bytes = u64::try_from(config.max_bytes).unwrap_or(0);
+        Self::Create {
+            stream: config.name.clone(),
+            bytes,
+            source,
+        }
+    }
+
+    /// Whether a smaller stream might fit.
+    fn is_no_room(&self) -> bool {
+        let Self::Create { source, .. } = self else {
+            return false;
+        };
+        let CreateStreamErrorKind::JetStream(error) = source.kind() else {
+            return false;
+        };
+        [
+            ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+            ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+            ErrorCode::INSUFFICIENT_RESOURCES,
+            ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED,
+        ]
+        .contains(&error.error_code())
+    }
+}
+
 /// What the check found.
 #[derive(Debug)]
 pub struct Checked {
@@ -65,18 +99,80 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
-/// Makes what is missing and checks what is there. `bytes_max` bounds what the streams take together.
+/// Makes what is missing and checks what is there. `bytes_max` bounds what the streams take together; where the
+/// broker has less room, they are made smaller, all in the same proportion.
 pub async fn ensure(context: &Context, subjects: &Subjects, bytes_max: u64) -> Result<Checked, Error> {
-    let [events, results, dead] = wanted(subjects, bytes_max);
+    let full = wanted(subjects, bytes_max);
+    let mut found = [None, None, None];
+    for (config, found) in full.iter().zip(&mut found) {
+        *found = look_up(context, config).await?;
+    }
+    let missing = [0, 1, 2].map(|index| found.get(index).is_some_and(Option::is_none));
+    let mut scaled = full.clone();
+    let mut made = [None, None, None];
+    while let Err(error) = make(context, &scaled, missing, &mut made).await {
+        if !(error.is_no_room() && scaled.iter_mut().all(halve)) {
+            return Err(error);
+        }
+    }
     let mut warnings = Vec::new();
-    let (events, events_created) = ensure_one(context, events, &mut warnings).await?;
-    ensure_one(context, results, &mut warnings).await?;
-    ensure_one(context, dead, &mut warnings).await?;
-    Ok(Checked {
-        events,
-        events_created,
-        warnings,
-    })
+    for (full, (found, made)) in full.iter().zip(found.iter().zip(&made)) {
+        if let Some(info) = found {
+            check(&info.config, full)?;
+            warnings.extend(drift(&info.config, full));
+        } else if let Some(info) = made {
+            warnings.extend(shrunk(&info.config, full));
+        }
+    }
+    let ([events, ..], [events_made, ..]) = (found, made);
+    let events_created = events_made.is_some();
+    match events.or(events_made) {
+        Some(events) => Ok(Checked {
+            events,
+            events_created,
+            warnings,
+        }),
+        None => Err(Error::Vanished {
+            stream: subjects.events_stream(),
+        }),
+    }
+}
+
+async fn look_up(context: &Context, config: &Config) -> Result<Option<Info>, Error> {
+    match context.get_stream(&config.name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(source) => Err(Error::LookUp {
+            stream: config.name.clone(),
+            source,
+        }),
+    }
+}
+
+/// Makes those that are `missing`, and shrinks those that an attempt before this one made larger.
+async fn make(
+    context: &Context,
+    wanted: &[Config; 3],
+    missing: [bool; 3],
+    made: &mut [Option<Info>; 3],
+) -> Result<(), Error> {
+    for ((config, missing), made) in wanted.iter().zip(missing).zip(made) {
+        let larger = made
+            .as_ref()
+            .is_some_and(|info| info.config.max_bytes > config.max_bytes);
+        if larger {
+            let shrunk = context.update_stream(config).await;
+            *made = Some(shrunk.map_err(|source| Error::create(config, source))?);
+        } else if missing && made.is_none() {
+            let created = context
+                .create_stream(config)
+                .await
+                .map_err(|source| Error::create(config, source))?;
+            tracing::info!(stream = config.name, bytes = config.max_bytes, "stream created");
+            *made = Some(created.cached_info().clone());
+        }
+    }
+    Ok(())
 }
 
 /// The streams of events, results and dead letters, in this order.
@@ -127,75 +223,21 @@ fn config(name: String, subjects: Vec<String>, max_age: Duration, max_bytes: u64
     }
 }
 
-async fn ensure_one(
-    context: &Context,
-    wanted: Config,
-    warnings: &mut Vec<String>,
-) -> Result<(Info, bool), Error> {
-    match context.get_stream(&wanted.name).await {
-        Ok(stream) => {
-            let info = stream.cached_info().clone();
-            check(&info.config, &wanted)?;
-            warnings.extend(drift(&info.config, &wanted));
-            Ok((info, false))
-        }
-        Err(error) if is_missing(&error) => Ok((create(context, wanted, warnings).await?, true)),
-        Err(source) => Err(Error::LookUp {
-            stream: wanted.name,
-            source,
-        }),
-    }
-}
-
 fn is_missing(error: &jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
-}
-
-/// Makes a stream as large as the broker has room for.
-async fn create(context: &Context, mut wanted: Config, warnings: &mut Vec<String>) -> Result<Info, Error> {
-    let full = wanted.max_bytes;
-    loop {
-        match context.create_stream(&wanted).await {
-            Ok(stream) => {
-                tracing::info!(stream = wanted.name, bytes = wanted.max_bytes, "stream created");
-                if wanted.max_bytes < full {
-                    warnings.push(format!(
-                        "stream {} was made with {} bytes, because the broker has no room for {full}",
-                        wanted.name, wanted.max_bytes
-                    ));
-                }
-                return Ok(stream.cached_info().clone());
-            }
-            Err(error) if is_no_room(&error) && halve(&mut wanted) => {}
-            Err(source) => {
-                let bytes = u64::try_from(wanted.max_bytes).unwrap_or(0);
-                return Err(Error::Create {
-                    stream: wanted.name,
-                    bytes,
-                    source,
-                });
-            }
-        }
-    }
-}
-
-fn is_no_room(error: &jetstream::context::CreateStreamError) -> bool {
-    let CreateStreamErrorKind::JetStream(error) = error.kind() else {
-        return false;
-    };
-    [
-        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
-        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
-        ErrorCode::INSUFFICIENT_RESOURCES,
-        ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED,
-    ]
-    .contains(&error.error_code())
 }
 
 /// Whether a smaller one is worth a try.
 fn halve(wanted: &mut Config) -> bool {
     wanted.max_bytes /= 2;
     u64::try_from(wanted.max_bytes).is_ok_and(|bytes| bytes >= STREAM_BYTES_MIN)
+}
+
+fn shrunk(made: &Config, full: &Config) -> Option<String> {
+    (made.max_bytes < full.max_bytes).then(|| {
+        let (name, bytes, full) = (&full.name, made.max_bytes, full.max_bytes);
+        format!("stream {name} was made with {bytes} bytes, because the broker has no room for {full}")
+    })
 }
 
 /// What must not differ.

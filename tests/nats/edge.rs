@@ -286,6 +286,7 @@ async fn a_consumer_made_for_something_else_is_replaced() {
         .await
         .expect("a foreign consumer");
     let edge = TestEdge::start(test.nats_options(), RememberingIntake::default()).await;
+    edge.ready().await;
     publish_events(&test.publisher().await, 0..5).await;
     edge.took(5).await;
     all_acked(&test).await;
@@ -379,6 +380,7 @@ async fn the_oldest_supported_server_works() {
         .expect("a broker");
     let test = TestBroker { folder, broker };
     let edge = TestEdge::start(test.nats_options(), RememberingIntake::default()).await;
+    edge.ready().await;
     publish_events(&test.publisher().await, 0..100).await;
     edge.took(100).await;
     all_acked(&test).await;

@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The streams' share of the disk that is free when they are first made, in percent.
 const DISK_SHARE_PERCENT: u64 = 60;
 /// What the streams get on the smallest disk.
-const STREAM_BYTES_LEAST: u64 = 3 * (64 << 20);
+const STREAM_BYTES_LEAST: u64 = 256 << 20;
 
 /// How to run it.
 #[derive(Debug, Clone)]
