@@ -1,0 +1,42 @@
+//! Who a request comes from.
+
+use crate::refusal::Refusal;
+use tripline_protocol::Org;
+use tripline_protocol::api::Role;
+
+/// The holder of a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The token.
+    pub token_id: String,
+    /// Whom it is for.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The only org it may act in; `None`: all.
+    pub org: Option<Org>,
+}
+
+impl Principal {
+    /// Whether it may do what needs the role `needed`. Each role may do what those below it may, apart from
+    /// enrolling: only `enrol` and `admin` may, and `enrol` may nothing else.
+    pub fn may(&self, needed: Role) -> bool {
+        match (self.role, needed) {
+            (Role::Admin, _) | (Role::Enrol, Role::Enrol) => true,
+            (Role::Enrol, _) | (_, Role::Enrol) => false,
+            (role, needed) => role >= needed,
+        }
+    }
+
+    /// The org a request acts in that names `wanted`: a bound token's own, and no other. `None`: all orgs.
+    pub fn org_for(&self, wanted: Option<&Org>) -> Result<Option<Org>, Refusal> {
+        match (&self.org, wanted) {
+            (None, wanted) => Ok(wanted.cloned()),
+            (Some(own), Some(wanted)) if own != wanted => {
+                let detail = format!("this token acts in org {own} only, not in {wanted}");
+                Err(Refusal::Forbidden { detail })
+            }
+            (Some(own), _) => Ok(Some(own.clone())),
+        }
+    }
+}

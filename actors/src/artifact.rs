@@ -1,1 +1,0 @@
-//! Artifacts: file contents kept by the server, addressed by SHA-256.

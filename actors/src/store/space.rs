@@ -1,0 +1,50 @@
+//! Free space where the data lies.
+
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long an answer of the file system is used again.
+const VALID_FOR: Duration = Duration::from_secs(1);
+
+/// Watches the free space of a directory's file system.
+pub(super) struct Space {
+    dir: PathBuf,
+    free_bytes_min: u64,
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Space {
+    pub(super) fn new(dir: PathBuf, free_bytes_min: u64) -> Self {
+        Self {
+            dir,
+            free_bytes_min,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Whether less than the minimum is free, as of at most a second ago. A file system that does not answer
+    /// counts as full: nothing new should be promised on it.
+    pub(super) fn is_low(&self) -> bool {
+        let mut last = self.last.lock();
+        match *last {
+            Some((at, low)) if at.elapsed() < VALID_FOR => low,
+            _ => {
+                let low = self.free_bytes().is_none_or(|free| free < self.free_bytes_min);
+                *last = Some((Instant::now(), low));
+                low
+            }
+        }
+    }
+
+    /// Free bytes; `None` when the file system does not say.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        match rustix::fs::statvfs(&self.dir) {
+            Ok(found) => Some(found.f_bavail.saturating_mul(found.f_frsize)),
+            Err(error) => {
+                tracing::warn!(%error, dir = %self.dir.display(), "cannot tell the free space");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The tables of the store: prefixes of one byte in one tree.
+
+/// A table. Its number is the first byte of its keys on disk and is never used for anything else again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// Positions, counters, the store's own format. Keys that begin with `store/` are the store's.
+    Meta = 0x01,
+    /// Job id → job.
+    Job = 0x10,
+    /// Job id of a job that has not ended → its place.
+    OpenJob = 0x11,
+    /// Time, job id → nothing: jobs in order.
+    JobByTime = 0x12,
+    /// Job id of a pruned job → how it ended.
+    JobTombstone = 0x13,
+    /// Time, job id → nothing: tombstones in order.
+    TombstoneByTime = 0x14,
+    /// Event key → what was decided.
+    HandledEvent = 0x15,
+    /// Time, event key → nothing: handled events in order.
+    HandledByTime = 0x16,
+    /// Host id → host.
+    Host = 0x20,
+    /// Sensor id → host id.
+    HostBySensor = 0x21,
+    /// Org, hostname, host id → nothing.
+    HostByName = 0x22,
+    /// SHA-256 of an agent's key → its host.
+    AgentKey = 0x23,
+    /// `t`, token id → token; `u`, token id → uses left.
+    Token = 0x30,
+    /// Messages that NATS has not acknowledged, in order.
+    Outbox = 0x40,
+    /// Messages that NATS acknowledged but may not have synced.
+    Sent = 0x41,
+    /// Messages that NATS will never take.
+    Quarantine = 0x42,
+    /// SHA-256 → artifact.
+    Artifact = 0x50,
+    /// SHA-256, org, job id → nothing.
+    ArtifactUse = 0x51,
+    /// The store's own: pieces of values that are too long for one entry.
+    Chunk = 0x7f,
+}
+
+impl Table {
+    /// The key on disk of this table's `key`.
+    pub(super) fn full_key(self, key: &[u8]) -> Vec<u8> {
+        let mut full = Vec::with_capacity(1 + key.len());
+        full.push(self as u8);
+        full.extend_from_slice(key);
+        full
+    }
+}
+
+/// The first key after all keys that begin with `prefix`. A table's byte is never 0xff, so there is one.
+pub(super) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            break;
+        }
+    }
+    end
+}
