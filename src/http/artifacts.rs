@@ -187,7 +187,13 @@ mod tests {
     #[actix_web::test]
     async fn a_part_is_answered_with_its_place() {
         let (file, total) = kept(b"0123456789");
-        let response = answer(file, total, "hosts", Some(Part { first: 2, last: 5 }), "\"e\"".into());
+        let response = answer(
+            file,
+            total,
+            "hosts",
+            Some(Part { first: 2, last: 5 }),
+            "\"e\"".into(),
+        );
         assert_eq!(response.status(), 206);
         assert_eq!(text(&response, CONTENT_RANGE), "bytes 2-5/10");
         let body = to_bytes(response.into_body())

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use std::future::{Ready, ready};
 use std::ops::Deref;
 use tripline_actors::Refusal;
-use tripline_actors::access::Principal;
+use tripline_actors::access::{Access, Principal};
 use tripline_protocol::api::Role;
 
 /// The token of `Authorization: Bearer <token>`.
@@ -25,11 +25,10 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub(super) struct Caller(Principal);
 
 /// Who calls.
-pub(super) fn principal(request: &HttpRequest, state: &HttpState) -> Result<Caller, ApiError> {
-    let token = bearer(request.headers()).ok_or(ApiError::Unauthenticated { presented: false })?;
-    state
-        .access
-        .authenticate(token)
+pub(super) fn authenticate(headers: &HeaderMap, access: &Access) -> Result<Caller, ApiError> {
+    let token = bearer(headers).ok_or(ApiError::Unauthenticated { presented: false })?;
+    let principal = access.authenticate(token);
+    principal
         .map(Caller)
         .ok_or(ApiError::Unauthenticated { presented: true })
 }
@@ -54,7 +53,7 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, ApiError> {
     let state = request.app_data::<web::Data<HttpState>>().ok_or_else(|| {
         ApiError::internal("know its callers", "the application was built without its state")
     })?;
-    principal(request, state)?.require(role)
+    authenticate(request.headers(), &state.access)?.require(role)
 }
 
 macro_rules! callers {
@@ -89,4 +88,92 @@ callers! {
     Operator;
     /// May do everything.
     Admin;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+    use std::sync::Arc;
+    use tripline_actors::clock::SystemClock;
+    use tripline_actors::store::{Options, Store};
+    use tripline_protocol::api::CreateToken;
+
+    fn headers(authorization: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_str(authorization).expect("a header");
+        headers.insert(AUTHORIZATION, value);
+        headers
+    }
+
+    fn access(dir: &tempfile::TempDir) -> Access {
+        let store = Store::open(&Options::new(dir.path())).expect("a store");
+        Access::new(store, Arc::new(SystemClock::default()))
+    }
+
+    async fn token(access: &Access, role: Role) -> String {
+        let request = CreateToken {
+            name: "ana".into(),
+            role,
+            org: None,
+            uses: None,
+            expires: None,
+        };
+        access.create(request).await.expect("a token").token
+    }
+
+    fn code<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+        result.expect_err("refused").to_problem().code
+    }
+
+    #[test]
+    fn the_token_is_found_whatever_the_case_of_its_scheme() {
+        for text in ["Bearer abc", "bearer abc", "BEARER  abc "] {
+            assert_eq!(bearer(&headers(text)), Some("abc"), "{text:?}");
+        }
+        for text in ["Basic abc", "Bearer", "Bearer ", "abc"] {
+            assert_eq!(bearer(&headers(text)), None, "{text:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn only_a_token_in_force_lets_in() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let access = access(&dir);
+        let token = token(&access, Role::Viewer).await;
+        let known = authenticate(&headers(&format!("Bearer {token}")), &access).expect("let in");
+        assert_eq!(known.0.name, "ana");
+        let unknown = authenticate(&headers(&format!("Bearer {token}x")), &access);
+        assert!(matches!(
+            unknown,
+            Err(ApiError::Unauthenticated { presented: true })
+        ));
+        let missing = authenticate(&HeaderMap::new(), &access);
+        assert!(matches!(
+            missing,
+            Err(ApiError::Unauthenticated { presented: false })
+        ));
+    }
+
+    #[actix_web::test]
+    async fn each_role_may_what_it_may_and_no_more() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let access = access(&dir);
+        let roles = [Role::Enrol, Role::Viewer, Role::Operator, Role::Admin];
+        for (role, allowed) in [
+            (Role::Enrol, [true, false, false, false]),
+            (Role::Viewer, [false, true, false, false]),
+            (Role::Operator, [false, true, true, false]),
+            (Role::Admin, [true, true, true, true]),
+        ] {
+            let bearer = headers(&format!("Bearer {}", token(&access, role).await));
+            for (needed, allowed) in roles.into_iter().zip(allowed) {
+                let caller = authenticate(&bearer, &access).expect("known");
+                match allowed {
+                    true => assert!(caller.require(needed).is_ok(), "{role} for {needed}"),
+                    false => assert_eq!(code(caller.require(needed)), "forbidden", "{role} for {needed}"),
+                }
+            }
+        }
+    }
 }

@@ -88,11 +88,7 @@ pub(super) fn write(store: &ArtifactStore, id: CommandId, work: Work<Partial>) -
     }
 }
 
-fn append(
-    store: &ArtifactStore,
-    file: Option<Partial>,
-    bytes: &[u8],
-) -> Result<Partial, artifact::Error> {
+fn append(store: &ArtifactStore, file: Option<Partial>, bytes: &[u8]) -> Result<Partial, artifact::Error> {
     let mut file = match file {
         Some(file) => file,
         None => store.begin()?,
@@ -104,21 +100,22 @@ fn append(
 /// Paths of the server stay in its log.
 fn write_fault(error: &artifact::Error) -> Fault {
     tracing::error!(error = error as &dyn std::error::Error, "incoming file not kept");
-    let refuse = |code, why: &dyn Display| {
-        Fault::server(code, format!("the server could not keep the file: {why}"))
-    };
+    let refuse =
+        |code, why: &dyn Display| Fault::server(code, format!("the server could not keep the file: {why}"));
     match error {
         artifact::Error::Full { .. } => refuse("artifacts_full", &"its space for artifacts is used up"),
         artifact::Error::Io { source, .. }
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            if matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
         {
             refuse("disk_full", source)
         }
         artifact::Error::Io { source, .. } => refuse("artifact_not_written", source),
-        artifact::Error::Hash { .. } => Fault::server(
-            "wrong_hash",
-            "the SHA-256 of what came is not what the host says",
-        ),
+        artifact::Error::Hash { .. } => {
+            Fault::server("wrong_hash", "the SHA-256 of what came is not what the host says")
+        }
         other => refuse("artifact_not_written", other),
     }
 }
@@ -162,7 +159,12 @@ fn read_chunk(
 ) -> Result<(File, Bytes), Fault> {
     let file = match wanted.file {
         Some(file) => file,
-        None => store.open_read(sha256).map_err(|error| read_fault(sha256, &error))?.0,
+        None => {
+            store
+                .open_read(sha256)
+                .map_err(|error| read_fault(sha256, &error))?
+                .0
+        }
     };
     let mut bytes = vec![0; wanted.bytes];
     file.read_exact_at(&mut bytes, wanted.offset)

@@ -111,18 +111,18 @@ impl<F> Incoming<F> {
         let Disk::Idle(file) = &mut self.disk else {
             return None;
         };
-        let work = if !self.pending.is_empty() {
+        let work = if self.pending.is_empty() {
+            let result = self.result.take()?;
+            Work::Finish {
+                file: file.take(),
+                bytes: self.received,
+                name: self.name.clone(),
+                result,
+            }
+        } else {
             Work::Write {
                 file: file.take(),
                 bytes: std::mem::take(&mut self.pending),
-            }
-        } else {
-            let (file, bytes, result) = (file.take(), self.received, self.result.take()?);
-            Work::Finish {
-                file,
-                bytes,
-                name: self.name.clone(),
-                result,
             }
         };
         self.disk = Disk::Busy;
@@ -237,6 +237,20 @@ mod tests {
             })
         ));
         assert!(transfer.next_work().is_none());
+    }
+
+    #[test]
+    fn a_file_stays_open_while_nothing_comes() {
+        let mut transfer = transfer(None);
+        transfer.take(&chunk(0, b"ab")).expect("taken");
+        assert!(transfer.next_work().is_some());
+        transfer.written((), 2);
+        assert!(transfer.next_work().is_none());
+        transfer.take(&chunk(2, b"cd")).expect("taken");
+        assert!(matches!(
+            transfer.next_work(),
+            Some(Work::Write { file: Some(()), .. })
+        ));
     }
 
     #[test]

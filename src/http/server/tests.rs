@@ -1,6 +1,7 @@
 use super::*;
 use actix_web::HttpRequest;
 use std::error::Error as _;
+use tokio::sync::Notify;
 use tripline_actors::clock::SystemClock;
 
 fn options(dir: &tempfile::TempDir) -> HttpOptions {
@@ -18,16 +19,24 @@ fn options(dir: &tempfile::TempDir) -> HttpOptions {
     }
 }
 
-async fn wait_for_stop(request: HttpRequest) -> &'static str {
-    let stopping = request.app_data::<Stopping>().cloned();
-    stopping.expect("told").stopped().await;
+/// A long poll that tells when it waits.
+async fn wait_for_stop(request: HttpRequest, waits: web::Data<Notify>) -> &'static str {
+    let mut stopping = request.app_data::<Stopping>().cloned().expect("told");
+    waits.notify_one();
+    stopping.stopped().await;
     "stopped"
 }
 
 fn started(options: &HttpOptions) -> Result<RunningHttp, Error> {
-    start_with(options, Arc::new(SystemClock::default()), |config| {
+    started_with(options, web::Data::new(Notify::new()))
+}
+
+fn started_with(options: &HttpOptions, waits: web::Data<Notify>) -> Result<RunningHttp, Error> {
+    start_with(options, Arc::new(SystemClock::default()), move |config| {
         routes::configure(config);
-        config.route("/wait", web::get().to(wait_for_stop));
+        config
+            .app_data(waits.clone())
+            .route("/wait", web::get().to(wait_for_stop));
     })
 }
 
@@ -100,20 +109,14 @@ async fn plain_http_leaves_loopback_only_when_that_is_allowed() {
 #[actix_web::test]
 async fn a_stop_answers_who_waits_and_frees_the_port() {
     let dir = tempfile::tempdir().expect("a folder");
-    let running = started(&options(&dir)).expect("started");
-    let (addr, client) = (running.addr, client(&dir));
-    let alive = client
-        .get(format!("http://{addr}/healthz"))
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(alive.status(), 200);
-    let waiting = tokio::spawn(client.get(format!("http://{addr}/wait")).send());
-    // The long poll is in progress when the gauge of the handler says so; here: when stop ends it.
+    let waits = web::Data::new(Notify::new());
+    let running = started_with(&options(&dir), waits.clone()).expect("started");
+    let addr = running.addr;
+    let waiting = tokio::spawn(client(&dir).get(format!("http://{addr}/wait")).send());
+    waits.notified().await;
     running.stop().await;
-    if let Ok(answer) = waiting.await.expect("the client lives") {
-        assert_eq!(answer.text().await.expect("a body"), "stopped");
-    }
+    let answer = waiting.await.expect("the client lives").expect("an answer");
+    assert_eq!(answer.text().await.expect("a body"), "stopped");
     std::net::TcpListener::bind(addr).expect("the port is free again");
 }
 
