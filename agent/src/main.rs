@@ -1,2 +1,90 @@
-//! x
-fn main() {}
+//! The command line of `tripline-agent`: options, logging, signals and exit codes, nothing else.
+//!
+//! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 bad input or configuration, 3 refused by the server.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tripline_agent::config::{Config, Log, LogFormat, Options};
+use tripline_agent::{agent, executor};
+
+/// Blocking threads beyond those that commands may occupy: files, name look-ups.
+const OTHER_THREADS: usize = 16;
+
+/// Tripline's host agent
+#[derive(Parser)]
+#[command(name = "tripline-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enrol if needed, connect to the server and run its commands until stopped
+    Run(Box<Options>),
+}
+
+fn main() -> ExitCode {
+    let Command::Run(options) = Cli::parse().command;
+    let config = match Config::load(*options) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, 2),
+    };
+    start_logging(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, 1),
+    };
+    let ended = runtime.block_on(run(config));
+    // A verb that hangs in the kernel must not keep the agent from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: Config) -> ExitCode {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return complain(&error, 1),
+    };
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    match agent::run(config, shutdown).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, error.exit_code()),
+    }
+}
+
+/// Says on stderr why the agent ends, with causes.
+fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    eprintln!("tripline-agent: {text}");
+    ExitCode::from(code)
+}
+
+fn start_logging(log: &Log) {
+    let filter = tracing_subscriber::EnvFilter::new(&log.level);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

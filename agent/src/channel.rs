@@ -1,0 +1,297 @@
+//! One connection to the server: hello, welcome, then frames both ways until it is lost.
+//!
+//! Reading and writing go on side by side in one task: neither waits for a command. Deliberately not here:
+//! when to connect again.
+
+use crate::enrol::{chain, refusal};
+use crate::executor::Executor;
+use crate::link::{Link, LinkEnd, Outgoing};
+use crate::server_url::ServerUrl;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tripline_protocol::frame::{AgentFrame, Chunk, Hello, SUBPROTOCOL, ServerFrame};
+use tripline_protocol::limit::{CHANNEL_DEAD_SECONDS, FRAME_BYTES_MAX, PING_INTERVAL_SECONDS};
+use tripline_protocol::{CommandId, Fault};
+
+const CONNECT: Duration = Duration::from_secs(15);
+const DEAD: Duration = Duration::from_secs(CHANNEL_DEAD_SECONDS);
+const PING: Duration = Duration::from_secs(PING_INTERVAL_SECONDS);
+/// Most frames written before a flush.
+const BURST: usize = 64;
+
+/// A connection to the server.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server does not take this agent's key.
+    #[error("the server refused this agent's key: {0}")]
+    Refused(String),
+    /// Anything that may be over soon.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Before the server welcomed the agent.
+    NotWelcomed(String),
+    /// The server said why, after its welcome: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    Bye(String),
+    /// Lost after the welcome.
+    Lost(String),
+}
+
+/// Opens a connection with the agent's key.
+pub async fn connect(
+    server: &ServerUrl,
+    trust: Option<&Arc<ClientConfig>>,
+    key: &str,
+) -> Result<Socket, ConnectError> {
+    let failed = |error: tungstenite::Error| ConnectError::Failed(chain(&error));
+    let mut request = server
+        .web_socket("v1/agent")
+        .into_client_request()
+        .map_err(failed)?;
+    let mut bearer = HeaderValue::try_from(format!("Bearer {key}"))
+        .map_err(|_| ConnectError::Failed("the key is no header value".into()))?;
+    bearer.set_sensitive(true);
+    request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    request.headers_mut().insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX));
+    let connector = trust.cloned().map(Connector::Rustls);
+    let connecting = connect_async_tls_with_config(request, Some(config), true, connector);
+    match timeout(CONNECT, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(tungstenite::Error::Http(response))) => {
+            let status = response.status().as_u16();
+            let why = refusal(status, response.body().as_deref().unwrap_or_default());
+            Err(if matches!(status, 401 | 403) {
+                ConnectError::Refused(why)
+            } else {
+                ConnectError::Failed(why)
+            })
+        }
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(ConnectError::Failed(format!(
+            "no answer within {} s",
+            CONNECT.as_secs()
+        ))),
+    }
+}
+
+/// Introduces the agent and serves the connection until it ends.
+pub async fn serve(socket: Socket, executor: &Executor) -> End {
+    let (mut writer, mut reader) = socket.split();
+    let epoch = match timeout(DEAD, introduce(&mut writer, &mut reader, executor)).await {
+        Ok(Ok(epoch)) => epoch,
+        Ok(Err(why)) => return End::NotWelcomed(why),
+        Err(_) => return End::NotWelcomed("the server did not answer hello".into()),
+    };
+    tracing::info!(epoch, "attached");
+    let (link, mut end) = Link::new();
+    let link = Arc::new(link);
+    executor.attach(&link, epoch);
+    let ended = tokio::select! {
+        ended = read(&mut reader, &link, executor) => ended,
+        why = write(&mut writer, &mut end) => End::Lost(why),
+    };
+    executor.detach(&link);
+    ended
+}
+
+async fn introduce(
+    writer: &mut SplitSink<Socket, Message>,
+    reader: &mut SplitStream<Socket>,
+    executor: &Executor,
+) -> Result<u64, String> {
+    let hello = hello(executor).await;
+    writer
+        .send(text(&AgentFrame::Hello(Box::new(hello)))?)
+        .await
+        .map_err(|error| chain(&error))?;
+    loop {
+        match next(reader).await? {
+            Incoming::Frame(ServerFrame::Welcome {
+                host_id,
+                epoch,
+                server_version,
+            }) => {
+                tracing::info!(%host_id, server_version, "welcomed");
+                return Ok(epoch);
+            }
+            Incoming::Frame(ServerFrame::Bye { reason }) => return Err(reason),
+            _ => {}
+        }
+    }
+}
+
+async fn hello(executor: &Executor) -> Hello {
+    let platform = executor.platform().clone();
+    let facts = tokio::task::spawn_blocking(move || platform.facts()).await;
+    let facts = facts.unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to ask the host about itself");
+        crate::platform::Facts::unknown()
+    });
+    let (running, finished) = executor.snapshot();
+    Hello {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        hostname: facts.hostname,
+        platform: facts.platform.to_owned(),
+        arch: facts.arch.to_owned(),
+        os_version: facts.os_version,
+        addresses: facts.addresses,
+        verbs: executor.verbs(),
+        journal_id: executor.journal_id(),
+        running,
+        finished,
+    }
+}
+
+/// What came in.
+enum Incoming {
+    Frame(ServerFrame),
+    /// A command that this version cannot read.
+    Unreadable(CommandId, String),
+    Chunk(Vec<u8>),
+    /// Of the WebSocket itself, or not understood.
+    Nothing,
+}
+
+async fn next(reader: &mut SplitStream<Socket>) -> Result<Incoming, String> {
+    match reader.next().await {
+        Some(Ok(Message::Text(text))) => Ok(understand(text.as_str())),
+        Some(Ok(Message::Binary(bytes))) => Ok(Incoming::Chunk(bytes.into())),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Incoming::Nothing),
+        Some(Ok(Message::Close(_))) | None => Err("the server closed the connection".into()),
+        Some(Err(error)) => Err(chain(&error)),
+    }
+}
+
+fn understand(text: &str) -> Incoming {
+    #[derive(Deserialize)]
+    struct Any {
+        #[serde(rename = "type")]
+        kind: String,
+        command_id: Option<CommandId>,
+    }
+    let error = match serde_json::from_str(text) {
+        Ok(frame) => return Incoming::Frame(frame),
+        Err(error) => error,
+    };
+    match serde_json::from_str::<Any>(text) {
+        Ok(Any {
+            kind,
+            command_id: Some(id),
+        }) if kind == "command" => Incoming::Unreadable(id, error.to_string()),
+        _ => {
+            tracing::warn!(%error, "ignored a frame");
+            Incoming::Nothing
+        }
+    }
+}
+
+async fn read(reader: &mut SplitStream<Socket>, link: &Arc<Link>, executor: &Executor) -> End {
+    loop {
+        link.room().await;
+        let incoming = match timeout(DEAD, next(reader)).await {
+            Ok(Ok(incoming)) => incoming,
+            Ok(Err(why)) => return End::Lost(why),
+            Err(_) => return End::Lost(format!("nothing came for {CHANNEL_DEAD_SECONDS} s")),
+        };
+        match incoming {
+            Incoming::Frame(ServerFrame::Bye { reason }) => return End::Bye(reason),
+            Incoming::Frame(frame) => take(frame, link, executor),
+            Incoming::Unreadable(id, why) => {
+                executor.refuse(link, id, Fault::unsupported("unsupported_verb", why));
+            }
+            Incoming::Chunk(bytes) => match Chunk::decode(&bytes) {
+                Ok(chunk) => executor.chunk(link, &chunk),
+                Err(error) => tracing::warn!(%error, "ignored a binary frame"),
+            },
+            Incoming::Nothing => {}
+        }
+    }
+}
+
+fn take(frame: ServerFrame, link: &Arc<Link>, executor: &Executor) {
+    match frame {
+        ServerFrame::Command(command) => executor.command(link, *command),
+        ServerFrame::Cancel { command_id } => executor.cancel(link, command_id),
+        ServerFrame::Ack { command_ids } => executor.ack(&command_ids),
+        ServerFrame::Credit { command_id, bytes } => executor.credit(command_id, bytes),
+        ServerFrame::Ping => link.frame(AgentFrame::Pong),
+        ServerFrame::Welcome { .. }
+        | ServerFrame::EventAck { .. }
+        | ServerFrame::Pong
+        | ServerFrame::Bye { .. }
+        | ServerFrame::Unknown => {}
+    }
+}
+
+/// Writes what is queued, and a ping now and then; returns why it could not go on.
+async fn write(writer: &mut SplitSink<Socket, Message>, end: &mut LinkEnd) -> String {
+    let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+    pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let first = tokio::select! {
+            outgoing = end.next() => outgoing,
+            _ = pings.tick() => Some(Outgoing::Frame(AgentFrame::Ping)),
+        };
+        let Some(first) = first else {
+            return "nobody has anything to say any more".into();
+        };
+        match timeout(DEAD, write_burst(writer, end, first)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return why,
+            Err(_) => return format!("the server took nothing for {CHANNEL_DEAD_SECONDS} s"),
+        }
+    }
+}
+
+async fn write_burst(
+    writer: &mut SplitSink<Socket, Message>,
+    end: &mut LinkEnd,
+    first: Outgoing,
+) -> Result<(), String> {
+    feed(writer, first).await?;
+    for _ in 1..BURST {
+        let Some(outgoing) = end.try_next() else { break };
+        feed(writer, outgoing).await?;
+    }
+    writer.flush().await.map_err(|error| chain(&error))
+}
+
+async fn feed(writer: &mut SplitSink<Socket, Message>, outgoing: Outgoing) -> Result<(), String> {
+    // A chunk's place in the queue is given back when it is written, or cannot be.
+    let (message, _written) = match outgoing {
+        Outgoing::Frame(frame) => (text(&frame)?, None),
+        Outgoing::Result(result) => (Message::text(&*result), None),
+        Outgoing::Chunk(bytes, written) => (Message::binary(bytes), Some(written)),
+    };
+    writer.feed(message).await.map_err(|error| chain(&error))
+}
+
+fn text(frame: &AgentFrame) -> Result<Message, String> {
+    serde_json::to_string(frame)
+        .map(Message::text)
+        .map_err(|error| error.to_string())
+}

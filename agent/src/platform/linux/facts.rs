@@ -1,0 +1,95 @@
+//! What the host says about itself.
+
+use crate::platform::Facts;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(super) fn read() -> Facts {
+    let name = rustix::system::uname();
+    Facts {
+        hostname: name.nodename().to_string_lossy().into_owned(),
+        platform: "linux",
+        arch: std::env::consts::ARCH,
+        os_version: read_text("/etc/os-release")
+            .as_deref()
+            .and_then(pretty_name)
+            .unwrap_or_default(),
+        addresses: addresses().iter().map(IpAddr::to_string).collect(),
+    }
+}
+
+/// A file that may be missing: a host without IPv6 has no `if_inet6`.
+fn read_text(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+fn pretty_name(os_release: &str) -> Option<String> {
+    let value = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    shell_words::split(value).ok()?.into_iter().next()
+}
+
+fn addresses() -> BTreeSet<IpAddr> {
+    let v4 = read_text("/proc/net/fib_trie")
+        .map(|text| local_v4(&text))
+        .unwrap_or_default();
+    let v6 = read_text("/proc/net/if_inet6")
+        .map(|text| local_v6(&text))
+        .unwrap_or_default();
+    v4.into_iter()
+        .map(IpAddr::from)
+        .chain(v6.into_iter().map(IpAddr::from))
+        .collect()
+}
+
+/// The local addresses of a `/proc/net/fib_trie`: a leaf `|-- A.B.C.D`, below it `/32 host LOCAL`.
+fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
+    let mut leaf = None;
+    let mut found = Vec::new();
+    for line in trie.lines().map(str::trim) {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            leaf = address.parse::<Ipv4Addr>().ok();
+        } else if line.ends_with("host LOCAL") {
+            found.extend(leaf.filter(|address| !address.is_loopback()));
+        }
+    }
+    found
+}
+
+/// The addresses of a `/proc/net/if_inet6`: 32 hexadecimal digits first on each line.
+fn local_v6(table: &str) -> Vec<Ipv6Addr> {
+    table
+        .lines()
+        .filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok())
+        .map(Ipv6Addr::from)
+        .filter(|address| !address.is_loopback())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_without_loopback() {
+        let trie = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- 10.1.2.255\n        /32 link BROADCAST\n     |-- 127.0.0.1\n        /32 host LOCAL\n";
+        assert_eq!(local_v4(trie), [Ipv4Addr::new(10, 1, 2, 3)]);
+        let table = "00000000000000000000000000000001 01 80 10 80       lo\nfe800000000000000000000000000005 02 40 20 80     eth0\n";
+        assert_eq!(local_v6(table), ["fe80::5".parse::<Ipv6Addr>().unwrap()]);
+    }
+
+    #[test]
+    fn the_os_version_is_unquoted() {
+        let text = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+        assert_eq!(
+            pretty_name(text).as_deref(),
+            Some("Debian GNU/Linux 12 (bookworm)")
+        );
+    }
+
+    #[test]
+    fn this_host_has_a_name() {
+        assert!(!read().hostname.is_empty());
+    }
+}

@@ -1,0 +1,201 @@
+//! Opening, writing, removing files and making directories.
+
+use super::errno::{fault, io_fault};
+use super::place::{Place, absolute, open_admitted, open_path, real_path, reopen};
+use crate::platform::StagedFile;
+use crate::policy::Policy;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path};
+use tripline_protocol::{Fault, RemotePath};
+
+/// Permission bits of a new file.
+const MODE_DEFAULT: u32 = 0o600;
+const MODE_BITS: u32 = 0o7777;
+
+pub(super) fn open_regular(path: &RemotePath, policy: &Policy) -> Result<File, Fault> {
+    let shown = path.to_lossy();
+    let failed = |errno| fault(errno, &shown);
+    // Looking first with O_PATH neither waits for a fifo's writer nor wakes one, nor rewinds a tape.
+    let found = open_admitted(path, policy)?;
+    let stat = rustix::fs::fstat(&found).map_err(failed)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(failed(Errno::ISDIR)),
+        _ => {
+            return Err(Fault::unsupported(
+                "not_a_regular_file",
+                format!("{shown} is no regular file"),
+            ));
+        }
+    }
+    Ok(File::from(
+        reopen(&found, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(failed)?,
+    ))
+}
+
+/// A file under its temporary name.
+pub(super) struct Staged {
+    place: Place,
+    temporary: String,
+    file: File,
+    moved: bool,
+}
+
+impl Staged {
+    pub(super) fn create(path: &RemotePath, temporary: &str, policy: &Policy) -> Result<Self, Fault> {
+        let place = Place::of(path, policy)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&place.dir, temporary, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| place.fault(errno))?;
+        Ok(Self {
+            place,
+            temporary: temporary.to_owned(),
+            file: File::from(file),
+            moved: false,
+        })
+    }
+
+    /// Those of the regular file that will be replaced, else the default.
+    fn mode_of_replaced(&self) -> u32 {
+        rustix::fs::statat(&self.place.dir, &self.place.name, AtFlags::SYMLINK_NOFOLLOW)
+            .ok()
+            .filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+            .map_or(MODE_DEFAULT, |stat| stat.st_mode & MODE_BITS)
+    }
+
+    fn move_into_place(&self, overwrite: bool) -> Result<(), Errno> {
+        let (dir, from, to) = (&self.place.dir, &*self.temporary, &*self.place.name);
+        if overwrite {
+            return rustix::fs::renameat(dir, from, dir, to);
+        }
+        match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+            // A file system without that flag: a hard link never replaces anything either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::linkat(dir, from, dir, to, AtFlags::empty())?;
+                rustix::fs::unlinkat(dir, from, AtFlags::empty())
+            }
+            other => other,
+        }
+    }
+
+    /// Makes the rename durable, also in a directory that may be written but not read.
+    fn sync_directory(&self) -> Result<(), Errno> {
+        match rustix::fs::openat(
+            &self.place.dir,
+            ".",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(dir) => rustix::fs::fsync(dir),
+            Err(Errno::ACCESS) => rustix::fs::syncfs(&self.file),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl StagedFile for Staged {
+    fn commit(mut self: Box<Self>, mode: Option<u32>, overwrite: bool) -> Result<(), Fault> {
+        let mode = mode.unwrap_or_else(|| self.mode_of_replaced()) & MODE_BITS;
+        let prepared = self
+            .file
+            .set_permissions(Permissions::from_mode(mode))
+            .and_then(|()| self.file.sync_all());
+        prepared.map_err(|error| io_fault(&error, &self.place.shown))?;
+        self.move_into_place(overwrite)
+            .map_err(|errno| self.place.fault(errno))?;
+        self.moved = true;
+        self.sync_directory().map_err(|errno| self.place.fault(errno))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.moved {
+            return;
+        }
+        if let Err(error) = rustix::fs::unlinkat(&self.place.dir, &*self.temporary, AtFlags::empty()) {
+            tracing::warn!(path = self.place.shown, name = self.temporary, %error, "a temporary file stays behind");
+        }
+    }
+}
+
+pub(super) fn remove_leftover(path: &[u8]) -> Result<(), Fault> {
+    let path = Path::new(OsStr::from_bytes(path));
+    match rustix::fs::unlinkat(CWD, path, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(errno) => Err(fault(errno, path.display())),
+    }
+}
+
+pub(super) fn delete(path: &RemotePath, policy: &Policy) -> Result<(), Fault> {
+    let place = Place::of(path, policy)?;
+    let removed = match rustix::fs::unlinkat(&place.dir, &place.name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => rustix::fs::unlinkat(&place.dir, &place.name, AtFlags::REMOVEDIR),
+        other => other,
+    };
+    removed.map_err(|errno| place.fault(errno))
+}
+
+pub(super) fn create_directory(path: &RemotePath, parents: bool, policy: &Policy) -> Result<(), Fault> {
+    if parents {
+        return create_with_parents(path, policy);
+    }
+    let place = Place::of(path, policy)?;
+    make_directory(&place.dir, &place.name).map_err(|errno| place.fault(errno))
+}
+
+fn make_directory(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o777))
+}
+
+fn create_with_parents(path: &RemotePath, policy: &Policy) -> Result<(), Fault> {
+    let shown = path.to_lossy();
+    let failed = |errno| fault(errno, &shown);
+    let mut dir = open_path(CWD, Path::new("/"), OFlags::DIRECTORY).map_err(failed)?;
+    for component in absolute(path)?.components() {
+        let name = match component {
+            Component::Normal(name) => name,
+            Component::ParentDir => OsStr::new(".."),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => continue,
+        };
+        let next = match open_path(&dir, Path::new(name), OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => make_and_open(&dir, name, policy, &shown)?,
+            other => other.map_err(failed)?,
+        };
+        dir = next;
+    }
+    if policy.paths_denied.is_empty() {
+        return Ok(());
+    }
+    policy.admit_path(&real_path(&dir).map_err(failed)?)
+}
+
+fn make_and_open(dir: &OwnedFd, name: &OsStr, policy: &Policy, shown: &str) -> Result<OwnedFd, Fault> {
+    let failed = |errno| fault(errno, shown);
+    if !policy.paths_denied.is_empty() {
+        policy.admit_path(&real_path(dir).map_err(failed)?.join(name))?;
+    }
+    match make_directory(dir, name) {
+        // Somebody else made it meanwhile; a dangling symlink fails below.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(failed(errno)),
+    }
+    open_path(dir, Path::new(name), OFlags::DIRECTORY).map_err(failed)
+}

@@ -1,0 +1,118 @@
+//! Linux: system calls through rustix, processes through /proc and pidfds (Linux 5.3 or newer).
+
+mod errno;
+mod facts;
+mod files;
+mod kill;
+mod listing;
+mod place;
+mod proc;
+mod process_list;
+mod run;
+mod spawn;
+
+use super::{Facts, Listed, Platform, ProcessSpec, StagedFile};
+use crate::policy::Policy;
+use crate::stop::Stop;
+use std::fs::File;
+use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
+use tripline_protocol::{CommandId, Fault, RemotePath};
+
+/// The Linux platform.
+#[derive(Debug, Clone, Copy)]
+pub struct Linux;
+
+impl Platform for Linux {
+    fn facts(&self) -> Facts {
+        facts::read()
+    }
+
+    fn verbs(&self) -> &'static [Verb] {
+        &[
+            Verb::GetFile,
+            Verb::PutFile,
+            Verb::DeleteFile,
+            Verb::ListDirectory,
+            Verb::CreateDirectory,
+            Verb::Walk,
+            Verb::ListProcesses,
+            Verb::KillProcess,
+            Verb::CreateProcess,
+        ]
+    }
+
+    fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault> {
+        files::open_regular(path, policy)
+    }
+
+    fn stage_file(
+        &self,
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Box<dyn StagedFile>, Fault> {
+        Ok(Box::new(files::Staged::create(path, temporary, policy)?))
+    }
+
+    fn remove_leftover(&self, path: &[u8]) -> Result<(), Fault> {
+        files::remove_leftover(path)
+    }
+
+    fn delete_file(&self, path: &RemotePath, policy: &Policy) -> Result<(), Fault> {
+        files::delete(path, policy)
+    }
+
+    fn create_directory(&self, path: &RemotePath, parents: bool, policy: &Policy) -> Result<(), Fault> {
+        files::create_directory(path, parents, policy)
+    }
+
+    fn list_directory(
+        &self,
+        path: &RemotePath,
+        policy: &Policy,
+        stop: &Stop,
+    ) -> Result<Listed<DirectoryEntry>, Fault> {
+        listing::list_directory(path, policy, stop)
+    }
+
+    fn walk(
+        &self,
+        path: &RemotePath,
+        depth_max: u32,
+        policy: &Policy,
+        stop: &Stop,
+    ) -> Result<Listed<DirectoryEntry>, Fault> {
+        listing::walk(path, depth_max, policy, stop)
+    }
+
+    fn list_processes(&self, stop: &Stop) -> Result<Listed<ProcessEntry>, Fault> {
+        process_list::list(stop)
+    }
+
+    fn kill_process(&self, args: &KillProcess, stop: &Stop) -> Result<(), Fault> {
+        kill::kill(args, stop)
+    }
+
+    fn run_process(
+        &self,
+        spec: &ProcessSpec,
+        policy: &Policy,
+        stop: &Stop,
+        started: &dyn Fn(u32),
+    ) -> Result<ProcessOutcome, Fault> {
+        run::run(spec, policy, stop, started)
+    }
+
+    fn start_process(&self, spec: &ProcessSpec, policy: &Policy) -> Result<u32, Fault> {
+        spawn::detached(spec, policy)
+    }
+
+    fn end_leftovers(&self, id: CommandId, process_group: u32) -> usize {
+        kill::end_leftovers(id, process_group)
+    }
+}
+
+/// The fault for a host error about `path`.
+pub(super) fn host_fault(error: &std::io::Error, path: &str) -> Fault {
+    errno::io_fault(error, path)
+}

@@ -1,0 +1,172 @@
+//! What an operating system does for the verbs. Another operating system is another module beside `linux`.
+//!
+//! Every method blocks and is called on a blocking thread. Whatever may take long asks `stop` in between.
+//! Deliberately not here: limits on output, hashing, and anything about frames.
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(target_os = "linux")]
+pub use linux::Linux;
+
+use crate::policy::Policy;
+use crate::stop::Stop;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
+use tripline_protocol::{CommandId, Fault, RemotePath};
+
+/// What an agent says about its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The host's name now.
+    pub hostname: String,
+    /// `linux`, `windows`, `macos`.
+    pub platform: &'static str,
+    /// `x86_64`, `aarch64`, …
+    pub arch: &'static str,
+    /// Such as `Debian GNU/Linux 12`; empty when unknown.
+    pub os_version: String,
+    /// IP addresses without loopback, sorted.
+    pub addresses: Vec<String>,
+}
+
+impl Facts {
+    /// Of a host that cannot be asked.
+    pub fn unknown() -> Self {
+        Self {
+            hostname: "unknown".to_owned(),
+            platform: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            os_version: String::new(),
+            addresses: Vec::new(),
+        }
+    }
+}
+
+/// Entries of a listing, at most [`tripline_protocol::limit::LIST_ENTRIES_MAX`], and how many were left out.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// Sorted.
+    pub entries: Vec<T>,
+    /// Left out.
+    pub omitted: u64,
+}
+
+impl<T> Listed<T> {
+    /// Nothing yet.
+    pub fn empty() -> Self {
+        Self {
+            entries: Vec::new(),
+            omitted: 0,
+        }
+    }
+}
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct ProcessSpec {
+    /// The command it is run for; its processes carry it as `TRIPLINE_COMMAND_ID`.
+    pub id: CommandId,
+    /// Program and arguments; not empty.
+    pub argv: Vec<OsString>,
+    /// Where it runs.
+    pub working_directory: PathBuf,
+    /// Added to the agent's environment.
+    pub environment: BTreeMap<String, String>,
+    /// When its process group is ended; `None`: at the command's deadline.
+    pub timeout: Option<Duration>,
+    /// Most bytes captured of stdout and of stderr.
+    pub output_bytes_max: usize,
+}
+
+/// A file being written under a temporary name in its directory. Dropped without commit it is removed.
+pub trait StagedFile: Write {
+    /// Syncs the content, sets the permission bits (default: those of the file replaced, else 0600) and moves
+    /// it into place. With `overwrite` false an existing file wins: `EEXIST`.
+    fn commit(self: Box<Self>, mode: Option<u32>, overwrite: bool) -> Result<(), Fault>;
+}
+
+/// The operating system. Host errors are faults of class `live_response` with the errno's name.
+pub trait Platform: Send + Sync {
+    /// About the host.
+    fn facts(&self) -> Facts;
+
+    /// The verbs it has.
+    fn verbs(&self) -> &'static [Verb];
+
+    /// Opens a regular file for reading, never hanging on anything else.
+    fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault>;
+
+    /// Begins to write the file at `path` as `temporary` beside it.
+    fn stage_file(
+        &self,
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Box<dyn StagedFile>, Fault>;
+
+    /// Removes a temporary file that an interrupted command left; one that is not there is fine.
+    fn remove_leftover(&self, path: &[u8]) -> Result<(), Fault>;
+
+    /// Removes a file, a symlink itself, or an empty directory.
+    fn delete_file(&self, path: &RemotePath, policy: &Policy) -> Result<(), Fault>;
+
+    /// Makes a directory; with `parents` also missing ones above it, accepting one that is there.
+    fn create_directory(&self, path: &RemotePath, parents: bool, policy: &Policy) -> Result<(), Fault>;
+
+    /// Lists one directory.
+    fn list_directory(
+        &self,
+        path: &RemotePath,
+        policy: &Policy,
+        stop: &Stop,
+    ) -> Result<Listed<DirectoryEntry>, Fault>;
+
+    /// Lists a tree, entering `depth_max` levels below its top.
+    fn walk(
+        &self,
+        path: &RemotePath,
+        depth_max: u32,
+        policy: &Policy,
+        stop: &Stop,
+    ) -> Result<Listed<DirectoryEntry>, Fault>;
+
+    /// Lists the processes.
+    fn list_processes(&self, stop: &Stop) -> Result<Listed<ProcessEntry>, Fault>;
+
+    /// Ends a process and waits for its end.
+    fn kill_process(&self, args: &KillProcess, stop: &Stop) -> Result<(), Fault>;
+
+    /// Runs a program to its end; `started` is told the id of its process group.
+    fn run_process(
+        &self,
+        spec: &ProcessSpec,
+        policy: &Policy,
+        stop: &Stop,
+        started: &dyn Fn(u32),
+    ) -> Result<ProcessOutcome, Fault>;
+
+    /// Starts a program that goes on by itself; returns its process id.
+    fn start_process(&self, spec: &ProcessSpec, policy: &Policy) -> Result<u32, Fault>;
+
+    /// Ends what is left of the process group that an interrupted command started; returns how many processes.
+    fn end_leftovers(&self, id: CommandId, process_group: u32) -> usize;
+}
+
+/// The operating system this agent was built for.
+#[cfg(target_os = "linux")]
+pub fn native() -> Arc<dyn Platform> {
+    Arc::new(Linux)
+}
+
+/// The fault for a host error about `path`.
+#[cfg(target_os = "linux")]
+pub(crate) fn host_fault(error: &std::io::Error, path: &str) -> Fault {
+    linux::host_fault(error, path)
+}

@@ -1,0 +1,136 @@
+//! Where the server is, and the rule that plain HTTP stays on this machine.
+
+use reqwest::Url;
+use std::str::FromStr;
+
+/// A server's base URL: `https://HOST[:PORT]`, or `http://` to loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl(Url);
+
+/// Why a text is no server URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidServer {
+    /// Not a URL, or without a host.
+    #[error("{0:?} is no URL such as https://tripline.example:7443")]
+    NoUrl(String),
+    /// Neither https nor http.
+    #[error("{0:?} must begin with https:// (or http:// for a server on loopback)")]
+    Scheme(String),
+    /// Plain HTTP to another machine.
+    #[error("{0:?} would send the agent's key unencrypted: http:// is only for loopback, use https://")]
+    Plaintext(String),
+    /// With user, query or fragment.
+    #[error("{0:?} must not have a user, query or fragment")]
+    Extras(String),
+}
+
+impl FromStr for ServerUrl {
+    type Err = InvalidServer;
+    fn from_str(text: &str) -> Result<Self, InvalidServer> {
+        let owned = || text.to_owned();
+        let url = Url::parse(text).map_err(|_| InvalidServer::NoUrl(owned()))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) => {}
+            "http" => return Err(InvalidServer::Plaintext(owned())),
+            _ => return Err(InvalidServer::Scheme(owned())),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            // Not shown: it may hold a password.
+            return Err(InvalidServer::Extras(
+                url.host_str().unwrap_or_default().to_owned(),
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(InvalidServer::Extras(owned()));
+        }
+        Ok(Self(url))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
+impl ServerUrl {
+    /// Whether TLS is used.
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The URL of `path` (without a leading slash) on the server.
+    pub fn http(&self, path: &str) -> String {
+        format!("{}/{path}", self.0.as_str().trim_end_matches('/'))
+    }
+
+    /// The same as a WebSocket URL.
+    pub fn web_socket(&self, path: &str) -> String {
+        // http becomes ws, https becomes wss.
+        self.http(path).replacen("http", "ws", 1)
+    }
+}
+
+impl std::fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ServerUrl, InvalidServer> {
+        text.parse()
+    }
+
+    #[test]
+    fn plain_http_is_only_for_loopback() {
+        for text in [
+            "http://127.0.0.1:7400",
+            "http://localhost:7400",
+            "http://[::1]:7400",
+            "http://127.9.9.9",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "http://10.0.0.1",
+            "http://example.org:7400",
+            "http://localhost.example.org",
+        ] {
+            assert!(matches!(parse(text), Err(InvalidServer::Plaintext(_))), "{text}");
+        }
+        assert!(parse("https://10.0.0.1:7443").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused_without_showing_a_password() {
+        assert!(matches!(parse("tripline.example"), Err(InvalidServer::NoUrl(_))));
+        assert!(matches!(
+            parse("ftp://example.org"),
+            Err(InvalidServer::Scheme(_))
+        ));
+        let error = parse("https://me:hunter2@example.org").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn paths_are_put_together() {
+        let url = parse("https://example.org:7443/").unwrap();
+        assert_eq!(
+            url.http("v1/agent/enrol"),
+            "https://example.org:7443/v1/agent/enrol"
+        );
+        assert_eq!(url.web_socket("v1/agent"), "wss://example.org:7443/v1/agent");
+        assert_eq!(
+            parse("http://localhost:1").unwrap().web_socket("v1/agent"),
+            "ws://localhost:1/v1/agent"
+        );
+    }
+}
