@@ -23,9 +23,6 @@ pub const CODE_CANCELLED: &str = "cancelled";
 pub const CODE_INTERRUPTED: &str = "interrupted";
 /// The fault code of a command whose epoch is older than the newest the agent has seen.
 pub const CODE_STALE_EPOCH: &str = "stale_epoch";
-/// The fault code of a command whose verb or arguments the agent does not know.
-pub const CODE_UNREADABLE: &str = "unreadable_command";
-
 /// What an agent sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -164,31 +161,6 @@ pub struct Command {
     /// The content that follows in chunks, for `put_file` of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
-}
-
-impl Command {
-    /// The agent's answer to a `command` frame that it cannot read because its call is of another version:
-    /// `unsupported`, so that the server does not wait for it until the deadline. `None` when `frame` is no
-    /// JSON, no command, or has no readable id.
-    pub fn refuse_unreadable(frame: &str, why: &serde_json::Error) -> Option<CommandResult> {
-        #[derive(Deserialize)]
-        struct Head {
-            #[serde(rename = "type")]
-            kind: String,
-            command_id: CommandId,
-        }
-        let head: Head = serde_json::from_str(frame).ok()?;
-        let fault = Fault::unsupported(
-            CODE_UNREADABLE,
-            format!("the agent cannot read this command: {why}"),
-        );
-        (head.kind == "command").then_some(CommandResult {
-            command_id: head.command_id,
-            output: None,
-            error: Some(fault),
-            truncated: None,
-        })
-    }
 }
 
 /// What a transfer moves.

@@ -242,6 +242,11 @@ impl Subjects {
         format!("{}.approvals.{org}.{job}", self.prefix)
     }
 
+    /// All endpoints of the micro service.
+    pub fn all_api(&self) -> String {
+        format!("{}.api.>", self.prefix)
+    }
+
     /// An endpoint of the micro service.
     pub fn api(&self, noun: &str, verb: &str) -> String {
         format!("{}.api.{noun}.{verb}", self.prefix)

@@ -11,6 +11,8 @@ use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault, HostId, JobId, Span, Timestamp};
 use uuid::Uuid;
 
+/// The fault code of a transfer whose connection broke; it only read, so it is begun again.
+const CODE_TRANSFER_CUT: &str = "transfer_cut";
 /// The agent ends a command at its deadline by itself; only when it does not is the deadline enforced here.
 const DEADLINE_MARGIN: Span = Span::from_secs(2);
 /// How long a host may take to confirm that a command is cancelled.
@@ -539,6 +541,11 @@ impl Session {
         if let Some(fault) = &result.error {
             return self.command_failed(fault.clone(), journal_id, now, command_id);
         }
+        if artifact.is_none() && self.fetches() {
+            // The connection broke after the last chunk: the agent is done, but the file is not here.
+            let fault = Fault::server(CODE_TRANSFER_CUT, "the file's transfer was cut");
+            return self.command_failed(fault, journal_id, now, command_id);
+        }
         let bytes = result
             .output
             .as_ref()
@@ -550,6 +557,12 @@ impl Session {
         }
         self.inline_bytes += bytes.len();
         self.step_succeeded(result, artifact, journal_id, now)
+    }
+
+    /// Whether the command under way brings a file.
+    fn fetches(&self) -> bool {
+        let call = self.in_flight.as_ref().map(|in_flight| &in_flight.call);
+        matches!(call, Some(VerbCall::GetFile(_) | VerbCall::GetRawFile(_)))
     }
 
     fn spill(&mut self, result: CommandResult, bytes: Vec<u8>) -> Vec<Effect> {
@@ -629,6 +642,9 @@ impl Session {
     ) -> Vec<Effect> {
         if fault.code == CODE_INTERRUPTED {
             return self.unknown_outcome("agent_died", journal_id, now, Some(command_id));
+        }
+        if fault.code == CODE_TRANSFER_CUT && self.fetches() && self.record.attempt < ATTEMPTS_MAX {
+            return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));
         }
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();

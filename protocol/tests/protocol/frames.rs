@@ -5,8 +5,8 @@ use crate::samples::{at, command, hash, host, json, p, second_command};
 use serde_json::{Value, json};
 use tripline_protocol::Fault;
 use tripline_protocol::frame::{
-    AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, CODE_UNREADABLE, Chunk, Command, CommandResult, Hello,
-    InvalidChunk, ServerFrame, Transfer,
+    AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, Chunk, Command, CommandResult, Hello, InvalidChunk,
+    ServerFrame, Transfer,
 };
 use tripline_protocol::limit::CHUNK_BYTES_MAX;
 use tripline_protocol::step::Truncated;
@@ -200,40 +200,6 @@ fn a_hello_of_the_first_agents_is_understood_without_what_is_optional() {
     };
     assert_eq!((hello.os_version.as_str(), hello.addresses.len()), ("", 0));
     assert_eq!((hello.running.len(), hello.finished.len()), (0, 0));
-}
-
-#[test]
-fn a_command_of_another_version_can_be_refused_by_its_id() {
-    for call in [
-        json!({"teleport": {}}),
-        json!({"list_processes": {"tree": true}}),
-        json!("list_processes"),
-    ] {
-        let frame =
-            json!({"type": "command", "command_id": command(), "epoch": 1, "call": call, "remaining_ms": 1});
-        let text = frame.to_string();
-        let error = json::<ServerFrame>(&text).unwrap_err();
-        let refusal = Command::refuse_unreadable(&text, &error).unwrap();
-        assert_eq!((refusal.command_id, &refusal.output), (command(), &None));
-        let fault = refusal.error.unwrap();
-        assert_eq!(fault.class, tripline_protocol::FaultClass::Unsupported);
-        assert_eq!(fault.code, CODE_UNREADABLE);
-    }
-}
-
-#[test]
-fn what_is_no_command_or_has_no_id_cannot_be_refused_by_it() {
-    let error = json::<ServerFrame>("").unwrap_err();
-    for text in [
-        "",
-        "{}",
-        r#"{"type": "command"}"#,
-        r#"{"type": "command", "command_id": "x"}"#,
-    ] {
-        assert_eq!(Command::refuse_unreadable(text, &error), None, "{text}");
-    }
-    let cancel = json!({"type": "cancel", "command_id": command()}).to_string();
-    assert_eq!(Command::refuse_unreadable(&cancel, &error), None);
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn subjects_and_streams_under_the_default_prefix() {
         subjects.approval(&org, job()),
         "tripline.approvals.acme.b181f097-458c-596e-ab14-23d84ca1c696"
     );
+    assert_eq!(subjects.all_api(), "tripline.api.>");
     assert_eq!(subjects.api("jobs", "submit"), "tripline.api.jobs.submit");
 }
 

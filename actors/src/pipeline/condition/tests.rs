@@ -307,34 +307,6 @@ proptest! {
     }
 }
 
-/// Prints what an evaluation costs: `cargo test --release -p tripline-actors -- --ignored --nocapture cost`.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn cost_of_an_evaluation() {
-    let mut data = json!({"username": "amelie", "processname": "/usr/bin/xmrig --donate", "pid": 4242});
-    for index in 0..20 {
-        data[format!("field{index}")] = json!({"value": index, "text": "some text of an event"});
-    }
-    let event = event(data);
-    for source in [
-        "event.data.username == 'root'",
-        "event.data.username in ['root', 'svc', 'amelie'] && event.data.processname.startsWith('/usr/')",
-        "event.data.username in ['root', 'svc', 'amelie'] && re(event.data.processname, 'xmrig|minerd')",
-    ] {
-        let condition = compile(source).unwrap();
-        let best = (0..7)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                for _ in 0..20_000 {
-                    std::hint::black_box(condition.matches(std::hint::black_box(&event), None));
-                }
-                start.elapsed() / 20_000
-            })
-            .min();
-        println!("{best:?} {source}");
-    }
-}
-
 const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
 
 #[test]

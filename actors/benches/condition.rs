@@ -1,0 +1,70 @@
+//! What the evaluation of a pipeline's condition costs: `cargo bench -p tripline-actors --bench condition`.
+//!
+//! Prints the best of seven rounds, beside a hand-written comparison as the floor.
+
+use serde_json::json;
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use tripline_actors::pipeline::{RuleSet, SourceFile};
+use tripline_protocol::event::WireEvent;
+use tripline_protocol::{Event, Timestamp};
+
+const ROUNDS: usize = 7;
+const EVALUATIONS: u32 = 20_000;
+
+const CONDITIONS: [&str; 3] = [
+    "event.data.username == 'root'",
+    "event.data.username in ['root', 'svc', 'amelie'] && event.data.processname.startsWith('/usr/')",
+    "event.data.username in ['root', 'svc', 'amelie'] && re(event.data.processname, 'xmrig|minerd')",
+];
+
+fn best(mut evaluate: impl FnMut()) -> Duration {
+    let round = |_| {
+        let start = Instant::now();
+        for _ in 0..EVALUATIONS {
+            evaluate();
+        }
+        start.elapsed() / EVALUATIONS
+    };
+    (0..ROUNDS).map(round).min().unwrap_or_default()
+}
+
+fn event() -> Result<Event, Box<dyn Error>> {
+    let mut data = json!({ "username": "amelie", "processname": "/usr/bin/xmrig --donate", "pid": 4242 });
+    for index in 0..20 {
+        data[format!("field{index}")] = json!({ "value": index, "text": "some text of an event" });
+    }
+    let payload = serde_json::to_vec(&data)?;
+    Ok(Event::from_wire(&WireEvent {
+        org: &"default".parse()?,
+        etype: &"acme.alert".parse()?,
+        headers: &[],
+        payload: &payload,
+        stream: "TRIPLINE_EVENTS",
+        sequence: 1,
+        stored_at: Timestamp::from_micros(0),
+    })?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let event = event()?;
+    let floor = best(|| drop(black_box(black_box(&event).data["username"] == "root")));
+    println!("{floor:>12?}  floor: a comparison written by hand");
+    for condition in CONDITIONS {
+        let text = format!(
+            "name: bench\non: [acme.alert]\nwhen: >-\n  {condition}\njob:\n  steps:\n    - list_processes: {{}}\n"
+        );
+        let rules = RuleSet::parse(
+            &[SourceFile {
+                path: "bench.yaml".into(),
+                text,
+            }],
+            &[],
+        )?;
+        let pipeline = rules.pipelines().next().ok_or("no pipeline")?;
+        let cost = best(|| drop(black_box(pipeline.matches(black_box(&event), None))));
+        println!("{cost:>12?}  {condition}");
+    }
+    Ok(())
+}
