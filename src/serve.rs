@@ -100,6 +100,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = Store::open(&options::store(config))?;
         let failed = listen(&store);
+        // One that a killed server left leads nowhere; the lock says that nobody else's is removed.
+        Endpoints::remove(config.data_dir()).map_err(|source| Error::Endpoints { source })?;
         let access = Access::new(store.clone(), Arc::clone(&clock));
         admin::ensure(&access, config).await?;
         let artifacts = Arc::new(ArtifactStore::open(
