@@ -224,11 +224,8 @@ pub(crate) fn event_message(ground: &Ground, event: &Event) -> OutMessage {
 }
 
 impl Actor for Host {
+    // Not disarmed in `stopped`: actix calls that for an actor that panicked, too.
     type Context = Context<Self>;
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.sentinel.disarm();
-    }
 }
 
 impl Handler<HostCommand> for Host {
@@ -286,6 +283,7 @@ impl Handler<Detached> for Host {
 impl Handler<Stop> for Host {
     type Result = ();
     fn handle(&mut self, stop: Stop, ctx: &mut Self::Context) {
+        self.sentinel.disarm();
         self.close_link(stop.0);
         self.ground
             .attachments
