@@ -6,12 +6,12 @@ use crate::host::event_message;
 use crate::outbox::{Outgoing, stage};
 use crate::record::{HostRecord, encode, host_name_key, meta};
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table};
+use crate::store::{Batch, Table, key};
 use serde_json::json;
 use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::Hello;
-use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org};
+use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org, Sha256};
 
 /// Longest host name taken, in bytes.
 const HOSTNAME_BYTES_MAX: usize = 255;
@@ -85,6 +85,7 @@ pub(super) fn enrol(
     if let Some(record) = known {
         return again(&request, record);
     }
+    refuse_known_key(ground, &request.key_sha256)?;
     let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
@@ -126,6 +127,17 @@ pub(super) fn enrol(
     });
     tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
     Ok((batch, outgoing.into_iter().collect(), enrolled(&record)))
+}
+
+/// A key speaks for one host, for ever: nobody takes it over by enrolling with its hash.
+fn refuse_known_key(ground: &Ground, key: &Sha256) -> Result<(), Refusal> {
+    match ground.store.get(Table::AgentKey, &key::sha256(key))? {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Conflict {
+            code: "key_in_use",
+            detail: "this key was enrolled for another host; remove the agent's state directory".into(),
+        }),
+    }
 }
 
 fn enrolled(record: &HostRecord) -> Enrolled {
