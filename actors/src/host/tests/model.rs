@@ -164,7 +164,7 @@ impl World {
         self.apply(effects);
     }
 
-    fn to_agent(&mut self) {
+    fn arrive_at_agent(&mut self) {
         match self.to_agent.pop_front() {
             Some(ServerFrame::Command(command)) => {
                 let command_id = command.command_id;
@@ -237,7 +237,7 @@ impl World {
         match op {
             Op::Connect => self.connect(),
             Op::Disconnect => self.disconnect(),
-            Op::ToAgent => self.to_agent(),
+            Op::ToAgent => self.arrive_at_agent(),
             Op::ToServer => {
                 if let Some(ended) = self.to_server.pop_front() {
                     let effects = self.state.result(ended, None);
