@@ -21,7 +21,7 @@ use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
 use crate::nats::{EmbeddedBroker, NatsEdge, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
-use bridges::{Broker, Tokens};
+use bridges::Broker;
 use signals::{Asked, Signals};
 use std::io::Write;
 use std::path::PathBuf;
@@ -136,7 +136,7 @@ impl Server {
         let broker_url = nats_options.url.clone();
         let api = CoreApi {
             core: core.clone(),
-            gate: Tokens(access),
+            access,
         };
         let nats = NatsEdge::start(nats_options, &publisher, core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
