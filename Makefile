@@ -1,0 +1,67 @@
+# Everything on a fresh machine with Rust, make and python3. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+# The nats-server to use, when make found or fetched one. A recipe that needs it asks for `broker`.
+BROKER = $(PYTHON) scripts/fetch-nats-server
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z][^:]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 28
+
+.PHONY: build
+build: ## build server and agent (debug: quick to build, quick enough to run)
+	$(CARGO) build --workspace
+
+.PHONY: demo
+demo: broker build ## start broker, server and agent, trip a pipeline, show the result
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" target/debug/tripline demo
+
+# The last line printed is the test runner's own summary.
+.PHONY: test
+test: broker brokers-of-the-range lint ## everything that CI runs: formatting, lints, tests
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) nextest run --workspace; \
+	else \
+		TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) test --workspace; \
+	fi
+
+.PHONY: lint
+lint: ## formatting and lints alone
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: ## licences, sources and bans (needs cargo-deny)
+	$(CARGO) deny check licenses bans sources
+
+.PHONY: soak
+soak: broker ## 100 rounds of kill -9 of server, agent and broker under load; takes long
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CRASH_ROUNDS=100 \
+		$(CARGO) test --test system -- --ignored --nocapture soak
+
+.PHONY: bench
+bench: broker ## the load program; its table belongs into benches/README.md
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench load
+
+.PHONY: broker
+broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin
+	@$(BROKER) >/dev/null
+
+# Always fetched, whatever else is installed.
+.nats/bin/nats-server:
+	@$(BROKER) --version 2.15.1
+
+# The oldest server that must work, and one that must be refused.
+.PHONY: brokers-of-the-range
+brokers-of-the-range:
+	@$(BROKER) --version 2.11.11 --to .nats/2.11.11 >/dev/null
+	@$(BROKER) --version 2.10.26 --to .nats/2.10.26 >/dev/null
+
+.PHONY: clean
+clean: ## remove what was built and fetched, and the demo's data
+	$(CARGO) clean
+	rm -rf .nats .venv

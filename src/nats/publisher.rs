@@ -1,0 +1,280 @@
+//! The outbox's way to the broker: an ordered queue, one task that sends, and the acks awaited together.
+//!
+//! Deliberately not here: retries. A message that failed for now is the outbox's to send again, with the same
+//! `Nats-Msg-Id`. A lost connection fails everything under way at once, since its acks will not come.
+
+use super::link::{Denied, Link, LinkState};
+use super::status::NatsStatus;
+use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
+use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError as AckError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, ErrorCode};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture as Boxed;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
+
+/// Most messages that wait to be sent.
+pub const QUEUE_MAX: usize = 4_096;
+/// Most messages sent and not acked.
+const IN_FLIGHT_MAX: usize = 1_000;
+
+/// Publishes for the outbox. Made before there is a connection; until [`super::NatsEdge::start`] has one,
+/// every message fails for now.
+#[derive(Debug)]
+pub struct NatsPublisher {
+    status: NatsStatus,
+    queue: mpsc::Sender<Job>,
+    receiver: Mutex<Option<mpsc::Receiver<Job>>>,
+}
+
+/// What waits to be sent.
+#[derive(Debug)]
+enum Job {
+    Publish(OutMessage, oneshot::Sender<Result<(), PublishError>>),
+    Notify(String, Vec<u8>),
+}
+
+impl NatsPublisher {
+    /// Not connected.
+    pub fn new() -> Arc<Self> {
+        let (queue, receiver) = mpsc::channel(QUEUE_MAX);
+        Arc::new(Self {
+            status: NatsStatus::default(),
+            queue,
+            receiver: Mutex::new(Some(receiver)),
+        })
+    }
+
+    /// The connection's state; the edge that serves this publisher keeps it.
+    pub fn status(&self) -> NatsStatus {
+        self.status.clone()
+    }
+
+    /// The other end of the queue; `None` when it was taken before.
+    pub(crate) fn take_receiver(&self) -> Option<Receiver> {
+        self.receiver.lock().take().map(Receiver)
+    }
+}
+
+/// The other end of a publisher's queue.
+pub(crate) struct Receiver(mpsc::Receiver<Job>);
+
+impl Publisher for NatsPublisher {
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>> {
+        if !self.status.usable() {
+            let away = Err(PublishError::Transient(self.status.detail()));
+            return std::future::ready(away).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Job::Publish(message, answer)) {
+            Ok(()) => async move { answered.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let full = format!("{QUEUE_MAX} messages wait to be sent already");
+                std::future::ready(Err(PublishError::Transient(full))).boxed()
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => std::future::ready(Err(stopped())).boxed(),
+        }
+    }
+
+    fn notify(&self, subject: String, payload: Vec<u8>) {
+        if !self.status.usable() || self.queue.try_send(Job::Notify(subject, payload)).is_err() {
+            metrics::counter!("tripline_nats_notifications_dropped_total").increment(1);
+        }
+    }
+}
+
+fn stopped() -> PublishError {
+    PublishError::Transient("the connection to the broker was stopped".into())
+}
+
+/// Sends what is queued until the publisher is dropped.
+pub(crate) struct Sender {
+    context: Context,
+    status: NatsStatus,
+    link: watch::Receiver<LinkState>,
+    denials: broadcast::Receiver<Denied>,
+    /// Wakes the supervisor when a stream is missing.
+    recheck: Arc<Notify>,
+    next: u64,
+    waiting: HashMap<u64, Waiting>,
+    acks: FuturesUnordered<Boxed<'static, (u64, Result<(), AckError>)>>,
+}
+
+/// A message that was sent and not acked.
+struct Waiting {
+    subject: String,
+    answer: oneshot::Sender<Result<(), PublishError>>,
+}
+
+impl Sender {
+    pub(crate) fn new(context: Context, status: NatsStatus, link: &Link, recheck: Arc<Notify>) -> Self {
+        Self {
+            context,
+            status,
+            link: link.watch(),
+            denials: link.denials(),
+            recheck,
+            next: 0,
+            waiting: HashMap::new(),
+            acks: FuturesUnordered::new(),
+        }
+    }
+
+    /// Runs until every publisher is gone.
+    pub(crate) async fn run(mut self, Receiver(mut queue): Receiver) {
+        loop {
+            let room = self.acks.len() < IN_FLIGHT_MAX;
+            tokio::select! {
+                job = queue.recv(), if room => match job {
+                    Some(job) => self.send(job).await,
+                    None => break,
+                },
+                Some((id, result)) = self.acks.next() => self.acked(id, result),
+                denied = self.denials.recv() => self.denied(denied),
+                changed = self.link.changed() => match changed {
+                    Ok(()) => self.link_changed(),
+                    Err(_) => break,
+                },
+            }
+        }
+        self.fail_all("the connection was closed");
+    }
+
+    async fn send(&mut self, job: Job) {
+        match job {
+            Job::Notify(subject, payload) => self.notify(subject, payload).await,
+            Job::Publish(message, answer) => {
+                let subject = message.subject.clone();
+                match self.publish(message).await {
+                    Ok(ack) => self.await_ack(Waiting { subject, answer }, ack),
+                    Err(error) => reply(answer, Err(error)),
+                }
+            }
+        }
+    }
+
+    async fn notify(&self, subject: String, payload: Vec<u8>) {
+        if !self.status.usable() {
+            metrics::counter!("tripline_nats_notifications_dropped_total").increment(1);
+        } else if let Err(error) = self.context.client().publish(subject, payload.into()).await {
+            tracing::debug!(%error, "notification dropped");
+            metrics::counter!("tripline_nats_notifications_dropped_total").increment(1);
+        }
+    }
+
+    async fn publish(&self, message: OutMessage) -> Result<PublishAckFuture, PublishError> {
+        if !self.status.usable() {
+            return Err(PublishError::Transient(self.status.detail()));
+        }
+        let subject = async_nats::Subject::validated(&message.subject)
+            .map_err(|_| PublishError::Permanent(format!("{:?} is no subject", message.subject)))?;
+        let publish = PublishMessage::build()
+            .headers(headers(&message)?)
+            .message_id(&message.message_id)
+            .payload(message.payload.into());
+        self.context
+            .send_publish(subject, publish)
+            .await
+            .map_err(|error| classify(&error))
+    }
+
+    fn await_ack(&mut self, waiting: Waiting, ack: PublishAckFuture) {
+        let id = self.next;
+        self.next += 1;
+        self.waiting.insert(id, waiting);
+        self.acks.push(async move { (id, ack.await.map(drop)) }.boxed());
+    }
+
+    fn acked(&mut self, id: u64, result: Result<(), AckError>) {
+        // Those that failed with their connection are answered already.
+        let Some(waiting) = self.waiting.remove(&id) else {
+            return;
+        };
+        if let Err(error) = &result {
+            tracing::warn!(subject = waiting.subject, %error, "publish failed");
+            if error.kind() == PublishErrorKind::StreamNotFound {
+                self.recheck.notify_one();
+            }
+        }
+        reply(waiting.answer, result.map_err(|error| classify(&error)));
+    }
+
+    fn denied(&mut self, denied: Result<Denied, broadcast::error::RecvError>) {
+        // Missing one only means that its message times out.
+        let Ok(denied) = denied else { return };
+        let ids: Vec<u64> = self
+            .waiting
+            .iter()
+            .filter_map(|(id, waiting)| (waiting.subject == denied.subject).then_some(*id))
+            .collect();
+        for id in ids {
+            if let Some(waiting) = self.waiting.remove(&id) {
+                reply(waiting.answer, Err(PublishError::Permanent(denied.text.clone())));
+            }
+        }
+    }
+
+    fn link_changed(&mut self) {
+        if !self.link.borrow_and_update().up {
+            self.fail_all("the connection was lost");
+        }
+    }
+
+    fn fail_all(&mut self, why: &str) {
+        self.acks.clear();
+        for (_, waiting) in self.waiting.drain() {
+            reply(waiting.answer, Err(PublishError::Transient(why.into())));
+        }
+    }
+}
+
+/// Nobody waiting for it any more is no error.
+fn reply(answer: oneshot::Sender<Result<(), PublishError>>, result: Result<(), PublishError>) {
+    drop(answer.send(result));
+}
+
+fn headers(message: &OutMessage) -> Result<HeaderMap, PublishError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &message.headers {
+        let invalid = || PublishError::Permanent(format!("header {name:?} cannot be sent"));
+        let name = HeaderName::from_str(name).map_err(|_| invalid())?;
+        headers.append(name, HeaderValue::from_str(value).map_err(|_| invalid())?);
+    }
+    Ok(headers)
+}
+
+/// Whether trying the same message again can help.
+fn classify(error: &AckError) -> PublishError {
+    let text = describe(error);
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => PublishError::Permanent(text),
+        PublishErrorKind::Other if is_refused(error) => PublishError::Permanent(text),
+        _ => PublishError::Transient(text),
+    }
+}
+
+/// Whether the stream said that it will never take this message.
+fn is_refused(error: &AckError) -> bool {
+    let source =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|source| {
+        [
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
+            ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM,
+        ]
+        .contains(&source.error_code())
+    })
+}
+
+fn describe(error: &AckError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{}: {source}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}

@@ -1,0 +1,189 @@
+//! The micro service `tripline`: discovery by `$SRV`, endpoints on `<prefix>.api.<noun>.<verb>`, the token in
+//! header `Tripline-Token`, errors in `Nats-Service-Error` and `Nats-Service-Error-Code` with a problem as body.
+//!
+//! Deliberately not here: what the requests mean (`api.rs`).
+
+use super::link::Link;
+use async_nats::HeaderMap;
+use async_nats::service::endpoint::Endpoint as Requests;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::select_all;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::timeout;
+use tripline_protocol::Subjects;
+use tripline_protocol::api::Problem;
+use tripline_protocol::subject::HEADER_TOKEN;
+
+/// Most requests handled at once; more wait in the connection.
+const REQUESTS_MAX: usize = 64;
+/// How long requests under way may take when the service stops.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer; nats-server's own limit for a message.
+const ANSWER_BYTES_MAX: usize = 1_000_000;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `jobs.submit`
+    SubmitJob,
+    /// `jobs.get`
+    GetJob,
+    /// `jobs.list`
+    ListJobs,
+    /// `jobs.cancel`
+    CancelJob,
+    /// `hosts.list`
+    ListHosts,
+    /// `slots.list`
+    ListSlots,
+}
+
+impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::SubmitJob,
+        Self::GetJob,
+        Self::ListJobs,
+        Self::CancelJob,
+        Self::ListHosts,
+        Self::ListSlots,
+    ];
+
+    /// Noun and verb of its subject.
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::SubmitJob => ("jobs", "submit"),
+            Self::GetJob => ("jobs", "get"),
+            Self::ListJobs => ("jobs", "list"),
+            Self::CancelJob => ("jobs", "cancel"),
+            Self::ListHosts => ("hosts", "list"),
+            Self::ListSlots => ("slots", "list"),
+        }
+    }
+}
+
+/// Answers requests.
+pub trait Api: 'static {
+    /// The answer's JSON, or what is wrong. `token` and `body` are as the requester sent them.
+    fn call(
+        &self,
+        endpoint: Endpoint,
+        token: Option<&str>,
+        body: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, Problem>>;
+}
+
+/// Answers requests until `until` is over, then lets those under way finish.
+pub(crate) async fn run<A: Api>(link: Link, subjects: Subjects, api: A, until: impl Future<Output = ()>) {
+    let mut until = std::pin::pin!(until);
+    tokio::select! {
+        up = link.up() => if up.is_none() { return },
+        () = &mut until => return,
+    }
+    match start(&link, &subjects).await {
+        Ok((service, endpoints)) => serve(service, endpoints, &api, until).await,
+        Err(error) => tracing::error!(error, "the micro service does not run"),
+    }
+}
+
+async fn start(
+    link: &Link,
+    subjects: &Subjects,
+) -> Result<(Service, Vec<(Endpoint, Requests)>), async_nats::Error> {
+    let service = link
+        .client
+        .service_builder()
+        .description("live response on hosts: jobs, hosts, slots")
+        .start("tripline", env!("CARGO_PKG_VERSION"))
+        .await?;
+    let mut endpoints = Vec::new();
+    for endpoint in Endpoint::ALL {
+        let (noun, verb) = endpoint.words();
+        let requests = service
+            .endpoint_builder()
+            .name(format!("{noun}-{verb}"))
+            .add(subjects.api(noun, verb))
+            .await?;
+        endpoints.push((endpoint, requests));
+    }
+    Ok((service, endpoints))
+}
+
+async fn serve<A: Api>(
+    service: Service,
+    endpoints: Vec<(Endpoint, Requests)>,
+    api: &A,
+    until: impl Future<Output = ()>,
+) {
+    let requests = select_all(
+        endpoints
+            .into_iter()
+            .map(|(endpoint, requests)| requests.map(move |request| (endpoint, request))),
+    );
+    let mut serving = std::pin::pin!(
+        requests.for_each_concurrent(REQUESTS_MAX, |(endpoint, request)| answer(api, endpoint, request))
+    );
+    tokio::select! {
+        () = &mut serving => {}
+        () = until => {
+            if let Err(error) = service.stop().await {
+                tracing::warn!(error, "stop the micro service");
+            }
+            if timeout(STOP_WAIT, serving).await.is_err() {
+                tracing::warn!("requests under way did not end in time");
+            }
+        }
+    }
+}
+
+async fn answer<A: Api>(api: &A, endpoint: Endpoint, request: Request) {
+    let headers = request.message.headers.as_ref();
+    let token = headers
+        .and_then(|headers| headers.get(HEADER_TOKEN))
+        .map(|value| value.as_str());
+    let result = match api.call(endpoint, token, &request.message.payload).await {
+        Ok(body) if body.len() > ANSWER_BYTES_MAX => Err(too_large(body.len())),
+        other => other,
+    };
+    let sent = match result {
+        Ok(body) => request.respond(Ok(body.into())).await,
+        Err(problem) => {
+            metrics::counter!("tripline_nats_requests_refused_total").increment(1);
+            let body = serde_json::to_vec(&problem).unwrap_or_default();
+            request
+                .respond_with_headers(Ok(Bytes::from(body)), error_headers(&problem))
+                .await
+        }
+    };
+    if let Err(error) = sent {
+        tracing::debug!(?endpoint, %error, "request not answered");
+    }
+}
+
+/// The client library sends errors without a body, so these headers are set here.
+fn error_headers(problem: &Problem) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let text: String = problem
+        .detail
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    headers.insert(NATS_SERVICE_ERROR, text.as_str());
+    headers.insert(NATS_SERVICE_ERROR_CODE, problem.status.to_string().as_str());
+    headers
+}
+
+fn too_large(bytes: usize) -> Problem {
+    Problem {
+        kind: "urn:tripline:problem:answer_too_large".into(),
+        title: "The answer is too large".into(),
+        status: 413,
+        detail: format!(
+            "the answer has {bytes} bytes, at most {ANSWER_BYTES_MAX} fit; ask with a smaller limit"
+        ),
+        code: "answer_too_large".into(),
+    }
+}

@@ -1,0 +1,15 @@
+//! The NATS edge against real brokers. Every test starts its own, in a temporary folder, on a free port.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
+)]
+
+mod edge;
+mod embedded;
+mod permissions;
+mod publisher;
+mod streams;
+mod support;
