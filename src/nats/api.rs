@@ -5,7 +5,7 @@
 use super::service::{Api, Endpoint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::future::Future;
+use tripline_actors::access::{Access, Principal};
 use tripline_actors::{Core, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
 use tripline_protocol::job::JobState;
@@ -16,27 +16,12 @@ const LIMIT_DEFAULT: usize = 100;
 /// Most items of a list.
 const LIMIT_MAX: usize = 1_000;
 
-/// Whose token it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// What it may do.
-    pub role: Role,
-    /// The only org it may act in; `None`: all.
-    pub org: Option<Org>,
-}
-
-/// Knows tokens.
-pub trait Gate: 'static {
-    /// Whose token it is; `None` when it is unknown, revoked or expired.
-    fn admit(&self, token: &str) -> impl Future<Output = Result<Option<Caller>, Refusal>>;
-}
-
 /// Answers requests by asking the actors.
-pub struct CoreApi<G> {
+pub struct CoreApi {
     /// The actors.
     pub core: Core,
     /// Who may.
-    pub gate: G,
+    pub access: Access,
 }
 
 /// `jobs.get` and `jobs.cancel`.
@@ -74,9 +59,9 @@ struct ListHosts {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-impl<G: Gate> Api for CoreApi<G> {
+impl Api for CoreApi {
     async fn call(&self, endpoint: Endpoint, token: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Problem> {
-        let caller = admit(&self.gate, token, role_for(endpoint)).await?;
+        let caller = admit(&self.access, token, role_for(endpoint))?;
         match endpoint {
             Endpoint::SubmitJob => {
                 let mut request: SubmitJob = required(body)?;
@@ -117,7 +102,7 @@ impl<G: Gate> Api for CoreApi<G> {
     }
 }
 
-fn filter(caller: &Caller, request: ListJobs) -> Result<JobFilter, Problem> {
+fn filter(caller: &Principal, request: ListJobs) -> Result<JobFilter, Problem> {
     Ok(JobFilter {
         org: org_of(caller, request.org)?,
         state: request.state,
@@ -135,29 +120,24 @@ const fn role_for(endpoint: Endpoint) -> Role {
     }
 }
 
-async fn admit<G: Gate>(gate: &G, token: Option<&str>, needed: Role) -> Result<Caller, Problem> {
+fn admit(access: &Access, token: Option<&str>, needed: Role) -> Result<Principal, Problem> {
     let unauthenticated = |detail: &str| problem(401, "unauthenticated", detail.into());
     let token = token.ok_or_else(|| unauthenticated("a token is needed in header Tripline-Token"))?;
-    let caller = gate.admit(token).await.map_err(|refusal| refused(&refusal))?;
+    let caller = access.authenticate(token);
     let caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
-    if caller.role < needed {
+    if caller.may(needed) {
+        Ok(caller)
+    } else {
         let detail = format!("role {needed} is needed, the token has {}", caller.role);
-        return Err(problem(403, "forbidden", detail));
+        Err(problem(403, "forbidden", detail))
     }
-    Ok(caller)
 }
 
 /// The org a request acts in: the token's, where it has one, and then no other.
-fn org_of(caller: &Caller, asked: Option<Org>) -> Result<Option<Org>, Problem> {
-    match (&caller.org, asked) {
-        (Some(own), Some(asked)) if *own != asked => Err(problem(
-            403,
-            "forbidden",
-            format!("the token is for org {own} only"),
-        )),
-        (Some(own), _) => Ok(Some(own.clone())),
-        (None, asked) => Ok(asked),
-    }
+fn org_of(caller: &Principal, asked: Option<Org>) -> Result<Option<Org>, Problem> {
+    caller
+        .org_for(asked.as_ref())
+        .map_err(|refusal| refused(&refusal))
 }
 
 fn limit(asked: Option<usize>) -> Result<usize, Problem> {
@@ -226,47 +206,63 @@ fn problem(status: u16, code: &str, detail: String) -> Problem {
 mod tests {
     use super::*;
 
-    struct OneToken(Caller);
+    use std::sync::Arc;
+    use tripline_actors::clock::SystemClock;
+    use tripline_actors::store::{Options, Store};
+    use tripline_protocol::api::CreateToken;
 
-    impl Gate for OneToken {
-        async fn admit(&self, token: &str) -> Result<Option<Caller>, Refusal> {
-            Ok((token == "good").then(|| self.0.clone()))
-        }
+    fn access(folder: &std::path::Path) -> Access {
+        Access::new(
+            Store::open(&Options::new(folder)).unwrap(),
+            Arc::new(SystemClock::default()),
+        )
     }
 
-    fn caller(role: Role, org: Option<&str>) -> Caller {
-        Caller {
+    async fn token(access: &Access, role: Role, org: Option<&str>) -> String {
+        let org = org.map(|org| org.parse().unwrap());
+        let request = CreateToken {
+            name: "test".into(),
             role,
-            org: org.map(|org| org.parse().unwrap()),
-        }
+            org,
+            uses: None,
+            expires: None,
+        };
+        access.create(request).await.unwrap().token
     }
 
     #[tokio::test]
     async fn a_request_needs_a_known_token_with_the_right_role() {
-        let gate = OneToken(caller(Role::Viewer, None));
-        let status = |result: Result<Caller, Problem>| result.map_err(|problem| problem.status).map(drop);
-        assert_eq!(status(admit(&gate, None, Role::Viewer).await), Err(401));
-        assert_eq!(status(admit(&gate, Some("bad"), Role::Viewer).await), Err(401));
-        assert_eq!(status(admit(&gate, Some("good"), Role::Operator).await), Err(403));
-        assert_eq!(status(admit(&gate, Some("good"), Role::Viewer).await), Ok(()));
+        let folder = tempfile::tempdir().unwrap();
+        let access = access(folder.path());
+        let viewer = token(&access, Role::Viewer, None).await;
+        let enrol = token(&access, Role::Enrol, None).await;
+        let status = |token, role| {
+            admit(&access, token, role)
+                .map_err(|problem| problem.status)
+                .map(drop)
+        };
+        assert_eq!(status(None, Role::Viewer), Err(401));
+        assert_eq!(status(Some("bad"), Role::Viewer), Err(401));
+        assert_eq!(status(Some(&viewer), Role::Operator), Err(403));
+        assert_eq!(status(Some(&viewer), Role::Viewer), Ok(()));
+        assert_eq!(
+            status(Some(&enrol), role_for(Endpoint::ListSlots)),
+            Err(403),
+            "it only enrols"
+        );
     }
 
     #[tokio::test]
-    async fn an_enrolment_token_reads_nothing() {
-        let gate = OneToken(caller(Role::Enrol, None));
-        let refused = admit(&gate, Some("good"), role_for(Endpoint::ListSlots)).await;
-        assert_eq!(refused.unwrap_err().status, 403);
-    }
-
-    #[test]
-    fn a_token_of_one_org_acts_in_no_other() {
-        let acme = caller(Role::Admin, Some("acme"));
+    async fn a_token_of_one_org_acts_in_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = access(folder.path());
+        let acme = token(&access, Role::Operator, Some("acme")).await;
+        let acme = admit(&access, Some(&acme), Role::Viewer).unwrap();
         assert_eq!(org_of(&acme, None).unwrap(), Some("acme".parse().unwrap()));
         assert_eq!(
             org_of(&acme, Some("other".parse().unwrap())).unwrap_err().status,
             403
         );
-        assert_eq!(org_of(&caller(Role::Admin, None), None).unwrap(), None);
     }
 
     #[test]
