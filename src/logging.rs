@@ -22,7 +22,7 @@ pub enum Error {
 /// # Errors
 /// A level that is not understood, or a second call.
 pub fn install(log: &Log) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(log.level.as_str())?;
+    let filter = EnvFilter::try_new(directives(log.level.as_str()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
@@ -34,4 +34,12 @@ pub fn install(log: &Log) -> Result<(), Error> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
     .map_err(Error::Install)
+}
+
+/// A plain `info` is about Tripline; what the libraries tell then is for those who ask with `debug`.
+fn directives(level: &str) -> String {
+    match level {
+        "info" => "info,actix_server=warn,async_nats=warn".to_owned(),
+        other => other.to_owned(),
+    }
 }

@@ -225,7 +225,9 @@ impl<T: RulesTarget> Keeper<T> {
         }
         self.stamps = stamps;
         match self.folders.load() {
-            Ok(set) => self.put_in_force(set),
+            Ok(set) if Seen::InForce(set.version()) != self.seen => self.put_in_force(set),
+            Ok(_) if why == Why::Asked => tracing::info!("the rules are those in force"),
+            Ok(_) => {}
             Err(error) if why != Why::Asked && self.seen == Seen::Refused(error.clone()) => {}
             Err(error) => {
                 tracing::error!(problems = %error, "new rules refused; the last good ones stay in force");
@@ -236,13 +238,10 @@ impl<T: RulesTarget> Keeper<T> {
     }
 
     fn put_in_force(&mut self, set: RuleSet) {
-        let seen = Seen::InForce(set.version());
-        if seen != self.seen {
-            let (pipelines, named_jobs) = count(&set);
-            tracing::info!(pipelines, named_jobs, "new rules in force");
-            self.target.set(set);
-            self.seen = seen;
-        }
+        let (pipelines, named_jobs) = count(&set);
+        tracing::info!(pipelines, named_jobs, "new rules in force");
+        self.seen = Seen::InForce(set.version());
+        self.target.set(set);
     }
 }
 

@@ -49,7 +49,9 @@ fn event() -> Result<Event, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let event = event()?;
-    let floor = best(|| drop(black_box(black_box(&event).data["username"] == "root")));
+    let floor = best(|| {
+        black_box(black_box(&event).data["username"] == "root");
+    });
     println!("{floor:>12?}  floor: a comparison written by hand");
     for condition in CONDITIONS {
         let text = format!(
@@ -63,7 +65,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             &[],
         )?;
         let pipeline = rules.pipelines().next().ok_or("no pipeline")?;
-        let cost = best(|| drop(black_box(pipeline.matches(black_box(&event), None))));
+        let cost = best(|| {
+            black_box(pipeline.matches(black_box(&event), None));
+        });
         println!("{cost:>12?}  {condition}");
     }
     Ok(())

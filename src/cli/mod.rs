@@ -65,7 +65,14 @@ pub struct Global {
     #[arg(long, global = true, env = "TRIPLINE__DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// How data is printed
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "table|json", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "table|json",
+        hide_possible_values = true
+    )]
     pub(crate) output: Format,
 }
 

@@ -15,9 +15,17 @@ struct PreparedServer {
 
 impl PreparedServer {
     async fn answer(request: HttpRequest, body: web::Bytes, server: web::Data<Self>) -> HttpResponse {
-        let token = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        let token = request
+            .headers()
+            .get("authorization")
+            .map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(token.as_deref(), Some("Bearer secret"));
-        let asked = format!("{} {} {}", request.method(), request.uri(), String::from_utf8_lossy(&body));
+        let asked = format!(
+            "{} {} {}",
+            request.method(),
+            request.uri(),
+            String::from_utf8_lossy(&body)
+        );
         server.asked.lock().unwrap().push(asked.trim_end().to_owned());
         let (status, body) = server.answers.lock().unwrap().remove(0);
         HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).json(body)
@@ -28,7 +36,11 @@ impl PreparedServer {
         let _ = rustls::crypto::ring::default_provider().install_default();
         self.answers.lock().unwrap().extend(answers);
         let data = web::Data::new(self.clone());
-        let app = move || App::new().app_data(data.clone()).default_service(web::to(Self::answer));
+        let app = move || {
+            App::new()
+                .app_data(data.clone())
+                .default_service(web::to(Self::answer))
+        };
         let server = HttpServer::new(app).workers(1).bind(("127.0.0.1", 0)).unwrap();
         let address = server.addrs()[0];
         let server = server.run();
@@ -43,7 +55,11 @@ impl PreparedServer {
         std::fs::write(&token_file, "secret\n").unwrap();
         // Kept until the process ends, which for a test is soon.
         let _ = folder.keep();
-        Global { server: Some(format!("http://{address}")), token_file: Some(token_file), ..Global::default() }
+        Global {
+            server: Some(format!("http://{address}")),
+            token_file: Some(token_file),
+            ..Global::default()
+        }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -77,7 +93,10 @@ async fn a_watched_job_that_succeeds_is_a_success() {
     let server = PreparedServer::default();
     let answers = ["queued", "running", "succeeded"].map(|state| (200, job(state)));
     let (global, _handle) = server.start(answers);
-    assert_eq!(run_job(&global, &format!("tripline job watch {JOB_ID}")).await, Ok(()));
+    assert_eq!(
+        run_job(&global, &format!("tripline job watch {JOB_ID}")).await,
+        Ok(())
+    );
     assert_eq!(server.asked().len(), 3);
     assert_eq!(server.asked()[0], format!("GET /v1/jobs/{JOB_ID}"));
 }
@@ -108,7 +127,12 @@ async fn a_submitted_job_can_be_watched_at_once() {
 
 #[actix_rt::test]
 async fn a_list_follows_the_pages_up_to_its_limit() {
-    let page = |next: Option<&str>| (200, json!({"items": [job("queued"), job("queued")], "next": next}));
+    let page = |next: Option<&str>| {
+        (
+            200,
+            json!({"items": [job("queued"), job("queued")], "next": next}),
+        )
+    };
     let server = PreparedServer::default();
     let (global, _handle) = server.start([page(Some("a b")), page(Some("c"))]);
     let client = Client::find(&global).unwrap();
@@ -117,7 +141,10 @@ async fn a_list_follows_the_pages_up_to_its_limit() {
     assert_eq!((items.len(), more), (4, true));
     assert_eq!(
         server.asked(),
-        ["GET /v1/jobs?state=queued&limit=4", "GET /v1/jobs?state=queued&limit=2&after=a+b"]
+        [
+            "GET /v1/jobs?state=queued&limit=4",
+            "GET /v1/jobs?state=queued&limit=2&after=a+b"
+        ]
     );
 }
 
@@ -141,12 +168,17 @@ async fn a_server_that_is_not_there_is_not_reachable() {
     let failure = run_job(&global, "tripline job list").await.unwrap_err();
     assert_eq!(failure.code(), 3);
     let text = failure.lines().join("");
-    assert!(text.contains("cannot reach http://127.0.0.1:") && text.contains("does the server run"), "{text}");
+    assert!(
+        text.contains("cannot reach http://127.0.0.1:") && text.contains("does the server run"),
+        "{text}"
+    );
 }
 
 #[actix_rt::test]
 async fn an_answer_that_is_not_understood_is_a_failure() {
     let (global, _handle) = PreparedServer::default().start([(200, json!({"hello": 1}))]);
-    let failure = run_job(&global, &format!("tripline job show {JOB_ID}")).await.unwrap_err();
+    let failure = run_job(&global, &format!("tripline job show {JOB_ID}"))
+        .await
+        .unwrap_err();
     assert_eq!(failure.code(), 1);
 }

@@ -3,7 +3,7 @@
 use super::output::{Format, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
-use tripline_protocol::api::{CreateToken, CreatedToken, Role, TokenView};
+use tripline_protocol::api::{CreateToken, CreatedToken, Page, Role, TokenView};
 use tripline_protocol::{Org, Span};
 
 #[derive(Debug, Subcommand)]
@@ -69,10 +69,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
         Verb::List => {
-            let tokens: Vec<TokenView> = client.get(&["tokens"], &[]).await?;
+            let tokens: Page<TokenView> = client.get(&["tokens"], &[]).await?;
             match global.output {
-                Format::Json => print_json(&tokens),
-                Format::Table => print(&list(&tokens)),
+                Format::Json => print_json(&tokens.items),
+                Format::Table => print(&list(&tokens.items)),
             }
         }
         Verb::Revoke { id } => client.delete(&["tokens", &id]).await,

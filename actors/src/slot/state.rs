@@ -11,6 +11,11 @@ use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault, HostId, JobId, Span, Timestamp};
 use uuid::Uuid;
 
+/// Fault codes by which an agent says that it did not begin the command and keeps nothing of it: it is sent
+/// again when the agent is back.
+const CODES_NOT_BEGUN: [&str; 3] = ["agent_stopping", "stale_epoch", "busy"];
+/// The fault code of a command that ran and whose result this server acked before.
+const CODE_ALREADY_ACKED: &str = "already_acked";
 /// The fault code of a transfer whose connection broke; it only read, so it is begun again.
 const CODE_TRANSFER_CUT: &str = "transfer_cut";
 /// The agent ends a command at its deadline by itself; only when it does not is the deadline enforced here.
@@ -642,6 +647,12 @@ impl Session {
     ) -> Vec<Effect> {
         if fault.code == CODE_INTERRUPTED {
             return self.unknown_outcome("agent_died", journal_id, now, Some(command_id));
+        }
+        if CODES_NOT_BEGUN.contains(&fault.code.as_str()) && self.in_flight.is_some() {
+            return self.adopt_again(now);
+        }
+        if fault.code == CODE_ALREADY_ACKED {
+            return self.unknown_outcome(CODE_ALREADY_ACKED, journal_id, now, Some(command_id));
         }
         if fault.code == CODE_TRANSFER_CUT && self.fetches() && self.record.attempt < ATTEMPTS_MAX {
             return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));

@@ -196,7 +196,7 @@ impl<H: Hears> Connection<H> {
             AggregatedMessage::Binary(bytes) => {
                 let chunk = Chunk::decode(&bytes).map_err(|invalid| match invalid {
                     InvalidChunk::Long(_) => Violation::TooLarge,
-                    short @ InvalidChunk::Short(_) => Violation::NotAChunk(short),
+                    other => Violation::NotAChunk(other),
                 })?;
                 self.outbound.transfers.chunk(&chunk, &mut self.told);
             }
