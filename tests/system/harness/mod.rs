@@ -16,15 +16,15 @@ mod server;
 mod simulated_agent;
 
 pub(crate) use agent::AgentProcess;
-pub(crate) use api::{Answer, Api};
+pub(crate) use api::Api;
 pub(crate) use broker::Broker;
-pub(crate) use command_line::{Ran, tripline};
+pub(crate) use command_line::{run, tripline};
 pub(crate) use journal::commands_begun;
-pub(crate) use outside::{DeadLetter, Outside};
+pub(crate) use outside::Outside;
 pub(crate) use process::Process;
 pub(crate) use random::Random;
 pub(crate) use server::Server;
-pub(crate) use simulated_agent::SimulatedAgent;
+pub(crate) use simulated_agent::{Gauge, SimulatedAgent};
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

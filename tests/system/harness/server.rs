@@ -18,7 +18,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on free ports and waits until it is ready. Settings are configuration keys with values.
     pub(crate) async fn start(site: &Site, settings: &[(&str, &str)]) -> Self {
-        let mut server = Self::prepare(site, settings);
+        Self::start_in(site, "data", settings).await
+    }
+
+    /// The same with a name for the data directory.
+    pub(crate) async fn start_in(site: &Site, name: &str, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare_in(site, name, settings);
         server.spawn();
         server.ready().await;
         server
@@ -29,11 +34,10 @@ impl Server {
         Self::prepare_in(site, "data", settings)
     }
 
-    /// The same with a name for the data directory.
-    pub(crate) fn prepare_in(site: &Site, name: &str, settings: &[(&str, &str)]) -> Self {
+    fn prepare_in(site: &Site, name: &str, settings: &[(&str, &str)]) -> Self {
         let data_dir = site.path(name);
         let mut server = Self {
-            process: Process::new("the server", site.path(format!("server-{name}.log"))),
+            process: Process::new("the server", site.path("server.log")),
             environment: Vec::new(),
             data_dir: data_dir.clone(),
         };
