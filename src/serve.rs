@@ -21,7 +21,7 @@ use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
 use crate::nats::{EmbeddedBroker, NatsEdge, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
-use bridges::{Broker, Tokens};
+use bridges::Broker;
 use signals::{Asked, Signals};
 use std::io::Write;
 use std::path::PathBuf;
@@ -100,6 +100,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = Store::open(&options::store(config))?;
         let failed = listen(&store);
+        // One that a killed server left leads nowhere; the lock says that nobody else's is removed.
+        Endpoints::remove(config.data_dir()).map_err(|source| Error::Endpoints { source })?;
         let access = Access::new(store.clone(), Arc::clone(&clock));
         admin::ensure(&access, config).await?;
         let artifacts = Arc::new(ArtifactStore::open(
@@ -134,7 +136,7 @@ impl Server {
         let broker_url = nats_options.url.clone();
         let api = CoreApi {
             core: core.clone(),
-            gate: Tokens(access),
+            access,
         };
         let nats = NatsEdge::start(nats_options, &publisher, core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);

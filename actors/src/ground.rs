@@ -16,6 +16,9 @@ use tripline_protocol::verb::Verb;
 use tripline_protocol::{HostId, Span, Timestamp};
 use uuid::Uuid;
 
+/// Batches that may wait for the disk before new work is refused.
+const BATCHES_WAITING_MAX: usize = 20_000;
+
 /// An agent's live attachment, as everybody may see it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attachment {
@@ -79,6 +82,12 @@ impl Ground {
             return Err(Refusal::Busy {
                 what: "disk",
                 retry_after: Span::from_secs(10),
+            });
+        }
+        if self.store.durable_lag() > BATCHES_WAITING_MAX {
+            return Err(Refusal::Busy {
+                what: "store",
+                retry_after,
             });
         }
         if !self.load.admits() {

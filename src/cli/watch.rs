@@ -136,6 +136,7 @@ pub(crate) fn step_detail(step: &StepReport) -> String {
     }
     match serde_json::from_value::<ProcessOutcome>(output.clone()) {
         Ok(outcome) => process_detail(&outcome),
+        Err(_) if output.as_object().is_some_and(serde_json::Map::is_empty) => String::new(),
         Err(_) => output.to_string(),
     }
 }

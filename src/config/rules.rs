@@ -32,7 +32,7 @@ type Found = Vec<(&'static str, String)>;
 
 fn http(config: &Config, found: &mut Found) {
     let http = &config.http;
-    if !http.listen.ip().is_loopback() && !http.allow_plaintext {
+    if !http.listen.ip().to_canonical().is_loopback() && !http.allow_plaintext {
         let text = format!(
             "{} is not a loopback address; tokens would travel in plain text \
              (use http.tls_listen, or set http.allow_plaintext = true)",

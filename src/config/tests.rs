@@ -1,3 +1,5 @@
+//! Every way in which a configuration can be right or wrong.
+
 use super::*;
 use std::net::SocketAddr;
 

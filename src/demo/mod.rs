@@ -131,6 +131,11 @@ async fn play(stage: &mut Stage) -> Result<(), Error> {
     report(&[scene.killed().await])
 }
 
+/// A subject ends with the host's id, which would fill the line.
+fn heard_line(subject: &str, host_id: HostId, text: &str) -> String {
+    format!("  {:<50} {text}", subject.replace(&host_id.to_string(), "<host>"))
+}
+
 /// A step's outcome in a few words.
 fn detail(step: &tripline_protocol::step::StepReport) -> String {
     let status = serde_json::to_value(step.status).ok();
@@ -159,7 +164,7 @@ async fn respond(
         scene::EVENT_SUBJECT
     ))?;
     tell(&format!("  {event}\n"))?;
-    tell("What its subscriber hears:")?;
+    tell("What its subscriber hears, <host> being the host's id:")?;
     let since = Instant::now();
     outside.publish(scene::EVENT_SUBJECT, &event).await?;
     loop {
@@ -171,9 +176,9 @@ async fn respond(
                 within: RESULT_WAIT,
             })??;
         match heard {
-            Heard::State { subject, text } => tell(&format!("  {subject}\n    {text}"))?,
+            Heard::State { subject, text } => tell(&heard_line(&subject, host_id, &text))?,
             Heard::Result { subject, result } => {
-                tell(&format!("  {subject}"))?;
+                tell(&heard_line(&subject, host_id, "the result"))?;
                 return Ok((result, since.elapsed()));
             }
         }

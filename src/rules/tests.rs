@@ -1,3 +1,5 @@
+//! Folders that change while they are watched.
+
 use super::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

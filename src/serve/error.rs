@@ -52,7 +52,7 @@ pub enum Error {
     #[error(transparent)]
     Nats(#[from] nats::Error),
     /// The file that says where the server is.
-    #[error("write server.json into the data directory")]
+    #[error("keep server.json in the data directory")]
     Endpoints {
         /// Why.
         source: std::io::Error,

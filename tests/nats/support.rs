@@ -123,6 +123,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
+        // Between two looks at a condition of another process, which cannot wake this one.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -216,6 +216,11 @@ fn check_argument(verb: Verb, key: &Key, node: &Node, scope: &Scope<'_>, problem
 fn refusal(verb: Verb, name: &str, value: Value) -> Option<String> {
     let args = Value::Object(Map::from_iter([(name.to_owned(), value)]));
     let reason = VerbCall::parse(verb, args).err()?.reason;
+    // The argument's name stands in front; the caller says it in its own words.
+    let reason = match reason.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")) {
+        Some(rest) => rest.to_owned(),
+        None => reason,
+    };
     let of_others = reason.starts_with("missing field") || reason.starts_with("exactly one of");
     (!of_others).then_some(reason)
 }

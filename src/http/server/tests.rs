@@ -1,3 +1,5 @@
+//! The server over real sockets: TLS, errors, limits, stopping.
+
 use super::*;
 use actix_web::HttpRequest;
 use std::error::Error as _;

@@ -1,3 +1,5 @@
+//! Certificates: made, kept, made again.
+
 use super::*;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;

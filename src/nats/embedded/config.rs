@@ -136,7 +136,7 @@ fn subscriber_permissions(subjects: &Subjects) -> Permissions {
 
 /// All endpoints of the micro service; it asks for a token.
 fn api(subjects: &Subjects) -> String {
-    format!("{}.api.>", subjects.prefix())
+    subjects.all_api()
 }
 
 fn user(login: &Login, permissions: &Permissions) -> String {

@@ -1,3 +1,5 @@
+//! Conditions: what they decide, what they refuse at load, and that no event or expression can hurt.
+
 use super::*;
 use crate::pipeline::tests::events::{event, host};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The examples load and do what their texts say.
+
 use super::events::{event, host, parse};
 use crate::pipeline::{Match, RuleSet};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Files: what is read, and every mistake with its place.
+
 use super::events::{file, parse};
 use crate::pipeline::RuleSet;
 use std::fs;

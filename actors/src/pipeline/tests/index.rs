@@ -1,3 +1,5 @@
+//! The index over etypes against a look at every pipeline.
+
 use super::events::parse;
 use proptest::prelude::*;
 use std::fmt::Write;

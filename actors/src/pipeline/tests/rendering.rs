@@ -1,3 +1,5 @@
+//! Rendering: from an event and a host to a job.
+
 use super::events::{event, host, parse};
 use crate::pipeline::{RenderError, RuleSet, is_late, render_late};
 use serde_json::{Map, Value, json};
@@ -31,7 +33,7 @@ fn everything_a_job_says_reaches_its_specification() {
     let text = "name: p\non: a\njob:\n  expires: 7d\n  timeout: 2m\n  priority: high\n  steps:\n    - id: k\n      kill_process: { pid: \"{{ event.data.pid }}\" }\n      timeout: 5s\n      on_error: continue\n      idempotent: true\n";
     let spec = render_with(&parse(text, "").unwrap(), json!({"pid": 7})).unwrap();
     assert_eq!(spec.name.as_str(), "p");
-    assert_eq!(spec.expires.unwrap().to_string(), "7days");
+    assert_eq!(spec.expires.unwrap().to_string(), "7d");
     assert_eq!(
         (spec.timeout.unwrap().as_millis(), spec.priority),
         (120_000, Priority::High)

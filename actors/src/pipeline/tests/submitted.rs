@@ -1,3 +1,5 @@
+//! Jobs as they are submitted, which nobody checked before.
+
 use crate::pipeline::{is_late, prepare_submitted, render_late, step_id};
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::JobSpec;

@@ -5,24 +5,24 @@
 //! the server acked it. Results of commands that only read are kept in memory: after an agent's crash such
 //! a command may run again. A refusal (busy, not supported, stale epoch) is kept nowhere, since nothing began.
 
+mod outcome;
+mod table;
+
 use crate::journal::{self, Journal, Known};
 use crate::link::{Link, Outgoing};
 use crate::platform::Platform;
 use crate::policy::Policy;
 use crate::stop::parking::Mutex;
 use crate::stop::{Cause, Stop, cancelled};
-use crate::transfer::{ChunkSink, ChunkSource, Inbound, Outbound};
+use crate::transfer::{ChunkSink, ChunkSource};
 use crate::verbs::{self, Context, Done};
-use std::collections::HashMap;
+use outcome::{already_acked, result_frame, unknown_outcome};
 use std::sync::Arc;
 use std::time::Duration;
+use table::{Running, Table, TransferEnd};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tripline_protocol::frame::{
-    AgentFrame, CODE_INTERRUPTED, CODE_STALE_EPOCH, Chunk, Command, CommandResult,
-};
-use tripline_protocol::limit::FRAME_BYTES_MAX;
-use tripline_protocol::step::Truncated;
-use tripline_protocol::verb::{Effect, Verb, VerbCall};
+use tripline_protocol::frame::{AgentFrame, CODE_INTERRUPTED, CODE_STALE_EPOCH, Chunk, Command};
+use tripline_protocol::verb::{Effect, Verb};
 use tripline_protocol::{CommandId, Fault};
 
 /// Most commands at once; more are refused as `busy`.
@@ -35,52 +35,6 @@ const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// How long the end of the agent waits for its commands to end.
 const SHUTDOWN: Duration = Duration::from_secs(6);
-
-enum TransferEnd {
-    None,
-    Out(Outbound),
-    In(Inbound),
-}
-
-impl TransferEnd {
-    fn of(command: &Command, link: &Arc<Link>, stop: &Stop) -> Self {
-        match (&command.call, &command.transfer) {
-            (VerbCall::GetFile(_), _) => Self::Out(Outbound::new(command.command_id, link.clone(), stop)),
-            (VerbCall::PutFile(_), Some(transfer)) => Self::In(Inbound::new(
-                command.command_id,
-                link.clone(),
-                transfer.bytes,
-                stop,
-            )),
-            _ => Self::None,
-        }
-    }
-
-    fn cut(&self) {
-        match self {
-            Self::None => {}
-            Self::Out(outbound) => outbound.cut(),
-            Self::In(inbound) => inbound.cut(),
-        }
-    }
-}
-
-struct Running {
-    stop: Stop,
-    link: Arc<Link>,
-    transfer: TransferEnd,
-}
-
-#[derive(Default)]
-struct Table {
-    running: HashMap<CommandId, Arc<Running>>,
-    /// Results of commands that only read.
-    answers: HashMap<CommandId, Arc<str>>,
-    answer_bytes: usize,
-    link: Option<Arc<Link>>,
-    epoch: u64,
-    stopping: bool,
-}
 
 struct Shared {
     platform: Arc<dyn Platform>,
@@ -532,56 +486,8 @@ impl Shared {
     }
 }
 
-fn already_acked() -> Fault {
-    Fault::server(
-        "already_acked",
-        "the command ended before and the server acked its result",
-    )
-}
-
-fn unknown_outcome() -> Fault {
-    Fault::server(CODE_INTERRUPTED, "the agent could not keep the command's result")
-}
-
 fn send_result(link: &Link, text: Arc<str>) {
     if link.send(Outgoing::Result(text)).is_err() {
         tracing::trace!("a result waits for the next connection");
     }
-}
-
-/// The text of a result frame; an output too large for a frame becomes a fault that says so.
-fn result_frame(id: CommandId, outcome: Result<Done, Fault>) -> String {
-    let result = match outcome {
-        Ok(done) => CommandResult {
-            command_id: id,
-            output: Some(done.output),
-            error: None,
-            truncated: (done.truncated_bytes > 0).then_some(Truncated {
-                bytes: done.truncated_bytes,
-            }),
-        },
-        Err(fault) => CommandResult {
-            command_id: id,
-            output: None,
-            error: Some(fault),
-            truncated: None,
-        },
-    };
-    match serde_json::to_string(&AgentFrame::Result(Box::new(result))) {
-        Ok(text) if text.len() <= FRAME_BYTES_MAX => text,
-        Ok(text) => too_large(id, text.len()),
-        Err(error) => {
-            tracing::error!(command_id = %id, %error, "a result has no JSON form");
-            too_large(id, 0)
-        }
-    }
-}
-
-fn too_large(id: CommandId, bytes: usize) -> String {
-    serde_json::json!({
-        "type": "result",
-        "command_id": id,
-        "error": Fault::server("output_too_large", format!("the result of {bytes} bytes fits no frame")),
-    })
-    .to_string()
 }
