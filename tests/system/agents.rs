@@ -1,8 +1,6 @@
 //! Agents that come, go, die and misbehave.
 
-use crate::harness::{
-    AgentProcess, Server, SimulatedAgent, Site, eventually, job_of, until, wait_at,
-};
+use crate::harness::{AgentProcess, Server, SimulatedAgent, Site, eventually, job_of, until, wait_at};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tripline_protocol::HostId;
@@ -24,7 +22,9 @@ async fn a_wrong_key_and_a_used_up_token_are_refused() {
     let site = Site::new().await;
     let server = Server::start(&site, &[]).await;
     let api = server.api();
-    let token = api.create_token(json!({"name": "once", "role": "enrol", "uses": 1})).await;
+    let token = api
+        .create_token(json!({"name": "once", "role": "enrol", "uses": 1}))
+        .await;
     let mut agent = SimulatedAgent::enrol(&server, &token, "first").await;
     let mut late = AgentProcess::prepare(&site, &server.url(), &token, "late");
     late.spawn();
@@ -34,7 +34,10 @@ async fn a_wrong_key_and_a_used_up_token_are_refused() {
     let mut impostor = SimulatedAgent::enrol(&server, &api.enrol_token().await, "second").await;
     impostor.set_key("tla_0000");
     assert_eq!(impostor.open().await, Err(401));
-    let hosts = api.get("/v1/hosts").await.body["items"].as_array().expect("hosts").len();
+    let hosts = api.get("/v1/hosts").await.body["items"]
+        .as_array()
+        .expect("hosts")
+        .len();
     assert_eq!(hosts, 2, "nobody else got in");
 }
 
@@ -46,9 +49,17 @@ async fn a_frame_too_large_closes_the_channel_with_its_reason() {
     let mut agent = SimulatedAgent::enrol(&server, &token, "loud").await;
     agent.attach().await;
     let host = agent.host_id;
-    agent.say_text(format!("{{\"type\": \"ping\", \"x\": {:?}}}", "x".repeat(1100 * 1024))).await;
+    agent
+        .say_text(format!(
+            "{{\"type\": \"ping\", \"x\": {:?}}}",
+            "x".repeat(1100 * 1024)
+        ))
+        .await;
     let bye = agent.hear().await.expect("a last word");
-    assert_eq!((&bye["type"], &bye["reason"]), (&json!("bye"), &json!("protocol_error")));
+    assert_eq!(
+        (&bye["type"], &bye["reason"]),
+        (&json!("bye"), &json!("protocol_error"))
+    );
     let close = agent.hear().await.expect_err("the end").expect("a close frame");
     assert_eq!(close.code, CloseCode::Size);
     server.api().attached(host, false).await;
@@ -64,7 +75,10 @@ async fn a_job_for_an_absent_host_says_so_and_runs_when_it_comes() {
     api.attached(host, false).await;
     let job_id = api.submit(host, job_of("list_processes", json!({}))).await;
     let waiting = api.job(job_id).await.waiting.expect("it waits");
-    assert_eq!((waiting.reason.code.as_str(), waiting.position), ("host_offline", 1));
+    assert_eq!(
+        (waiting.reason.code.as_str(), waiting.position),
+        ("host_offline", 1)
+    );
     agent.spawn();
     assert_eq!(api.ended(job_id).await.state, JobState::Ended(Outcome::Succeeded));
 }
@@ -75,7 +89,9 @@ async fn a_changing_command_whose_agent_died_is_interrupted_and_not_run_again() 
     let (server, mut agent, host) = scene(&site, &[]).await;
     let api = server.api();
     let (begun, gate) = (site.path("begun"), site.write("gate", ""));
-    let job_id = api.submit(host, job_of("create_process", wait_at(&begun, &gate))).await;
+    let job_id = api
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
     let after = api.submit(host, job_of("list_processes", json!({}))).await;
     until("the command runs", || lines(&begun) == 1).await;
     agent.kill();
@@ -84,7 +100,10 @@ async fn a_changing_command_whose_agent_died_is_interrupted_and_not_run_again() 
     assert_eq!(job.state, JobState::Ended(Outcome::Interrupted), "{job:?}");
     assert_eq!(api.ended(after).await.state, JobState::Ended(Outcome::Succeeded));
     assert_eq!(lines(&begun), 1);
-    assert_eq!(server.outside().await.result(job_id).await.outcome, Outcome::Interrupted);
+    assert_eq!(
+        server.outside().await.result(job_id).await.outcome,
+        Outcome::Interrupted
+    );
     api.all_slots_free().await;
 }
 
@@ -94,7 +113,9 @@ async fn a_job_whose_agent_does_not_come_back_ends_and_its_slot_is_free() {
     let (server, mut agent, host) = scene(&site, &[("session.reconnect_grace", "1s")]).await;
     let api = server.api();
     let (begun, gate) = (site.path("begun"), site.write("gate", ""));
-    let job_id = api.submit(host, job_of("create_process", wait_at(&begun, &gate))).await;
+    let job_id = api
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
     until("the command runs", || lines(&begun) == 1).await;
     agent.kill();
     let job = api.ended(job_id).await;
@@ -108,7 +129,10 @@ async fn a_command_that_runs_while_the_server_is_killed_is_adopted() {
     let site = Site::new().await;
     let (mut server, _agent, host) = scene(&site, &[]).await;
     let (begun, gate) = (site.path("begun"), site.write("gate", ""));
-    let job_id = server.api().submit(host, job_of("create_process", wait_at(&begun, &gate))).await;
+    let job_id = server
+        .api()
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
     until("the command runs", || lines(&begun) == 1).await;
     server.crash().await;
     let api = server.api();
@@ -132,7 +156,10 @@ async fn every_job_ends_within_its_own_limits() {
     let job = api.run(host, endless).await;
     assert_eq!(job.state, JobState::Ended(Outcome::TimedOut), "{job:?}");
     let pid = std::fs::read_to_string(&begun).expect("it ran");
-    until("the program is gone", || !std::path::Path::new("/proc").join(pid.trim()).exists()).await;
+    until("the program is gone", || {
+        !std::path::Path::new("/proc").join(pid.trim()).exists()
+    })
+    .await;
 
     agent.kill();
     api.attached(host, false).await;
@@ -141,8 +168,16 @@ async fn every_job_ends_within_its_own_limits() {
     let job = api.run(host, patient).await;
     assert_eq!(job.state, JobState::Ended(Outcome::Expired), "{job:?}");
     let job_id = api.submit(host, job_of("list_processes", json!({}))).await;
-    assert_eq!(api.post(&format!("/v1/jobs/{job_id}/cancel"), &json!({})).await.status, 200);
+    assert_eq!(
+        api.post(&format!("/v1/jobs/{job_id}/cancel"), &json!({}))
+            .await
+            .status,
+        200
+    );
     assert_eq!(api.ended(job_id).await.state, JobState::Ended(Outcome::Cancelled));
     let outside = server.outside().await;
-    eventually("three results", async || (outside.results().await.len() == 3).then_some(())).await;
+    eventually("three results", async || {
+        (outside.results().await.len() == 3).then_some(())
+    })
+    .await;
 }

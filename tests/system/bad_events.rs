@@ -7,7 +7,10 @@ use tripline_protocol::{HostId, Span, Timestamp};
 use uuid::Uuid;
 
 const PIPELINES: [(&str, &str); 3] = [
-    ("look.yaml", "name: look\non: [look]\njob:\n  steps:\n    - list_directory: { path: /proc/self }\n"),
+    (
+        "look.yaml",
+        "name: look\non: [look]\njob:\n  steps:\n    - list_directory: { path: /proc/self }\n",
+    ),
     (
         "stop.yaml",
         "name: stop\non: [stop]\njob:\n  steps:\n    - kill_process: { pid: \"{{ event.data.pid }}\" }\n",
@@ -39,13 +42,33 @@ fn bad_events(known: HostId, foreign: HostId) -> Vec<(&'static str, &'static str
         ("etype_mismatch", "look", text(differs)),
         ("stale", "look", text(stale)),
         ("too_large", "look", text(long)),
-        ("unknown_host", "look", text(cloud_event("unknown", "look", unknown, json!({})))),
-        ("unknown_host", "look", text(cloud_event("foreign", "look", foreign, json!({})))),
+        (
+            "unknown_host",
+            "look",
+            text(cloud_event("unknown", "look", unknown, json!({}))),
+        ),
+        (
+            "unknown_host",
+            "look",
+            text(cloud_event("foreign", "look", foreign, json!({}))),
+        ),
         ("ambiguous_host", "look", text(json!({"hostname": "twin"}))),
         ("no_host", "look", text(json!({"severity": 9}))),
-        ("bad_attribute", "look", text(json!({"specversion": "0.3", "id": "x", "type": "look"}))),
-        ("bad_argument", "stop", text(event("words", "stop", json!({"pid": "many"})))),
-        ("missing_field", "deep", text(event("missing", "deep", json!({"file": {}})))),
+        (
+            "bad_attribute",
+            "look",
+            text(json!({"specversion": "0.3", "id": "x", "type": "look"})),
+        ),
+        (
+            "bad_argument",
+            "stop",
+            text(event("words", "stop", json!({"pid": "many"}))),
+        ),
+        (
+            "missing_field",
+            "deep",
+            text(event("missing", "deep", json!({"file": {}}))),
+        ),
     ]
 }
 
@@ -64,7 +87,9 @@ async fn every_bad_event_goes_to_its_dead_letter_with_the_reason_and_changes_not
     for _ in 0..2 {
         SimulatedAgent::enrol(&server, &token, "twin").await;
     }
-    let acme = api.create_token(json!({"name": "acme", "role": "enrol", "org": "acme"})).await;
+    let acme = api
+        .create_token(json!({"name": "acme", "role": "enrol", "org": "acme"}))
+        .await;
     let foreign = SimulatedAgent::enrol(&server, &acme, "elsewhere").await.host_id;
 
     let outside = server.outside().await;
@@ -74,12 +99,21 @@ async fn every_bad_event_goes_to_its_dead_letter_with_the_reason_and_changes_not
     }
     outside.all_handled().await;
     let letters = outside.dead(events.len()).await;
-    let mut by_payload: BTreeMap<_, _> = letters.iter().map(|letter| (letter.payload.clone(), letter)).collect();
+    let mut by_payload: BTreeMap<_, _> = letters
+        .iter()
+        .map(|letter| (letter.payload.clone(), letter))
+        .collect();
     for (reason, etype, payload) in events {
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(200)]).into_owned();
-        let letter = by_payload.remove(&payload).unwrap_or_else(|| panic!("no dead letter for {shown}"));
+        let letter = by_payload
+            .remove(&payload)
+            .unwrap_or_else(|| panic!("no dead letter for {shown}"));
         assert_eq!(letter.reason, reason, "{shown}: {}", letter.text);
-        assert_eq!(letter.subject, format!("tripline.dead.default.{reason}"), "{shown}");
+        assert_eq!(
+            letter.subject,
+            format!("tripline.dead.default.{reason}"),
+            "{shown}"
+        );
         assert_eq!(letter.from, format!("tripline.events.default.{etype}"), "{shown}");
         assert!(letter.text.len() > 10, "{shown}: {:?}", letter.text);
     }
@@ -87,6 +121,9 @@ async fn every_bad_event_goes_to_its_dead_letter_with_the_reason_and_changes_not
     assert_eq!(api.jobs().await.len(), 0);
     assert_eq!(outside.results().await.len(), 0);
 
-    outside.publish("look", &cloud_event("good", "look", known, json!({}))).await;
-    api.ended(job_of_event("system-test", "good", "look", known)).await;
+    outside
+        .publish("look", &cloud_event("good", "look", known, json!({})))
+        .await;
+    api.ended(job_of_event("system-test", "good", "look", known))
+        .await;
 }

@@ -108,12 +108,17 @@ impl Soak {
     }
 
     async fn run(mut self, victim: Victim) {
-        let rounds = std::env::var("TRIPLINE_SOAK_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
+        let rounds =
+            std::env::var("TRIPLINE_SOAK_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
         for round in 0..rounds {
             let since = std::time::Instant::now();
             let jobs = self.round(round, victim).await;
             self.check(&jobs, victim).await;
-            println!("{victim:?} round {round}: {} jobs so far, {:?}", self.accepted.len(), since.elapsed());
+            println!(
+                "{victim:?} round {round}: {} jobs so far, {:?}",
+                self.accepted.len(),
+                since.elapsed()
+            );
         }
         self.finish(victim).await;
     }
@@ -181,7 +186,10 @@ impl Soak {
             match outcome {
                 Outcome::Succeeded => assert_eq!(times, usize::from(one.item.changes), "{detail}"),
                 Outcome::Interrupted => {
-                    assert!(one.item.changes && victim == Victim::Agent && times <= 1, "{detail}");
+                    assert!(
+                        one.item.changes && victim == Victim::Agent && times <= 1,
+                        "{detail}"
+                    );
                 }
                 _ => panic!("{detail}"),
             }
@@ -194,18 +202,27 @@ impl Soak {
         let expected: BTreeSet<JobId> = self.accepted.iter().map(|one| one.job_id).collect();
         let results = eventually("a result of every job", async || {
             let results = self.outside.results().await;
-            expected.iter().all(|job_id| results.contains_key(job_id)).then_some(results)
+            expected
+                .iter()
+                .all(|job_id| results.contains_key(job_id))
+                .then_some(results)
         })
         .await;
         for (job_id, found) in &results {
-            assert!(expected.contains(job_id), "a result of a job nobody asked for: {found:?}");
+            assert!(
+                expected.contains(job_id),
+                "a result of a job nobody asked for: {found:?}"
+            );
             assert_eq!(found.len(), 1, "one result: {found:?}");
         }
     }
 
     fn counted(&self) -> BTreeMap<String, usize> {
         let mut counted = BTreeMap::new();
-        for line in std::fs::read_to_string(&self.counter).expect("the counter file").lines() {
+        for line in std::fs::read_to_string(&self.counter)
+            .expect("the counter file")
+            .lines()
+        {
             *counted.entry(line.to_owned()).or_default() += 1;
         }
         counted
@@ -223,9 +240,16 @@ impl Soak {
         self.server.crash().await;
         for host in &self.hosts {
             api.attached(*host, true).await;
-            let job = api.run(*host, json!({"name": "last", "steps": [{"list_processes": {}}]})).await;
+            let job = api
+                .run(*host, json!({"name": "last", "steps": [{"list_processes": {}}]}))
+                .await;
             self.accepted.push(Accepted {
-                item: Item { mark: String::new(), host: *host, changes: false, by_event: false },
+                item: Item {
+                    mark: String::new(),
+                    host: *host,
+                    changes: false,
+                    by_event: false,
+                },
                 job_id: job.job_id,
             });
         }
@@ -235,7 +259,10 @@ impl Soak {
         self.one_result_each().await;
         let known: BTreeSet<JobId> = api.jobs().await.iter().map(|job| job.job_id).collect();
         let expected: BTreeSet<JobId> = self.accepted.iter().map(|one| one.job_id).collect();
-        assert_eq!(known, expected, "the jobs there are and those that were asked for");
+        assert_eq!(
+            known, expected,
+            "the jobs there are and those that were asked for"
+        );
         self.journals_agree(victim).await;
         assert!(self.server.terminate().await.success());
         drop(self.site);

@@ -46,18 +46,30 @@ async fn below_the_minimum_of_free_disk_new_work_is_refused_and_running_work_fin
     let host = agent.host_id().await;
     let api = server.api();
     let (begun, gate) = (site.path("begun"), site.write("gate", ""));
-    let running = api.submit(host, job_of("create_process", wait_at(&begun, &gate))).await;
+    let running = api
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
     until("the command runs", || begun.exists()).await;
 
     let filler = site.write("disk/filler", vec![1; 44 << 20]);
     let told = server.readiness(503).await;
-    assert_eq!((&told["disk"], &told["store"]), (&json!(false), &json!(true)), "{told}");
+    assert_eq!(
+        (&told["disk"], &told["store"]),
+        (&json!(false), &json!(true)),
+        "{told}"
+    );
     let request = json!({"host": host, "job": job_of("list_processes", json!({}))});
     let answer = api.post("/v1/jobs", &request).await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body["detail"].as_str().expect("a detail").contains("disk"), "{answer:?}");
+    assert!(
+        answer.body["detail"].as_str().expect("a detail").contains("disk"),
+        "{answer:?}"
+    );
     std::fs::remove_file(gate).expect("to open the gate");
-    assert_eq!(api.ended(running).await.state, JobState::Ended(Outcome::Succeeded));
+    assert_eq!(
+        api.ended(running).await.state,
+        JobState::Ended(Outcome::Succeeded)
+    );
 
     std::fs::remove_file(filler).expect("to make room");
     server.readiness(200).await;

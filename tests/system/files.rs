@@ -12,7 +12,9 @@ const BYTES: usize = 20 << 20;
 
 /// Content in which no part is like another.
 fn content() -> Vec<u8> {
-    (0..BYTES / 8).flat_map(|number| ((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes()).collect()
+    (0..BYTES / 8)
+        .flat_map(|number| ((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes())
+        .collect()
 }
 
 #[tokio::test]
@@ -35,17 +37,33 @@ async fn a_large_file_is_fetched_whole_read_in_parts_and_put_back() {
     let path = format!("/v1/jobs/{}/artifacts/{digest}", job.job_id);
     let whole = api.request(Method::GET, &path).send().await.expect("an answer");
     assert_eq!(whole.status(), 200);
-    assert!(whole.bytes().await.expect("all of it") == content, "what was fetched is what was there");
+    assert!(
+        whole.bytes().await.expect("all of it") == content,
+        "what was fetched is what was there"
+    );
     let middle = BYTES / 2;
     let range = format!("bytes={middle}-{}", middle + 99);
-    let part = api.request(Method::GET, &path).header(RANGE, range).send().await.expect("an answer");
+    let part = api
+        .request(Method::GET, &path)
+        .header(RANGE, range)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(part.status(), 206);
     let expected = format!("bytes {middle}-{}/{BYTES}", middle + 99);
     assert_eq!(part.headers()[CONTENT_RANGE], expected);
     assert_eq!(part.bytes().await.expect("a part"), content[middle..middle + 100]);
 
     let copy = site.path("copy");
-    let job = api.run(host, job_of("put_file", json!({"path": copy, "artifact": digest}))).await;
+    let job = api
+        .run(
+            host,
+            job_of("put_file", json!({"path": copy, "artifact": digest})),
+        )
+        .await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
-    assert!(std::fs::read(&copy).expect("the copy") == content, "what was put is what was fetched");
+    assert!(
+        std::fs::read(&copy).expect("the copy") == content,
+        "what was put is what was fetched"
+    );
 }

@@ -1,7 +1,8 @@
 //! The broker goes away for a while, or is not there yet.
 
 use crate::harness::{
-    AgentProcess, Api, Broker, Outside, Server, Site, append_line, cloud_event, eventually, job_of, job_of_event,
+    AgentProcess, Api, Broker, Outside, Server, Site, append_line, cloud_event, eventually, job_of,
+    job_of_event,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -57,15 +58,25 @@ async fn a_broker_outage_under_load_loses_nothing_and_is_told() {
     let mut jobs = submit(&api, host, &counter, 0..JOBS).await;
     broker.kill();
     let told = server.readiness(503).await;
-    assert_eq!((&told["ready"], &told["broker"], &told["store"]), (&json!(false), &json!(false), &json!(true)));
-    assert!(told["broker_detail"].as_str().expect("a text").contains("away"), "{told}");
+    assert_eq!(
+        (&told["ready"], &told["broker"], &told["store"]),
+        (&json!(false), &json!(false), &json!(true))
+    );
+    assert!(
+        told["broker_detail"].as_str().expect("a text").contains("away"),
+        "{told}"
+    );
 
     // Work goes on: jobs are accepted and end, and an event is taken for publishing.
     jobs.extend(submit(&api, host, &counter, JOBS..2 * JOBS).await);
     for job_id in &jobs {
-        assert_eq!(api.ended(*job_id).await.state, JobState::Ended(Outcome::Succeeded));
+        assert_eq!(
+            api.ended(*job_id).await.state,
+            JobState::Ended(Outcome::Succeeded)
+        );
     }
-    let request = json!({"etype": "outage", "id": "by-api", "source": "s", "host_id": host, "data": {"file": counter}});
+    let request =
+        json!({"etype": "outage", "id": "by-api", "source": "s", "host_id": host, "data": {"file": counter}});
     assert_eq!(api.post("/v1/events", &request).await.status, 202);
     server.kill();
     server.spawn();
@@ -86,7 +97,11 @@ async fn a_broker_outage_under_load_loses_nothing_and_is_told() {
     assert!(results.values().all(|found| found.len() == 1), "one result each");
     let done = lines(&counter);
     assert_eq!(done.len(), expected.len());
-    assert_eq!(done.iter().collect::<BTreeSet<_>>().len(), done.len(), "nothing ran twice");
+    assert_eq!(
+        done.iter().collect::<BTreeSet<_>>().len(),
+        done.len(),
+        "nothing ran twice"
+    );
 }
 
 #[tokio::test]

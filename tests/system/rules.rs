@@ -25,15 +25,25 @@ async fn a_typo_in_a_changed_rule_keeps_the_last_good_set_in_force_and_is_told()
         pipelines(&server).await["refused"].as_str().map(str::to_owned)
     })
     .await;
-    assert!(refused.contains("other.yaml:4") && refused.contains("stepz"), "{refused}");
+    assert!(
+        refused.contains("other.yaml:4") && refused.contains("stepz"),
+        "{refused}"
+    );
     let names = |view: &Value| -> Vec<String> {
         let list = view["pipelines"].as_array().expect("a list");
-        list.iter().map(|one| one["name"].as_str().expect("a name").to_owned()).collect()
+        list.iter()
+            .map(|one| one["name"].as_str().expect("a name").to_owned())
+            .collect()
     };
     assert_eq!(names(&pipelines(&server).await), ["look"]);
     let outside = server.outside().await;
-    outside.publish("look", &cloud_event("1", "look", host, json!({}))).await;
-    let job = server.api().ended(job_of_event("system-test", "1", "look", host)).await;
+    outside
+        .publish("look", &cloud_event("1", "look", host, json!({})))
+        .await;
+    let job = server
+        .api()
+        .ended(job_of_event("system-test", "1", "look", host))
+        .await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded));
 
     site.write("pipelines/other.yaml", TYPO.replace("stepz", "steps"));
@@ -53,11 +63,23 @@ async fn a_bad_submission_is_a_problem_that_names_what_is_wrong_and_changes_noth
     let api = server.api();
     let step = |step: Value| json!({"host": host, "job": {"name": "bad", "steps": [step]}});
     let cases = [
-        (json!({"host": "nobody", "job": {"name": "x", "steps": [{"list_processes": {}}]}}), 404, "nobody"),
+        (
+            json!({"host": "nobody", "job": {"name": "x", "steps": [{"list_processes": {}}]}}),
+            404,
+            "nobody",
+        ),
         (step(json!({"kill_process": {"pid": "seven"}})), 422, "pid"),
-        (step(json!({"delete_file": {"path": "/x", "force": true}})), 422, "force"),
+        (
+            step(json!({"delete_file": {"path": "/x", "force": true}})),
+            422,
+            "force",
+        ),
         (step(json!({"lst_processes": {}})), 400, "lst_processes"),
-        (json!({"host": host, "job": {"name": "bad", "steps": []}}), 422, "step"),
+        (
+            json!({"host": host, "job": {"name": "bad", "steps": []}}),
+            422,
+            "step",
+        ),
         (json!({"host": host, "named": "nothing"}), 404, "nothing"),
         (json!({"host": host}), 422, "job"),
     ];

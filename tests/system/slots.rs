@@ -1,8 +1,6 @@
 //! Session slots and the order of jobs.
 
-use crate::harness::{
-    AgentProcess, Gauge, Server, SimulatedAgent, Site, append_line, eventually, job_of,
-};
+use crate::harness::{AgentProcess, Gauge, Server, SimulatedAgent, Site, append_line, eventually, job_of};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -15,7 +13,11 @@ const JOBS: usize = 200;
 #[tokio::test]
 async fn two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end() {
     let site = Site::new().await;
-    let server = Server::start(&site, &[("slots.interactive_reserved", "0"), ("slots.jobs_reserved", "0")]).await;
+    let server = Server::start(
+        &site,
+        &[("slots.interactive_reserved", "0"), ("slots.jobs_reserved", "0")],
+    )
+    .await;
     let api = server.api();
     let token = api.enrol_token().await;
     let (gauge, gate) = (Gauge::default(), Arc::new(Semaphore::new(0)));
@@ -29,7 +31,10 @@ async fn two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end() {
     }
     let mut jobs = Vec::new();
     for number in 0..JOBS {
-        jobs.push(api.submit(hosts[number % HOSTS], job_of("list_processes", json!({}))).await);
+        jobs.push(
+            api.submit(hosts[number % HOSTS], job_of("list_processes", json!({})))
+                .await,
+        );
     }
     let held = async || {
         let slots = api.slots().await;
@@ -47,7 +52,9 @@ async fn two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end() {
     let views = api.jobs().await;
     let waits = |code: &str| {
         let waits = views.iter().filter_map(|job| job.waiting.as_ref());
-        waits.filter(|waiting| waiting.reason.code == code && waiting.position > 0).count()
+        waits
+            .filter(|waiting| waiting.reason.code == code && waiting.position > 0)
+            .count()
     };
     assert_eq!(waits("no_free_slot"), HOSTS - SLOTS);
     assert_eq!(waits("behind_job"), JOBS - HOSTS);
@@ -60,7 +67,10 @@ async fn two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end() {
     }
     for job_id in &jobs {
         held().await;
-        assert_eq!(api.ended(*job_id).await.state, JobState::Ended(Outcome::Succeeded));
+        assert_eq!(
+            api.ended(*job_id).await.state,
+            JobState::Ended(Outcome::Succeeded)
+        );
     }
     assert_eq!(gauge.most(), SLOTS, "commands at the agents at the same time");
     api.all_slots_free().await;
@@ -91,6 +101,9 @@ async fn jobs_of_one_host_run_in_the_order_they_were_accepted_also_over_a_crash(
         before = job.finished_at;
     }
     let lines = std::fs::read_to_string(file).expect("the file");
-    let numbers: Vec<usize> = lines.lines().map(|line| line.parse().expect("a number")).collect();
+    let numbers: Vec<usize> = lines
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect();
     assert_eq!(numbers, (0..40).collect::<Vec<_>>());
 }

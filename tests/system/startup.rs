@@ -37,7 +37,11 @@ async fn a_second_server_on_the_same_data_is_refused_and_the_first_keeps_working
     let ran = run(second).await;
     assert_eq!(ran.code, 2, "{ran:?}");
     let pid = server.pid().to_string();
-    assert!(ran.stderr.contains("in use") || ran.stderr.contains(&pid), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("in use") || ran.stderr.contains(&pid),
+        "{}",
+        ran.stderr
+    );
     server.readiness(200).await;
     let job = server.api().run(host, job_of("list_processes", json!({}))).await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded));
@@ -52,7 +56,11 @@ async fn a_port_that_is_taken_is_named_with_its_key() {
     for key in ["http.listen", "http.tls_listen", "nats.embedded_listen"] {
         let ran = run(Server::prepare(&site, &[(key, &address)]).command()).await;
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(ran.stderr.contains(key) && ran.stderr.contains(&address), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(key) && ran.stderr.contains(&address),
+            "{}",
+            ran.stderr
+        );
     }
 }
 
@@ -82,20 +90,39 @@ async fn a_store_that_does_not_open_stops_the_start_and_is_left_as_it_is() {
     let before = fingerprint(&store);
     let ran = run(server.command()).await;
     assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(ran.stderr.contains(&*store.parent().expect("a parent").to_string_lossy()), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains(&*store.parent().expect("a parent").to_string_lossy()),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(before, fingerprint(&store));
 }
 
 #[tokio::test]
 async fn a_misspelt_key_is_named_with_its_line() {
     let site = Site::new().await;
-    let config = site.write("tripline.toml", "[slots]\ntotal = 4\ntotla = 5\n\n[http]\nlisten = \"here\"\n");
+    let config = site.write(
+        "tripline.toml",
+        "[slots]\ntotal = 4\ntotla = 5\n\n[http]\nlisten = \"here\"\n",
+    );
     let mut server = Server::prepare(&site, &[]).command();
-    server.env_remove("TRIPLINE__HTTP__LISTEN").arg("--config").arg(&config);
+    server
+        .env_remove("TRIPLINE__HTTP__LISTEN")
+        .arg("--config")
+        .arg(&config);
     let ran = run(server).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("tripline.toml:3") && ran.stderr.contains("totla"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("tripline.toml:6") && ran.stderr.contains("http.listen"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("tripline.toml:3") && ran.stderr.contains("totla"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("tripline.toml:6") && ran.stderr.contains("http.listen"),
+        "{}",
+        ran.stderr
+    );
     assert!(!site.path("data").exists(), "nothing was made");
 }
 
@@ -107,7 +134,11 @@ async fn a_pipeline_with_a_typo_stops_the_start_and_is_named_with_its_line() {
     let server = Server::prepare(&site, &[("pipelines.dir", pipelines.to_str().expect("UTF-8"))]);
     let ran = run(server.command()).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("bad.yaml:2") && ran.stderr.contains("onn"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("bad.yaml:2") && ran.stderr.contains("onn"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[tokio::test]
@@ -119,5 +150,9 @@ async fn a_broker_that_is_too_old_is_refused_by_its_version() {
     server.set_variable("TRIPLINE_NATS_SERVER", &old);
     let ran = run(server.command()).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("2.9.10") && ran.stderr.contains("2.11"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("2.9.10") && ran.stderr.contains("2.11"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -11,12 +11,19 @@ async fn a_server_that_is_asked_to_stop_ends_with_jobs_running_and_goes_on_with_
     let host = agent.host_id().await;
     let (begun, gate, counter) = (site.path("begun"), site.write("gate", ""), site.path("counter"));
     let api = server.api();
-    let running = api.submit(host, job_of("create_process", wait_at(&begun, &gate))).await;
-    let waiting = api.submit(host, job_of("create_process", append_line(&counter, "once"))).await;
+    let running = api
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
+    let waiting = api
+        .submit(host, job_of("create_process", append_line(&counter, "once")))
+        .await;
     until("the command runs", || begun.exists()).await;
     let status = server.terminate().await;
     assert!(status.success(), "{status}");
-    assert!(!server.data_dir().join("server.json").exists(), "it says no longer where it is");
+    assert!(
+        !server.data_dir().join("server.json").exists(),
+        "it says no longer where it is"
+    );
 
     server.spawn();
     server.ready().await;

@@ -1,8 +1,6 @@
 //! What others do to the broker: consumers and streams that are made anew, events that nobody could handle.
 
-use crate::harness::{
-    AgentProcess, Broker, Outside, Server, Site, cloud_event, eventually, job_of_event,
-};
+use crate::harness::{AgentProcess, Broker, Outside, Server, Site, cloud_event, eventually, job_of_event};
 use async_nats::jetstream::consumer::{Consumer, pull};
 use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
@@ -24,7 +22,9 @@ async fn scene(site: &Site, url: Option<&str>) -> (Server, AgentProcess, HostId)
 
 async fn publish(outside: &Outside, host: HostId, names: std::ops::Range<u32>) {
     for name in names {
-        outside.publish("look", &cloud_event(&name.to_string(), "look", host, json!({}))).await;
+        outside
+            .publish("look", &cloud_event(&name.to_string(), "look", host, json!({})))
+            .await;
     }
 }
 
@@ -32,7 +32,8 @@ async fn publish(outside: &Outside, host: HostId, names: std::ops::Range<u32>) {
 async fn caused(server: &Server, host: HostId, names: std::ops::Range<u32>) {
     let api = server.api();
     for name in names.clone() {
-        api.ended(job_of_event("system-test", &name.to_string(), "look", host)).await;
+        api.ended(job_of_event("system-test", &name.to_string(), "look", host))
+            .await;
     }
     assert_eq!(api.jobs().await.len(), names.len());
 }
@@ -75,7 +76,12 @@ async fn a_stream_that_others_made_anew_is_taken_from_its_end_with_a_warning() {
     caused(&server, host, 0..10).await;
     assert!(server.terminate().await.success());
 
-    let config = outside.stream("TRIPLINE_EVENTS").await.cached_info().config.clone();
+    let config = outside
+        .stream("TRIPLINE_EVENTS")
+        .await
+        .cached_info()
+        .config
+        .clone();
     let context = jetstream::new(outside.operator.clone());
     context.delete_stream("TRIPLINE_EVENTS").await.expect("to delete");
     context.create_stream(config).await.expect("to create");

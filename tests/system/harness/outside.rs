@@ -80,10 +80,7 @@ impl Outside {
         }
         let context = jetstream::new(self.publisher.clone());
         let subject = format!("tripline.events.default.{etype}");
-        let Ok(ack) = context
-            .publish_with_headers(subject, map, payload.into())
-            .await
-        else {
+        let Ok(ack) = context.publish_with_headers(subject, map, payload.into()).await else {
             return false;
         };
         matches!(tokio::time::timeout(REQUEST, ack).await, Ok(Ok(_)))

@@ -125,9 +125,6 @@ impl Server {
         self.process.pid()
     }
 
-    pub(crate) fn log(&self) -> String {
-        self.process.log()
-    }
 
     /// The embedded broker's process, once it runs.
     pub(crate) async fn broker_pid(&self) -> u32 {
