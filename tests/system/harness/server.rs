@@ -125,7 +125,6 @@ impl Server {
         self.process.pid()
     }
 
-
     /// The embedded broker's process, once it runs.
     pub(crate) async fn broker_pid(&self) -> u32 {
         eventually("the embedded broker runs", async || {
