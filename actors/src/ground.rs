@@ -48,6 +48,13 @@ impl Attachments {
         metrics::gauge!("tripline_host_attached").set(live.len() as f64);
     }
 
+    /// Removes the attachment of this epoch; a newer one stays.
+    pub(crate) fn end(&self, host_id: HostId, epoch: u64) {
+        if self.get(host_id).is_some_and(|live| live.epoch == epoch) {
+            self.set(host_id, None);
+        }
+    }
+
     pub(crate) fn clear(&self) {
         self.live.write().clear();
     }

@@ -1,6 +1,7 @@
 //! A generation of actors: made together from the store, stopped together when one of them panics.
 
 use crate::directory::{CloseAll, Directory};
+use crate::door::Door;
 use crate::ground::Ground;
 use crate::guardian::{Retire, Sentinel};
 use crate::ingest::Ingest;
@@ -8,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::RuleSet;
 use crate::refusal::Refusal;
 use crate::router::{EtypeRouter, Rules, SetRules};
-use crate::scheduler::JobScheduler;
+use crate::scheduler::{GetSlots, JobScheduler};
 use crate::slot::SessionSlot;
 use actix::prelude::*;
 use arc_swap::ArcSwapOption;
@@ -99,6 +100,18 @@ impl Peers {
         })
     }
 
+    /// Waits until every slot has handled what the scheduler gave it when it started: the question goes the
+    /// same way, and along all slots.
+    async fn resumed(&self) {
+        if let Ok((reply, answer)) = Door::new("start", 1).enter() {
+            self.scheduler.do_send(GetSlots { reply });
+            if let Err(refusal) = answer.wait().await {
+                // An actor died already; the alarm about it is on its way.
+                tracing::debug!(%refusal, "a generation did not start whole");
+            }
+        }
+    }
+
     /// Tells all of them to stop and waits until they have.
     async fn retire(&self, reason: &'static str) {
         self.directory.do_send(CloseAll(reason));
@@ -148,7 +161,7 @@ impl Generations {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let keeper = Arc::clone(&generations);
         generations.arbiter.spawn(async move {
-            let first = keeper.make(&alarm);
+            let first = keeper.make(&alarm).await;
             let made = first.is_ok();
             // The starter waits for exactly this message.
             drop(sender.send(first));
@@ -162,8 +175,11 @@ impl Generations {
         Ok(generations)
     }
 
-    fn make(&self, alarm: &UnboundedSender<&'static str>) -> Result<(), Refusal> {
+    /// Makes a generation. It is open to edges only when its hosts know which commands may be under way: an
+    /// agent that says hello before would be told to end them.
+    async fn make(&self, alarm: &UnboundedSender<&'static str>) -> Result<(), Refusal> {
         let peers = Peers::make(&self.ground, self.rules(), alarm)?;
+        peers.resumed().await;
         self.present.store(Some(Arc::new(peers)));
         Ok(())
     }
@@ -194,7 +210,7 @@ impl Generations {
             tokio::time::sleep(pause.min(RESTART_PAUSE_MAX)).await;
             while alarms.try_recv().is_ok() {}
             self.ground.attachments.clear();
-            while let Err(error) = self.make(&alarm) {
+            while let Err(error) = self.make(&alarm).await {
                 tracing::error!(%error, "the actors cannot be made anew");
                 tokio::time::sleep(RESTART_PAUSE_MAX).await;
             }

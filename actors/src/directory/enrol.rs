@@ -6,32 +6,64 @@ use crate::host::event_message;
 use crate::outbox::{Outgoing, stage};
 use crate::record::{HostRecord, encode, host_name_key, meta};
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table};
+use crate::store::{Batch, Table, key};
 use serde_json::json;
 use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::event::HostHint;
-use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org};
+use tripline_protocol::frame::Hello;
+use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org, Sha256};
 
 /// Longest host name taken, in bytes.
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Most addresses taken.
 const ADDRESSES_MAX: usize = 64;
 
+/// Longest description of the system or the agent taken, in bytes.
+const VERSION_BYTES_MAX: usize = 256;
+
 fn check(request: &Enrol) -> Result<(), Refusal> {
+    let Enrol {
+        hostname,
+        addresses,
+        platform,
+        arch,
+        ..
+    } = request;
+    check_facts("bad_enrolment", hostname, addresses, [platform, arch])
+}
+
+/// What an agent says of its host later is bounded as at its enrolment.
+pub(super) fn check_hello(hello: &Hello) -> Result<(), Refusal> {
+    let words = [&hello.platform, &hello.arch];
+    check_facts("bad_hello", &hello.hostname, &hello.addresses, words)?;
+    if hello.os_version.len() > VERSION_BYTES_MAX || hello.agent_version.len() > VERSION_BYTES_MAX {
+        return Err(Refusal::Invalid {
+            code: "bad_hello",
+            detail: "os_version and agent_version are at most 256 bytes".into(),
+        });
+    }
+    Ok(())
+}
+
+fn check_facts(
+    code: &'static str,
+    name: &str,
+    addresses: &[String],
+    words: [&String; 2],
+) -> Result<(), Refusal> {
     let invalid = |detail: &str| {
         Err(Refusal::Invalid {
-            code: "bad_enrolment",
+            code,
             detail: detail.into(),
         })
     };
-    let name = &request.hostname;
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
     }
-    if request.addresses.len() > ADDRESSES_MAX || request.addresses.iter().any(|a| a.len() > 64) {
+    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| a.len() > 64) {
         return invalid("at most 64 addresses of at most 64 bytes are taken");
     }
-    if request.platform.len() > 32 || request.arch.len() > 32 {
+    if words.iter().any(|word| word.len() > 32) {
         return invalid("platform and arch are at most 32 bytes");
     }
     Ok(())
@@ -53,6 +85,7 @@ pub(super) fn enrol(
     if let Some(record) = known {
         return again(&request, record);
     }
+    refuse_known_key(ground, &request.key_sha256)?;
     let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
@@ -94,6 +127,17 @@ pub(super) fn enrol(
     });
     tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
     Ok((batch, outgoing.into_iter().collect(), enrolled(&record)))
+}
+
+/// A key speaks for one host, for ever: nobody takes it over by enrolling with its hash.
+fn refuse_known_key(ground: &Ground, key: &Sha256) -> Result<(), Refusal> {
+    match ground.store.get(Table::AgentKey, &key::sha256(key))? {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Conflict {
+            code: "key_in_use",
+            detail: "this key was enrolled for another host; remove the agent's state directory".into(),
+        }),
+    }
 }
 
 fn enrolled(record: &HostRecord) -> Enrolled {

@@ -5,6 +5,8 @@
 //! names, takes a use of the enrolment token and emits `new_sensor`.
 
 mod enrol;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use enrol::put_name;
 
@@ -213,6 +215,15 @@ impl Directory {
     }
 }
 
+/// Hosts live as long as a connection holds them: without their Directory they must let their agents go.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        for active in self.active.values() {
+            active.address.do_send(Stop("restart"));
+        }
+    }
+}
+
 impl Actor for Directory {
     type Context = Context<Self>;
 
@@ -256,6 +267,9 @@ impl Handler<AttachTo> for Directory {
         let AttachAgent { host_id, hello, link } = request;
         if let Some(detail) = self.closing {
             return reply.send(Err(Refusal::Unavailable { detail }));
+        }
+        if let Err(refusal) = enrol::check_hello(&hello) {
+            return reply.send(Err(refusal));
         }
         match self.activate(host_id, ctx) {
             Err(refusal) => reply.send(Err(refusal)),

@@ -8,6 +8,8 @@
 
 mod messages;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use messages::{Adopt, AgentSays, Attach, Detached, Execute, HostCommand, Stop};
 
@@ -160,7 +162,9 @@ impl Host {
         let mut batch = Batch::new();
         self.record.put(&mut batch);
         self.ground.store.commit(batch, || {});
-        self.ground.attachments.set(self.record.host_id, None);
+        self.ground
+            .attachments
+            .end(self.record.host_id, self.record.epoch);
         self.scheduler.do_send(HostDetached(self.record.host_id));
         let effects = self.state.detach();
         self.apply(effects, ctx);
@@ -220,11 +224,8 @@ pub(crate) fn event_message(ground: &Ground, event: &Event) -> OutMessage {
 }
 
 impl Actor for Host {
+    // Not disarmed in `stopped`: actix calls that for an actor that panicked, too.
     type Context = Context<Self>;
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.sentinel.disarm();
-    }
 }
 
 impl Handler<HostCommand> for Host {
@@ -282,8 +283,11 @@ impl Handler<Detached> for Host {
 impl Handler<Stop> for Host {
     type Result = ();
     fn handle(&mut self, stop: Stop, ctx: &mut Self::Context) {
+        self.sentinel.disarm();
         self.close_link(stop.0);
-        self.ground.attachments.set(self.record.host_id, None);
+        self.ground
+            .attachments
+            .end(self.record.host_id, self.record.epoch);
         ctx.stop();
     }
 }

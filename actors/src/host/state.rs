@@ -59,6 +59,8 @@ pub(super) struct State<S> {
     waiting: VecDeque<CommandId>,
     /// Commands nobody waits for that may still run at the agent. While there are any, nothing new is sent.
     abandoned: HashSet<CommandId>,
+    /// Commands whose result a slot has and has not acked: what comes again meanwhile is not acked here.
+    settling: HashSet<CommandId>,
 }
 
 impl<S> Default for State<S> {
@@ -69,6 +71,7 @@ impl<S> Default for State<S> {
             pending: HashMap::new(),
             waiting: VecDeque::new(),
             abandoned: HashSet::new(),
+            settling: HashSet::new(),
         }
     }
 }
@@ -83,7 +86,7 @@ impl<S: Clone> State<S> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.attachment.is_none() && self.pending.is_empty()
+        self.attachment.is_none() && self.pending.is_empty() && self.settling.is_empty()
     }
 
     fn tell(&self, command_id: CommandId, report: Report) -> Option<Effect<S>> {
@@ -183,7 +186,8 @@ impl<S: Clone> State<S> {
         } = adopt;
         // A mutating command without a journal was never allowed to leave.
         let place = Place::There(journal_id);
-        self.abandoned.remove(&command_id);
+        // Its end was asked for because nobody seemed to wait for it: that it ended is still to come.
+        let known = self.abandoned.remove(&command_id);
         self.pending.insert(
             command_id,
             Pending {
@@ -195,7 +199,8 @@ impl<S: Clone> State<S> {
             },
         );
         // What the agent knows of it, its next hello tells.
-        self.tell(command_id, Report::Lost).into_iter().collect()
+        let report = if known { Report::Found } else { Report::Lost };
+        self.tell(command_id, report).into_iter().collect()
     }
 
     pub(super) fn cancel(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
@@ -213,6 +218,9 @@ impl<S: Clone> State<S> {
 
     /// Its slot gave up on it. Attached, the agent still has to confirm its end before anything new is sent.
     pub(super) fn abandon(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
+        if self.settling.contains(&command_id) {
+            return self.ack(command_id);
+        }
         let Some(pending) = self.pending.remove(&command_id) else {
             return Vec::new();
         };
@@ -225,6 +233,7 @@ impl<S: Clone> State<S> {
     }
 
     pub(super) fn ack(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
+        self.settling.remove(&command_id);
         // A detached agent offers the result again, and nobody waits for it then: it is acked at once.
         if self.attachment.is_none() {
             return Vec::new();
@@ -237,7 +246,11 @@ impl<S: Clone> State<S> {
     /// The agent reports how a command ended. One that nobody waits for is acked, so that it is forgotten.
     pub(super) fn result(&mut self, result: CommandResult, artifact: Option<ArtifactRef>) -> Vec<Effect<S>> {
         let command_id = result.command_id;
+        if self.settling.contains(&command_id) {
+            return Vec::new();
+        }
         if let Some(pending) = self.pending.remove(&command_id) {
+            self.settling.insert(command_id);
             let report = Report::Ended(Box::new(result), artifact);
             return vec![Effect::Tell {
                 slot: pending.slot,

@@ -79,6 +79,10 @@ impl Incoming {
 
     fn attest(&mut self, attester: &Attester) {
         let Ok(event) = &mut self.event else { return };
+        // Edges publish whole CloudEvents. In any other form the signed payload would be somebody else's data.
+        if !is_structured(&self.delivery.headers) {
+            return;
+        }
         let header = self
             .delivery
             .headers
@@ -124,6 +128,15 @@ impl Incoming {
     }
 }
 
+/// Whether the payload is the whole event, by its content type.
+fn is_structured(headers: &[(String, String)]) -> bool {
+    const STRUCTURED: &str = "application/cloudevents+json";
+    let kind = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    kind.is_some_and(|(_, kind)| kind == STRUCTURED)
+}
+
 /// Header values are one line.
 fn header_safe(text: &str) -> String {
     text.chars()
@@ -141,6 +154,11 @@ impl Abandoned {
     /// A batch was cut off.
     pub(crate) fn note(&self, sequences: &[u64]) {
         self.0.lock().extend(sequences);
+    }
+
+    /// Another stream has other sequences.
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
     }
 
     /// A batch is handled now. Returns up to where the position may go with it.

@@ -9,6 +9,8 @@
 
 mod attest;
 mod intake;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use attest::Attester;
 pub(crate) use intake::{Abandoned, Dead, Incoming};
@@ -158,6 +160,7 @@ impl Handler<SetPosition> for Ingest {
             stream_created,
             last_sequence,
         } = message.position;
+        self.ground.abandoned.clear();
         let mut batch = Batch::new();
         self.put(
             &mut batch,

@@ -11,6 +11,8 @@
 mod codec;
 mod load;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use codec::{Outgoing, stage};
 pub(crate) use load::Load;

@@ -46,7 +46,7 @@ impl EventHost<'_> {
         Ok(match self.book.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
                 let facts = self.book.facts(&record);
-                Ok((record, facts))
+                Ok((*record, facts))
             }
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {
                 // A CloudEvents subject need not be a host.

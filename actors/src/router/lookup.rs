@@ -11,7 +11,7 @@ use tripline_protocol::{HostId, Org};
 /// What a name stands for.
 #[derive(Debug)]
 pub(crate) enum Resolution {
-    Found(HostRecord),
+    Found(Box<HostRecord>),
     Unknown,
     Ambiguous(usize),
 }
@@ -47,7 +47,7 @@ impl<'a> HostBook<'a> {
             [(key, _)] => {
                 let id = key.get(prefix.len()..).unwrap_or_default();
                 let record: Option<HostRecord> = read(self.store, Table::Host, id, "host")?;
-                Ok(record.map_or(Resolution::Unknown, Resolution::Found))
+                Ok(record.map_or(Resolution::Unknown, |record| Resolution::Found(Box::new(record))))
             }
             several => Ok(Resolution::Ambiguous(several.len())),
         }
@@ -88,7 +88,7 @@ impl<'a> HostBook<'a> {
         }
         let default = Org::default_org();
         match self.by_name(org.unwrap_or(&default), name)? {
-            Resolution::Found(record) => Ok(record),
+            Resolution::Found(record) => Ok(*record),
             Resolution::Unknown => Err(Refusal::NotFound {
                 what: "host",
                 id: name.chars().take(80).collect(),
@@ -116,7 +116,7 @@ impl<'a> HostBook<'a> {
 
 fn within(org: &Org, record: Option<HostRecord>) -> Resolution {
     match record {
-        Some(record) if record.org == *org => Resolution::Found(record),
+        Some(record) if record.org == *org => Resolution::Found(Box::new(record)),
         _ => Resolution::Unknown,
     }
 }

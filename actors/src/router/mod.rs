@@ -6,6 +6,8 @@
 
 mod decide;
 mod lookup;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use lookup::HostBook;
 
@@ -21,6 +23,7 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use decide::Decision;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::PipelinesView;
@@ -67,6 +70,8 @@ pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
     rules: Rules,
+    /// Events decided whose marks are still on the way to the scheduler, and not in the store.
+    underway: HashSet<EventKey>,
     sentinel: Sentinel,
 }
 
@@ -83,29 +88,44 @@ impl EtypeRouter {
             ground,
             scheduler,
             rules,
+            underway: HashSet::new(),
             sentinel,
         }
     }
 
-    /// What all of the events cause, gathered.
-    fn route(&self, incoming: &[Incoming], accept: &mut Accept) -> Result<(), Refusal> {
+    /// What all of the events cause, gathered. Nothing is staged before all of them are decided: a batch that is
+    /// refused leaves no trace.
+    fn route(&mut self, incoming: &[Incoming], accept: &mut Accept) -> Result<(), Refusal> {
+        self.forget_submitted()?;
+        let mut decided = HashSet::new();
+        let mut letters = Vec::new();
         for one in incoming {
             let dead = match &one.event {
                 Err(dead) => Some(dead.clone()),
-                Ok(event) => self.route_event(event, accept)?,
+                Ok(event) => self.route_event(event, accept, &mut decided)?,
             };
-            if let Some(dead) = dead {
-                accept
-                    .outgoing
-                    .push(one.stage_dead(&self.ground, &mut accept.batch, &dead));
-            }
+            letters.extend(dead.map(|dead| (one, dead)));
         }
+        for (one, dead) in letters {
+            let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
+            accept.outgoing.push(letter);
+        }
+        self.underway.extend(decided);
         Ok(())
     }
 
-    fn route_event(&self, event: &Event, accept: &mut Accept) -> Result<Option<Dead>, Refusal> {
+    fn route_event(
+        &self,
+        event: &Event,
+        accept: &mut Accept,
+        decided: &mut HashSet<EventKey>,
+    ) -> Result<Option<Dead>, Refusal> {
         let mut candidates = self.rules.set.candidates(&event.etype).peekable();
         if candidates.peek().is_none() {
+            return Ok(None);
+        }
+        if decided.contains(&event.key) || self.is_handled(event.key)? {
+            metrics::counter!("tripline_router_duplicates_total").increment(1);
             return Ok(None);
         }
         let now = self.ground.now();
@@ -120,22 +140,35 @@ impl EtypeRouter {
                 text,
             }));
         }
-        if self
-            .ground
-            .store
-            .get(Table::HandledEvent, event.key.as_bytes())?
-            .is_some()
-        {
-            metrics::counter!("tripline_router_duplicates_total").increment(1);
-            return Ok(None);
-        }
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let Decision { jobs, dead } = decide::decide(candidates, event, &book)?;
         if !jobs.is_empty() || dead.is_some() {
             mark_handled(&mut accept.batch, event.key, now, &jobs);
+            decided.insert(event.key);
         }
         accept.jobs.extend(jobs);
         Ok(dead)
+    }
+
+    fn is_handled(&self, key: EventKey) -> Result<bool, Refusal> {
+        Ok(self.underway.contains(&key) || self.is_marked(key)?)
+    }
+
+    fn is_marked(&self, key: EventKey) -> Result<bool, Refusal> {
+        let mark = self.ground.store.get(Table::HandledEvent, key.as_bytes())?;
+        Ok(mark.is_some())
+    }
+
+    /// Forgets the decisions that the scheduler has submitted meanwhile: the store has their marks.
+    fn forget_submitted(&mut self) -> Result<(), Refusal> {
+        let mut left = HashSet::new();
+        for key in &self.underway {
+            if !self.is_marked(*key)? {
+                left.insert(*key);
+            }
+        }
+        self.underway = left;
+        Ok(())
     }
 
     fn prune(&self) -> Result<(), Refusal> {

@@ -11,6 +11,8 @@ mod messages;
 mod prune;
 mod query;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, ListJobs, NewJob,
@@ -58,6 +60,8 @@ pub(crate) struct JobScheduler {
     pruner: prune::Pruner,
     /// Jobs that were under way when the server stopped, to be started first.
     resume: Vec<JobId>,
+    /// Jobs that somebody cancelled and the server stopped before they ended.
+    cancelled: Vec<JobId>,
     draining: Option<Reply<()>>,
     sentinel: Sentinel,
 }
@@ -83,7 +87,7 @@ impl JobScheduler {
             .slots_total
             .saturating_sub(config.slots_interactive_reserved);
         let mut state = State::new(limits, config.slots_total, job_slots);
-        let mut resume = Vec::new();
+        let (mut resume, mut cancelled) = (Vec::new(), Vec::new());
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = ground.store.scan(Table::OpenJob, &[], after.as_deref(), 1000)?;
@@ -94,6 +98,8 @@ impl JobScheduler {
                 let Some(record) = record else { continue };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
+                } else if record.cancel_requested {
+                    cancelled.push(record.job_id);
                 }
                 let offline = || false;
                 state.add(entry_of(&record), offline, ground.now());
@@ -111,6 +117,7 @@ impl JobScheduler {
             slots,
             pruner,
             resume,
+            cancelled,
             draining: None,
             sentinel,
         })
@@ -197,6 +204,18 @@ impl JobScheduler {
             }
         }
         self.dispatch();
+    }
+
+    /// Ends a job that was cancelled while it ran, and that waits again because the server stopped.
+    fn end_cancelled(&mut self, job_id: JobId) {
+        match self.record_of(job_id) {
+            Ok(Some(record)) => {
+                let reason = Reason::new("cancelled", "it was cancelled while it ran");
+                self.end(record, Outcome::Cancelled, reason);
+            }
+            Ok(None) => drop(self.state.remove(job_id)),
+            Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
+        }
     }
 
     fn record_of(&self, job_id: JobId) -> Result<Option<JobRecord>, Refusal> {
@@ -315,6 +334,9 @@ impl Actor for JobScheduler {
                 self.start(slot, job_id);
             }
         }
+        for job_id in std::mem::take(&mut self.cancelled) {
+            self.end_cancelled(job_id);
+        }
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.expire();
             scheduler.pruner.tick(&scheduler.ground);
@@ -371,7 +393,14 @@ impl Handler<CancelJob> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: CancelJob, _: &mut Self::Context) {
         let answer = self.cancel(&message);
-        self.ground.after_commit(move || message.reply.send(answer));
+        let CancelJob { org, job_id, reply } = message;
+        // A running job's slot writes it down, and only then is it answered.
+        if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
+            && let Some(slot) = self.slots.get(slot as usize)
+        {
+            return slot.do_send(Cancel { org, job_id, reply });
+        }
+        self.ground.after_commit(move || reply.send(answer));
     }
 }
 
@@ -397,17 +426,7 @@ impl JobScheduler {
                 self.dispatch();
                 Ok(ended.to_view(None))
             }
-            Some(Phase::Running { slot }) => {
-                if let Some(slot) = self.slots.get(slot as usize) {
-                    slot.do_send(Cancel(job_id));
-                }
-                Ok(JobRecord {
-                    state: JobState::Running,
-                    cancel_requested: true,
-                    ..record
-                }
-                .to_view(None))
-            }
+            Some(Phase::Running { .. }) => Ok(self.view(record)),
         }
     }
 }

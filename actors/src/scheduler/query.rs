@@ -41,7 +41,7 @@ impl JobScheduler {
     }
 
     /// A record as it is now: for a running job the store may be behind, and after a crash it may be ahead.
-    fn view(&self, mut record: JobRecord) -> JobView {
+    pub(super) fn view(&self, mut record: JobRecord) -> JobView {
         match self.state.phase(record.job_id) {
             Some(Phase::Running { .. }) => record.state = JobState::Running,
             Some(Phase::Waiting) => record.state = JobState::Queued,

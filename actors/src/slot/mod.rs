@@ -8,6 +8,8 @@
 
 mod run;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use crate::artifact::may_read;
 use crate::directory::{Directory, ToHost};
@@ -17,7 +19,7 @@ use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
-use crate::scheduler::{JobScheduler, SessionEnd, SessionEnded, notice};
+use crate::scheduler::{CancelJob, GetJob, JobScheduler, SessionEnd, SessionEnded, notice};
 use crate::store::Batch;
 use actix::prelude::*;
 use state::{Effect, State};
@@ -27,7 +29,8 @@ use tripline_protocol::api::{JobView, SessionView, SlotView, SlotsView};
 use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{PutFile, VerbCall};
-use tripline_protocol::{CommandId, Fault, HostId, JobId};
+use tripline_protocol::{CommandId, Fault, HostId, JobId, Org};
+use uuid::Uuid;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,10 +40,14 @@ const TICK: Duration = Duration::from_millis(100);
 #[rtype(result = "()")]
 pub(crate) struct RunJob(pub(crate) Box<JobRecord>);
 
-/// End this job early; from the scheduler. Ignored when it is no longer here.
+/// End this job early; from the scheduler, which is asked again when it is no longer here.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct Cancel(pub(crate) JobId);
+pub(crate) struct Cancel {
+    pub(crate) org: Option<Org>,
+    pub(crate) job_id: JobId,
+    pub(crate) reply: Reply<JobView>,
+}
 
 /// Show this job; from the scheduler.
 #[derive(Message, Debug)]
@@ -182,6 +189,12 @@ impl SessionSlot {
         }
     }
 
+    /// The journal of the session's host, if it is attached.
+    fn journal_id(&self) -> Option<Uuid> {
+        let host_id = self.state.host_id()?;
+        Some(self.ground.attachments.get(host_id)?.journal_id)
+    }
+
     /// Why a command must not be sent: it would give a host a file of another org.
     fn refused(&self, call: &VerbCall) -> Option<Fault> {
         let VerbCall::PutFile(PutFile {
@@ -244,19 +257,22 @@ impl Handler<RunJob> for SessionSlot {
 
 impl Handler<Cancel> for SessionSlot {
     type Result = ();
-    fn handle(&mut self, Cancel(job_id): Cancel, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Cancel, ctx: &mut Self::Context) {
+        let Cancel { org, job_id, reply } = message;
+        let record = self.state.record().filter(|record| record.job_id == job_id);
+        let Some(view) = record.map(|record| record.to_view(None)) else {
+            return self.scheduler.do_send(CancelJob { org, job_id, reply });
+        };
         let effects = self.state.cancel(job_id, self.ground.now());
         self.apply(effects, ctx);
+        self.ground.after_commit(move || reply.send(Ok(view)));
     }
 }
 
 impl Handler<HostReport> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: HostReport, ctx: &mut Self::Context) {
-        let host = self.state.host_id();
-        let journal_id = host
-            .and_then(|host| self.ground.attachments.get(host))
-            .map(|live| live.journal_id);
+        let journal_id = self.journal_id();
         let effects = self
             .state
             .report(message.command_id, message.report, journal_id, self.ground.now());
@@ -275,9 +291,10 @@ impl Handler<HostRestarted> for SessionSlot {
 impl Handler<Spilled> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: Spilled, ctx: &mut Self::Context) {
+        let journal_id = self.journal_id();
         let effects = self
             .state
-            .spilled(message.command_id, message.result, self.ground.now());
+            .spilled(message.command_id, message.result, journal_id, self.ground.now());
         self.apply(effects, ctx);
     }
 }
@@ -292,7 +309,7 @@ impl Handler<ViewJob> for SessionSlot {
                 self.ground.after_commit(move || reply.send(Ok(view)));
             }
             // Its end is on its way to the scheduler: ask there again.
-            None => self.scheduler.do_send(crate::scheduler::GetJob {
+            None => self.scheduler.do_send(GetJob {
                 org: None,
                 job_id,
                 reply,

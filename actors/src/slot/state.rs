@@ -29,6 +29,11 @@ const OUTPUT_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// All outputs of a job that stay inline together; leaves room for the rest of the result.
 const OUTPUTS_INLINE_BYTES_MAX: usize = 400 * 1024;
 
+/// Characters of a host's error code and text, and bytes of a whole fault, that a step keeps.
+const FAULT_CODE_CHARS_MAX: usize = 64;
+const FAULT_TEXT_CHARS_MAX: usize = 300;
+const FAULT_BYTES_MAX: usize = 16 * 1024;
+
 /// What is to be done, in this order.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -151,10 +156,7 @@ impl State {
         };
         let effects = match session.record.intent.clone() {
             Some(intent) => session.resume(intent, now),
-            None => {
-                session.record.attempt += 1;
-                session.next(journal_id, now, None)
-            }
+            None => session.begin(journal_id, now),
         };
         self.settle(session, effects)
     }
@@ -220,12 +222,13 @@ impl State {
         &mut self,
         command_id: CommandId,
         artifact: Result<ArtifactRef, Fault>,
+        journal_id: Option<Uuid>,
         now: Timestamp,
     ) -> Vec<Effect> {
         if !self.is_in_flight(command_id) {
             return Vec::new();
         }
-        self.with(|session| session.spilled(artifact, now))
+        self.with(|session| session.spilled(artifact, journal_id, now))
     }
 
     pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -234,6 +237,14 @@ impl State {
         }
         let grace = self.grace;
         self.with(|session| session.tick(grace, now))
+    }
+}
+
+/// Cuts a text for people to so many characters, on one line.
+fn cut(text: &mut String, chars_max: usize) {
+    if text.chars().count() > chars_max || text.contains(char::is_control) {
+        let line = |c: char| if c.is_control() { ' ' } else { c };
+        *text = text.chars().take(chars_max).map(line).collect();
     }
 }
 
@@ -256,6 +267,17 @@ impl Session {
             end,
             ack,
         }]
+    }
+
+    /// Begins another attempt. It is durable before its first command is sent, so that after a crash no other
+    /// command has the same id.
+    fn begin(&mut self, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
+        self.record.attempt += 1;
+        let mut effects = self.next(journal_id, now, None);
+        if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
+            effects.insert(0, Effect::Persist(Box::new(self.record.clone())));
+        }
+        effects
     }
 
     /// Waits for a command that was sent before the server stopped.
@@ -295,6 +317,10 @@ impl Session {
         let Some(in_flight) = &mut self.in_flight else {
             return Vec::new();
         };
+        if in_flight.spilling.is_some() {
+            // Its result is here already: asked for again, it could be run again.
+            return Vec::new();
+        }
         in_flight.lost_since.get_or_insert(now);
         let journal_id = self
             .record
@@ -543,8 +569,9 @@ impl Session {
         now: Timestamp,
     ) -> Vec<Effect> {
         let command_id = result.command_id;
-        if let Some(fault) = &result.error {
-            return self.command_failed(fault.clone(), journal_id, now, command_id);
+        if let Some(fault) = result.error {
+            let fault = self.bound(fault);
+            return self.command_failed(fault, journal_id, now, command_id);
         }
         if artifact.is_none() && self.fetches() {
             // The connection broke after the last chunk: the agent is done, but the file is not here.
@@ -570,6 +597,19 @@ impl Session {
         matches!(call, Some(VerbCall::GetFile(_) | VerbCall::GetRawFile(_)))
     }
 
+    /// A fault as it fits into the job's result: a host's text may be as long as a frame.
+    fn bound(&mut self, mut fault: Fault) -> Fault {
+        cut(&mut fault.code, FAULT_CODE_CHARS_MAX);
+        cut(&mut fault.text, FAULT_TEXT_CHARS_MAX);
+        let bytes = crate::record::encode(&fault).len();
+        if bytes <= FAULT_BYTES_MAX && self.inline_bytes + bytes <= OUTPUTS_INLINE_BYTES_MAX {
+            self.inline_bytes += bytes;
+        } else {
+            fault.detail = None;
+        }
+        fault
+    }
+
     fn spill(&mut self, result: CommandResult, bytes: Vec<u8>) -> Vec<Effect> {
         let command_id = result.command_id;
         let Some(in_flight) = &mut self.in_flight else {
@@ -589,7 +629,12 @@ impl Session {
         }]
     }
 
-    fn spilled(&mut self, artifact: Result<ArtifactRef, Fault>, now: Timestamp) -> Vec<Effect> {
+    fn spilled(
+        &mut self,
+        artifact: Result<ArtifactRef, Fault>,
+        journal_id: Option<Uuid>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         let Some(result) = self.in_flight.as_mut().and_then(|now| now.spilling.take()) else {
             return Vec::new();
         };
@@ -599,10 +644,9 @@ impl Session {
                     output: None,
                     ..result
                 };
-                let journal_id = self.record.intent.as_ref().map(|intent| intent.journal_id);
                 self.step_succeeded(kept, Some(artifact), journal_id, now)
             }
-            Err(fault) => self.command_failed(fault, None, now, result.command_id),
+            Err(fault) => self.command_failed(fault, journal_id, now, result.command_id),
         }
     }
 

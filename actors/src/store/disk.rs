@@ -88,7 +88,7 @@ fn settle(dir: &Path) -> io::Result<()> {
 
 /// Waits until sled's own lock is free. The data directory's lock is ours, so whoever has it is a thread that
 /// sled leaves behind for a moment when this process closes a store, or a foreign program.
-fn wait_until_free(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn wait_until_free(dir: &Path) -> Result<(), OpenError> {
     let path = dir.join("db");
     let deadline = Instant::now() + LOCK_WAIT_MAX;
     let unwritable = |source| OpenError::Unwritable {

@@ -1,6 +1,6 @@
 //! Opening the store of a data directory.
 
-use super::disk::SledDisk;
+use super::disk::{SledDisk, wait_until_free};
 use super::error::OpenError;
 use super::format::{self, Upgrade};
 use super::keepsake::Keepsake;
@@ -19,6 +19,7 @@ pub(super) fn open(options: &Options, lock: DirLock, upgrades: &[Upgrade]) -> Re
         path: dir.clone(),
         source,
     };
+    wait_until_free(&dir)?;
     let keepsake = Keepsake::take(&dir, space.free_bytes().unwrap_or(0)).map_err(unwritable)?;
     match open_disk(&dir, options.cache_bytes, announced, upgrades) {
         Ok((disk, long_keys)) => Store::start(Box::new(disk), long_keys, space, Some(lock))

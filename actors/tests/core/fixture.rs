@@ -1,36 +1,53 @@
 //! A core in a temporary directory, and doubles named by what they do.
 
+use serde_json::{Value, json};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread::ThreadId;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
-use tripline_actors::clock::SystemClock;
-use tripline_actors::pipeline::RuleSet;
+use tripline_actors::clock::{Clock, ManualClock};
+use tripline_actors::pipeline::{RuleSet, SourceFile};
 use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
-use tripline_actors::store::{Options, Store};
+use tripline_actors::store::{Options, Store, Table};
 use tripline_actors::{AttachAgent, Attached, Core, CoreConfig, LinkMessage};
 use tripline_protocol::api::{CreateToken, Enrol, Enrolled, JobView, Role, SubmitJob};
 use tripline_protocol::frame::{Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::{JobSpec, JobState};
 use tripline_protocol::step::Step;
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{CommandId, HostId, InstallId, JobId, Sha256};
+use tripline_protocol::{CommandId, Fault, HostId, InstallId, JobId, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
-/// Takes everything at once and remembers it; can be told that the broker is away.
+/// Takes everything at once and remembers it; can be told that the broker is away, or refuses for good.
 #[derive(Default)]
 pub(crate) struct RecordingPublisher {
     pub(crate) published: Mutex<Vec<OutMessage>>,
     pub(crate) notices: Mutex<Vec<String>>,
-    pub(crate) away: std::sync::atomic::AtomicBool,
+    pub(crate) away: AtomicBool,
+    /// Messages whose subject contains this are refused for good.
+    pub(crate) refuses: Mutex<Option<&'static str>>,
+    /// The thread of the actors.
+    pub(crate) thread: Mutex<Option<ThreadId>>,
 }
 
 impl Publisher for RecordingPublisher {
     fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>> {
-        if self.away.load(std::sync::atomic::Ordering::Relaxed) {
+        *self.thread.lock().unwrap() = Some(std::thread::current().id());
+        if self.away.load(Ordering::Relaxed) {
             return Box::pin(async { Err(PublishError::Transient("away".into())) });
+        }
+        if self
+            .refuses
+            .lock()
+            .unwrap()
+            .is_some_and(|part| message.subject.contains(part))
+        {
+            return Box::pin(async { Err(PublishError::Permanent("no".into())) });
         }
         self.published.lock().unwrap().push(message);
         Box::pin(async { Ok(()) })
@@ -42,18 +59,63 @@ impl Publisher for RecordingPublisher {
 }
 
 impl RecordingPublisher {
-    pub(crate) fn results(&self) -> Vec<OutMessage> {
+    /// Messages whose subject contains `part`.
+    pub(crate) fn with(&self, part: &str) -> Vec<OutMessage> {
         let published = self.published.lock().unwrap();
-        published
-            .iter()
-            .filter(|message| message.subject.contains(".results."))
-            .cloned()
-            .collect()
+        let found = published.iter().filter(|message| message.subject.contains(part));
+        found.cloned().collect()
+    }
+
+    pub(crate) fn results(&self) -> Vec<OutMessage> {
+        self.with(".results.")
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+}
+
+/// Waits until `look` finds something, within a bound that only a hang reaches.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let bounded = tokio::time::timeout(HANG, found).await;
+    bounded.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+/// Nothing takes this long unless it hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// What a core is started with.
+pub(crate) struct Setup {
+    pub(crate) config: CoreConfig,
+    /// Files of pipelines.
+    pub(crate) pipelines: Vec<&'static str>,
+    pub(crate) clock: ManualClock,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            config: config(),
+            pipelines: Vec::new(),
+            clock: ManualClock::new(SystemTime::now().into()),
+        }
     }
 }
 
 pub(crate) struct Fixture {
-    pub(crate) dir: TempDir,
+    setup: Setup,
+    dir: TempDir,
     pub(crate) core: Core,
     pub(crate) store: Store,
     pub(crate) publisher: Arc<RecordingPublisher>,
@@ -68,32 +130,42 @@ pub(crate) fn config() -> CoreConfig {
     }
 }
 
+pub(crate) fn rules(pipelines: &[&str]) -> Arc<RuleSet> {
+    let file = |text: &&str| SourceFile {
+        path: "p.yaml".into(),
+        text: (*text).into(),
+    };
+    let files: Vec<SourceFile> = pipelines.iter().map(file).collect();
+    Arc::new(RuleSet::parse(&files, &[]).unwrap())
+}
+
 impl Fixture {
     pub(crate) fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), config(), RuleSet::default())
+        Self::start_with(Setup::default())
     }
 
-    pub(crate) fn start_in(dir: TempDir, config: CoreConfig, rules: RuleSet) -> Self {
-        let options = Options {
-            path: dir.path().to_owned(),
-            cache_bytes: 16 * 1024 * 1024,
-            disk_free_min: config.disk_free_min,
-        };
-        let store = Store::open(&options).unwrap();
+    pub(crate) fn start_with(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&options(&dir)).unwrap();
+        Self::start_on(dir, store, setup)
+    }
+
+    fn start_on(dir: TempDir, store: Store, setup: Setup) -> Self {
         let artifacts = Arc::new(ArtifactStore::open(dir.path(), 1 << 30).unwrap());
         let publisher = Arc::new(RecordingPublisher::default());
-        let clock = Arc::new(SystemClock::default());
+        let clock = Arc::new(setup.clock.clone());
         let access = Access::new(store.clone(), clock.clone());
         let core = Core::start(
-            config,
+            setup.config.clone(),
             store.clone(),
             artifacts,
-            Arc::new(rules),
+            rules(&setup.pipelines),
             publisher.clone(),
             clock,
         )
         .unwrap();
         Self {
+            setup,
             dir,
             core,
             store,
@@ -102,24 +174,55 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn enrol(&self, hostname: &str) -> Enrolled {
+    /// Stops the core in the middle of whatever it does, and starts another on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Setup)) -> Self {
+        let Self {
+            mut setup,
+            dir,
+            core,
+            store,
+            publisher,
+            access,
+        } = self;
+        core.drain(Span::ZERO).await;
+        drop((core, store, publisher, access));
+        let options = options(&dir);
+        let store = eventually("the store is free", || async { Store::open(&options).ok() }).await;
+        change(&mut setup);
+        Self::start_on(dir, store, setup)
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.setup.clock.advance(Span::from_secs(seconds));
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.setup.clock.now()
+    }
+
+    /// A token that enrols so many agents.
+    pub(crate) async fn token(&self, org: Option<&str>, uses: Option<u32>) -> String {
         let token = CreateToken {
             name: "test".into(),
             role: Role::Enrol,
-            org: None,
-            uses: None,
+            org: org.map(|org| org.parse().unwrap()),
+            uses,
             expires: None,
         };
-        let token = self.access.create(token).await.unwrap();
-        let request = Enrol {
-            install_id: InstallId(Uuid::new_v4()),
-            key_sha256: Sha256::from_digest(&rand_digest()),
-            hostname: hostname.into(),
-            addresses: vec![],
-            platform: "linux".into(),
-            arch: "x86_64".into(),
-        };
-        self.core.enrol(token.view.id, request).await.unwrap()
+        self.access.create(token).await.unwrap().view.id
+    }
+
+    pub(crate) async fn enrol(&self, hostname: &str) -> Enrolled {
+        self.enrol_in(None, hostname).await
+    }
+
+    pub(crate) async fn enrol_in(&self, org: Option<&str>, hostname: &str) -> Enrolled {
+        let token = self.token(org, None).await;
+        self.core.enrol(token, enrolment(hostname)).await.unwrap()
     }
 
     pub(crate) async fn attach(&self, host_id: HostId, hostname: &str) -> Agent {
@@ -127,34 +230,75 @@ impl Fixture {
     }
 
     pub(crate) async fn submit(&self, host_id: HostId, steps: Vec<Step>) -> JobView {
-        let job = JobSpec {
-            name: "test".parse().unwrap(),
-            expires: None,
-            timeout: None,
-            priority: Default::default(),
-            steps,
-        };
-        let request = SubmitJob {
-            org: None,
-            host: host_id.to_string(),
-            job: Some(job),
-            named: None,
-            params: Default::default(),
-            idempotency_key: None,
-        };
-        self.core.submit_job(request).await.unwrap()
+        self.core.submit_job(request(host_id, steps)).await.unwrap()
     }
 
     /// Waits until the job has ended.
     pub(crate) async fn ended(&self, job_id: JobId) -> JobView {
-        loop {
+        eventually("the job ends", || async {
             let view = self.core.get_job(None, job_id).await.unwrap();
-            if matches!(view.state, JobState::Ended(_)) {
-                return view;
-            }
-            tokio::task::yield_now().await;
-        }
+            matches!(view.state, JobState::Ended(_)).then_some(view)
+        })
+        .await
     }
+
+    /// Waits until so many messages with this part in their subject were published.
+    pub(crate) async fn published(&self, part: &str, count: usize) -> Vec<OutMessage> {
+        eventually(part, || async {
+            let found = self.publisher.with(part);
+            (found.len() >= count).then_some(found)
+        })
+        .await
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn rows(&self, table: Table) -> usize {
+        self.store.scan(table, &[], None, 10_000).unwrap().len()
+    }
+}
+
+fn options(dir: &TempDir) -> Options {
+    Options {
+        cache_bytes: 16 * 1024 * 1024,
+        ..Options::new(dir.path())
+    }
+}
+
+pub(crate) fn request(host_id: HostId, steps: Vec<Step>) -> SubmitJob {
+    let job = JobSpec {
+        name: "test".parse().unwrap(),
+        expires: None,
+        timeout: None,
+        priority: Default::default(),
+        steps,
+    };
+    SubmitJob {
+        org: None,
+        host: host_id.to_string(),
+        job: Some(job),
+        named: None,
+        params: Default::default(),
+        idempotency_key: None,
+    }
+}
+
+pub(crate) fn enrolment(hostname: &str) -> Enrol {
+    Enrol {
+        install_id: InstallId(Uuid::new_v4()),
+        key_sha256: Sha256::from_digest(&rand_digest()),
+        hostname: hostname.into(),
+        addresses: vec![],
+        platform: "linux".into(),
+        arch: "x86_64".into(),
+    }
+}
+
+pub(crate) fn list() -> Step {
+    Step::new(Verb::ListProcesses, json!({}))
+}
+
+pub(crate) fn delete() -> Step {
+    Step::new(Verb::DeleteFile, json!({ "path": "/tmp/x" }))
 }
 
 fn rand_digest() -> [u8; 32] {
@@ -203,12 +347,24 @@ impl Agent {
         Self { attached, link }
     }
 
-    /// The next frame, within a bound that only a hang reaches.
+    /// What comes next down the link, within a bound that only a hang reaches.
+    pub(crate) async fn next(&mut self) -> Option<LinkMessage> {
+        let next = tokio::time::timeout(HANG, self.link.recv());
+        next.await.expect("nothing came")
+    }
+
     pub(crate) async fn frame(&mut self) -> ServerFrame {
-        let next = tokio::time::timeout(Duration::from_secs(30), self.link.recv());
-        match next.await.expect("no frame came").expect("the link ended") {
-            LinkMessage::Frame(frame) => frame,
+        match self.next().await {
+            Some(LinkMessage::Frame(frame)) => frame,
             other => panic!("expected a frame, got {other:?}"),
+        }
+    }
+
+    /// The reason with which the link ends.
+    pub(crate) async fn close(&mut self) -> &'static str {
+        match self.next().await {
+            Some(LinkMessage::Close(reason)) => reason,
+            other => panic!("expected the end, got {other:?}"),
         }
     }
 
@@ -219,6 +375,13 @@ impl Agent {
         }
     }
 
+    pub(crate) async fn cancel(&mut self) -> CommandId {
+        match self.frame().await {
+            ServerFrame::Cancel { command_id } => command_id,
+            other => panic!("expected a cancel, got {other:?}"),
+        }
+    }
+
     pub(crate) async fn ack(&mut self) -> Vec<CommandId> {
         match self.frame().await {
             ServerFrame::Ack { command_ids } => command_ids,
@@ -226,16 +389,29 @@ impl Agent {
         }
     }
 
-    pub(crate) fn answer(&self, command_id: CommandId, output: serde_json::Value) {
-        let output = Some(output);
-        self.attached.result(
-            CommandResult {
-                command_id,
-                output,
-                error: None,
-                truncated: None,
-            },
-            None,
-        );
+    pub(crate) fn answer(&self, command_id: CommandId, output: Value) {
+        self.result(command_id, Some(output), None);
+    }
+
+    pub(crate) fn fail(&self, command_id: CommandId, fault: Fault) {
+        self.result(command_id, None, Some(fault));
+    }
+
+    fn result(&self, command_id: CommandId, output: Option<Value>, error: Option<Fault>) {
+        let result = CommandResult {
+            command_id,
+            output,
+            error,
+            truncated: None,
+        };
+        self.attached.result(result, None);
+    }
+
+    /// Runs the next command and waits until it may be forgotten.
+    pub(crate) async fn obey(&mut self) -> Command {
+        let command = self.command().await;
+        self.answer(command.command_id, json!({}));
+        assert_eq!(self.ack().await, [command.command_id]);
+        command
     }
 }

@@ -13,7 +13,7 @@ use tripline_protocol::Subjects;
 /// Most bytes the broker's store may grow to; more than all streams together.
 const STORE_BYTES_MAX: u64 = 16 << 30;
 /// How often the broker syncs its store: what a power loss of the machine may take.
-pub const SYNC_INTERVAL: Duration = Duration::from_secs(2 * 60);
+pub const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where things are.
 pub(super) struct Places<'a> {

@@ -1,6 +1,7 @@
 //! Opening: who may, what is refused, and that a store which does not open stays as it was.
 
 use super::*;
+use crate::store::disk::wait_until_free;
 use crate::store::format::Upgrade;
 use crate::store::lock::DirLock;
 use crate::store::{OpenError, open};
@@ -32,6 +33,8 @@ fn filled() -> TempDir {
             assert!(commit(&store, batch));
         }
     }
+    // Threads of sled may write until they let go of the file.
+    wait_until_free(&dir.path().join("store")).unwrap();
     dir
 }
 
@@ -122,6 +125,7 @@ fn a_damaged_store_does_not_open_and_stays_as_it_was() {
 fn a_store_from_a_newer_version_is_refused_before_anything_is_touched() {
     let (dir, store) = fresh();
     drop(store);
+    wait_until_free(&dir.path().join("store")).unwrap();
     damage(dir.path(), "FORMAT", |text| *text = b"9\n".to_vec());
     let before = contents(dir.path());
     let error = refusal(dir.path());

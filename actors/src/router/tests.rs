@@ -1,0 +1,133 @@
+//! Finding the host that an event or a person means.
+
+use super::lookup::{HostBook, Resolution};
+use crate::directory::put_name;
+use crate::ground::Attachments;
+use crate::record::HostRecord;
+use crate::refusal::Refusal;
+use crate::store::{Batch, Options, Store, Table};
+use tripline_protocol::event::HostHint;
+use tripline_protocol::{HostId, InstallId, Org, Sha256, Timestamp};
+use uuid::Uuid;
+
+struct Hosts {
+    _dir: tempfile::TempDir,
+    store: Store,
+    attachments: Attachments,
+}
+
+fn id(n: u32) -> HostId {
+    HostId(Uuid::from_u128(u128::from(n)))
+}
+
+fn org(name: &str) -> Org {
+    name.parse().unwrap()
+}
+
+/// Two hosts with one name and one called like a number in `default`, and one in `acme`.
+fn hosts() -> Hosts {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&Options::new(dir.path())).unwrap();
+    let mut batch = Batch::new();
+    let known = [
+        (1, "default", "twin"),
+        (2, "default", "TWIN"),
+        (3, "default", "7"),
+        (4, "acme", "web"),
+    ];
+    for (n, org_name, hostname) in known {
+        let record = HostRecord {
+            host_id: id(n),
+            sensor_id: n,
+            org: org(org_name),
+            hostname: hostname.into(),
+            platform: "linux".into(),
+            arch: "x86_64".into(),
+            os_version: String::new(),
+            addresses: vec![],
+            agent_version: String::new(),
+            labels: vec![],
+            install_id: InstallId(Uuid::from_u128(9)),
+            key_sha256: Sha256::from_digest(&[0; 32]),
+            epoch: 0,
+            created_at: Timestamp::default(),
+            last_seen_at: Timestamp::default(),
+        };
+        record.put(&mut batch);
+        put_name(&mut batch, &record, None);
+        let sensor = n.to_be_bytes().to_vec();
+        batch.put(Table::HostBySensor, sensor, id(n).as_bytes().to_vec());
+    }
+    store.commit(batch, || {});
+    Hosts {
+        _dir: dir,
+        store,
+        attachments: Attachments::default(),
+    }
+}
+
+fn found(resolution: Resolution) -> Result<HostId, usize> {
+    match resolution {
+        Resolution::Found(record) => Ok(record.host_id),
+        Resolution::Unknown => Err(0),
+        Resolution::Ambiguous(count) => Err(count),
+    }
+}
+
+#[test]
+fn an_event_finds_its_host_within_its_org_only() {
+    let hosts = hosts();
+    let book = HostBook::new(&hosts.store, &hosts.attachments);
+    let text = |n: u32| id(n).to_string();
+    let table = [
+        ("acme", HostHint::HostId(id(4)), Ok(id(4))),
+        ("default", HostHint::HostId(id(4)), Err(0)),
+        ("acme", HostHint::SensorId(4), Ok(id(4))),
+        ("default", HostHint::SensorId(4), Err(0)),
+        ("default", HostHint::SensorId(99), Err(0)),
+        ("acme", HostHint::Hostname("WEB".into()), Ok(id(4))),
+        ("default", HostHint::Hostname("web".into()), Err(0)),
+        ("default", HostHint::Hostname("we".into()), Err(0)),
+        ("default", HostHint::Hostname("twin".into()), Err(2)),
+        ("default", HostHint::Sid(text(1)), Ok(id(1))),
+        ("acme", HostHint::Sid(text(1)), Err(0)),
+        ("default", HostHint::Sid("twin".into()), Err(0)),
+        ("acme", HostHint::Subject("web".into()), Ok(id(4))),
+        ("default", HostHint::Subject(text(2)), Ok(id(2))),
+        ("default", HostHint::Subject("orders/7".into()), Err(0)),
+    ];
+    for (org_name, hint, expected) in table {
+        let resolution = book.resolve(&org(org_name), &hint).unwrap();
+        assert_eq!(found(resolution), expected, "{org_name} {hint:?}");
+    }
+}
+
+#[test]
+fn a_person_finds_a_host_by_id_number_or_name() {
+    let hosts = hosts();
+    let book = HostBook::new(&hosts.store, &hosts.attachments);
+    let named = |org_name: Option<&str>, name: &str| {
+        let org = org_name.map(org);
+        book.named(org.as_ref(), name).map(|record| record.host_id)
+    };
+    assert_eq!(named(None, &id(4).to_string()), Ok(id(4)));
+    assert_eq!(named(None, "4"), Ok(id(4)));
+    assert_eq!(
+        named(None, "7"),
+        Ok(id(3)),
+        "no host has that number, one has that name"
+    );
+    assert_eq!(named(Some("acme"), "web"), Ok(id(4)));
+    assert!(
+        matches!(named(None, "web"), Err(Refusal::NotFound { .. })),
+        "names are looked for in default"
+    );
+    assert!(
+        matches!(named(Some("default"), "4"), Err(Refusal::NotFound { .. })),
+        "another org's"
+    );
+    assert!(matches!(
+        named(None, "twin"),
+        Err(Refusal::AmbiguousHost { count: 2, .. })
+    ));
+}

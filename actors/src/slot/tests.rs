@@ -1,0 +1,274 @@
+//! A session with a job, transition by transition. What it does is written as words, in order:
+//! `execute 0/1` is the command of step 0 in attempt 1.
+
+mod lost;
+mod resume;
+mod steps;
+mod stopping;
+
+use super::Report;
+use super::state::{Effect, State, ToHostEffect};
+use crate::record::JobRecord;
+use crate::scheduler::SessionEnd;
+use serde_json::{Value, json};
+use tripline_protocol::frame::CommandResult;
+use tripline_protocol::job::{JobSpec, JobState};
+use tripline_protocol::result::HostRef;
+use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus};
+use tripline_protocol::verb::Verb;
+use tripline_protocol::{CommandId, Fault, HostId, JobId, Org, Sha256, Span, Timestamp};
+use uuid::Uuid;
+
+const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+const GRACE: Span = Span::from_secs(30);
+const JOURNAL: Uuid = Uuid::from_u128(0x10);
+const JOB: JobId = JobId(Uuid::from_u128(0x20));
+const HOST: HostId = HostId(Uuid::from_u128(0x30));
+
+fn list() -> Step {
+    Step::new(Verb::ListProcesses, json!({}))
+}
+
+fn delete() -> Step {
+    Step::new(Verb::DeleteFile, json!({ "path": "/tmp/x" }))
+}
+
+fn allowed_to_fail(step: Step) -> Step {
+    Step {
+        on_error: OnError::Continue,
+        ..step
+    }
+}
+
+fn idempotent(step: Step) -> Step {
+    Step {
+        idempotent: true,
+        ..step
+    }
+}
+
+/// A job as the scheduler hands it over.
+fn job(steps: Vec<Step>) -> JobRecord {
+    let spec = JobSpec {
+        name: "test".parse().unwrap(),
+        expires: None,
+        timeout: None,
+        priority: Default::default(),
+        steps,
+    };
+    let spec = crate::pipeline::prepare_submitted(spec).unwrap();
+    let report = |(index, step): (usize, &Step)| StepReport {
+        id: crate::pipeline::step_id(step, index),
+        verb: step.verb,
+        status: StepStatus::Pending,
+        output: None,
+        artifact: None,
+        truncated: None,
+        error: None,
+        started_at: None,
+        finished_at: None,
+    };
+    JobRecord {
+        job_id: JOB,
+        org: Org::default_org(),
+        name: spec.name,
+        host: HostRef {
+            host_id: HOST,
+            hostname: "amelie".into(),
+        },
+        seq: 1,
+        priority: spec.priority,
+        state: JobState::Queued,
+        run: 0,
+        attempt: 0,
+        queued_at: START,
+        expires_at: START.after(JobSpec::EXPIRES_DEFAULT),
+        timeout: JobSpec::TIMEOUT_DEFAULT,
+        started_at: None,
+        finished_at: None,
+        reason: None,
+        pipeline: None,
+        event: None,
+        traceparent: None,
+        depth: 0,
+        reports: spec.steps.iter().enumerate().map(report).collect(),
+        steps: spec.steps,
+        intent: None,
+        cancel_requested: false,
+    }
+}
+
+fn command(step: usize, attempt: u32) -> CommandId {
+    CommandId::derive(JOB, step, attempt)
+}
+
+fn named(command_id: CommandId) -> String {
+    let all = (0..64).flat_map(|step| (1..20).map(move |attempt| (step, attempt)));
+    let found = all
+        .clone()
+        .find(|(step, attempt)| command(*step, *attempt) == command_id);
+    let (step, attempt) = found.expect("a command of no step");
+    format!("{step}/{attempt}")
+}
+
+fn artifact() -> ArtifactRef {
+    ArtifactRef {
+        sha256: Sha256::from_digest(&[7; 32]),
+        bytes: 200_000,
+        name: "step1.json".into(),
+    }
+}
+
+/// A slot's state machine, a clock, and what was last written and ended.
+struct Rig {
+    state: State,
+    now: Timestamp,
+    journal: Option<Uuid>,
+    /// As it was last persisted.
+    stored: Option<JobRecord>,
+    /// As it was given to the scheduler.
+    ended: Option<JobRecord>,
+    reason: String,
+    spilled: Vec<u8>,
+    deadline: Timestamp,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self {
+            state: State::new(GRACE),
+            now: START,
+            journal: Some(JOURNAL),
+            stored: None,
+            ended: None,
+            reason: String::new(),
+            spilled: Vec::new(),
+            deadline: START,
+        }
+    }
+
+    /// With a job that just began.
+    fn running(steps: Vec<Step>) -> Self {
+        let mut rig = Self::new();
+        rig.run(job(steps));
+        rig
+    }
+
+    fn run(&mut self, record: JobRecord) -> Vec<String> {
+        let effects = self.state.run(record, self.journal, self.now);
+        self.words(effects)
+    }
+
+    fn pass(&mut self, seconds: u64) -> Vec<String> {
+        self.now = self.now.after(Span::from_secs(seconds));
+        let effects = self.state.tick(self.now);
+        self.words(effects)
+    }
+
+    fn report(&mut self, command_id: CommandId, report: Report) -> Vec<String> {
+        let effects = self.state.report(command_id, report, self.journal, self.now);
+        self.words(effects)
+    }
+
+    fn result(&mut self, command_id: CommandId, output: Option<Value>, error: Option<Fault>) -> Vec<String> {
+        let result = CommandResult {
+            command_id,
+            output,
+            error,
+            truncated: None,
+        };
+        self.report(command_id, Report::Ended(Box::new(result), None))
+    }
+
+    fn answer(&mut self, step: usize, attempt: u32, output: Value) -> Vec<String> {
+        self.result(command(step, attempt), Some(output), None)
+    }
+
+    fn fail(&mut self, step: usize, attempt: u32, fault: Fault) -> Vec<String> {
+        self.result(command(step, attempt), None, Some(fault))
+    }
+
+    fn cancel(&mut self) -> Vec<String> {
+        let effects = self.state.cancel(JOB, self.now);
+        self.words(effects)
+    }
+
+    fn spilled(&mut self, step: usize, result: Result<ArtifactRef, Fault>) -> Vec<String> {
+        let effects = self
+            .state
+            .spilled(command(step, 1), result, self.journal, self.now);
+        self.words(effects)
+    }
+
+    fn host_restarted(&mut self) -> Vec<String> {
+        let effects = self.state.host_restarted(HOST, self.now);
+        self.words(effects)
+    }
+
+    fn words(&mut self, effects: Vec<Effect>) -> Vec<String> {
+        effects.into_iter().map(|effect| self.word(effect)).collect()
+    }
+
+    fn word(&mut self, effect: Effect) -> String {
+        match effect {
+            Effect::Persist(record) => {
+                self.stored = Some(*record);
+                "persist".into()
+            }
+            Effect::Announce(_) => "announce".into(),
+            Effect::Host { host_id, command } => {
+                assert_eq!(host_id, HOST);
+                match command {
+                    ToHostEffect::Execute(execute) => {
+                        self.deadline = execute.deadline;
+                        format!("execute {}", named(execute.command_id))
+                    }
+                    ToHostEffect::Adopt(adopt) => {
+                        let cancelled = if adopt.cancelled { " cancelled" } else { "" };
+                        let journal = adopt.journal_id.map_or(" without journal", |_| "");
+                        format!("adopt {}{journal}{cancelled}", named(adopt.command_id))
+                    }
+                    ToHostEffect::Cancel(id) => format!("cancel {}", named(id)),
+                    ToHostEffect::Abandon(id) => format!("abandon {}", named(id)),
+                    ToHostEffect::Ack(id) => format!("ack {}", named(id)),
+                }
+            }
+            Effect::Spill { name, bytes, .. } => {
+                self.spilled = bytes;
+                format!("spill {name}")
+            }
+            Effect::End { record, end, ack } => {
+                self.ended = Some(*record);
+                let ack = ack.map_or(String::new(), |id| format!(", ack {}", named(id)));
+                match end {
+                    SessionEnd::GivenBack => format!("given back{ack}"),
+                    SessionEnd::Ended(outcome, reason) => {
+                        self.reason = reason.text;
+                        format!("end {outcome} {}{ack}", reason.code)
+                    }
+                }
+            }
+        }
+    }
+
+    fn statuses(&self) -> Vec<StepStatus> {
+        let record = self.ended.as_ref().or(self.state.record()).unwrap();
+        record.reports.iter().map(|report| report.status).collect()
+    }
+
+    fn is_free(&self) -> bool {
+        self.state.record().is_none()
+    }
+}
+
+fn host_error() -> Fault {
+    Fault::live_response("ENOENT", "no such file")
+}
+
+fn cancelled() -> Fault {
+    Fault::server(tripline_protocol::frame::CODE_CANCELLED, "cancelled")
+}
+
+fn died() -> Fault {
+    Fault::server(tripline_protocol::frame::CODE_INTERRUPTED, "the agent died")
+}

@@ -1,0 +1,94 @@
+//! A recorder of metrics through which tests see figures of the actors and make one of them panic: an actor
+//! that touches an armed metric on an armed thread does. Nothing in the actors knows of it.
+
+use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::ThreadId;
+
+#[derive(Default)]
+struct Shared {
+    gauges: Mutex<HashMap<(ThreadId, String), f64>>,
+    armed: Mutex<HashMap<ThreadId, &'static str>>,
+}
+
+static SHARED: OnceLock<Arc<Shared>> = OnceLock::new();
+
+struct PanickingRecorder(Arc<Shared>);
+
+struct Kept {
+    shared: Arc<Shared>,
+    name: (ThreadId, String),
+}
+
+impl GaugeFn for Kept {
+    fn increment(&self, _: f64) {}
+    fn decrement(&self, _: f64) {}
+    fn set(&self, value: f64) {
+        self.shared
+            .gauges
+            .lock()
+            .unwrap()
+            .insert(self.name.clone(), value);
+    }
+}
+
+impl PanickingRecorder {
+    fn touch(&self, key: &Key) {
+        let thread = std::thread::current().id();
+        let mut armed = self.0.armed.lock().unwrap();
+        if armed.get(&thread).is_some_and(|name| *name == key.name()) {
+            armed.remove(&thread);
+            drop(armed);
+            panic!("this test wants {} to panic", key.name());
+        }
+    }
+}
+
+impl Recorder for PanickingRecorder {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        self.touch(key);
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        self.touch(key);
+        Gauge::from_arc(Arc::new(Kept {
+            shared: Arc::clone(&self.0),
+            name: (std::thread::current().id(), key.name().to_owned()),
+        }))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        self.touch(key);
+        Histogram::noop()
+    }
+}
+
+/// Records from now on, once for all tests of the process.
+pub(crate) fn install() {
+    SHARED.get_or_init(|| {
+        let shared = Arc::new(Shared::default());
+        let recorder = PanickingRecorder(Arc::clone(&shared));
+        assert!(
+            metrics::set_global_recorder(recorder).is_ok(),
+            "somebody else records"
+        );
+        shared
+    });
+}
+
+/// The last value of a gauge on a thread.
+pub(crate) fn gauge(thread: ThreadId, name: &str) -> Option<f64> {
+    let gauges = SHARED.get().unwrap().gauges.lock().unwrap();
+    gauges.get(&(thread, name.to_owned())).copied()
+}
+
+/// Makes the next actor on this thread that touches this metric panic, once.
+pub(crate) fn arm(thread: ThreadId, name: &'static str) {
+    SHARED.get().unwrap().armed.lock().unwrap().insert(thread, name);
+}

@@ -1,0 +1,49 @@
+//! The load program: `cargo bench --bench load [-- events|jobs|latency …]`.
+//!
+//! It starts a broker, the real server (`tripline serve` as a child) and simulated agents, each with a real
+//! WebSocket, measures three scenarios, and prints them as tables in markdown beside floors that are measured in
+//! the same run. Method and numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a
+//! test.
+
+mod agents;
+mod events;
+mod floor;
+mod jobs;
+mod latency;
+mod machine;
+mod options;
+mod outside;
+mod stage;
+mod stats;
+mod usage;
+
+use clap::Parser;
+use options::{Options, Scenario};
+use stage::Stage;
+
+/// What goes wrong ends the program.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let options = Options::parse();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a crypto provider was installed already")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(&options))
+}
+
+async fn run(options: &Options) -> Outcome {
+    println!("{}", machine::describe());
+    let mut stage = Stage::set().await?;
+    for scenario in options.scenarios() {
+        match scenario {
+            Scenario::Events => events::run(&mut stage, options).await?,
+            Scenario::Jobs => jobs::run(&mut stage, options).await?,
+            Scenario::Latency => latency::run(&mut stage, options).await?,
+        }
+    }
+    stage.clear().await
+}

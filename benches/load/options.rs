@@ -1,0 +1,53 @@
+//! What to measure, and how much of it.
+
+use clap::{Parser, ValueEnum};
+
+/// A scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Events that match nothing, from JetStream through the router.
+    Events,
+    /// Events to durable, run and published jobs.
+    Jobs,
+    /// One event at a time, publish to result.
+    Latency,
+}
+
+/// The arguments.
+#[derive(Debug, Parser)]
+#[command(about = "Measures Tripline from end to end")]
+pub(crate) struct Options {
+    /// What to measure; all of it when nothing is named.
+    #[arg(value_enum)]
+    named: Vec<Scenario>,
+    /// Events per round of `events`.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) events: u64,
+    /// Jobs per round of `jobs`; a tenth as many warm up.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) jobs: u64,
+    /// Events published and not answered yet, in `jobs`.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) window: u64,
+    /// Events per round of `latency`; a tenth as many warm up.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) samples: u64,
+    /// Simulated agents.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) hosts: u32,
+    /// Rounds of each scenario; the medians are printed.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: u32,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        match self.named.is_empty() {
+            true => vec![Scenario::Events, Scenario::Jobs, Scenario::Latency],
+            false => self.named.clone(),
+        }
+    }
+}

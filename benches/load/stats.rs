@@ -1,0 +1,27 @@
+//! Medians and percentiles.
+
+use std::time::Duration;
+
+/// The middle value; 0 without any.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Durations, to be asked for percentiles.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(Vec<Duration>);
+
+impl Samples {
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
+    /// The duration that `percent` of the samples do not exceed, in milliseconds.
+    pub(crate) fn percentile_ms(&mut self, percent: usize) -> f64 {
+        self.0.sort_unstable();
+        let at = self.0.get(self.0.len() * percent / 100);
+        at.map_or(0.0, |took| took.as_secs_f64() * 1e3)
+    }
+}

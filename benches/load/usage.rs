@@ -1,0 +1,58 @@
+//! What processes used: processor time and memory, from /proc.
+
+use super::Outcome;
+use std::fs::read_to_string;
+use std::ops::Sub;
+
+/// Ticks of the kernel's accounting per second; fixed on Linux for every program that asks.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor seconds used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Cpu {
+    pub(crate) server: f64,
+    pub(crate) broker: f64,
+    pub(crate) load: f64,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> f64 {
+        self.server + self.broker + self.load
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+    fn sub(self, before: Self) -> Self {
+        Self {
+            server: self.server - before.server,
+            broker: self.broker - before.broker,
+            load: self.load - before.load,
+        }
+    }
+}
+
+/// User and system time of a process with all its threads.
+pub(crate) fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    let stat = read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything, so fields are counted after it: 14 and 15 of proc(5).
+    let (_, fields) = stat.rsplit_once(") ").ok_or("no stat")?;
+    let ticks: Vec<f64> = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// Resident memory in MiB.
+pub(crate) fn resident_mib(pid: u32) -> Outcome<f64> {
+    let status = read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: f64 = line
+        .and_then(|rest| rest.split_whitespace().next())
+        .ok_or("no VmRSS")?
+        .parse()?;
+    Ok(kib / 1024.0)
+}
