@@ -63,7 +63,6 @@ struct Accepted {
 }
 
 struct Soak {
-    site: Site,
     server: Server,
     agents: Vec<AgentProcess>,
     hosts: Vec<HostId>,
@@ -71,6 +70,8 @@ struct Soak {
     counter: PathBuf,
     random: Random,
     accepted: Vec<Accepted>,
+    /// Last, because its folder goes with it.
+    site: Site,
 }
 
 impl Soak {

@@ -111,9 +111,26 @@ impl Api {
         eventually(&format!("job {job_id} ends"), async || {
             let answer = self.try_get(&format!("/v1/jobs/{job_id}?wait=5")).await?;
             let job: JobView = serde_json::from_value(answer.body).ok()?;
+            if job.state.outcome().is_none() {
+                println!("after 5 s job {job_id} is {}: {:?}", job.state, job.waiting);
+                self.tell_what_is_open().await;
+            }
             job.state.outcome().is_some().then_some(job)
         })
         .await
+    }
+
+    /// For whoever looks at a failed test: what has not ended.
+    async fn tell_what_is_open(&self) {
+        for job in self
+            .jobs()
+            .await
+            .iter()
+            .filter(|job| job.state.outcome().is_none())
+        {
+            println!("open: {job:?}");
+        }
+        println!("{:?}", self.slots().await);
     }
 
     /// Submits a job and waits for its end.

@@ -17,6 +17,8 @@ use tripline_protocol::subject::{HEADER_DEAD_REASON, HEADER_DEAD_SUBJECT, HEADER
 
 /// How long one request to the broker may take.
 const REQUEST: Duration = Duration::from_secs(5);
+/// How long a publisher waits for its ack before it publishes again.
+const ACK: Duration = Duration::from_secs(1);
 
 /// Connections as different users.
 pub(crate) struct Outside {
@@ -83,7 +85,7 @@ impl Outside {
         let Ok(ack) = context.publish_with_headers(subject, map, payload.into()).await else {
             return false;
         };
-        matches!(tokio::time::timeout(REQUEST, ack).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(ACK, ack).await, Ok(Ok(_)))
     }
 
     /// Publishes an event's bytes until the stream has it.

@@ -45,7 +45,10 @@ impl Server {
         server.set("http.listen", format!("127.0.0.1:{}", free_port()));
         server.set("http.tls_listen", "127.0.0.1:0");
         server.set("nats.embedded_listen", "127.0.0.1:-1");
-        server.set("log.level", "info,tripline=debug");
+        server.set(
+            "log.level",
+            "info,tripline=debug,tripline::http=warn,tripline_actors=debug",
+        );
         for (key, value) in settings {
             server.set(key, value);
         }
