@@ -127,6 +127,9 @@ async fn the_same_event_causes_its_job_once_however_often_it_comes() {
     }
     fixture.core.ingest(vec![event(1)]).await.unwrap();
     assert_eq!(jobs(&fixture).await.len(), 1);
+    // The list goes by id: that one job is queued once is seen at its host.
+    let host = fixture.core.get_host(None, host_id.to_string()).await.unwrap();
+    assert_eq!((host.jobs_open, fixture.rows(Table::OpenJob)), (1, 1));
     let fixture = fixture.restart().await;
     let again = delivery(&fixture, 1, "e1", data);
     fixture.core.ingest(vec![again]).await.unwrap();

@@ -1,6 +1,6 @@
 //! Jobs from submission to result.
 
-use crate::fixture::{Fixture, Setup, config, delete, eventually, list, request};
+use crate::fixture::{Fixture, Setup, delete, eventually, list, request};
 use serde_json::{Value, json};
 use tripline_actors::{JobFilter, Refusal};
 use tripline_protocol::job::{JobState, Outcome};
@@ -284,13 +284,8 @@ async fn jobs_are_listed_newest_first_by_page_and_filter() {
 
 #[actix::test]
 async fn ended_jobs_are_forgotten_by_count_and_their_key_stays_taken() {
-    let setup = Setup {
-        config: tripline_actors::CoreConfig {
-            jobs_retain_max: 1,
-            ..config()
-        },
-        ..Setup::default()
-    };
+    let mut setup = Setup::default();
+    setup.config.jobs_retain_max = 1;
     let fixture = Fixture::start_with(setup);
     let host = fixture.enrol("amelie").await;
     let keyed = tripline_protocol::api::SubmitJob {

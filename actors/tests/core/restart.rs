@@ -2,8 +2,9 @@
 
 use crate::fixture::{Agent, Fixture, delete, eventually, hello, list};
 use serde_json::json;
+use tripline_actors::LinkMessage;
 use tripline_protocol::api::{Enrolled, JobView};
-use tripline_protocol::frame::{Command, Hello};
+use tripline_protocol::frame::{Command, Hello, ServerFrame};
 use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::step::{Step, StepStatus};
 use tripline_protocol::{Fault, Span};
@@ -217,8 +218,12 @@ async fn draining_waits_for_running_jobs_and_starts_no_more() {
     }
     let rest = async {
         agent.answer(command.command_id, json!({}));
-        assert_eq!(agent.ack().await, [command.command_id]);
-        assert_eq!(agent.close().await, "shutdown", "the next job is not started");
+        // The next job is not started. The ack may come too late: then the result is offered again.
+        match agent.next().await {
+            Some(LinkMessage::Frame(ServerFrame::Ack { .. })) => assert_eq!(agent.close().await, "shutdown"),
+            Some(LinkMessage::Close(reason)) => assert_eq!(reason, "shutdown"),
+            other => panic!("expected the end, got {other:?}"),
+        }
     };
     tokio::join!(&mut drained, rest);
     drop(drained);
