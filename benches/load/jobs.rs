@@ -104,7 +104,7 @@ pub(crate) async fn run(stage: &mut Stage, options: &Options) -> Outcome {
     for _ in 0..options.rounds {
         let round = round(stage, &mut outside, options).await?;
         eprintln!(
-            "jobs: {:.0}/s, {:?}, {}",
+            "jobs: {:.0}/s, µs of CPU per job: {}, {}",
             round.rate,
             round.cpu_us,
             machine::load()

@@ -30,10 +30,10 @@ pub(crate) async fn run(stage: &mut Stage, options: &Options) -> Outcome {
             parts: floor::parts(stage, &mut prober, options.samples).await?,
         };
         eprintln!(
-            "latency: p50 {:.2} ms, p99 {:.2} ms, {:?}, {}",
+            "latency: p50 {:.2} ms, p99 {:.2} ms, floors {:.2} ms, {}",
             round.p50,
             round.p99,
-            round.parts,
+            round.parts.sum_ms(),
             machine::load()
         );
         rounds.push(round);
@@ -62,7 +62,7 @@ fn print(rounds: &[Round], options: &Options) {
         machine::load()
     );
     println!(
-        "| p50 | p99 | floors together | p50 / floors | JetStream publish, twice | commit, twice | WebSocket round trip |"
+        "| p50 | p99 | floors together | p50 / floors | JetStream publish (× 2) | commit (× 2) | WebSocket round trip |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     println!(

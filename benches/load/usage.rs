@@ -1,6 +1,7 @@
 //! What processes used: processor time and memory, from /proc.
 
 use super::Outcome;
+use std::fmt;
 use std::fs::read_to_string;
 use std::ops::Sub;
 
@@ -18,6 +19,16 @@ pub(crate) struct Cpu {
 impl Cpu {
     pub(crate) fn total(self) -> f64 {
         self.server + self.broker + self.load
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, broker, load } = self;
+        write!(
+            f,
+            "server {server:.1}, broker {broker:.1}, load program {load:.1}"
+        )
     }
 }
 

@@ -31,7 +31,7 @@ use crate::refusal::Refusal;
 use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
 use actix::prelude::*;
-use serde_json::json;
+use serde::Serialize;
 use state::{Entry, Limits, Phase, State};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,10 @@ use std::time::Duration;
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
-use tripline_protocol::{JobId, Timestamp};
+use tripline_protocol::result::{HostRef, JobResult};
+use tripline_protocol::step::StepStatus;
+use tripline_protocol::verb::Verb;
+use tripline_protocol::{HostId, JobId, Name, Org, Timestamp};
 
 /// How often expiries are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -252,22 +255,58 @@ fn record_metrics(record: &JobRecord) {
     }
 }
 
+/// A result as a CloudEvent. Attributes are absent rather than null.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: JobId,
+    source: &'static str,
+    r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+    datacontenttype: &'static str,
+    hostid: HostId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a JobResult,
+}
+
+/// A job's state, for whoever watches now.
+#[derive(Serialize)]
+struct Notice<'a> {
+    job_id: JobId,
+    org: &'a Org,
+    name: &'a Name,
+    state: JobState,
+    host: &'a HostRef,
+    reason: Option<&'a Reason>,
+    attempt: u32,
+    step: Option<NoticeStep<'a>>,
+    time: Timestamp,
+}
+
+#[derive(Serialize)]
+struct NoticeStep<'a> {
+    id: &'a str,
+    verb: Verb,
+    status: StepStatus,
+}
+
 /// The CloudEvent of a job's end. Outputs are bounded while the job runs, so it fits [`RESULT_BYTES_MAX`].
 fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
     let outcome = record.state.outcome()?;
     let result = record.to_result()?;
-    let envelope = json!({
-        "specversion": "1.0",
-        "id": record.job_id,
-        "source": "tripline",
-        "type": format!("tripline.job.{outcome}"),
-        "time": record.finished_at,
-        "datacontenttype": "application/json",
-        "hostid": record.host.host_id,
-        "traceparent": record.traceparent,
-        "data": result,
+    let payload = crate::record::encode(&Envelope {
+        specversion: "1.0",
+        id: record.job_id,
+        source: "tripline",
+        r#type: format!("tripline.job.{outcome}"),
+        time: record.finished_at,
+        datacontenttype: "application/json",
+        hostid: record.host.host_id,
+        traceparent: record.traceparent.as_deref(),
+        data: &result,
     });
-    let payload = crate::record::encode(&drop_nulls(envelope));
     debug_assert!(
         payload.len() <= RESULT_BYTES_MAX,
         "a result of {} bytes",
@@ -291,14 +330,6 @@ fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
     })
 }
 
-/// CloudEvents attributes are absent rather than null.
-fn drop_nulls(mut envelope: serde_json::Value) -> serde_json::Value {
-    if let Some(map) = envelope.as_object_mut() {
-        map.retain(|_, value| !value.is_null());
-    }
-    envelope
-}
-
 /// A closure that publishes a job's state for whoever watches now.
 pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
     let ground = Arc::clone(ground);
@@ -311,17 +342,21 @@ pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() 
         .iter()
         .rev()
         .find(|report| report.started_at.is_some());
-    let payload = crate::record::encode(&json!({
-        "job_id": record.job_id,
-        "org": record.org,
-        "name": record.name,
-        "state": record.state,
-        "host": record.host,
-        "reason": record.reason,
-        "attempt": record.attempt,
-        "step": step.map(|step| json!({ "id": step.id, "verb": step.verb, "status": step.status })),
-        "time": ground.now(),
-    }));
+    let payload = crate::record::encode(&Notice {
+        job_id: record.job_id,
+        org: &record.org,
+        name: &record.name,
+        state: record.state,
+        host: &record.host,
+        reason: record.reason.as_ref(),
+        attempt: record.attempt,
+        step: step.map(|step| NoticeStep {
+            id: &step.id,
+            verb: step.verb,
+            status: step.status,
+        }),
+        time: ground.now(),
+    });
     move || ground.publisher.notify(subject, payload)
 }
 
