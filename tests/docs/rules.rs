@@ -1,6 +1,7 @@
-//! Examples in YAML: pipelines and named jobs are ones that the server would take.
+//! Examples of files: pipelines, named jobs and configurations are ones that the server would take.
 
-use crate::pages::{Block, Page, pages, root};
+use crate::pages::{Block, Page, page, pages, root};
+use tripline::config::Config;
 use tripline_actors::pipeline::{RuleSet, SourceFile};
 
 fn file(page: &Page, block: &Block) -> SourceFile {
@@ -43,4 +44,18 @@ fn every_pipeline_and_named_job_is_taken() {
         }
     }
     assert!(seen > 2, "only {seen} were found");
+}
+
+#[test]
+fn every_configuration_in_the_readme_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tripline.toml");
+    let blocks = page("README.md").blocks();
+    let texts: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
+    assert!(!texts.is_empty());
+    for block in texts {
+        std::fs::write(&path, &block.text).unwrap();
+        let loaded = Config::load(Some(&path), Vec::new());
+        assert!(loaded.is_ok(), "line {}: {}", block.line, loaded.err().unwrap());
+    }
 }
