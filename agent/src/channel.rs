@@ -3,7 +3,7 @@
 //! Reading and writing go on side by side in one task: neither waits for a command. Deliberately not here:
 //! when to connect again.
 
-use crate::enrol::{chain, refusal};
+use crate::enrol::{chain, refusal, unreachable};
 use crate::executor::Executor;
 use crate::link::{Link, LinkEnd, Outgoing};
 use crate::server_url::ServerUrl;
@@ -61,7 +61,7 @@ pub async fn connect(
     trust: Option<&Arc<ClientConfig>>,
     key: &str,
 ) -> Result<Socket, ConnectError> {
-    let failed = |error: tungstenite::Error| ConnectError::Failed(chain(&error));
+    let failed = |error: tungstenite::Error| ConnectError::Failed(unreachable(&error));
     let mut request = server
         .web_socket("v1/agent")
         .into_client_request()

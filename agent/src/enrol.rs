@@ -88,7 +88,7 @@ async fn attempt(client: &reqwest::Client, server: &ServerUrl, token: &str, body
         .json(body);
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) => return Attempt::Later(chain(&error)),
+        Err(error) => return Attempt::Later(unreachable(&error)),
     };
     let status = response.status();
     let bytes = match response.bytes().await {
@@ -118,13 +118,49 @@ pub(crate) fn refusal(status: u16, body: &[u8]) -> String {
     }
 }
 
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, without those that the text before already has.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        text = format!("{text}: {next}");
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = next.source();
     }
     text
+}
+
+/// Why the server was not reached; for a certificate that is not trusted also what to do about it.
+pub(crate) fn unreachable(error: &dyn std::error::Error) -> String {
+    let text = chain(error);
+    match text.contains("UnknownIssuer") {
+        true => format!("{text}; name the server's CA with --ca"),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("connect: {0}")]
+    struct Failed(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        assert_eq!(
+            chain(&Failed(std::io::Error::other("refused"))),
+            "connect: refused"
+        );
+    }
+
+    #[test]
+    fn who_does_not_trust_the_server_hears_of_the_ca() {
+        let untrusted = Failed(std::io::Error::other("invalid peer certificate: UnknownIssuer"));
+        assert!(unreachable(&untrusted).ends_with("--ca"));
+        assert!(!unreachable(&Failed(std::io::Error::other("refused"))).contains("--ca"));
+    }
 }

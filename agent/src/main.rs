@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tripline_agent::config::{Config, Log, LogFormat, Options};
+use tripline_agent::enrol::chain;
 use tripline_agent::{agent, executor};
 
 /// Blocking threads beyond those that commands may occupy: files, name look-ups.
@@ -68,23 +69,25 @@ async fn run(config: Config) -> ExitCode {
 
 /// Says on stderr why the agent ends, with causes.
 fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    eprintln!("tripline-agent: {text}");
+    eprintln!("tripline-agent: {}", chain(error));
     ExitCode::from(code)
 }
 
 fn start_logging(log: &Log) {
-    let filter = tracing_subscriber::EnvFilter::new(&log.level);
+    let filter = tracing_subscriber::EnvFilter::new(directives(&log.level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// A plain `info` is about the agent; a certificate that is not trusted is told with the attempt it ended.
+fn directives(level: &str) -> &str {
+    match level {
+        "info" => "info,rustls_platform_verifier=off",
+        other => other,
     }
 }

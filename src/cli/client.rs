@@ -123,7 +123,9 @@ impl Client {
         } else {
             text.push_str(&format!(": {cause}"));
         }
-        if error.is_connect() {
+        if text.contains("UnknownIssuer") {
+            text.push_str("; name the server's CA with --ca, or the data directory it is in with --data-dir");
+        } else if error.is_connect() {
             text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
         }
         Failure::Unavailable(text)

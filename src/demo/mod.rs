@@ -99,8 +99,9 @@ fn say(text: &str) -> Result<(), Failure> {
     print(text)
 }
 
+/// A line, and an empty one if it ends with a line break.
 fn tell(text: &str) -> Result<(), Error> {
-    print(text).map_err(Error::Output)
+    print(&format!("{text}\n")).map_err(Error::Output)
 }
 
 async fn play(stage: &mut Stage) -> Result<(), Error> {

@@ -1,0 +1,11 @@
+//! The documentation, held to the program: tables, commands, examples, links and names are those of the code.
+//!
+//! Deliberately not here: whether what it says in words is true, and running its commands.
+
+#![cfg(test)]
+
+mod commands;
+mod links;
+mod names;
+mod pages;
+mod rules;

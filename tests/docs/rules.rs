@@ -1,0 +1,61 @@
+//! Examples of files: pipelines, named jobs and configurations are ones that the server would take.
+
+use crate::pages::{Block, Page, page, pages, root};
+use tripline::config::Config;
+use tripline_actors::pipeline::{RuleSet, SourceFile};
+
+fn file(page: &Page, block: &Block) -> SourceFile {
+    SourceFile {
+        path: format!("{}, from line {}, line ", page.path.display(), block.line),
+        text: block.text.clone(),
+    }
+}
+
+/// Those of the examples, which pipelines may name.
+fn named_jobs() -> Vec<SourceFile> {
+    std::fs::read_dir(root().join("examples/jobs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| SourceFile {
+            path: path.display().to_string(),
+            text: std::fs::read_to_string(path).unwrap(),
+        })
+        .collect()
+}
+
+fn has_key(block: &Block, key: &str) -> bool {
+    block.text.lines().any(|line| line.starts_with(key))
+}
+
+#[test]
+fn every_pipeline_and_named_job_is_taken() {
+    let mut seen = 0;
+    for page in pages() {
+        for block in page.blocks().iter().filter(|block| block.language == "yaml") {
+            let checked = if has_key(block, "on:") {
+                RuleSet::parse(&[file(&page, block)], &named_jobs())
+            } else if has_key(block, "steps:") {
+                RuleSet::parse(&[], &[file(&page, block)])
+            } else {
+                continue;
+            };
+            seen += 1;
+            assert!(checked.is_ok(), "{}", checked.err().unwrap());
+        }
+    }
+    assert!(seen > 2, "only {seen} were found");
+}
+
+#[test]
+fn every_configuration_in_the_readme_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tripline.toml");
+    let blocks = page("README.md").blocks();
+    let texts: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
+    assert!(!texts.is_empty());
+    for block in texts {
+        std::fs::write(&path, &block.text).unwrap();
+        let loaded = Config::load(Some(&path), Vec::new());
+        assert!(loaded.is_ok(), "line {}: {}", block.line, loaded.err().unwrap());
+    }
+}
