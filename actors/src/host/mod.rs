@@ -29,7 +29,8 @@ use state::{Effect, State};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tripline_protocol::event::HostHint;
-use tripline_protocol::frame::{AgentEvent, AgentFrame, ServerFrame};
+use tripline_protocol::frame::{AgentEvent, AgentFrame, ServerFrame, Transfer};
+use tripline_protocol::verb::{PutFile, VerbCall};
 use tripline_protocol::{Attestation, Event, EventKey, Timestamp};
 
 /// Frames of one agent that may wait to be handled; an agent that sends more is cut off.
@@ -79,6 +80,7 @@ impl Host {
                     deadline,
                 } => {
                     command.remaining_ms = deadline.since(now).as_millis();
+                    command.transfer = self.transfer(&command.call);
                     self.send(ServerFrame::Command(command), ctx);
                 }
                 Effect::Tell {
@@ -86,6 +88,28 @@ impl Host {
                     command_id,
                     report,
                 } => slot.do_send(HostReport { command_id, report }),
+            }
+        }
+    }
+
+    /// What follows a command in chunks. An artifact that is gone is announced to nobody, and the agent says
+    /// so in its result.
+    fn transfer(&self, call: &VerbCall) -> Option<Transfer> {
+        let VerbCall::PutFile(PutFile {
+            artifact: Some(sha256),
+            ..
+        }) = call
+        else {
+            return None;
+        };
+        match self.ground.artifacts.open_read(sha256) {
+            Ok((_, bytes)) => Some(Transfer {
+                bytes,
+                sha256: sha256.clone(),
+            }),
+            Err(error) => {
+                tracing::warn!(%sha256, %error, "an artifact to be put on a host cannot be read");
+                None
             }
         }
     }

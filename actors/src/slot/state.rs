@@ -8,7 +8,7 @@ use tripline_protocol::frame::{CODE_CANCELLED, CODE_INTERRUPTED, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault, HostId, JobId, Span, Timestamp};
+use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp};
 use uuid::Uuid;
 
 /// Fault codes by which an agent says that it did not begin the command and keeps nothing of it: it is sent
@@ -709,8 +709,11 @@ impl Session {
             Some((Stop::StepTimeout, _)) if fault.code == CODE_CANCELLED => step_timeout(&in_flight),
             _ => fault,
         };
+        // The agent ends a command at the earlier of two deadlines: that of its step and that of its job.
+        let job_over = fault.class == FaultClass::Timeout && in_flight.deadline == self.deadline;
         let ended = self.step_failed(in_flight.step, fault, now, Some(command_id));
         match in_flight.stopping {
+            None if job_over => self.stopped(Stop::JobTimeout, Some(command_id)),
             Some((stop @ (Stop::JobTimeout | Stop::Cancelled), _)) => self.stopped(stop, Some(command_id)),
             _ => ended.unwrap_or_else(|| self.next(journal_id, now, Some(command_id))),
         }

@@ -284,10 +284,12 @@ async fn jobs_are_listed_newest_first_by_page_and_filter() {
 
 #[actix::test]
 async fn ended_jobs_are_forgotten_by_count_and_their_key_stays_taken() {
-    let mut setup = Setup::default();
-    setup.config = tripline_actors::CoreConfig {
-        jobs_retain_max: 1,
-        ..config()
+    let setup = Setup {
+        config: tripline_actors::CoreConfig {
+            jobs_retain_max: 1,
+            ..config()
+        },
+        ..Setup::default()
     };
     let fixture = Fixture::start_with(setup);
     let host = fixture.enrol("amelie").await;

@@ -50,7 +50,7 @@ async fn what_was_acked_lately_is_published_again_with_the_same_id() {
     let fixture = fixture.restart().await;
     let results = fixture.published(".results.", 1).await;
     assert_eq!(results[0].message_id, job_id.to_string());
-    assert_eq!(fixture.core.readiness().outbox, true);
+    assert!(fixture.core.readiness().outbox);
 }
 
 #[actix::test]
