@@ -139,7 +139,11 @@ async fn handling_the_same_event_again_causes_no_second_job() {
         .publish_bytes("acme.alert.high", &[(HEADER_MSG_ID, "four")], event)
         .await;
     outside.all_handled().await;
-    assert_eq!(messages(&outside).await - before, 4, "the stream found one duplicate of five");
+    assert_eq!(
+        messages(&outside).await - before,
+        4,
+        "the stream found one duplicate of five"
+    );
     assert_eq!(server.api().jobs().await.len(), 1);
     outside.result(job_id).await;
     assert_eq!(
