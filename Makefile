@@ -39,9 +39,9 @@ deny: ## licences, sources and bans (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources
 
 .PHONY: soak
-soak: broker ## 100 rounds of kill -9 of server, agent and broker under load; takes long
-	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CRASH_ROUNDS=100 \
-		$(CARGO) test --test system -- --ignored --nocapture soak
+soak: broker build ## 100 rounds each of kill -9 of server, agent and broker under load
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
+		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 1 crash::
 
 .PHONY: bench
 bench: broker ## the load program; its table belongs into benches/README.md

@@ -7,6 +7,7 @@ use crate::harness::{
     AgentProcess, Api, Outside, Random, Server, Site, append_line, cloud_event, commands_begun, eventually,
     free_port, job_of_event, until,
 };
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,9 @@ use tripline_protocol::{CommandId, HostId, JobId};
 
 const ROUNDS: u64 = 10;
 /// Jobs and events of one round.
-const ITEMS: u64 = 24;
+const ITEMS: u64 = 60;
+/// How many of them are asked for at the same time.
+const AT_ONCE: usize = 8;
 const AGENTS: usize = 3;
 
 const PIPELINES: &str = r#"
@@ -305,18 +308,23 @@ struct Feeder<'a> {
 
 impl Feeder<'_> {
     async fn feed(&self, items: Vec<Item>) -> Vec<Accepted> {
-        let mut accepted = Vec::new();
-        for item in items {
-            let job_id = match item.by_event {
-                true => self.publish(&item).await,
-                false => self.submit(&item).await,
-            };
-            self.accepted.set(self.accepted.get() + 1);
-            accepted.push(Accepted { item, job_id });
-        }
+        let accepted = stream::iter(items)
+            .map(|item| self.ask(item))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
         // So that whoever waits for the last one goes on.
         self.accepted.set(ITEMS);
         accepted
+    }
+
+    async fn ask(&self, item: Item) -> Accepted {
+        let job_id = match item.by_event {
+            true => self.publish(&item).await,
+            false => self.submit(&item).await,
+        };
+        self.accepted.set(self.accepted.get() + 1);
+        Accepted { item, job_id }
     }
 
     async fn submit(&self, item: &Item) -> JobId {

@@ -81,7 +81,7 @@ async fn a_store_that_does_not_open_stops_the_start_and_is_left_as_it_is() {
     let mut server = Server::start(&site, &[]).await;
     AgentProcess::start(&site, &server, "a").await;
     assert!(server.terminate().await.success());
-    let store = server.data_dir().join("db");
+    let store = server.data_dir().join("store");
     for file in ["conf", "db"] {
         let path = store.join(file);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
