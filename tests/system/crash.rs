@@ -155,6 +155,7 @@ impl Soak {
         let (server, agent) = (&mut self.server, &mut self.agents[which]);
         let kill = async {
             until("enough is accepted", || count.get() >= at).await;
+            // A random moment, so that a kill meets every stage of the work; nothing is waited for.
             tokio::time::sleep(pause).await;
             match victim {
                 Victim::Server => {

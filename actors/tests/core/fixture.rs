@@ -85,6 +85,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
             if let Some(found) = look().await {
                 return found;
             }
+            // Between two looks at actors on another thread.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };

@@ -81,6 +81,7 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
             return found;
         }
         assert!(Instant::now() < deadline, "never: {what}");
+        // Between two looks at another process, which cannot wake this one.
         tokio::time::sleep(LOOK).await;
     }
 }
