@@ -41,7 +41,7 @@ deny: ## licences, sources and bans (needs cargo-deny)
 .PHONY: soak
 soak: broker build ## 100 rounds each of kill -9 of server, agent and broker under load
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
-		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 1 crash::
+		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 3 crash::
 
 .PHONY: bench
 bench: broker ## the load program; its table belongs into benches/README.md

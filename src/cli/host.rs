@@ -16,6 +16,15 @@ pub(super) enum Verb {
         /// Its host id, sensor id or hostname
         host: String,
     },
+    /// End the validity of a host's agent key
+    ///
+    /// The agent's connection is closed and it stops. To bring the machine back, remove the agent's state
+    /// directory and enrol it again; it is a new host then.
+    #[command(after_help = "Example:\n  tripline host revoke web01")]
+    Revoke {
+        /// Its host id, sensor id or hostname
+        host: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +50,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             super::say_more(more);
             Ok(())
         }
+        Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {
             let host: HostView = client.get(&["hosts", &host], &[]).await?;
             match global.output {

@@ -1,7 +1,7 @@
 //! `/v1/hosts`.
 
 use super::HttpState;
-use super::auth::Viewer;
+use super::auth::{Admin, Viewer};
 use super::body::{page_limit, parameter};
 use super::problem::ApiError;
 use actix_web::web;
@@ -35,4 +35,16 @@ pub(super) async fn show(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(state.core.get_host(org, host.into_inner()).await?))
+}
+
+/// `DELETE /v1/hosts/{host}/key`: the agent's key is valid no longer.
+pub(super) async fn revoke_key(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+) -> Result<web::Json<HostView>, ApiError> {
+    let org = caller.org_for(None)?;
+    Ok(web::Json(
+        state.core.revoke_agent_key(org, host.into_inner()).await?,
+    ))
 }

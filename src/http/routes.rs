@@ -17,6 +17,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
         .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
+        .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
         .service(
             resource("/v1/jobs", "GET, POST")
                 .route(web::get().to(jobs::list))

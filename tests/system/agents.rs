@@ -1,6 +1,8 @@
 //! Agents that come, go, die and misbehave.
 
-use crate::harness::{AgentProcess, Server, SimulatedAgent, Site, eventually, job_of, until, wait_at};
+use crate::harness::{
+    AgentProcess, Server, SimulatedAgent, Site, eventually, job_of, tripline, until, wait_at,
+};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tripline_protocol::HostId;
@@ -39,6 +41,21 @@ async fn a_wrong_key_and_a_used_up_token_are_refused() {
         .expect("hosts")
         .len();
     assert_eq!(hosts, 2, "nobody else got in");
+}
+
+#[tokio::test]
+async fn an_agent_whose_key_was_revoked_stops_and_stays_out() {
+    let site = Site::new().await;
+    let (server, mut agent, host) = scene(&site, &[]).await;
+    let name = host.to_string();
+    let ran = tripline(&server.data_dir(), &["host", "revoke", &name]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let status = agent.process().end().await;
+    assert_eq!(status.code(), Some(3), "{}", agent.process().log());
+    server.api().attached(host, false).await;
+    agent.spawn();
+    let status = agent.process().end().await;
+    assert_eq!(status.code(), Some(3), "{}", agent.process().log());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod submit;
 
 use crate::artifact::ArtifactStore;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts};
+use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host, event_message};
@@ -372,6 +372,13 @@ impl Core {
         views.pop().ok_or(Refusal::Unavailable {
             detail: "its actors are restarting",
         })
+    }
+
+    /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
+    pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.directory.do_send(RevokeKey { org, name, reply });
+        answer.wait().await
     }
 
     /// Many hosts, by host id; `after` is `Page::next` of the page before, `limit` 1 to 1000.

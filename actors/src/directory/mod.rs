@@ -10,6 +10,7 @@ mod tests;
 
 pub(crate) use enrol::put_name;
 
+use crate::access;
 use crate::core::{AttachAgent, Attached};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
@@ -21,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::router::HostBook;
 use crate::scheduler::{HostDetached, JobScheduler};
 use crate::slot::{HostRestarted, SessionSlot};
-use crate::store::Table;
+use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,15 @@ pub(crate) struct EnrolAgent {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct GetHost {
+    pub(crate) org: Option<Org>,
+    pub(crate) name: String,
+    pub(crate) reply: Reply<HostView>,
+}
+
+/// A host's agent key is to be valid no longer; from the API. Refuses with `NotFound`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct RevokeKey {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
     pub(crate) reply: Reply<HostView>,
@@ -268,7 +278,7 @@ impl Handler<AttachTo> for Directory {
         if let Some(detail) = self.closing {
             return reply.send(Err(Refusal::Unavailable { detail }));
         }
-        if let Err(refusal) = enrol::check_hello(&hello) {
+        if let Err(refusal) = enrol::check_hello(&hello).and_then(|()| self.check_key(host_id)) {
             return reply.send(Err(refusal));
         }
         match self.activate(host_id, ctx) {
@@ -312,6 +322,48 @@ impl Handler<GetHost> for Directory {
         let found = self.book().named(message.org.as_ref(), &message.name);
         let answer = found.map(|record| self.view(&record));
         self.ground.after_commit(move || message.reply.send(answer));
+    }
+}
+
+impl Handler<RevokeKey> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: RevokeKey, _: &mut Self::Context) {
+        let RevokeKey { org, name, reply } = message;
+        match self.revoke(org.as_ref(), &name) {
+            Err(refusal) => reply.send(Err(refusal)),
+            Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
+        }
+    }
+}
+
+impl Directory {
+    /// From the batch on the key opens no connection, and the one it opened is closed.
+    fn revoke(&mut self, org: Option<&Org>, name: &str) -> Result<(Batch, HostView), Refusal> {
+        let record = self.book().named(org, name)?;
+        let mut batch = Batch::new();
+        let now = self.ground.now();
+        access::revoke_key(&self.ground.store, &mut batch, &record.key_sha256, now)?;
+        if let Some(active) = self.active.get_mut(&record.host_id) {
+            active.forwarded += 1;
+            active.address.do_send(HostCommand::CutOff("revoked"));
+        }
+        tracing::warn!(host = %record.host_id, hostname = %record.hostname, "agent key revoked");
+        Ok((batch, self.view(&record)))
+    }
+
+    /// An agent whose key was revoked between its request and its hello.
+    fn check_key(&self, host_id: HostId) -> Result<(), Refusal> {
+        let not_found = || Refusal::NotFound {
+            what: "host",
+            id: host_id.to_string(),
+        };
+        let record = self.book().by_id(host_id)?.ok_or_else(not_found)?;
+        match access::host_of_key(&self.ground.store, &record.key_sha256)? {
+            Some(_) => Ok(()),
+            None => Err(Refusal::Forbidden {
+                detail: "the agent's key was revoked".into(),
+            }),
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) enum HostCommand {
     Abandon { command_id: CommandId },
     /// From a slot or the scheduler: its result is durable.
     Ack { command_id: CommandId },
+    /// From the Directory: close the agent's connection, telling it why.
+    CutOff(&'static str),
     /// From the Directory, with how many commands it forwarded so far.
     PassivateIfIdle { forwarded: u64 },
 }

@@ -257,6 +257,13 @@ impl Handler<HostCommand> for Host {
     fn handle(&mut self, command: HostCommand, ctx: &mut Self::Context) {
         let effects = match command {
             HostCommand::Attach(attach) => return self.attach(*attach, ctx),
+            HostCommand::CutOff(reason) => {
+                if self.link.is_some() {
+                    self.close_link(reason);
+                    self.detach(ctx);
+                }
+                return;
+            }
             HostCommand::PassivateIfIdle { forwarded } => {
                 if self.link.is_none() && self.state.is_idle() {
                     self.directory.do_send(HostIdle {

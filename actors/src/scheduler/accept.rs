@@ -22,6 +22,11 @@ impl Handler<Accept> for JobScheduler {
         } = message;
         let mut notices = Vec::with_capacity(jobs.len());
         for job in jobs {
+            // The router decides an event once; should it ever decide twice, the job is still one.
+            if self.state.phase(job.job_id).is_some() {
+                tracing::error!(job = %job.job_id, "a job that is open was decided again");
+                continue;
+            }
             let (record, staged) = self.take(job, &mut batch);
             outgoing.extend(staged);
             notices.push(self.notice(&record));

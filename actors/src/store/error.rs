@@ -76,8 +76,8 @@ pub enum OpenError {
     },
     /// The store is there and is damaged.
     #[error(
-        "the store in {} does not open: {detail}; copy the directory away before anything else, then restore \
-         a backup or run `tripline store recover`",
+        "the store in {} does not open: {detail}; copy the directory away before anything else, then put \
+         back a copy of data_dir that was made while the server was stopped",
         path.display()
     )]
     Broken {

@@ -2,7 +2,7 @@
 //!
 //! sled's recovery writes before it knows whether it will succeed: from the first entry it cannot read it
 //! fills the rest of the log with zeroes, and then panics over the pages it misses. A store that does not
-//! open must stay as it was found, for a backup or for `tripline store recover`.
+//! open must stay as it was found, for whoever repairs it.
 
 use std::fs::{self, File};
 use std::io;

@@ -253,3 +253,31 @@ async fn an_idle_host_leaves_memory_and_a_job_for_it_works_later() {
         JobState::Ended(Outcome::Succeeded)
     );
 }
+
+#[actix::test]
+async fn a_revoked_key_closes_the_connection_and_opens_no_other() {
+    let fixture = Fixture::start();
+    let token = fixture.token(None, None).await;
+    let request = enrolment("amelie");
+    let host = fixture.core.enrol(token, request.clone()).await.unwrap();
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    fixture
+        .core
+        .revoke_agent_key(None, "amelie".into())
+        .await
+        .unwrap();
+    assert_eq!(agent.close().await, "revoked");
+    assert_eq!(fixture.core.host_of_key(&request.key_sha256).unwrap(), None);
+    let (link, _receiver) = tokio::sync::mpsc::channel(8);
+    let again = AttachAgent {
+        host_id: host.host_id,
+        hello: hello("amelie"),
+        link,
+    };
+    assert_eq!(
+        fixture.core.attach_agent(again).await.unwrap_err().code(),
+        "forbidden"
+    );
+    let view = fixture.core.get_host(None, "amelie".into()).await.unwrap();
+    assert!(view.attachments.is_empty(), "{view:?}");
+}
