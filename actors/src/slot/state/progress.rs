@@ -1,0 +1,261 @@
+//! How a session goes on: begin or resume, render the next step, send it, give the job back.
+
+use super::*;
+
+impl Session {
+    pub(super) fn host(&self, command: ToHostEffect) -> Effect {
+        Effect::Host {
+            host_id: self.record.host.host_id,
+            command,
+        }
+    }
+
+    pub(super) fn end(&self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
+        let end = SessionEnd::Ended(outcome, reason);
+        vec![Effect::End {
+            record: Box::new(self.record.clone()),
+            end,
+            ack,
+        }]
+    }
+
+    /// Begins another attempt. It is durable before its first command is sent, so that after a crash no other
+    /// command has the same id.
+    pub(super) fn begin(&mut self, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
+        self.record.attempt += 1;
+        let mut effects = self.next(journal_id, now, None);
+        if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
+            effects.insert(0, Effect::Persist(Box::new(self.record.clone())));
+        }
+        effects
+    }
+
+    /// Waits for a command that was sent before the server stopped.
+    pub(super) fn resume(&mut self, intent: Intent, now: Timestamp) -> Vec<Effect> {
+        let Some(step) = self.record.steps.get(intent.step) else {
+            return self.end(
+                Outcome::Failed,
+                Reason::new("bad_record", "its record names no such step"),
+                None,
+            );
+        };
+        let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
+        let call = match render(&self.record, intent.step) {
+            Ok(Rendered::Call(call)) => call,
+            Ok(Rendered::Failed(fault)) | Err(fault) => {
+                return self.end(Outcome::Interrupted, Reason::new("bad_record", fault.text), None);
+            }
+        };
+        self.in_flight = Some(InFlight {
+            command_id: intent.command_id,
+            step: intent.step,
+            call,
+            deadline: now.after(timeout),
+            lost_since: Some(now),
+            stopping: None,
+            spilling: None,
+        });
+        let mut effects = self.adopt_again(now);
+        if self.record.cancel_requested {
+            effects.extend(self.stop(Stop::Cancelled, now));
+        }
+        effects
+    }
+
+    /// Makes a command under way known to a Host actor that does not know it.
+    pub(super) fn adopt_again(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Some(in_flight) = &mut self.in_flight else {
+            return Vec::new();
+        };
+        if in_flight.spilling.is_some() {
+            // Its result is here already: asked for again, it could be run again.
+            return Vec::new();
+        }
+        in_flight.lost_since.get_or_insert(now);
+        let journal_id = self
+            .record
+            .intent
+            .as_ref()
+            .filter(|intent| intent.command_id == in_flight.command_id)
+            .map(|intent| intent.journal_id);
+        let adopt = Adopt {
+            command_id: in_flight.command_id,
+            call: in_flight.call.clone(),
+            deadline: in_flight.deadline,
+            journal_id,
+            cancelled: in_flight.stopping.is_some(),
+        };
+        vec![self.host(ToHostEffect::Adopt(adopt))]
+    }
+
+    /// Goes on with the first step that has not ended; `ack` is a command whose result is in the record.
+    pub(super) fn next(
+        &mut self,
+        journal_id: Option<Uuid>,
+        now: Timestamp,
+        ack: Option<CommandId>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        loop {
+            let pending = |status| matches!(status, StepStatus::Pending | StepStatus::Running);
+            let Some(index) = self
+                .record
+                .reports
+                .iter()
+                .position(|report| pending(report.status))
+            else {
+                effects.extend(self.finished(ack));
+                return effects;
+            };
+            if now >= self.deadline {
+                effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
+                return effects;
+            }
+            match render(&self.record, index) {
+                Ok(Rendered::Call(call)) => {
+                    effects.extend(self.send(index, call, journal_id, now, ack));
+                    return effects;
+                }
+                Ok(Rendered::Failed(fault)) | Err(fault) => {
+                    if let Some(ended) = self.step_failed(index, fault, now, ack) {
+                        effects.extend(ended);
+                        return effects;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn timeout_reason(&self) -> Reason {
+        Reason::new(
+            "job_timeout",
+            format!("it ran longer than {}", self.record.timeout),
+        )
+    }
+
+    /// All steps have ended.
+    pub(super) fn finished(&self, ack: Option<CommandId>) -> Vec<Effect> {
+        let failed = self
+            .record
+            .reports
+            .iter()
+            .filter(|report| report.status == StepStatus::Failed)
+            .count();
+        let text = match failed {
+            0 => "all steps succeeded".to_owned(),
+            failed => format!("{failed} steps failed, all of them allowed to"),
+        };
+        self.end(Outcome::Succeeded, Reason::new("completed", text), ack)
+    }
+
+    /// Marks a step failed. Returns how the job ends if that ends it.
+    pub(super) fn step_failed(
+        &mut self,
+        index: usize,
+        fault: Fault,
+        now: Timestamp,
+        ack: Option<CommandId>,
+    ) -> Option<Vec<Effect>> {
+        let on_error = self
+            .record
+            .steps
+            .get(index)
+            .map_or(OnError::Fail, |step| step.on_error);
+        let report = self.record.reports.get_mut(index)?;
+        let text = format!("step {} failed: {}", report.id, fault.text);
+        report.status = StepStatus::Failed;
+        report.started_at.get_or_insert(now);
+        report.finished_at = Some(now);
+        report.error = Some(fault);
+        match on_error {
+            OnError::Continue => None,
+            OnError::Fail => Some(self.end(Outcome::Failed, Reason::new("step_failed", text), ack)),
+        }
+    }
+
+    /// Sends a step's command; a mutating one only once the intent to is durable.
+    pub(super) fn send(
+        &mut self,
+        index: usize,
+        call: VerbCall,
+        journal_id: Option<Uuid>,
+        now: Timestamp,
+        ack: Option<CommandId>,
+    ) -> Vec<Effect> {
+        let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
+        let step = self.record.steps.get(index);
+        let timeout = step
+            .and_then(|step| step.timeout)
+            .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
+        let deadline = now.after(timeout).min(self.deadline);
+        let mutates = call.verb().effect() == tripline_protocol::verb::Effect::Mutates;
+        if let Some(report) = self.record.reports.get_mut(index) {
+            report.status = StepStatus::Running;
+            report.started_at = Some(now);
+        }
+        let intent = |journal_id| Intent {
+            step: index,
+            command_id,
+            journal_id,
+        };
+        self.record.intent = journal_id.filter(|_| mutates).map(intent);
+        let mut effects = Vec::new();
+        if self.record.intent.is_some() || ack.is_some() {
+            effects.push(Effect::Persist(Box::new(self.record.clone())));
+        }
+        effects.push(Effect::Announce(Box::new(self.record.clone())));
+        effects.extend(ack.map(|ack| self.host(ToHostEffect::Ack(ack))));
+        if mutates && journal_id.is_none() {
+            // The host left between the decision to start and now; nothing was sent.
+            effects.extend(self.give_back(None));
+            return effects;
+        }
+        let execute = Execute {
+            command_id,
+            call: call.clone(),
+            deadline,
+        };
+        effects.push(self.host(ToHostEffect::Execute(execute)));
+        self.in_flight = Some(InFlight {
+            command_id,
+            step: index,
+            call,
+            deadline,
+            lost_since: None,
+            stopping: None,
+            spilling: None,
+        });
+        effects
+    }
+
+    /// The job waits again for its host, unless it has done so too often.
+    pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        for report in &mut self.record.reports {
+            if report.status == StepStatus::Running {
+                report.status = StepStatus::Pending;
+                report.started_at = None;
+            }
+        }
+        self.record.intent = None;
+        if self.record.cancel_requested {
+            let reason = Reason::new("cancelled", "it was cancelled while its host was away");
+            return self.end(Outcome::Cancelled, reason, ack);
+        }
+        if self.record.attempt >= ATTEMPTS_MAX {
+            let text = format!("its host went away in each of {ATTEMPTS_MAX} sessions");
+            return self.end(Outcome::Interrupted, Reason::new("too_many_attempts", text), ack);
+        }
+        vec![Effect::End {
+            record: Box::new(self.record.clone()),
+            end: SessionEnd::GivenBack,
+            ack,
+        }]
+    }
+
+    pub(super) fn may_repeat(&self, index: usize) -> bool {
+        self.record
+            .steps
+            .get(index)
+            .is_some_and(tripline_protocol::step::Step::may_repeat)
+    }
+}
