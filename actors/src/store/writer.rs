@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Writes after which a group takes no further batch. Readers wait while sled applies a group, and grouping
 /// gains little beyond this (`docs/decisions/0001-durable-commits.md`).
@@ -23,10 +23,6 @@ const GROUP_WRITES_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Batches in a group, the empty ones included.
 const GROUP_BATCHES_MAX: usize = 4096;
-/// Decisions in a group from which on the next group is worth waiting for: below it nobody else is at work.
-const GATHER_DECISIONS_MIN: usize = 3;
-/// The longest wait for more to join a group.
-const GATHER_MAX: Duration = Duration::from_micros(300);
 
 /// What runs when a batch is durable.
 pub(super) type Then = Box<dyn FnOnce() + Send>;
@@ -44,34 +40,12 @@ pub(super) struct Writer {
     queue: Receiver<Submitted>,
     long_keys: LongKeys,
     next: Option<Submitted>,
-    last: Commit,
-}
-
-/// How the last commit went.
-#[derive(Debug, Default)]
-struct Commit {
-    /// Batches in it that were not empty.
-    decisions: usize,
-    took: Duration,
-}
-
-impl Commit {
-    /// How long to let the next group grow. Whoever waited for this commit goes on now and will soon commit
-    /// again; without a wait the first of them would start a commit alone that the others sit through
-    /// (`docs/decisions/0004-gathering-groups.md`).
-    fn gather(&self) -> Duration {
-        match self.decisions {
-            ..GATHER_DECISIONS_MIN => Duration::ZERO,
-            _ => GATHER_MAX.min(self.took / 2),
-        }
-    }
 }
 
 /// Batches that share a commit.
 #[derive(Default)]
 struct Group {
     writes: Vec<(u64, Write)>,
-    decisions: usize,
     bytes: usize,
     thens: Vec<Then>,
 }
@@ -80,7 +54,6 @@ impl Group {
     fn add(&mut self, batch: Submitted) {
         let size = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Value::size);
         self.bytes += batch.writes.iter().map(size).sum::<usize>();
-        self.decisions += usize::from(!batch.writes.is_empty());
         self.writes
             .extend(batch.writes.into_iter().map(|write| (batch.sequence, write)));
         self.thens.push(batch.then);
@@ -101,7 +74,6 @@ impl Writer {
             queue,
             long_keys,
             next: None,
-            last: Commit::default(),
         }
     }
 
@@ -112,12 +84,9 @@ impl Writer {
                 continue;
             }
             let began = Instant::now();
-            let (writes, decisions) = (group.writes.len(), group.decisions);
-            let made = catch_unwind(AssertUnwindSafe(|| self.make_durable(group.writes)));
-            let took = began.elapsed();
-            self.last = Commit { decisions, took };
-            match made {
-                Ok(Ok(())) => self.answer(group.thens, writes, took),
+            let writes = group.writes.len();
+            match catch_unwind(AssertUnwindSafe(|| self.make_durable(group.writes))) {
+                Ok(Ok(())) => self.answer(group.thens, writes, began),
                 Ok(Err(error)) => self.shared.failure.set(&error),
                 Err(panic) => self.shared.failure.set_text(panic_text(panic.as_ref())),
             }
@@ -126,13 +95,7 @@ impl Writer {
 
     fn take_group(&mut self) -> Option<Group> {
         let mut group = Group::default();
-        match self.next.take() {
-            Some(batch) => group.add(batch),
-            None => {
-                group.add(self.queue.recv().ok()?);
-                self.gather();
-            }
-        }
+        group.add(self.next.take().or_else(|| self.queue.recv().ok())?);
         while let Ok(batch) = self.queue.try_recv() {
             if !group.has_room_for(&batch) {
                 self.next = Some(batch);
@@ -141,13 +104,6 @@ impl Writer {
             group.add(batch);
         }
         Some(group)
-    }
-
-    fn gather(&self) {
-        let pause = self.last.gather();
-        if !pause.is_zero() {
-            std::thread::sleep(pause);
-        }
     }
 
     fn make_durable(&mut self, writes: Vec<(u64, Write)>) -> Result<(), super::Error> {
@@ -180,11 +136,11 @@ impl Writer {
         Ok((batch, keys))
     }
 
-    fn answer(&self, thens: Vec<Then>, writes: usize, took: Duration) {
+    fn answer(&self, thens: Vec<Then>, writes: usize, began: Instant) {
         metrics::counter!("tripline_store_batches_total").increment(thens.len() as u64);
         if writes > 0 {
             metrics::counter!("tripline_store_writes_total").increment(writes as u64);
-            metrics::histogram!("tripline_store_commit_seconds").record(took);
+            metrics::histogram!("tripline_store_commit_seconds").record(began.elapsed());
         }
         for then in thens {
             // One caller's mistake must not cost the others their answers.
@@ -196,27 +152,5 @@ impl Writer {
             }
             self.shared.undurable.fetch_sub(1, Ordering::Release);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pause_after(decisions: usize, micros: u64) -> Duration {
-        let took = Duration::from_micros(micros);
-        Commit { decisions, took }.gather()
-    }
-
-    #[test]
-    fn a_decision_without_company_is_not_made_to_wait() {
-        assert_eq!(pause_after(0, 400), Duration::ZERO);
-        assert_eq!(pause_after(GATHER_DECISIONS_MIN - 1, 400), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_group_gathers_for_half_a_commit_and_never_for_long() {
-        assert_eq!(pause_after(GATHER_DECISIONS_MIN, 400), Duration::from_micros(200));
-        assert_eq!(pause_after(10, 60_000_000), GATHER_MAX);
     }
 }
