@@ -48,7 +48,7 @@ async fn an_agent_whose_key_was_revoked_stops_and_stays_out() {
     let site = Site::new().await;
     let (server, mut agent, host) = scene(&site, &[]).await;
     let name = host.to_string();
-    let ran = tripline(&server.data_dir(), &["host", "revoke", &name]).await;
+    let ran = tripline(server.data_dir(), &["host", "revoke", &name]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let status = agent.process().end().await;
     assert_eq!(status.code(), Some(3), "{}", agent.process().log());
