@@ -2,10 +2,14 @@
 
 use super::Outcome;
 use async_nats::{Client, ConnectOptions, Subscriber, jetstream};
+use std::collections::VecDeque;
+use std::future::IntoFuture;
 use tripline::nats::connection::{ConnectionInfo, Login};
 
 /// Messages of a subscription that may wait to be read.
 const WAITING_MAX: usize = 1 << 20;
+/// Publications that wait for their ack.
+const PUBLISH_WINDOW: usize = 1000;
 
 /// Connects as one of the broker's users.
 pub(crate) async fn connect(info: &ConnectionInfo, login: &Login, inbox: &str) -> Outcome<Client> {
@@ -37,23 +41,22 @@ pub(crate) async fn results(info: &ConnectionInfo) -> Outcome<(Client, Subscribe
 
 /// Publishes `count` events that nothing matches, of about 300 bytes, and waits until the broker has all.
 pub(crate) async fn publish_unmatched(context: &jetstream::Context, count: u64) -> Outcome {
-    let client = context.client();
+    // With acks: what is only sent may be more than the stream takes in at once, and is dropped then.
+    let mut acks = VecDeque::new();
     for number in 0..count {
         let payload = format!(
             r#"{{"specversion":"1.0","id":"{number}","source":"bench","type":"bench.unmatched","data":{{"number":{number},"username":"amelie","hostname":"workstation-17.example.org","processname":"/usr/lib/firefox/firefox-bin","command":["firefox-bin","-contentproc","-parentBuildID","20261001"],"pid":4242,"severity":3}}}}"#
         );
-        client
-            .publish("tripline.events.default.bench.unmatched", payload.into())
-            .await?;
+        let subject = "tripline.events.default.bench.unmatched";
+        acks.push_back(context.publish(subject, payload.into()).await?.into_future());
+        if acks.len() >= PUBLISH_WINDOW
+            && let Some(ack) = acks.pop_front()
+        {
+            ack.await?;
+        }
     }
-    client.flush().await?;
-    let name = tripline_protocol::Subjects::default().events_stream();
-    let mut stream = context.get_stream(name).await?;
-    let mut seen = 0;
-    // Stored in order after they were received; waits until nothing more is added.
-    while seen < stream.info().await?.state.last_sequence {
-        seen = stream.cached_info().state.last_sequence;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    for ack in acks {
+        ack.await?;
     }
     Ok(())
 }
