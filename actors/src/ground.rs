@@ -5,10 +5,12 @@ use crate::artifact::ArtifactStore;
 use crate::clock::Clock;
 use crate::core::CoreConfig;
 use crate::ingest::{Abandoned, Attester};
+use crate::littlebrother::Settings;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,6 +72,8 @@ pub(crate) struct Ground {
     pub(crate) attachments: Attachments,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
+    /// `None`: the dialect is off.
+    pub(crate) littlebrother: ArcSwapOption<Settings>,
 }
 
 impl Ground {

@@ -13,6 +13,7 @@ mod ground;
 mod guardian;
 mod host;
 mod ingest;
+pub mod littlebrother;
 mod outbox;
 pub mod pipeline;
 pub mod ports;

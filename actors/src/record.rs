@@ -231,6 +231,7 @@ impl HostRecord {
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
             jobs_open: 0,
+            littlebrother: None,
         }
     }
 }

@@ -134,6 +134,7 @@ async fn introduce(
                 host_id,
                 epoch,
                 server_version,
+                ..
             }) => {
                 tracing::info!(%host_id, server_version, "welcomed");
                 return Ok(epoch);
@@ -241,6 +242,7 @@ fn take(frame: ServerFrame, link: &Arc<Link>, executor: &Executor) {
         ServerFrame::Ping => link.frame(AgentFrame::Pong),
         ServerFrame::Welcome { .. }
         | ServerFrame::EventAck { .. }
+        | ServerFrame::Littlebrother { .. }
         | ServerFrame::Pong
         | ServerFrame::Bye { .. }
         | ServerFrame::Unknown => {}

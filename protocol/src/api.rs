@@ -190,6 +190,38 @@ pub struct HostView {
     /// Jobs that wait or run.
     #[serde(default)]
     pub jobs_open: u32,
+    /// Of a host that reports as a LittleBrother client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub littlebrother: Option<LittlebrotherView>,
+}
+
+/// What the topology view of a LittleBrother server shows of a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LittlebrotherView {
+    /// The name it reports under.
+    pub hostname: String,
+    /// The id of its own record; another than the host's when an administrator linked the two.
+    pub host_id: HostId,
+    /// When its last message came.
+    pub last_message_at: Timestamp,
+    /// A message came within the last 60 s.
+    pub active: bool,
+    /// Its version is lower than [`crate::littlebrother::VERSION`]; absent when it told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<bool>,
+    /// Its processes that count and have not ended.
+    pub processes_open: u32,
+    /// What it says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_stats: Option<crate::littlebrother::ClientStats>,
+}
+
+/// `POST /v1/hosts/{host}/link`: the host reports as this LittleBrother client from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkHost {
+    /// Id, sensor id or name of the LittleBrother client's own record.
+    pub littlebrother: String,
 }
 
 /// A way to reach a host.

@@ -7,6 +7,7 @@
 use crate::fault::Fault;
 use crate::id::{CommandId, HostId, Sha256};
 use crate::limit::CHUNK_BYTES_MAX;
+use crate::littlebrother::{ClientMessage, WireEvent};
 use crate::step::Truncated;
 use crate::subject::Etype;
 use crate::time::Timestamp;
@@ -52,6 +53,14 @@ pub enum AgentFrame {
     },
     /// Something happened on the host. Sent again until acked.
     Event(Box<AgentEvent>),
+    /// What the agent's process watcher reports, as a LittleBrother client would. Sent only when `welcome` asked
+    /// for it, one at a time: the next follows the answer.
+    Littlebrother {
+        /// Number of the message on this connection, from 1; the answer carries it.
+        seq: u64,
+        /// The message; `hostname` is ignored, the connection tells whose it is.
+        message: Box<ClientMessage>,
+    },
     /// Asks for a pong.
     Ping,
     /// Answers a ping.
@@ -73,6 +82,9 @@ pub enum ServerFrame {
         epoch: u64,
         /// The server's version.
         server_version: String,
+        /// Watch processes and send `littlebrother` frames.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        littlebrother: bool,
     },
     /// Run a verb.
     Command(Box<Command>),
@@ -90,6 +102,13 @@ pub enum ServerFrame {
     EventAck {
         /// Which.
         id: String,
+    },
+    /// Answers a `littlebrother` frame; what it reported is durable.
+    Littlebrother {
+        /// Of the frame it answers.
+        seq: u64,
+        /// What waits for this host, in order.
+        events: Vec<WireEvent>,
     },
     /// The server can take this many more bytes of the command's transfer.
     Credit {

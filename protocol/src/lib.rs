@@ -13,6 +13,7 @@ pub mod frame;
 pub mod id;
 pub mod job;
 pub mod limit;
+pub mod littlebrother;
 pub mod path;
 pub mod result;
 pub mod step;

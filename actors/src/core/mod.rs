@@ -1,6 +1,7 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod generation;
+mod littlebrother;
 mod submit;
 
 use crate::artifact::ArtifactStore;
@@ -264,6 +265,7 @@ impl Core {
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
+            littlebrother: arc_swap::ArcSwapOption::empty(),
         });
         let rules = Rules {
             set: rules,

@@ -158,6 +158,7 @@ impl Server {
                 host_id,
                 epoch,
                 server_version: "test".into(),
+                littlebrother: false,
             })
             .await;
             peer.hello = Some(hello);

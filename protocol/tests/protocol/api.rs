@@ -128,6 +128,7 @@ fn hosts(golden: &mut Golden) {
         created_at: at("13:00:00"),
         last_seen_at: at("14:00:00"),
         jobs_open: 2,
+        littlebrother: None,
     };
     golden.both_ways("host", &view);
 }

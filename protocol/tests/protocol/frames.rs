@@ -85,6 +85,7 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
         host_id: host(),
         epoch: 3,
         server_version: "0.1.0".into(),
+        littlebrother: false,
     };
     golden.both_ways("welcome", &welcome);
     let list = Command {

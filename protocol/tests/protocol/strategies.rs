@@ -227,6 +227,7 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
                 host_id: HostId(host),
                 epoch,
                 server_version,
+                littlebrother: false,
             }
         }),
     ]

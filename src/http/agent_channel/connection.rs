@@ -214,7 +214,10 @@ impl<H: Hears> Connection<H> {
             AgentFrame::Ping => self.send(&ServerFrame::Pong),
             AgentFrame::Pong | AgentFrame::Unknown => {}
             AgentFrame::Hello(_) => return Err(Violation::HelloAgain),
-            frame @ (AgentFrame::Accepted { .. } | AgentFrame::Progress { .. } | AgentFrame::Event(_)) => {
+            frame @ (AgentFrame::Accepted { .. }
+            | AgentFrame::Progress { .. }
+            | AgentFrame::Littlebrother { .. }
+            | AgentFrame::Event(_)) => {
                 self.hears.frame(frame);
             }
         }

@@ -125,6 +125,7 @@ fn welcome(host_id: HostId, epoch: u64) -> ServerFrame {
         host_id,
         epoch,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        littlebrother: false,
     }
 }
 
