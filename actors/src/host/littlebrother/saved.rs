@@ -1,0 +1,102 @@
+//! What is kept of a client beside its processes: one small record.
+
+use super::Key;
+use serde::{Deserialize, Serialize};
+use tripline_protocol::api::LittlebrotherView;
+use tripline_protocol::littlebrother::{ClientStats, LocalTime};
+use tripline_protocol::{CommandId, HostId, Timestamp};
+use uuid::Uuid;
+
+/// The record of a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    /// The name it reports under.
+    pub(crate) hostname: String,
+    /// Whether it is attached.
+    pub(crate) contact: Contact,
+    /// The server run in which it was told that the server was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Uuid>,
+    /// When its last message came; of an attached one up to five minutes earlier than in truth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_message_at: Option<Timestamp>,
+    /// Seconds its clock is behind ours; negative when ahead.
+    #[serde(default)]
+    pub(crate) behind_s: i64,
+    /// The time of its last `START_CLIENT`, by its clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_started: Option<LocalTime>,
+    /// With its last message, as far as that was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stats: Option<Box<ClientStats>>,
+    /// Its processes that have not ended.
+    #[serde(default)]
+    pub(crate) processes_open: u32,
+    /// Commands of live response that are under way or whose end nobody has taken note of yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kills: Vec<SavedKill>,
+    /// When it was last told to end a process, as long as that keeps the next time back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sent: Vec<SentKill>,
+}
+
+/// Whether a client is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Contact {
+    /// No message came yet.
+    Never,
+    /// Its messages come.
+    Attached,
+    /// It was reported silent.
+    Silent,
+}
+
+/// A `kill_process` under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SavedKill {
+    pub(crate) command_id: CommandId,
+    pub(crate) key: Key,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<Box<str>>,
+    /// Of a prohibited process, which has no entry: when it was last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reported_at: Option<Timestamp>,
+    /// The process is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) done: bool,
+    /// Since when its reports are missed; not kept: whoever was away has missed some.
+    #[serde(skip)]
+    pub(crate) quiet_since: Option<Timestamp>,
+}
+
+/// A `KILL_PROCESS` that was put into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SentKill {
+    pub(crate) key: Key,
+    pub(crate) at: Timestamp,
+}
+
+impl Saved {
+    /// Of a client that has not been heard of.
+    pub(crate) fn new(hostname: String) -> Self {
+        Self {
+            hostname,
+            contact: Contact::Never,
+            run: None,
+            last_message_at: None,
+            behind_s: 0,
+            client_started: None,
+            stats: None,
+            processes_open: 0,
+            kills: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// What the topology shows of it; `own` is the id of the client's own record. `None` before its first message.
+    pub(crate) fn view(&self, own: HostId, now: Timestamp) -> Option<LittlebrotherView> {
+        let _ = (own, now);
+        None
+    }
+}
