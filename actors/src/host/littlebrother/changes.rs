@@ -46,6 +46,15 @@ pub(crate) struct Outcome {
     pub(crate) odd: BTreeMap<Oddity, u64>,
 }
 
+impl Outcome {
+    /// Counts something odd.
+    pub(super) fn note(&mut self, oddity: Oddity, times: u64) {
+        if times > 0 {
+            *self.odd.entry(oddity).or_default() += times;
+        }
+    }
+}
+
 /// An event to be published.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reported {

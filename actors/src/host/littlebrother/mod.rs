@@ -7,10 +7,19 @@
 //!
 //! Deliberately not here: the store and its batches, secrets, which host a client is, deadlines of commands.
 
+mod answer;
 mod changes;
+mod clock;
+mod incoming;
+mod kills;
+mod live_response;
+mod owed;
 mod process;
+mod recent;
 mod saved;
+mod sound;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +27,8 @@ pub(crate) use changes::{Changes, Context, KillStatus, Oddity, Outcome, Reported
 pub(crate) use process::{Extras, Key, Process};
 pub(crate) use saved::{Contact, Saved, SavedKill, SentKill};
 pub(crate) use state::State;
+
+use table::Table;
 
 /// Most open processes tabled for one client.
 pub(crate) const OPEN_MAX: usize = 10_000;

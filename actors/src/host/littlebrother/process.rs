@@ -99,6 +99,20 @@ impl Process {
         }
     }
 
+    /// Fills in what was not said before; whether there was anything.
+    pub(super) fn complete(&mut self, event: &WireEvent) -> bool {
+        let fill = |known: &mut Option<Box<str>>, said: &Option<String>| {
+            let new = known.is_none() && said.is_some();
+            if new {
+                *known = said.as_deref().map(Box::from);
+            }
+            new
+        };
+        let username = fill(&mut self.username, &event.username);
+        let name = fill(&mut self.name, &event.processname);
+        username || name
+    }
+
     /// It has not ended.
     pub(crate) fn is_open(&self) -> bool {
         self.ended_at.is_none()

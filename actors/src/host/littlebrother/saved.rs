@@ -3,9 +3,12 @@
 use super::Key;
 use serde::{Deserialize, Serialize};
 use tripline_protocol::api::LittlebrotherView;
-use tripline_protocol::littlebrother::{ClientStats, LocalTime};
-use tripline_protocol::{CommandId, HostId, Timestamp};
+use tripline_protocol::littlebrother::{ClientStats, LocalTime, VERSION};
+use tripline_protocol::{CommandId, HostId, Span, Timestamp};
 use uuid::Uuid;
+
+/// A client whose last message is older is shown as inactive.
+const ACTIVE_WITHIN: Span = Span::from_secs(60);
 
 /// The record of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,7 +99,38 @@ impl Saved {
 
     /// What the topology shows of it; `own` is the id of the client's own record. `None` before its first message.
     pub(crate) fn view(&self, own: HostId, now: Timestamp) -> Option<LittlebrotherView> {
-        let _ = (own, now);
-        None
+        let last_message_at = self.last_message_at?;
+        let version = self.stats.as_ref().and_then(|stats| stats.version.as_deref());
+        Some(LittlebrotherView {
+            hostname: self.hostname.clone(),
+            host_id: own,
+            last_message_at,
+            active: now.since(last_message_at) <= ACTIVE_WITHIN,
+            outdated: version.and_then(is_outdated),
+            processes_open: self.processes_open,
+            client_stats: self.stats.as_deref().cloned(),
+        })
     }
+}
+
+/// Whether a version is lower than that of the real programs this follows; `None` when it is none.
+fn is_outdated(version: &str) -> Option<bool> {
+    let ours = numbers(VERSION)?;
+    let theirs = numbers(version)?;
+    // `0.5.8-rc1` goes before `0.5.8`.
+    let preview = version.contains('-');
+    Some(theirs < ours || (theirs == ours && preview))
+}
+
+/// The three parts of a version; those that are missing are 0.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let release = version.split(['-', '+']).next()?;
+    let mut numbers = [0; 3];
+    let mut parts = release.split('.');
+    for number in &mut numbers {
+        if let Some(part) = parts.next() {
+            *number = part.parse().ok()?;
+        }
+    }
+    parts.next().is_none().then_some(numbers)
 }
