@@ -38,7 +38,7 @@ impl State {
     /// ended, and the open processes.
     pub(super) fn answer(&mut self, context: &Context<'_>, answer: &mut Vec<WireEvent>) -> Ticket {
         let local = context.settings.zone.to_local(context.now);
-        let number = self.under_way.next();
+        let number = self.under_way.next(context.now);
         let mut content = Content::default();
         let mut room = Room {
             events: ANSWER_EVENTS_MAX,
@@ -81,6 +81,7 @@ impl State {
         }
         if std::mem::take(&mut self.owed.start_master) {
             content.start_master = true;
+            self.dirty = true;
             answer.push(WireEvent::new(EventType::StartMaster, hostname, local));
         }
     }

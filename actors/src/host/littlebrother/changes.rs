@@ -123,6 +123,8 @@ pub(crate) enum Oddity {
     OtherHandler,
     /// The end or downtime of a process that is not in the table.
     UnknownProcess,
+    /// The end of a process by a client that has been started again since; the present one is asked.
+    Overtaken,
     /// A process that found no room in the table.
     TableFull,
     /// An ended process that was forgotten because there were too many.
@@ -143,6 +145,7 @@ impl Oddity {
             Self::PayloadDropped => "payload_dropped",
             Self::OtherHandler => "other_handler",
             Self::UnknownProcess => "unknown_process",
+            Self::Overtaken => "overtaken",
             Self::TableFull => "table_full",
             Self::EndedDropped => "ended_dropped",
             Self::Repeated => "repeated",

@@ -2,9 +2,13 @@
 
 use super::changes::{Context, Oddity, Outcome};
 use super::sound::{self, Sound};
+use super::state::ClientStart;
 use super::{Key, State};
-use tripline_protocol::littlebrother::{EventType, PROCESS_HANDLER, WireEvent};
-use tripline_protocol::{CommandId, Timestamp};
+use tripline_protocol::littlebrother::{EventType, LocalTime, PROCESS_HANDLER, WireEvent};
+use tripline_protocol::{CommandId, Span, Timestamp};
+
+/// A message can be overtaken by later ones for this long at most.
+const OVERTAKEN_MAX: Span = Span::from_secs(300);
 
 impl State {
     /// The events that count, and whether each has been handled already.
@@ -35,7 +39,7 @@ impl State {
         let at = self.clock.instant(sound.event.event_time, &context.settings.zone);
         let at = at.min(context.now);
         match (sound.event.event_type, Key::of(&sound.event)) {
-            (EventType::StartClient, _) => self.client_started(&sound),
+            (EventType::StartClient, _) => self.client_started(&sound, context.now),
             (_, Some(key)) if sound.event.processhandler.as_deref() == Some(PROCESS_HANDLER) => {
                 self.of_process(key, &sound, at, context, outcome);
             }
@@ -49,12 +53,19 @@ impl State {
     }
 
     /// Also when it comes again: then the client did not hear the answer.
-    fn client_started(&mut self, sound: &Sound) {
+    fn client_started(&mut self, sound: &Sound, now: Timestamp) {
         self.owed.introduce();
-        if self.client_started != Some(sound.event.event_time) {
-            self.client_started = Some(sound.event.event_time);
-            self.dirty = true;
+        let time = sound.event.event_time;
+        if self.latest_start(now).is_none_or(|latest| latest <= time) {
+            let heard_at = now;
+            self.client_started = Some(ClientStart { time, heard_at });
         }
+    }
+
+    /// The start of the client, by its clock, if messages of the one before can still be under way.
+    fn latest_start(&self, now: Timestamp) -> Option<LocalTime> {
+        let start = self.client_started?;
+        (now.since(start.heard_at) <= OVERTAKEN_MAX).then_some(start.time)
     }
 
     fn of_process(
@@ -69,14 +80,7 @@ impl State {
             EventType::ProhibitedProcess => self.prohibited(key, sound, context, outcome),
             _ if sound.repeated => {}
             EventType::ProcessStart => self.started(key, sound, context, outcome),
-            EventType::ProcessEnd => {
-                if !self.table.end(key, at) {
-                    outcome.note(Oddity::UnknownProcess, 1);
-                }
-                self.owed.ended(&key);
-                let gone = self.kills.ended(&key);
-                self.note_killed(gone, outcome);
-            }
+            EventType::ProcessEnd => self.ended(key, sound, at, context, outcome),
             _ => {
                 if !self.table.set_downtime(key, sound.event.downtime) {
                     outcome.note(Oddity::UnknownProcess, 1);
@@ -90,12 +94,32 @@ impl State {
             return outcome.note(Oddity::TableFull, 1);
         }
         // Said by a client that was started again since, and may not know it: it is asked.
-        if self
-            .client_started
-            .is_some_and(|started| sound.event.event_time <= started)
-        {
+        let latest = self.latest_start(context.now);
+        if latest.is_some_and(|latest| sound.event.event_time <= latest) {
             self.owed.replay.insert(key);
         }
+    }
+
+    fn ended(
+        &mut self,
+        key: Key,
+        sound: &Sound,
+        at: Timestamp,
+        context: &Context<'_>,
+        outcome: &mut Outcome,
+    ) {
+        // A stopping client says that all processes end, and they live on: the next one knows better.
+        let latest = self.latest_start(context.now);
+        if latest.is_some_and(|latest| sound.event.event_time < latest) && self.table.is_open(&key) {
+            self.owed.replay.insert(key);
+            return outcome.note(Oddity::Overtaken, 1);
+        }
+        if !self.table.end(key, at) {
+            outcome.note(Oddity::UnknownProcess, 1);
+        }
+        self.owed.ended(&key);
+        let gone = self.kills.ended(&key);
+        self.note_killed(gone, outcome);
     }
 
     /// At every report, also at one that comes again: then the client did not hear the answer.

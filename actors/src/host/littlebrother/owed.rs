@@ -95,9 +95,10 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// The number of the next answer.
-    pub(super) fn next(&mut self) -> u64 {
-        self.last += 1;
+    /// The number of the next answer; none of them meant another answer before a restart.
+    pub(super) fn next(&mut self, now: Timestamp) -> u64 {
+        let now = u64::try_from(now.as_micros()).unwrap_or(0);
+        self.last = now.max(self.last + 1);
         self.last
     }
 
@@ -120,6 +121,11 @@ impl UnderWay {
             self.answers = VecDeque::new();
         }
         Some(content)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::Key;
 use serde::{Deserialize, Serialize};
 use tripline_protocol::api::LittlebrotherView;
-use tripline_protocol::littlebrother::{ClientStats, LocalTime, VERSION};
+use tripline_protocol::littlebrother::{ClientStats, VERSION};
 use tripline_protocol::{CommandId, HostId, Span, Timestamp};
 use uuid::Uuid;
 
@@ -26,9 +26,6 @@ pub(crate) struct Saved {
     /// Seconds its clock is behind ours; negative when ahead.
     #[serde(default)]
     pub(crate) behind_s: i64,
-    /// The time of its last `START_CLIENT`, by its clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client_started: Option<LocalTime>,
     /// With its last message, as far as that was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Box<ClientStats>>,
@@ -89,7 +86,6 @@ impl Saved {
             run: None,
             last_message_at: None,
             behind_s: 0,
-            client_started: None,
             stats: None,
             processes_open: 0,
             kills: Vec::new(),

@@ -21,6 +21,15 @@ const REFRESHED_EVERY: Span = Span::from_secs(300);
 /// A `START_CLIENT` that finds the server up for this long was under way for less than it.
 const FRESH: Span = Span::from_secs(60);
 
+/// The start of a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientStart {
+    /// By its clock.
+    pub(super) time: LocalTime,
+    /// When we heard of it.
+    pub(super) heard_at: Timestamp,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -36,7 +45,7 @@ pub(crate) struct State {
     /// When the record was last stored.
     stored_at: Option<Timestamp>,
     pub(super) clock: Clock,
-    pub(super) client_started: Option<LocalTime>,
+    pub(super) client_started: Option<ClientStart>,
     stats: Option<Box<ClientStats>>,
     pub(super) table: Table,
     pub(super) kills: Kills,
@@ -73,7 +82,7 @@ impl State {
             clock: Clock {
                 behind_s: saved.behind_s,
             },
-            client_started: saved.client_started,
+            client_started: None,
             stats: saved.stats,
             table: Table::load(processes),
             kills: Kills::load(saved.kills, saved.sent),
@@ -95,7 +104,6 @@ impl State {
             run: self.run.filter(|_| !self.owed.start_master),
             last_message_at: self.last_message_at,
             behind_s: self.clock.behind_s,
-            client_started: self.client_started,
             stats: self.stats.clone(),
             processes_open: u32::try_from(self.table.open_count()).unwrap_or(u32::MAX),
             kills,
@@ -175,6 +183,9 @@ impl State {
     ) {
         let since_last = before.map(|before| context.now.since(before));
         let fresh = restarted && context.now.since(context.started) > FRESH;
+        // Right after the last one: a part of a long queue, whose events may be of any age.
+        let steady_ms = context.settings.check_interval.as_millis() / 2;
+        let since_last = since_last.filter(|since| since.as_millis() >= steady_ms);
         let longest = since_last.into_iter().chain(fresh.then_some(FRESH)).min();
         let longest = longest.map(|span| i64::try_from(span.as_millis() / 1000).unwrap_or(i64::MAX / 4));
         let new = sound
@@ -305,6 +316,11 @@ impl State {
     /// Its messages come.
     pub(crate) fn is_attached(&self) -> bool {
         self.contact == Contact::Attached
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way_len(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Nothing is lost when it leaves memory now: it is not attached, no answer is under way, no command waits.
