@@ -24,11 +24,9 @@ mod table;
 mod tests;
 
 pub(crate) use changes::{Changes, Context, KillStatus, Oddity, Outcome, Reported, Row, Tick, Ticket};
-pub(crate) use process::{Extras, Key, Process};
-pub(crate) use saved::{Contact, Saved, SavedKill, SentKill};
+pub(crate) use process::{Key, Process};
+pub(crate) use saved::Saved;
 pub(crate) use state::State;
-
-use table::Table;
 
 /// Most open processes tabled for one client.
 pub(crate) const OPEN_MAX: usize = 10_000;

@@ -3,7 +3,7 @@
 use super::changes::{Changes, Context, KillStatus, Oddity, Outcome, Tick, Ticket};
 use super::clock::{Clock, Learned};
 use super::kills::Kills;
-use super::owed::{Content, Owed, UnderWay};
+use super::owed::{Content, Owed, Prompt, UnderWay};
 use super::process::{Key, Process};
 use super::recent::Recent;
 use super::saved::{Contact, Saved};
@@ -222,7 +222,7 @@ impl State {
     /// What an answer that was lost had in it waits again.
     pub(super) fn give_back(&mut self, number: u64, content: Content) {
         if content.config {
-            self.owed.config_lost();
+            self.owed.config_again();
         }
         if content.start_master {
             self.owed.start_master = true;
@@ -234,9 +234,13 @@ impl State {
             let last = self.kills.unsend(kill.key, number, kill.before);
             self.dirty |= last && self.kills.is_wanted(&kill.key);
             let now = self.last_message_at.unwrap_or_default();
-            if last && kill.prompt && self.kills.is_reported(&kill.key, now) {
-                // There is room: it has just been part of what waits.
-                self.owed.prohibit(kill.key, kill.username);
+            let (key, username) = (kill.key, kill.username);
+            if let Some(at) = kill.reported_at
+                && last
+                && self.kills.is_reported(&key, now)
+            {
+                // If there is no room, it is reported again.
+                self.owed.prohibit(Prompt { key, username, at });
             }
         }
     }
