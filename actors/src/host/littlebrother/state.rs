@@ -6,7 +6,7 @@ use super::kills::Kills;
 use super::owed::{Content, Owed, Prompt, UnderWay};
 use super::process::{Key, Process};
 use super::recent::Recent;
-use super::saved::{Contact, Saved};
+use super::saved::{Contact, Saved, Seen};
 use super::sound::Sound;
 use super::table::Table;
 use crate::littlebrother::Settings;
@@ -105,7 +105,7 @@ impl State {
             last_message_at: self.last_message_at,
             behind_s: self.clock.behind_s,
             stats: self.stats.clone(),
-            processes_open: u32::try_from(self.table.open_count()).unwrap_or(u32::MAX),
+            processes_open: self.processes_open(),
             kills,
             sent,
         }
@@ -308,7 +308,17 @@ impl State {
 
     /// What the topology shows of it; `None` before its first message.
     pub(crate) fn view(&self, now: Timestamp) -> Option<LittlebrotherView> {
-        self.saved().view(self.own, now)
+        let seen = Seen {
+            hostname: &self.hostname,
+            last_message_at: self.last_message_at?,
+            stats: self.stats.as_deref(),
+            processes_open: self.processes_open(),
+        };
+        Some(seen.view(self.own, now))
+    }
+
+    fn processes_open(&self) -> u32 {
+        u32::try_from(self.table.open_count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a process of this login is open.
