@@ -1,8 +1,9 @@
 //! The answer to a message: what waits becomes events.
 
 use super::changes::{Context, Ticket};
-use super::owed::{Content, KillUnderWay};
+use super::owed::{Content, KillUnderWay, Prompt};
 use super::{Key, State};
+use tripline_protocol::Timestamp;
 use tripline_protocol::littlebrother::{
     EventType, LocalTime, PROCESS_HANDLER, WireEvent, config_event, mapping_event,
 };
@@ -88,16 +89,23 @@ impl State {
 
     /// Prohibited processes that were reported, then what commands repeat; each process once.
     fn answer_kills(&mut self, number: u64, context: &Context<'_>, room: &mut Room, content: &mut Content) {
-        while let Some((_, username)) = self.owed.prohibited.front()
-            && room.take(&self.hostname, username.as_deref())
-            && let Some((key, username)) = self.owed.prohibited.pop_front()
-        {
-            self.put_kill(number, context, (key, username), true, content);
+        let scans = self.kills.scans();
+        while let Some(prompt) = self.owed.prohibited.front() {
+            // Of an answer that was lost long ago: the pid may be another's by now.
+            let reported = context.now.since(prompt.at) <= scans;
+            if reported && !room.take(&self.hostname, prompt.username.as_deref()) {
+                break;
+            }
+            if let Some(Prompt { key, username, at }) = self.owed.prohibited.pop_front()
+                && reported
+            {
+                self.put_kill(number, context, (key, username), Some(at), content);
+            }
         }
         for (key, username) in self.kills.due(&self.table, context) {
             let once = content.kills.iter().all(|kill| kill.key != key);
             if once && room.take(&self.hostname, username.as_deref()) {
-                self.put_kill(number, context, (key, username), false, content);
+                self.put_kill(number, context, (key, username), None, content);
             }
         }
     }
@@ -107,7 +115,7 @@ impl State {
         number: u64,
         context: &Context<'_>,
         (key, username): (Key, Option<Box<str>>),
-        prompt: bool,
+        reported_at: Option<Timestamp>,
         content: &mut Content,
     ) {
         let before = self.kills.note_sent(key, number, context.now);
@@ -115,7 +123,7 @@ impl State {
         content.kills.push(KillUnderWay {
             key,
             username,
-            prompt,
+            reported_at,
             before,
         });
     }

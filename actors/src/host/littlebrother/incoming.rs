@@ -1,6 +1,7 @@
 //! What the events of a message mean.
 
 use super::changes::{Context, Oddity, Outcome};
+use super::owed::Prompt;
 use super::sound::{self, Sound};
 use super::state::ClientStart;
 use super::{Key, State};
@@ -134,7 +135,11 @@ impl State {
         };
         if context.settings.kill_prohibited
             && username.is_some_and(watched)
-            && !self.owed.prohibit(key, username.map(Box::from))
+            && !self.owed.prohibit(Prompt {
+                key,
+                username: username.map(Box::from),
+                at: context.now,
+            })
         {
             outcome.note(Oddity::QueueFull, 1);
         }

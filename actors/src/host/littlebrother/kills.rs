@@ -5,7 +5,9 @@
 //! times in them, at least the check interval and at most a minute; ten seconds, the real client's default, before
 //! two came. A process counts as reported for three scans.
 
-use super::{Context, Key, SavedKill, SentKill, Table};
+use super::saved::{SavedKill, SentKill};
+use super::table::Table;
+use super::{Context, Key};
 use tripline_protocol::littlebrother::{LocalTime, WireEvent};
 use tripline_protocol::{CommandId, Span, Timestamp};
 
@@ -92,7 +94,8 @@ impl Kills {
         self.kills.iter().all(|kill| kill.done)
     }
 
-    fn scans(&self) -> Span {
+    /// How long a process counts as reported.
+    pub(super) fn scans(&self) -> Span {
         let scan = self.scan.unwrap_or(SCAN_DEFAULT);
         Span::from_millis(scan.as_millis().saturating_mul(SCANS_MISSED))
     }

@@ -27,10 +27,8 @@ pub(crate) use changes::{Changes, Context, KillStatus, Outcome, Reported, Row, T
 #[cfg(test)]
 pub(crate) use changes::{Oddity, Tick};
 pub(crate) use process::{Key, Process};
-pub(crate) use saved::{Saved, SavedKill, SentKill};
+pub(crate) use saved::Saved;
 pub(crate) use state::State;
-
-use table::Table;
 
 /// Most open processes tabled for one client.
 pub(crate) const OPEN_MAX: usize = 10_000;

@@ -12,6 +12,15 @@ const COPIES: u8 = 2;
 /// Most answers under way; an older one counts as lost.
 const UNDER_WAY_MAX: usize = 32;
 
+/// A prohibited process to be ended because it was reported.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    pub(super) key: Key,
+    pub(super) username: Option<Box<str>>,
+    /// When it was reported.
+    pub(super) at: Timestamp,
+}
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
@@ -21,19 +30,15 @@ pub(super) struct Owed {
     /// Processes to be announced to the client.
     pub(super) replay: BTreeSet<Key>,
     /// Prohibited processes that were just reported.
-    pub(super) prohibited: VecDeque<(Key, Option<Box<str>>)>,
+    pub(super) prohibited: VecDeque<Prompt>,
     /// All open processes are to be announced.
     pub(super) replay_all: bool,
 }
 
 impl Owed {
+    /// Also when an answer with them was lost: the two that bring them have to follow each other.
     pub(super) fn config_again(&mut self) {
         self.config = COPIES;
-    }
-
-    /// An answer with them was lost.
-    pub(super) fn config_lost(&mut self) {
-        self.config = COPIES.min(self.config + 1);
     }
 
     /// Everything the client has to be told that has just been started, or was away.
@@ -43,21 +48,22 @@ impl Owed {
     }
 
     /// A prohibited process to be ended now. `false`: too much waits.
-    pub(super) fn prohibit(&mut self, key: Key, username: Option<Box<str>>) -> bool {
-        if self.prohibited.iter().any(|(known, _)| *known == key) {
+    pub(super) fn prohibit(&mut self, prompt: Prompt) -> bool {
+        if let Some(known) = self.prohibited.iter_mut().find(|known| known.key == prompt.key) {
+            known.at = known.at.max(prompt.at);
             return true;
         }
         if self.prohibited.len() >= OUTGOING_MAX {
             return false;
         }
-        self.prohibited.push_back((key, username));
+        self.prohibited.push_back(prompt);
         true
     }
 
     /// The process is gone.
     pub(super) fn ended(&mut self, key: &Key) {
         self.replay.remove(key);
-        self.prohibited.retain(|(known, _)| known != key);
+        self.prohibited.retain(|prompt| prompt.key != *key);
     }
 }
 
@@ -66,8 +72,8 @@ impl Owed {
 pub(super) struct KillUnderWay {
     pub(super) key: Key,
     pub(super) username: Option<Box<str>>,
-    /// It answers a report, rather than repeating a command.
-    pub(super) prompt: bool,
+    /// Of the report it answers; `None`: it repeats a command.
+    pub(super) reported_at: Option<Timestamp>,
     /// When the same was sent before.
     pub(super) before: Option<Timestamp>,
 }

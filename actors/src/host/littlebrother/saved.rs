@@ -95,17 +95,36 @@ impl Saved {
 
     /// What the topology shows of it; `own` is the id of the client's own record. `None` before its first message.
     pub(crate) fn view(&self, own: HostId, now: Timestamp) -> Option<LittlebrotherView> {
-        let last_message_at = self.last_message_at?;
-        let version = self.stats.as_ref().and_then(|stats| stats.version.as_deref());
-        Some(LittlebrotherView {
-            hostname: self.hostname.clone(),
+        let seen = Seen {
+            hostname: &self.hostname,
+            last_message_at: self.last_message_at?,
+            stats: self.stats.as_deref(),
+            processes_open: self.processes_open,
+        };
+        Some(seen.view(own, now))
+    }
+}
+
+/// What the topology is made of.
+pub(super) struct Seen<'a> {
+    pub(super) hostname: &'a str,
+    pub(super) last_message_at: Timestamp,
+    pub(super) stats: Option<&'a ClientStats>,
+    pub(super) processes_open: u32,
+}
+
+impl Seen<'_> {
+    pub(super) fn view(&self, own: HostId, now: Timestamp) -> LittlebrotherView {
+        let version = self.stats.and_then(|stats| stats.version.as_deref());
+        LittlebrotherView {
+            hostname: self.hostname.to_owned(),
             host_id: own,
-            last_message_at,
-            active: now.since(last_message_at) <= ACTIVE_WITHIN,
+            last_message_at: self.last_message_at,
+            active: now.since(self.last_message_at) <= ACTIVE_WITHIN,
             outdated: version.and_then(is_outdated),
             processes_open: self.processes_open,
-            client_stats: self.stats.as_deref().cloned(),
-        })
+            client_stats: self.stats.cloned(),
+        }
     }
 }
 

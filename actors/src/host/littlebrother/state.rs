@@ -3,10 +3,10 @@
 use super::changes::{Changes, Context, KillStatus, Oddity, Outcome, Tick, Ticket};
 use super::clock::{Clock, Learned};
 use super::kills::Kills;
-use super::owed::{Content, Owed, UnderWay};
+use super::owed::{Content, Owed, Prompt, UnderWay};
 use super::process::{Key, Process};
 use super::recent::Recent;
-use super::saved::{Contact, Saved};
+use super::saved::{Contact, Saved, Seen};
 use super::sound::Sound;
 use super::table::Table;
 use crate::littlebrother::Settings;
@@ -105,7 +105,7 @@ impl State {
             last_message_at: self.last_message_at,
             behind_s: self.clock.behind_s,
             stats: self.stats.clone(),
-            processes_open: u32::try_from(self.table.open_count()).unwrap_or(u32::MAX),
+            processes_open: self.processes_open(),
             kills,
             sent,
         }
@@ -222,7 +222,7 @@ impl State {
     /// What an answer that was lost had in it waits again.
     pub(super) fn give_back(&mut self, number: u64, content: Content) {
         if content.config {
-            self.owed.config_lost();
+            self.owed.config_again();
         }
         if content.start_master {
             self.owed.start_master = true;
@@ -234,9 +234,13 @@ impl State {
             let last = self.kills.unsend(kill.key, number, kill.before);
             self.dirty |= last && self.kills.is_wanted(&kill.key);
             let now = self.last_message_at.unwrap_or_default();
-            if last && kill.prompt && self.kills.is_reported(&kill.key, now) {
-                // There is room: it has just been part of what waits.
-                self.owed.prohibit(kill.key, kill.username);
+            let (key, username) = (kill.key, kill.username);
+            if let Some(at) = kill.reported_at
+                && last
+                && self.kills.is_reported(&key, now)
+            {
+                // If there is no room, it is reported again.
+                self.owed.prohibit(Prompt { key, username, at });
             }
         }
     }
@@ -304,7 +308,17 @@ impl State {
 
     /// What the topology shows of it; `None` before its first message.
     pub(crate) fn view(&self, now: Timestamp) -> Option<LittlebrotherView> {
-        self.saved().view(self.own, now)
+        let seen = Seen {
+            hostname: &self.hostname,
+            last_message_at: self.last_message_at?,
+            stats: self.stats.as_deref(),
+            processes_open: self.processes_open(),
+        };
+        Some(seen.view(self.own, now))
+    }
+
+    fn processes_open(&self) -> u32 {
+        u32::try_from(self.table.open_count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a process of this login is open.

@@ -176,6 +176,18 @@ fn answers_under_way_at_the_same_time_are_lost_without_duplicates() {
 }
 
 #[test]
+fn a_configuration_that_was_lost_goes_into_two_successive_answers_again() {
+    let mut server = Server::new();
+    let lost = server.post(vec![]);
+    assert_eq!(server.poll(), CONFIGURATION);
+    assert_eq!(server.poll(), NOTHING);
+    server.lose(lost.ticket);
+    assert_eq!(server.poll(), INTRODUCTION);
+    assert_eq!(server.poll(), CONFIGURATION);
+    assert_eq!(server.poll(), NOTHING);
+}
+
+#[test]
 fn a_receipt_counts_once() {
     let mut server = Server::new();
     let first = server.post(vec![]);

@@ -85,6 +85,18 @@ fn a_lost_kill_goes_again_at_once_while_the_process_is_reported() {
 }
 
 #[test]
+fn a_lost_kill_does_not_wait_for_a_client_that_was_away() {
+    let mut server = Server::introduced();
+    let lost = server.post(vec![prohibited(7, 1)]);
+    server.lose(lost.ticket);
+    assert_eq!(
+        server.later(31).poll(),
+        NOTHING,
+        "the pid may be another's by now"
+    );
+}
+
+#[test]
 fn a_lost_kill_that_went_out_again_since_does_not_go_a_third_time() {
     let mut server = Server::introduced();
     let lost = server.post(vec![prohibited(7, 1)]);
