@@ -3,7 +3,8 @@
 //! The two differ in small things that both take without complaint: brackets within a class, `a**`, `{,3}`, what
 //! `\s`, `\w` and `$` mean. So each part is read as Python reads it and written out in a form that has one
 //! meaning. What remains: `\b` and `\B` go by Rust's words, which differ from Python's in combining marks and
-//! fractions, and `\B` in an empty name; letters newer than a Python count as letters.
+//! fractions, and `\B` in an empty name; nothing can match the line feed that a `$` left of it stands before;
+//! letters newer than a Python count as letters.
 //!
 //! Deliberately refused although Python takes it: look-around, back-references, octal escapes, named characters,
 //! comments, conditions, atomic groups, possessive repetitions, and flags other than `i` and `s`.
@@ -174,16 +175,15 @@ impl Translator<'_> {
 
     fn code_point(&mut self, digits: usize) -> Result<char, InvalidPattern> {
         let (hex, after) = self.rest.split_at_checked(digits).unwrap_or_default();
-        let code = hex
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit())
-            .then(|| u32::from_str_radix(hex, 16).ok());
-        match code.flatten().and_then(char::from_u32) {
-            Some(char) => {
-                self.rest = after;
-                Ok(char)
-            }
-            None => syntax(format!(
+        let code = match hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            true => u32::from_str_radix(hex, 16).ok(),
+            false => None,
+        };
+        self.rest = after;
+        match (code, code.and_then(char::from_u32)) {
+            (_, Some(char)) => Ok(char),
+            (Some(0xd800..=0xdfff), None) => unsupported("half a character (a surrogate)"),
+            _ => syntax(format!(
                 r"\x, \u or \U needs {digits} digits that name a character"
             )),
         }
