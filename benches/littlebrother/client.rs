@@ -127,7 +127,6 @@ impl Client {
 
     async fn exchange(&mut self) -> Outcome {
         let mut stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
         stream.write_all(&self.request).await?;
         self.answer.clear();
         loop {
