@@ -22,10 +22,10 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     named: Vec<Part>,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// Seconds for which the real server is watched as it handles what it accepted.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 10)]
     watch: u64,
     /// Clients of the runs with many.
     #[arg(long, default_value_t = 64)]

@@ -21,10 +21,11 @@ const ETYPES: [&str; 2] = ["PROCESS_START", "PROCESS_END"];
 /// Bare requests and commits of the floor.
 const FLOOR_SAMPLES: u64 = 2_000;
 
-/// What is added to the server's configuration.
+/// What is added to the server's configuration. No host of a bench counts as silent.
 pub(crate) fn configuration() -> String {
     format!(
-        "[littlebrother]\nsecret = \"{SECRET}\"\ntime_zone = \"UTC\"\n\n\
+        "[littlebrother]\nsecret = \"{SECRET}\"\ntime_zone = \"UTC\"\n\
+         maximum_time_without_send = \"1h\"\n\n\
          [[littlebrother.users]]\nlogin = \"{LOGIN}\"\nactive = true\nprocess_name_pattern = \"{GAME}\"\nuid = {UID}\n"
     )
 }
