@@ -25,3 +25,4 @@ pub mod stop;
 pub mod tls;
 pub mod transfer;
 pub mod verbs;
+pub mod watcher;
