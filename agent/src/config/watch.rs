@@ -248,7 +248,12 @@ mod tests {
 
     #[test]
     fn a_secret_that_everybody_may_read_is_refused_and_not_shown() {
-        for (content, mode) in [("hunter2", 0o644), ("hunter2", 0o602), ("", 0o600), ("hunter2\nb", 0o600)] {
+        for (content, mode) in [
+            ("hunter2", 0o644),
+            ("hunter2", 0o602),
+            ("", 0o600),
+            ("hunter2\nb", 0o600),
+        ] {
             let (_dir, path) = secret_file(content, mode);
             let text = error(options(&path));
             assert!(

@@ -56,6 +56,15 @@ pub struct ProcessKey {
     pub start: LocalTime,
 }
 
+/// What has to be known of a user's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Their names.
+    Name,
+    /// Their names and command lines.
+    CommandLine,
+}
+
 /// A process that a scan found. Zombies are left out: they have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -68,9 +77,9 @@ pub struct Seen {
     pub start_exact: u64,
     /// Effective user id.
     pub uid: u32,
-    /// Name (`comm`, 15 bytes on Linux).
+    /// Name (`comm` on Linux, 15 bytes, or all of it where the first argument completes it).
     pub name: String,
-    /// Arguments joined by spaces; empty where there are none.
+    /// Arguments joined by spaces; empty where there are none, or nobody needs them.
     pub command_line: String,
 }
 

@@ -5,7 +5,7 @@
 
 use super::notice::{Notice, Notices};
 use super::saved::Saved;
-use super::{Options, Seen};
+use super::{Needs, Options, Seen};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -96,6 +96,19 @@ impl Knowledge {
     /// The login of a uid, if it is a user who is watched now.
     pub(super) fn watched(&self, uid: u32) -> Option<&str> {
         self.user(uid).map(|(login, _)| login)
+    }
+
+    /// The uids of all users who are watched now, and what has to be known of their processes.
+    pub(super) fn needs(&self, options: &Options) -> impl Iterator<Item = (u32, Needs)> {
+        let scans_lines = options.scan_command_line;
+        self.logins.keys().filter_map(move |uid| {
+            let (_, user) = self.user(*uid)?;
+            let needs = match scans_lines || user.prohibited.is_some() {
+                true => Needs::CommandLine,
+                false => Needs::Name,
+            };
+            Some((*uid, needs))
+        })
     }
 
     fn user(&self, uid: u32) -> Option<(&str, &User)> {

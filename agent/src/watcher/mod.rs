@@ -4,7 +4,7 @@
 //! Its driver scans processes, sends messages and ends processes, in a loop like this:
 //!
 //! - at start: [`Watcher::new`] with what was saved, then a first [`Watcher::scan`], then a first message;
-//! - every scan interval (10 s): [`Watcher::scan`];
+//! - every scan interval (10 s): [`Watcher::scan`] with what [`Watcher::needs`] asks for;
 //! - every message interval (5 s), also when nothing waits: [`Watcher::next_message`], and then exactly one of
 //!   [`Watcher::answered`] and [`Watcher::failed`];
 //! - at [`Watcher::next_due`], or every second: [`Watcher::tick`];
@@ -33,7 +33,7 @@ mod silence;
 mod tests;
 
 pub use effect::{Effect, Kill, Why};
-pub use input::{Failure, KillOutcome, Moment, Options, ProcessKey, Seen};
+pub use input::{Failure, KillOutcome, Moment, Needs, Options, ProcessKey, Seen};
 pub use notice::{Level, Notice};
 pub use saved::Saved;
 
@@ -44,6 +44,7 @@ use open::{Open, Told};
 use outgoing::Outgoing;
 use present::Present;
 use silence::Silence;
+use std::collections::HashMap;
 use std::time::Duration;
 use tripline_protocol::littlebrother::{ClientMessage, ClientStats, WireEvent};
 
@@ -106,7 +107,13 @@ impl Watcher {
         }
     }
 
-    /// All processes that live now, of all users. Processes that began or ceased to count are reported, and what
+    /// The effective uids whose processes a scan has to bring, and what it has to know of them; those of all other
+    /// users may be left out.
+    pub fn needs(&self) -> HashMap<u32, Needs> {
+        self.knowledge.needs(&self.options).collect()
+    }
+
+    /// All processes that live now, at least of the users in [`Self::needs`]. Processes that began or ceased to count are reported, and what
     /// must not run.
     pub fn scan(&mut self, seen: &[Seen], moment: Moment) -> Vec<Effect> {
         let mut turn = Turn::new(moment);

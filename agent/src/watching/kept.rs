@@ -64,7 +64,9 @@ impl Kept {
         let (kept, state) = (self.clone(), state.clone());
         let write = move || {
             let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
-            state.write(NAME, &text).map_err(|error| crate::enrol::chain(&error))
+            state
+                .write(NAME, &text)
+                .map_err(|error| crate::enrol::chain(&error))
         };
         let written = tokio::task::spawn_blocking(write).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(error.to_string())) {

@@ -167,5 +167,8 @@ impl Watching {
 }
 
 fn hostname(config: &Watch, platform: &dyn Platform) -> String {
-    config.hostname.clone().unwrap_or_else(|| platform.full_hostname())
+    config
+        .hostname
+        .clone()
+        .unwrap_or_else(|| platform.full_hostname())
 }

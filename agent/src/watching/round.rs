@@ -1,12 +1,12 @@
 //! The watcher's round: scan, message, ends, again and again.
 
+use super::Hands;
 use super::clock::Clock;
 use super::ends::Ends;
 use super::kept::Kept;
 use super::line::{Delivery, Line, Status, Undelivered};
 use super::nap::Nap;
 use super::scanner::{Scanned, Scanner};
-use super::Hands;
 use crate::config::Watch;
 use crate::state_dir::StateDir;
 use crate::watcher::{Effect, Failure, Kill, KillOutcome, Level, Notice, ProcessKey, Saved, Watcher};
@@ -164,8 +164,8 @@ impl Round {
         if agenda.scan.is_none() && (self.scan_soon || agenda.scan_due <= now) {
             self.scan_soon = false;
             agenda.scan_due = now + self.scan_interval;
-            let (scanner, looks, boot) = (self.scanner.clone(), self.watcher.looks(), self.kept.boot());
-            agenda.scan = Some(tokio::task::spawn_blocking(move || scanner.scan(&looks, boot)));
+            let (scanner, needs, boot) = (self.scanner.clone(), self.watcher.needs(), self.kept.boot());
+            agenda.scan = Some(tokio::task::spawn_blocking(move || scanner.scan(&needs, boot)));
         }
         if self.watcher.next_due().is_some_and(|due| due <= now) {
             let effects = self.watcher.tick(self.clock.moment());
@@ -184,7 +184,11 @@ impl Round {
 
     /// How long nothing is to be done by itself.
     fn rest(&self, agenda: &Agenda) -> Duration {
-        let scan_due = if self.scan_soon { Duration::ZERO } else { agenda.scan_due };
+        let scan_due = if self.scan_soon {
+            Duration::ZERO
+        } else {
+            agenda.scan_due
+        };
         let scan = agenda.scan.is_none().then_some(scan_due);
         let message = agenda.message_due.filter(|_| agenda.delivery.is_none());
         let due = [scan, message, self.watcher.next_due()];
@@ -246,7 +250,10 @@ impl Round {
 
     fn tell_why(&mut self, undelivered: &Undelivered) {
         if self.why.as_ref() != Some(&undelivered.why) {
-            tracing::warn!(why = undelivered.why, "a message of the watcher was not delivered");
+            tracing::warn!(
+                why = undelivered.why,
+                "a message of the watcher was not delivered"
+            );
             self.why = Some(undelivered.why.clone());
         }
     }
