@@ -6,8 +6,9 @@
 use super::notice::{Notice, Notices};
 use super::saved::Saved;
 use super::{Options, Seen};
+use crate::platform::Look;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tripline_protocol::littlebrother::{EventType, ProcessPattern, ProhibitedPattern, UserConfig};
 
@@ -96,6 +97,34 @@ impl Knowledge {
     /// The login of a uid, if it is a user who is watched now.
     pub(super) fn watched(&self, uid: u32) -> Option<&str> {
         self.user(uid).map(|(login, _)| login)
+    }
+
+    /// The uids of a login, if it is a user who is watched now.
+    pub(super) fn watched_uids_of(&self, username: &str) -> impl Iterator<Item = u32> {
+        let active = self.users.get(username).is_some_and(|user| user.config.active);
+        let logins = active.then_some(&self.logins).into_iter().flatten();
+        logins
+            .filter(move |(_, login)| *login == username)
+            .map(|(uid, _)| *uid)
+    }
+
+    /// The watched logins with a uid that is such a one.
+    pub(super) fn logins_with(&self, is: impl Fn(u32) -> bool) -> HashSet<&str> {
+        let logins = self.logins.keys().filter(|uid| is(**uid));
+        logins.filter_map(|uid| self.watched(*uid)).collect()
+    }
+
+    /// What a scan has to look at: the uids of users who are watched now.
+    pub(super) fn looks(&self, options: &Options) -> HashMap<u32, Look> {
+        let look = |uid: &u32| {
+            let (_, user) = self.user(*uid)?;
+            let look = match user.prohibited {
+                None if !options.scan_command_line => Look::Name,
+                _ => Look::CommandLine,
+            };
+            Some((*uid, look))
+        };
+        self.logins.keys().filter_map(look).collect()
     }
 
     fn user(&self, uid: u32) -> Option<(&str, &User)> {

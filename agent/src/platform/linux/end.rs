@@ -86,8 +86,7 @@ impl Held {
     /// Signals it if it is still what it was.
     fn signal(&mut self, signal: Signal) {
         let State::Lives(pidfd) = &self.state else { return };
-        let signalled = check(self.doomed)
-            .and_then(|()| pidfd_send_signal(pidfd, signal).map_err(not_ended));
+        let signalled = check(self.doomed).and_then(|()| pidfd_send_signal(pidfd, signal).map_err(not_ended));
         if let Err(ending) = signalled {
             let asked = signal == Signal::KILL && ending == Ending::Gone;
             self.state = State::Over(if asked { Ending::Ended } else { ending });
@@ -137,5 +136,9 @@ fn ended<'a>(all: &'a mut [Held], wake: &StopFd, until: Instant) -> Result<Vec<&
     poll_until(&mut fds, until)?;
     let over: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
     let lives = all.iter_mut().filter(|held| held.lives());
-    Ok(lives.zip(over).filter(|(_, over)| *over).map(|(held, _)| held).collect())
+    Ok(lives
+        .zip(over)
+        .filter(|(_, over)| *over)
+        .map(|(held, _)| held)
+        .collect())
 }
