@@ -79,7 +79,7 @@ impl Watcher {
     /// The server wants this process ended.
     fn ordered(&mut self, key: ProcessKey, username: &str, event: &WireEvent, turn: &mut Turn) {
         match self.present.target(key, username, &self.knowledge) {
-            Target::Unknown => ignore(event, "there was no scan yet", turn),
+            Target::Unknown => ignore(event, "its user's processes have not been looked at yet", turn),
             Target::Spared(why) => ignore(event, why, turn),
             Target::Gone => self.is_gone(key, username, turn),
             Target::Found(_) => {

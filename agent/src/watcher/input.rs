@@ -56,15 +56,6 @@ pub struct ProcessKey {
     pub start: LocalTime,
 }
 
-/// What has to be known of a user's processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Their names.
-    Name,
-    /// Their names and command lines.
-    CommandLine,
-}
-
 /// A process that a scan found. Zombies are left out: they have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {

@@ -5,9 +5,10 @@
 
 use super::notice::{Notice, Notices};
 use super::saved::Saved;
-use super::{Needs, Options, Seen};
+use super::{Options, Seen};
+use crate::platform::Look;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tripline_protocol::littlebrother::{EventType, ProcessPattern, ProhibitedPattern, UserConfig};
 
@@ -98,17 +99,32 @@ impl Knowledge {
         self.user(uid).map(|(login, _)| login)
     }
 
-    /// The uids of all users who are watched now, and what has to be known of their processes.
-    pub(super) fn needs(&self, options: &Options) -> impl Iterator<Item = (u32, Needs)> {
-        let scans_lines = options.scan_command_line;
-        self.logins.keys().filter_map(move |uid| {
+    /// The uids of a login, if it is a user who is watched now.
+    pub(super) fn watched_uids_of(&self, username: &str) -> impl Iterator<Item = u32> {
+        let active = self.users.get(username).is_some_and(|user| user.config.active);
+        let logins = active.then_some(&self.logins).into_iter().flatten();
+        logins
+            .filter(move |(_, login)| *login == username)
+            .map(|(uid, _)| *uid)
+    }
+
+    /// The watched logins with a uid that is such a one.
+    pub(super) fn logins_with(&self, is: impl Fn(u32) -> bool) -> HashSet<&str> {
+        let logins = self.logins.keys().filter(|uid| is(**uid));
+        logins.filter_map(|uid| self.watched(*uid)).collect()
+    }
+
+    /// What a scan has to look at: the uids of users who are watched now.
+    pub(super) fn looks(&self, options: &Options) -> HashMap<u32, Look> {
+        let look = |uid: &u32| {
             let (_, user) = self.user(*uid)?;
-            let needs = match scans_lines || user.prohibited.is_some() {
-                true => Needs::CommandLine,
-                false => Needs::Name,
+            let look = match user.prohibited {
+                None if !options.scan_command_line => Look::Name,
+                _ => Look::CommandLine,
             };
-            Some((*uid, needs))
-        })
+            Some((*uid, look))
+        };
+        self.logins.keys().filter_map(look).collect()
     }
 
     fn user(&self, uid: u32) -> Option<(&str, &User)> {

@@ -4,7 +4,7 @@
 //! Its driver scans processes, sends messages and ends processes, in a loop like this:
 //!
 //! - at start: [`Watcher::new`] with what was saved, then a first [`Watcher::scan`], then a first message;
-//! - every scan interval (10 s): [`Watcher::scan`] with what [`Watcher::needs`] asks for;
+//! - every scan interval (10 s): [`Watcher::looks`] and, with what was seen, [`Watcher::scan`], which may come later;
 //! - every message interval (5 s), also when nothing waits: [`Watcher::next_message`], and then exactly one of
 //!   [`Watcher::answered`] and [`Watcher::failed`];
 //! - at [`Watcher::next_due`], or every second: [`Watcher::tick`];
@@ -33,10 +33,11 @@ mod silence;
 mod tests;
 
 pub use effect::{Effect, Kill, Why};
-pub use input::{Failure, KillOutcome, Moment, Needs, Options, ProcessKey, Seen};
+pub use input::{Failure, KillOutcome, Moment, Options, ProcessKey, Seen};
 pub use notice::{Level, Notice};
 pub use saved::Saved;
 
+use crate::platform::Look;
 use kills::Kills;
 use knowledge::Knowledge;
 use notice::Notices;
@@ -44,7 +45,7 @@ use open::{Open, Told};
 use outgoing::Outgoing;
 use present::Present;
 use silence::Silence;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tripline_protocol::littlebrother::{ClientMessage, ClientStats, WireEvent};
 
@@ -61,6 +62,8 @@ pub struct Watcher {
     outgoing: Outgoing,
     kills: Kills,
     silence: Silence,
+    /// Uids that the scan looks at which is under way.
+    looking_at: HashSet<u32>,
     /// Processes that counted at the last scan and were too many.
     left_out: usize,
     /// Of the outgoing events given up, how many were mentioned.
@@ -100,6 +103,7 @@ impl Watcher {
             outgoing,
             kills: Kills::default(),
             silence: Silence::new(moment.up),
+            looking_at: HashSet::new(),
             left_out: 0,
             dropped_said: 0,
             stopped: false,
@@ -107,14 +111,16 @@ impl Watcher {
         }
     }
 
-    /// The effective uids whose processes a scan has to bring, and what it has to know of them; those of all other
-    /// users may be left out.
-    pub fn needs(&self) -> HashMap<u32, Needs> {
-        self.knowledge.needs(&self.options).collect()
+    /// How closely a scan that begins now has to look at whose processes; uids that are not in it need no look. One
+    /// scan at a time: the next [`Self::scan`] is taken for this one.
+    pub fn looks(&mut self) -> HashMap<u32, Look> {
+        let looks = self.knowledge.looks(&self.options);
+        self.looking_at = looks.keys().copied().collect();
+        looks
     }
 
-    /// All processes that live now, at least of the users in [`Self::needs`]. Processes that began or ceased to count are reported, and what
-    /// must not run.
+    /// The processes that the scan found which began with [`Self::looks`]. Those that began or ceased to count are
+    /// reported, and what must not run.
     pub fn scan(&mut self, seen: &[Seen], moment: Moment) -> Vec<Effect> {
         let mut turn = Turn::new(moment);
         if !self.stopped {
@@ -209,6 +215,7 @@ impl Watcher {
         let mut turn = Turn::new(moment);
         self.knowledge = Knowledge::nothing(&self.options.server_group);
         self.open = Open::default();
+        self.present.replace(&[], HashSet::new());
         self.kills.clear();
         self.silence = Silence::new(moment.up);
         self.outgoing.clear();

@@ -1,8 +1,11 @@
-//! What the last scan found: which processes there are, whether they count or not.
+//! What the last scan found: which processes of watched users there are, whether they count or not.
+//!
+//! A scan looks only at some users, those watched when it began. Of the others it says nothing, least of all that
+//! a process of theirs is gone.
 
 use super::knowledge::Knowledge;
 use super::{ProcessKey, Seen};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tripline_protocol::littlebrother::LocalTime;
 
 /// A process of the last scan.
@@ -16,32 +19,34 @@ pub(super) struct Living {
 /// Whether a process may be ended.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// Nobody has looked yet.
+    /// Its user's processes have not been looked at yet.
     Unknown,
     /// There is none with this pid and start.
     Gone,
-    /// There is, but it is not one to end.
+    /// It is not one to end.
     Spared(&'static str),
     /// It may.
     Found(Living),
 }
 
-/// All processes of the last scan; `None` before the first.
+/// The last scan.
 #[derive(Debug, Default)]
 pub(super) struct Present {
-    processes: Option<HashMap<u32, Living>>,
+    processes: HashMap<u32, Living>,
+    /// Uids that were looked at.
+    looked_at: HashSet<u32>,
     own_pid: Option<u32>,
 }
 
 impl Present {
     pub(super) fn new(own_pid: Option<u32>) -> Self {
         Self {
-            processes: None,
             own_pid,
+            ..Self::default()
         }
     }
 
-    pub(super) fn replace(&mut self, seen: &[Seen]) {
+    pub(super) fn replace(&mut self, seen: &[Seen], looked_at: HashSet<u32>) {
         let living = |seen: &Seen| {
             let living = Living {
                 start: seen.start,
@@ -50,7 +55,12 @@ impl Present {
             };
             (seen.pid, living)
         };
-        self.processes = Some(seen.iter().map(living).collect());
+        self.processes = seen.iter().map(living).collect();
+        self.looked_at = looked_at;
+    }
+
+    pub(super) fn has_looked_at(&self, uid: u32) -> bool {
+        self.looked_at.contains(&uid)
     }
 
     /// The first process, the agent itself, and 0, which would mean a whole group.
@@ -59,32 +69,35 @@ impl Present {
     }
 
     pub(super) fn get(&self, key: ProcessKey) -> Option<Living> {
-        let living = self.processes.as_ref()?.get(&key.pid)?;
+        let living = self.processes.get(&key.pid)?;
         (living.start == key.start).then_some(*living)
     }
 
     /// It ended since the scan.
     pub(super) fn remove(&mut self, key: ProcessKey) {
-        if self.get(key).is_some()
-            && let Some(processes) = &mut self.processes
-        {
-            processes.remove(&key.pid);
+        if self.get(key).is_some() {
+            self.processes.remove(&key.pid);
         }
     }
 
     /// Whether this process may be ended as one of `username`.
     pub(super) fn target(&self, key: ProcessKey, username: &str, knowledge: &Knowledge) -> Target {
-        if self.processes.is_none() {
-            return Target::Unknown;
+        let mut uids = knowledge.watched_uids_of(username).peekable();
+        if uids.peek().is_none() {
+            return Target::Spared("nobody is watched under this login");
         }
         let Some(living) = self.get(key) else {
-            return Target::Gone;
+            return match uids.all(|uid| self.has_looked_at(uid)) {
+                true => Target::Gone,
+                false => Target::Unknown,
+            };
         };
+        if self.is_protected(key.pid) {
+            return Target::Spared("this process is never ended");
+        }
         match knowledge.watched(living.uid) {
-            _ if self.is_protected(key.pid) => Target::Spared("this process is never ended"),
             Some(login) if login == username => Target::Found(living),
-            Some(_) => Target::Spared("the process belongs to another user"),
-            None => Target::Spared("the process belongs to nobody who is watched"),
+            _ => Target::Spared("the process is another user's"),
         }
     }
 }

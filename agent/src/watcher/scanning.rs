@@ -2,6 +2,7 @@
 
 use super::knowledge::Verdict;
 use super::open::{Entry, Told};
+use super::present::Target;
 use super::{Notice, ProcessKey, Seen, Turn, Watcher};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ struct Found {
 
 impl Watcher {
     pub(super) fn take_scan(&mut self, seen: &[Seen], turn: &mut Turn) {
-        self.present.replace(seen);
+        self.present.replace(seen, std::mem::take(&mut self.looking_at));
         let found = self.judge(seen);
         self.end_missing(&found, turn);
         self.begin_new(&found, turn);
@@ -38,19 +39,18 @@ impl Watcher {
         found
     }
 
-    /// Open processes that are gone, do not count any more, or are another user's by now.
+    /// Open processes that are gone, do not count any more, or are another user's by now. Those of users whose
+    /// processes were not looked at wait for the next scan.
     fn end_missing(&mut self, found: &BTreeMap<ProcessKey, Found>, turn: &Turn) {
-        let counts_still = |key: &ProcessKey, entry: &Entry| {
-            let login = entry.username.as_ref();
-            found.get(key).is_some_and(|found| {
-                found.verdict == Verdict::Counts && login.is_none_or(|login| *login == found.login)
-            })
+        let later = self.knowledge.logins_with(|uid| !self.present.has_looked_at(uid));
+        let stays = |key: &ProcessKey, entry: &Entry| match (found.get(key), &entry.username) {
+            (Some(found), login) => {
+                found.verdict == Verdict::Counts && login.as_ref().is_none_or(|login| *login == found.login)
+            }
+            (None, Some(login)) => later.contains(login.as_str()),
+            (None, None) => !later.is_empty(),
         };
-        let missing = self
-            .open
-            .0
-            .iter()
-            .filter(|(key, entry)| !counts_still(key, entry));
+        let missing = self.open.0.iter().filter(|(key, entry)| !stays(key, entry));
         let missing: Vec<ProcessKey> = missing.map(|(key, _)| *key).collect();
         for key in missing {
             self.close(key, turn);
@@ -89,7 +89,7 @@ impl Watcher {
     /// Whoever waits for the end of a process that ended by itself is told so.
     fn answer_gone(&mut self, turn: &Turn) {
         for (key, username) in self.kills.waiting() {
-            if self.present.get(key).is_none() {
+            if let Target::Gone = self.present.target(key, &username, &self.knowledge) {
                 self.give_up_kill(key, &username, turn);
             }
         }

@@ -16,15 +16,17 @@ impl Watcher {
         for due in self.kills.take_due(turn.moment.up) {
             match self.present.target(due.process, &due.username, &self.knowledge) {
                 Target::Found(living) => self.fire(due.process, living, due.username, due.why, turn),
-                Target::Gone | Target::Unknown => self.give_up_kill(due.process, &due.username, turn),
-                Target::Spared(why) => {
-                    self.kills.forget(due.process);
-                    let problem = why.to_owned();
-                    let process = due.process;
-                    turn.notices.add(Notice::NotKilled { process, problem });
-                }
+                Target::Gone => self.give_up_kill(due.process, &due.username, turn),
+                Target::Unknown => self.spare(due.process, "the last scan did not look at it", turn),
+                Target::Spared(why) => self.spare(due.process, why, turn),
             }
         }
+    }
+
+    fn spare(&mut self, process: ProcessKey, why: &str, turn: &mut Turn) {
+        self.kills.forget(process);
+        let problem = why.to_owned();
+        turn.notices.add(Notice::NotKilled { process, problem });
     }
 
     /// Open processes are ended at every opportunity while there is no server. What must not run is not among

@@ -164,8 +164,8 @@ impl Round {
         if agenda.scan.is_none() && (self.scan_soon || agenda.scan_due <= now) {
             self.scan_soon = false;
             agenda.scan_due = now + self.scan_interval;
-            let (scanner, needs, boot) = (self.scanner.clone(), self.watcher.needs(), self.kept.boot());
-            agenda.scan = Some(tokio::task::spawn_blocking(move || scanner.scan(&needs, boot)));
+            let (scanner, looks, boot) = (self.scanner.clone(), self.watcher.looks(), self.kept.boot());
+            agenda.scan = Some(tokio::task::spawn_blocking(move || scanner.scan(&looks, boot)));
         }
         if self.watcher.next_due().is_some_and(|due| due <= now) {
             let effects = self.watcher.tick(self.clock.moment());

@@ -3,7 +3,7 @@
 use super::clock::{Clock, settled};
 use super::stats;
 use crate::platform::{Booted, Look, Platform, SeenProcess};
-use crate::watcher::{Needs, Seen};
+use crate::watcher::Seen;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::Fault;
@@ -35,15 +35,11 @@ impl Scanner {
         }
     }
 
-    /// Scans the processes of the users in `needs`. Blocks.
-    pub(super) fn scan(&self, needs: &HashMap<u32, Needs>, boot: Option<Booted>) -> Result<Scanned, Fault> {
+    /// Scans the processes of the users in `looks`. Blocks.
+    pub(super) fn scan(&self, looks: &HashMap<u32, Look>, boot: Option<Booted>) -> Result<Scanned, Fault> {
         let boot = settled(boot, self.platform.booted()?);
-        let look = |uid| match needs.get(&uid) {
-            None => Look::Away,
-            Some(Needs::Name) => Look::Name,
-            Some(Needs::CommandLine) => Look::CommandLine,
-        };
-        let found = match needs.is_empty() {
+        let look = |uid| looks.get(&uid).copied().unwrap_or(Look::Away);
+        let found = match looks.is_empty() {
             true => Vec::new(),
             false => self.platform.scan_processes(&look)?,
         };
