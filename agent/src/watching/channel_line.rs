@@ -138,3 +138,93 @@ impl Line for ChannelLine {
         self.0.status.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{LinkEnd, Outgoing};
+    use tripline_protocol::littlebrother::{EventType, LocalTime};
+
+    fn attached(line: &ChannelLine) -> (Arc<Link>, LinkEnd) {
+        let (link, end) = Link::new();
+        let link = Arc::new(link);
+        line.attach(&link, true);
+        (link, end)
+    }
+
+    fn message() -> ClientMessage {
+        ClientMessage {
+            hostname: "beethoven".to_owned(),
+            events: Vec::new(),
+            client_stats: None,
+        }
+    }
+
+    fn event(kind: EventType) -> WireEvent {
+        WireEvent::new(kind, "beethoven", LocalTime::epoch())
+    }
+
+    fn sent(end: &mut LinkEnd) -> Option<u64> {
+        match end.try_next() {
+            Some(Outgoing::Frame(AgentFrame::Littlebrother { seq, .. })) => Some(seq),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_that_of_its_message() {
+        let line = ChannelLine::new(false);
+        let (_link, mut end) = attached(&line);
+        for seq in 1..3 {
+            let delivery = tokio::spawn(line.deliver(message()));
+            let number = loop {
+                if let Some(number) = sent(&mut end) {
+                    break number;
+                }
+                tokio::task::yield_now().await;
+            };
+            assert_eq!(number, seq);
+            line.answered(seq, vec![event(EventType::StartMaster)]);
+            assert_eq!(delivery.await.unwrap(), Ok(vec![event(EventType::StartMaster)]));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_too_late_is_heard_with_the_next() {
+        let line = ChannelLine::new(false);
+        let (_link, mut end) = attached(&line);
+        let failed = line.deliver(message()).await.unwrap_err();
+        assert!(failed.why.contains("no answer"), "{failed:?}");
+        assert_eq!(sent(&mut end), Some(1));
+        line.answered(1, vec![event(EventType::UpdateConfig)]);
+        let delivery = tokio::spawn(line.deliver(message()));
+        while sent(&mut end) != Some(2) {
+            tokio::task::yield_now().await;
+        }
+        line.answered(2, vec![event(EventType::StartMaster)]);
+        let events = delivery.await.unwrap().unwrap();
+        let kinds: Vec<EventType> = events.iter().map(|event| event.event_type).collect();
+        assert_eq!(kinds, [EventType::UpdateConfig, EventType::StartMaster]);
+    }
+
+    #[tokio::test]
+    async fn a_message_goes_nowhere_without_a_connection() {
+        let line = ChannelLine::new(true);
+        assert_eq!(*line.status().borrow(), Status::Away);
+        assert!(line.deliver(message()).await.is_err());
+        let (link, mut end) = attached(&line);
+        let status = *line.status().borrow();
+        assert!(matches!(status, Status::Up(_)));
+        let delivery = tokio::spawn(line.deliver(message()));
+        while sent(&mut end).is_none() {
+            tokio::task::yield_now().await;
+        }
+        line.detach(&link);
+        assert!(delivery.await.unwrap().is_err());
+        let (_link, _end) = attached(&line);
+        assert_ne!(*line.status().borrow(), status);
+        // A connection that ends after the next one began is not the one in use.
+        line.detach(&link);
+        assert_ne!(*line.status().borrow(), Status::Away);
+    }
+}

@@ -74,6 +74,7 @@ async fn processes_are_reported_and_ended_over_the_channel() {
     peer.reports_until(|| order.take().unwrap_or_default(), ended)
         .await;
     assert!(!quarry.lives());
+    drop(peer);
     agent.stop().await;
 }
 
@@ -88,6 +89,7 @@ async fn the_next_message_follows_the_answer_to_the_last() {
     peer.answer(seq, Vec::new()).await;
     let (next, _) = peer.report().await;
     assert_eq!((seq, next), (1, 2));
+    drop(peer);
     agent.stop().await;
 }
 
@@ -103,6 +105,7 @@ async fn an_answer_lost_with_its_connection_makes_the_message_go_again() {
     let mut peer = server.attach_watching(2).await;
     let (seq, again) = peer.report().await;
     assert_eq!((seq, again.events), (1, first.events));
+    drop(peer);
     agent.stop().await;
 }
 
@@ -121,6 +124,7 @@ async fn another_connection_hears_of_everything_again() {
         let again = peer.reports_until(Vec::new, started).await;
         assert_eq!(again.process_start_time, first.process_start_time);
     }
+    drop(peer);
     agent.stop().await;
 }
 
@@ -160,6 +164,7 @@ async fn a_server_that_stops_answering_messages_is_silent_too() {
     };
     begin(&mut peer, &orders, &quarry).await;
     until("it is ended", || !quarry.lives()).await;
+    drop(peer);
     agent.stop().await;
 }
 
