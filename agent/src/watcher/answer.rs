@@ -102,7 +102,9 @@ impl Watcher {
             return false;
         };
         // Of a process the server never heard of there is no end to tell.
-        if entry.told != Told::Nothing {
+        if entry.told == Told::Nothing {
+            self.outgoing.start_is_lost();
+        } else {
             let login = entry.username.as_deref();
             self.outgoing.process_end(key, login, turn.moment.local);
         }

@@ -82,6 +82,11 @@ impl Outgoing {
         self.dropped
     }
 
+    /// A start that was given up for later is never told: its process has ended.
+    pub(super) fn start_is_lost(&mut self) {
+        self.dropped += 1;
+    }
+
     pub(super) fn start_client(&mut self, now: LocalTime) {
         let event = WireEvent::new(EventType::StartClient, &self.hostname, now);
         self.push(event);
