@@ -30,7 +30,7 @@ use problem::nearest;
 use section::{Field, Section};
 use source::Entry;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Settings, all of them valid.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,31 @@ pub struct Config {
     pub log: Log,
     /// What is legal and probably not meant.
     pub warnings: Vec<Problem>,
+}
+
+/// Where a configuration comes from, to read it again.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment that are laid over it.
+    pub environment: Vec<(String, String)>,
+    /// The data directory, if the command line names one: it wins over both.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// Those of [`Config::load`].
+    pub fn load(&self) -> Result<Config, Error> {
+        let mut config = Config::load(self.file.as_deref(), self.environment.iter().cloned())?;
+        if let Some(data_dir) = &self.data_dir {
+            config.general.data_dir.clone_from(data_dir);
+        }
+        Ok(config)
+    }
 }
 
 impl Config {
