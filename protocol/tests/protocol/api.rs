@@ -2,7 +2,7 @@
 
 use crate::golden::Golden;
 use crate::jobs::{cause, contain_miner, report, web_1};
-use crate::samples::{at, hash, host, p};
+use crate::samples::{at, client_stats, hash, host, p};
 use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
@@ -131,6 +131,32 @@ fn hosts(golden: &mut Golden) {
         littlebrother: None,
     };
     golden.both_ways("host", &view);
+    littlebrother(golden);
+}
+
+fn littlebrother(golden: &mut Golden) {
+    let view = LittlebrotherView {
+        hostname: "beethoven".into(),
+        host_id: host(),
+        last_message_at: at("14:00:00"),
+        active: true,
+        outdated: Some(false),
+        processes_open: 3,
+        client_stats: Some(client_stats()),
+    };
+    golden.both_ways("littlebrother", &view);
+    let old = LittlebrotherView {
+        active: false,
+        outdated: None,
+        processes_open: 0,
+        client_stats: None,
+        ..view
+    };
+    golden.both_ways("littlebrother, old client", &old);
+    let link = LinkHost {
+        littlebrother: "beethoven".into(),
+    };
+    golden.both_ways("link host", &link);
 }
 
 fn jobs(golden: &mut Golden) {
