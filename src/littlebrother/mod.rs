@@ -6,7 +6,7 @@ mod reload;
 mod settings;
 
 pub use reload::{ConfigWatch, SettingsTarget};
-pub use settings::{settings, zone};
+pub use settings::{mappings, settings, users, zone};
 
 use crate::config::Littlebrother;
 use arc_swap::ArcSwapOption;

@@ -9,7 +9,7 @@ use tripline_protocol::littlebrother::{DEFAULT_GROUP, LoginMapping, UserConfig, 
 pub fn settings(config: &Littlebrother, zone: &Zone) -> Option<Settings> {
     (config.secret.is_some() || !config.users.is_empty()).then(|| Settings {
         org: config.org.clone(),
-        users: config.users.iter().map(user).collect(),
+        users: users(config),
         mappings: mappings(config),
         check_interval: config.check_interval,
         maximum_time_without_send: config.maximum_time_without_send,
@@ -33,6 +33,11 @@ pub fn zone(config: &Littlebrother) -> Zone {
     }
 }
 
+/// The users, as clients are told of them.
+pub fn users(config: &Littlebrother) -> Vec<UserConfig> {
+    config.users.iter().map(user).collect()
+}
+
 fn user(user: &User) -> UserConfig {
     let prohibited = user.prohibited_process_name_pattern.as_ref();
     UserConfig {
@@ -44,7 +49,7 @@ fn user(user: &User) -> UserConfig {
 }
 
 /// Those of the file, and the users' own uids in the default group.
-fn mappings(config: &Littlebrother) -> Vec<LoginMapping> {
+pub fn mappings(config: &Littlebrother) -> Vec<LoginMapping> {
     let mapping = |mapping: &crate::config::Mapping| LoginMapping {
         server_group: mapping.server_group.clone(),
         entries: mapping.entries.0.clone(),

@@ -2,14 +2,18 @@
 
 use super::Found;
 use crate::config::Config;
+use crate::littlebrother::users;
 use std::collections::HashMap;
 use tripline_protocol::Span;
-use tripline_protocol::littlebrother::DEFAULT_GROUP;
+use tripline_protocol::littlebrother::{
+    DEFAULT_GROUP, InvalidMapping, InvalidUser, LoginMapping, check_mappings,
+};
 
 /// Adds what is wrong.
 pub(super) fn check(config: &Config, found: &mut Found) {
     addresses(config, found);
     times(config, found);
+    names(config, found);
     logins(config, found);
     groups(config, found);
     uids(config, found);
@@ -59,6 +63,36 @@ fn times(config: &Config, found: &mut Found) {
         if span.as_millis() % second.as_millis() != 0 {
             wrong(key, "must be whole seconds: clients know nothing shorter");
         }
+    }
+}
+
+/// Lengths and characters, which the types of the keys do not look at.
+fn names(config: &Config, found: &mut Found) {
+    for (index, user) in users(&config.littlebrother).iter().enumerate() {
+        if let Err(InvalidUser { key, problem, .. }) = user.patterns() {
+            found.push((
+                format!("littlebrother.users[{index}].{key}").into(),
+                problem.to_string(),
+            ));
+        }
+    }
+    for (index, mapping) in config.littlebrother.login_mappings.iter().enumerate() {
+        let mapping = LoginMapping {
+            server_group: mapping.server_group.clone(),
+            entries: mapping.entries.0.clone(),
+        };
+        // Duplicates are named below, with the place of the first.
+        let wrong = check_mappings(std::slice::from_ref(&mapping)).err();
+        let place = match wrong {
+            Some(InvalidMapping::Group(_)) => "server_group".to_owned(),
+            Some(InvalidMapping::Login(_, entry)) => format!("entries[{entry}]"),
+            _ => continue,
+        };
+        let text = "must be 1 to 255 bytes without control characters".to_owned();
+        found.push((
+            format!("littlebrother.login_mappings[{index}].{place}").into(),
+            text,
+        ));
     }
 }
 

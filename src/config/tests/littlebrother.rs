@@ -112,7 +112,7 @@ entries = [
          tripline.toml:5: littlebrother.users[0].login: 7 is not a text that is not empty\n\
          tripline.toml:6: littlebrother.users[0].proces_name_pattern: no such key; did you mean process_name_pattern?\n\
          tripline.toml:7: littlebrother.users[0].uid: \"x\" is not a whole number from 0 to 4294967295\n\
-         tripline.toml:11: littlebrother.users[1].process_name_pattern: not a regular expression: unclosed group\n\
+         tripline.toml:11: littlebrother.users[1].process_name_pattern: not a regular expression: a ( is not closed\n\
          tripline.toml:12: littlebrother.users[1].prohibited_process_name_pattern: no line of two or more \
          characters is left in the pattern: it would match nothing; leave the key out\n\
          tripline.toml:16: littlebrother.login_mappings[0].entries[0]: has 1 items, and must be [\"login\", uid]\n\
@@ -179,6 +179,28 @@ fn logins_groups_and_uids_are_there_once() {
     assert_eq!(
         refused_in_section(&mapping.replace("\"bela\", 8", "\"cem\", 8").repeat(2))[0],
         "tripline.toml:6: littlebrother.login_mappings[1].server_group: \"default-group\" is littlebrother.login_mappings[0] already; put all entries there"
+    );
+}
+
+#[test]
+fn names_and_patterns_have_bounds() {
+    let user = |login: &str, pattern: &str| {
+        format!("[[littlebrother.users]]\nlogin = {login:?}\nprocess_name_pattern = {pattern:?}\n")
+    };
+    let mapping = "[[littlebrother.login_mappings]]\nserver_group = \"\\t\"\nentries = []\n";
+    assert_eq!(
+        refused_in_section(&(user("a\tb", "bash") + &user("amelie", &"x".repeat(4097)) + mapping)),
+        [
+            "tripline.toml:4: littlebrother.users[0].login: must be 1 to 255 bytes without control characters",
+            "tripline.toml:8: littlebrother.users[1].process_name_pattern: is 4097 bytes long, at most 4096 are taken",
+            "tripline.toml:10: littlebrother.login_mappings[0].server_group: must be 1 to 255 bytes without control characters",
+        ]
+    );
+    assert_eq!(
+        refused_in_section(&user("amelie", "(?=game)")),
+        [
+            "tripline.toml:5: littlebrother.users[0].process_name_pattern: look-ahead is not supported in patterns"
+        ]
     );
 }
 

@@ -57,14 +57,15 @@ fn note_ignored(read: &ReadMessage) {
     for why in &read.ignored {
         *counts.entry(*why).or_default() += 1;
     }
-    for (why, events) in counts {
+    for (why, count) in counts {
         let (hostname, reason) = (&read.message.hostname, why.as_str());
-        metrics::counter!("tripline_littlebrother_events_ignored_total", "reason" => reason)
-            .increment(events);
+        metrics::counter!("tripline_littlebrother_events_ignored_total", "reason" => reason).increment(count);
         match why {
-            Ignored::UnknownType => tracing::debug!(hostname, events, reason, "events ignored"),
             Ignored::ServerType | Ignored::ForeignHost => {
-                tracing::warn!(hostname, events, reason, "events ignored");
+                tracing::warn!(hostname, count, reason, "left out of a message");
+            }
+            Ignored::UnknownType | Ignored::UnknownAttribute | Ignored::Payload => {
+                tracing::debug!(hostname, count, reason, "left out of a message");
             }
         }
     }

@@ -270,7 +270,7 @@ async fn what_is_wrong_in_a_message_is_named_and_nothing_of_it_counts() {
         (with_events(json!([event(), bad_time])), "events[1].event_time"),
         (with_events(json!([no_pid])), "events[0].pid"),
         (with_events(json!([bad_type])), "events[0].event_type"),
-        (with_events(json!([3])), "events[0].event_type"),
+        (with_events(json!([3])), "events[0]"),
     ] {
         let (status, answer) = world.post(body.to_string()).await;
         assert_eq!(status, 400, "{body}");
