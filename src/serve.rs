@@ -129,7 +129,12 @@ impl Server {
         )
         .map_err(Error::Core)?;
         let zone = littlebrother::zone(&config.littlebrother);
-        core.set_littlebrother(littlebrother::settings(&config.littlebrother, &zone));
+        if let Some(settings) = littlebrother::settings(&config.littlebrother, &zone) {
+            let (users, clients) = (settings.users.len(), config.littlebrother.secret.is_some());
+            let zone = zone.0.iana_name().unwrap_or("without a name");
+            tracing::info!(users, clients, zone, org = %settings.org, "littlebrother in force");
+            core.set_littlebrother(Some(settings));
+        }
         let dialect = Arc::new(Dialect::new(&config.littlebrother));
         let state = HttpState {
             core: core.clone(),
