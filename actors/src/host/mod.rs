@@ -6,6 +6,15 @@
 //!
 //! Deliberately not here: sockets (the agent channel edge), deadlines (SessionSlot), finding hosts (Directory).
 
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the actor around it comes with the attachments"
+    )
+)]
+pub(crate) mod littlebrother;
 mod messages;
 mod state;
 #[cfg(test)]
