@@ -23,9 +23,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use changes::{Changes, Context, KillStatus, Oddity, Outcome, Reported, Row, Tick, Ticket};
+pub(crate) use changes::{Changes, Context, KillStatus, Outcome, Reported, Row, Ticket};
+#[cfg(test)]
+pub(crate) use changes::{Oddity, Tick};
 pub(crate) use process::{Key, Process};
-pub(crate) use saved::Saved;
+pub(crate) use saved::{Saved, SavedKill, SentKill};
 pub(crate) use state::State;
 
 /// Most open processes tabled for one client.
