@@ -5,6 +5,7 @@ mod littlebrother;
 mod submit;
 
 use crate::artifact::ArtifactStore;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
@@ -163,6 +164,8 @@ pub struct AttachAgent {
 pub struct Attached {
     /// The attachment's number.
     pub epoch: u64,
+    /// Whether the agent is to watch processes: `welcome.littlebrother`.
+    pub littlebrother: bool,
     pub(crate) host: Addr<Host>,
     pub(crate) frames: Arc<Semaphore>,
 }
@@ -232,6 +235,7 @@ struct Doors {
     submit: Door,
     query: Door,
     attach: Door,
+    littlebrother: Door,
 }
 
 /// The actors. Cheap to clone.
@@ -266,6 +270,9 @@ impl Core {
             attester,
             abandoned: Abandoned::default(),
             littlebrother: arc_swap::ArcSwapOption::empty(),
+            clients: Clients::default(),
+            run: uuid::Uuid::new_v4(),
+            started: now,
         });
         let rules = Rules {
             set: rules,
@@ -278,6 +285,7 @@ impl Core {
             submit: Door::new("submissions", 2048),
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
+            littlebrother: Door::new("littlebrother", 2048),
         };
         Ok(Core {
             ground,

@@ -214,6 +214,7 @@ impl Session {
             command_id,
             call: call.clone(),
             deadline,
+            journal_id: journal_id.filter(|_| mutates),
         };
         effects.push(self.host(ToHostEffect::Execute(execute)));
         self.in_flight = Some(InFlight {
