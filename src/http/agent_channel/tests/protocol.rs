@@ -167,3 +167,13 @@ async fn a_command_too_long_for_a_frame_fails_and_the_connection_lives() {
     assert_eq!(world.hears().await["type"], "cancel");
     world.over().await;
 }
+
+#[test]
+fn an_agent_is_asked_to_watch_when_the_actors_say_so() {
+    for asked in [true, false] {
+        match welcome(HOST, 3, asked) {
+            ServerFrame::Welcome { littlebrother, .. } => assert_eq!(littlebrother, asked),
+            other => panic!("{other:?}"),
+        }
+    }
+}
