@@ -89,6 +89,8 @@ pub struct SeenProcess {
     pub uid: u32,
     /// Whole seconds between the boot and its start.
     pub started_s: u64,
+    /// Its start exactly, in a unit of the operating system.
+    pub started_exact: u64,
     /// Its name: at most 15 characters on Linux, or all of it where its first argument completes it.
     pub name: String,
     /// Its arguments joined by spaces, where they were asked for. Empty for a thread of the kernel.
@@ -109,8 +111,8 @@ pub struct Booted {
 pub struct Doomed {
     /// Process id.
     pub pid: u32,
-    /// Whole seconds between the boot and its start: with another value it is another process.
-    pub started_s: u64,
+    /// Its start exactly, as a scan gave it: with another value it is another process.
+    pub started_exact: u64,
     /// Its effective user id: with another one it is not touched.
     pub uid: u32,
 }

@@ -68,9 +68,9 @@ pub struct Seen {
     pub start_exact: u64,
     /// Effective user id.
     pub uid: u32,
-    /// Name (`comm`, 15 bytes on Linux).
+    /// Name (`comm` on Linux, 15 bytes, or all of it where the first argument completes it).
     pub name: String,
-    /// Arguments joined by spaces; empty where there are none.
+    /// Arguments joined by spaces; empty where there are none, or nobody needs them.
     pub command_line: String,
 }
 

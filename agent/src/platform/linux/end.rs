@@ -61,7 +61,7 @@ fn open(doomed: Doomed) -> Result<OwnedFd, Ending> {
 /// The process is there, it is the one that is meant, and its user's.
 fn check(doomed: Doomed) -> Result<(), Ending> {
     let stat = Stat::read(doomed.pid).ok_or(Ending::Gone)?;
-    if stat.is_over() || stat.started_s() != doomed.started_s {
+    if stat.is_over() || stat.start_ticks != doomed.started_exact {
         return Err(Ending::Gone);
     }
     match effective_user(doomed.pid) {

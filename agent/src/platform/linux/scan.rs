@@ -55,7 +55,7 @@ impl Scan {
         if stat.is_over() {
             return None;
         }
-        let started_s = stat.started_s();
+        let (started_s, started_exact) = (stat.started_s(), stat.start_ticks);
         let is_cut = stat.name.chars().count() >= NAME_CHARS;
         let arguments = if is_cut || look == Look::CommandLine {
             self.read(&format!("{pid}/cmdline"))?
@@ -66,6 +66,7 @@ impl Scan {
             pid,
             uid,
             started_s,
+            started_exact,
             name: is_cut
                 .then(|| completed(&stat.name, arguments))
                 .flatten()
@@ -153,7 +154,7 @@ mod tests {
             me.cloned().expect("this process is there")
         };
         let stat = Stat::read(std::process::id()).unwrap();
-        assert_eq!(me(&named).started_s, stat.started_s());
+        assert_eq!(me(&named).started_exact, stat.start_ticks);
         let lines = scan(Look::CommandLine);
         let program = std::env::args().next().unwrap();
         assert!(me(&lines).command_line.unwrap().starts_with(&program));
