@@ -47,7 +47,7 @@ impl UnderWay {
 pub(super) struct Outgoing {
     hostname: String,
     waiting: VecDeque<Waiting>,
-    /// Processes whose last waiting event is `PROCESS_END`.
+    /// Processes whose `PROCESS_END` waits.
     ends: HashSet<ProcessKey>,
     under_way: Option<UnderWay>,
     /// Most events of the next message: fewer after one was refused.
@@ -95,7 +95,6 @@ impl Outgoing {
     pub(super) fn process_start(&mut self, key: ProcessKey, login: &str, name: &str, now: LocalTime) {
         let mut event = self.of_process(EventType::ProcessStart, key, Some(login), now);
         event.processname = Some(name.to_owned());
-        self.ends.remove(&key);
         self.push(event);
     }
 
@@ -251,18 +250,9 @@ impl Outgoing {
     }
 
     fn count_ends(&mut self) {
-        self.ends.clear();
-        for waiting in &self.waiting {
-            match (key_of(&waiting.event), waiting.event.event_type) {
-                (Some(key), EventType::ProcessEnd) => {
-                    self.ends.insert(key);
-                }
-                (Some(key), EventType::ProcessStart) => {
-                    self.ends.remove(&key);
-                }
-                _ => {}
-            }
-        }
+        let is_end = |waiting: &&Waiting| waiting.event.event_type == EventType::ProcessEnd;
+        let ends = self.waiting.iter().filter(is_end);
+        self.ends = ends.filter_map(|waiting| key_of(&waiting.event)).collect();
     }
 
     /// Nothing waits any more and nothing is under way.
