@@ -56,6 +56,7 @@ fn what_people_write_refuses_unknown_fields() {
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "/job/steps/0");
     refuses::<CreateToken>(case("api.json", "create token"), "");
     refuses::<PublishEvent>(case("api.json", "publish"), "");
+    refuses::<LinkHost>(case("api.json", "link host"), "");
 }
 
 #[test]
