@@ -183,7 +183,8 @@ impl Directory {
             }
             let host_id = self.host_of(client);
             if let Err(refusal) = self.forward(host_id, HostCommand::Silence { client, since }, ctx) {
-                tracing::error!(host = %host_id, %refusal, "whether a client is silent cannot be asked");
+                // Its first message was refused, and it never came again.
+                tracing::debug!(host = %host_id, %refusal, "a client that is not known is heard of no more");
                 self.presence.forget(client);
             }
         }
@@ -221,6 +222,11 @@ impl Handler<ClientSilent> for Directory {
     type Result = ();
     fn handle(&mut self, ClientSilent(client): ClientSilent, _: &mut Self::Context) {
         self.presence.forget(client);
+        // After a restart many may have been read only to be called silent: they leave memory at once.
+        if let Some(active) = self.active.get(&self.host_of(client)) {
+            let forwarded = active.forwarded;
+            active.address.do_send(HostCommand::PassivateIfIdle { forwarded });
+        }
     }
 }
 

@@ -248,6 +248,9 @@ impl Directory {
             });
         }
         view.littlebrother = self.client_view(record);
+        if let Some(reported) = &view.littlebrother {
+            view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
+        }
         view
     }
 

@@ -282,7 +282,7 @@ impl Host {
             None
         };
         let Some(reporter) = reporter else {
-            return Ok(true);
+            return Ok(false);
         };
         let mut batch = Batch::new();
         let silent = reporter.silence(&settings, since, &mut batch);

@@ -180,6 +180,7 @@ impl Host {
                  If this repeats, a machine was cloned with its agent's state directory"
             );
             self.close_link("replaced");
+            self.watcher_detached();
         }
         let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);

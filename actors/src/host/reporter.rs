@@ -114,7 +114,12 @@ impl Reporter {
         message: ClientMessage,
         batch: &mut Batch,
     ) -> Heard {
-        let before = self.last_message_at();
+        // Only of one that was silent it is said since when.
+        let before = if self.state.is_attached() {
+            None
+        } else {
+            self.last_message_at()
+        };
         let stats = message.client_stats.clone();
         let mut outcome = self.with(settings, |state, context| state.message(message, context));
         let mut events = Vec::new();

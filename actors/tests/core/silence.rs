@@ -14,6 +14,8 @@ async fn a_client_that_falls_silent_is_reported_once_and_so_is_its_return() {
     let fixture = served();
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
+    fixture.advance(40);
+    client.say(&fixture.core, vec![]).await;
     let last = fixture.now();
     fixture.advance(51);
     silent(&fixture, 1).await;
@@ -28,7 +30,10 @@ async fn a_client_that_falls_silent_is_reported_once_and_so_is_its_return() {
     assert_eq!(said["last_message_at"], last.to_string());
     let view = fixture.core.get_host(None, "amelie-pc".into()).await.unwrap();
     assert!(view.attachments.is_empty(), "{view:?}");
-    assert_eq!(view.littlebrother.unwrap().last_message_at, last);
+    assert_eq!(
+        (view.littlebrother.unwrap().last_message_at, view.last_seen_at),
+        (last, last)
+    );
     fixture.advance(100);
     client.say(&fixture.core, vec![]).await;
     let back = fixture.published(".events.default.host_back", 1).await.remove(0);
@@ -158,9 +163,7 @@ async fn a_command_at_a_client_that_comes_back_in_time_goes_on() {
 #[actix::test]
 async fn a_silent_client_leaves_memory_and_is_heard_when_it_comes_back() {
     crate::recorder::install();
-    let mut setup = crate::fixture::Setup::default();
-    setup.config.host_idle = tripline_protocol::Span::from_secs(1);
-    let fixture = crate::client::served_with(setup);
+    let fixture = served();
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     fixture.published("new_sensor", 1).await;

@@ -89,7 +89,14 @@ async fn the_frame_after_an_answer_says_that_it_came_and_a_broken_connection_tha
     let (fixture, host, mut agent) = attached().await;
     report(&agent, 1, vec![]);
     answer(&mut agent, 1).await;
-    drop(agent);
+    let mut second = fixture.attach(host, "amelie").await;
+    assert_eq!(agent.close().await, "replaced");
+    report(&second, 1, vec![]);
+    assert_eq!(
+        kinds(&answer(&mut second, 1).await),
+        [UpdateConfig, UpdateLoginMapping, StartMaster]
+    );
+    drop(second);
     let mut agent = fixture.attach(host, "amelie").await;
     report(&agent, 1, vec![]);
     assert_eq!(

@@ -27,7 +27,7 @@ pub(crate) use changes::{Changes, Context, KillStatus, Outcome, Reported, Row, T
 #[cfg(test)]
 pub(crate) use changes::{Oddity, Tick};
 pub(crate) use process::{Key, Process};
-pub(crate) use saved::{Saved, SavedKill, SentKill};
+pub(crate) use saved::Saved;
 pub(crate) use state::State;
 
 /// Most open processes tabled for one client.
