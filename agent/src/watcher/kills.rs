@@ -43,7 +43,8 @@ pub(super) struct Due {
 pub(super) struct Kills(BTreeMap<ProcessKey, Planned>);
 
 impl Kills {
-    /// Asks for an end at `due`. Repeats change nothing, but the earliest time asked for counts.
+    /// Asks for an end at `due`. Repeats change nothing, but the earliest time asked for counts. What is asked for
+    /// while an attempt is under way counts if that fails.
     pub(super) fn plan(&mut self, process: ProcessKey, username: &str, why: Why, due: Duration) {
         let planned = self.0.entry(process).or_insert_with(|| Planned {
             username: username.to_owned(),
@@ -52,9 +53,6 @@ impl Kills {
             not_before: Duration::ZERO,
             under_way: None,
         });
-        if planned.under_way.is_some() {
-            return;
-        }
         if planned.due.is_none_or(|earlier| due < earlier) {
             username.clone_into(&mut planned.username);
             planned.why = why;

@@ -148,6 +148,23 @@ fn an_unreported_process_goes_as_a_whole() {
 }
 
 #[test]
+fn the_end_of_a_process_the_server_may_know_stays_though_its_start_goes() {
+    let mut watcher = watching();
+    watcher.look(&games(2..502), 1);
+    watcher.lose(1);
+    watcher.look(&[], 2);
+    watcher.look(&games(1_000..10_001), 3);
+    watcher.look(&[], 4);
+    let all = drain(&mut watcher, 5);
+    assert_eq!(
+        (2..502)
+            .filter(|pid| all.contains(&format!("PROCESS_END {pid} amelie")))
+            .count(),
+        500
+    );
+}
+
+#[test]
 fn a_process_whose_start_had_to_go_and_that_ended_was_never_there_and_counts_as_lost() {
     let mut watcher = watching();
     watcher.look(&games(2..10_002), 1);

@@ -228,6 +228,9 @@ fn a_scan_looks_as_closely_as_it_must_and_at_nobody_else() {
     let mut watcher = watching();
     let looks = watcher.looks();
     assert_eq!(looks, [(AMELIE, Look::CommandLine), (LEON, Look::Name)].into());
+    let inactive = json!({"leon": {"active": false, "process_name_pattern": "lbgame"}});
+    watcher.exchange(&[users(inactive)], 1);
+    assert!(watcher.looks().is_empty());
     let mut options = Options::new(HOST);
     options.scan_command_line = true;
     let mut closely = Watcher::new(options, None, at(0));

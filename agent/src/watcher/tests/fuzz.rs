@@ -184,7 +184,7 @@ fn check(watcher: &Watcher, effects: &[Effect]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_answer_breaks_the_watcher_or_makes_it_grow(steps in vec(step(), 1..40)) {

@@ -26,7 +26,8 @@ enum Step {
     Configure(bool, bool),
     RestartAgent,
     StopAgent,
-    RestartServer,
+    /// It has lost its table if `true`.
+    RestartServer(bool),
 }
 
 /// What becomes of a message.
@@ -59,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(bool, bool)>().prop_map(|(amelie, leon)| Step::Configure(amelie, leon)),
         1 => Just(Step::RestartAgent),
         1 => Just(Step::StopAgent),
-        1 => Just(Step::RestartServer),
+        1 => any::<bool>().prop_map(Step::RestartServer),
     ]
 }
 
@@ -311,7 +312,10 @@ impl World {
                 prop_assert!(self.server.open().is_disjoint(&known));
                 self.restart_agent();
             }
-            Step::RestartServer => {
+            Step::RestartServer(forgets) => {
+                if forgets {
+                    self.server.table.clear();
+                }
                 self.server.waiting.clear();
                 self.server.knows_host = false;
             }
@@ -353,7 +357,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 768, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_servers_table_becomes_what_lives_and_no_wrong_process_is_ended(steps in vec(step(), 0..80)) {

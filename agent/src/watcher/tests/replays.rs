@@ -112,6 +112,16 @@ fn a_server_that_started_hears_of_all_open_processes_again() {
 }
 
 #[test]
+fn a_process_whose_start_waits_is_not_announced_besides() {
+    let mut watcher = watching();
+    watcher.next_message(None, at(1));
+    watcher.look(&[game(7)], 1);
+    watcher.answered(&[from_server(EventType::StartMaster)], at(1));
+    assert_eq!(watcher.exchange(&[], 2), ["PROCESS_START 7 amelie lbgame"]);
+    assert!(watcher.says(3).is_empty());
+}
+
+#[test]
 fn what_is_announced_again_carries_its_downtime() {
     let mut watcher = watching_over(&[game(7), game(8)]);
     watcher.overslept(Duration::from_secs(9), at(11));
