@@ -25,9 +25,14 @@ fn quoted(text: &str, prefix: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_the_agents_variables_is_the_codes() {
-    let source = page("agent/src/config.rs").text;
-    // The code before its tests.
-    let (code, _) = source.split_once("#[cfg(test)]").unwrap();
+    let variables = |file: &str| {
+        let source = page(file).text;
+        // The code before its tests.
+        let (code, _) = source.split_once("#[cfg(test)]").unwrap();
+        quoted(code, "TRIPLINE_AGENT_")
+    };
+    let mut known = variables("agent/src/config.rs");
+    known.extend(variables("agent/src/config/watch.rs"));
     let documented: BTreeSet<String> = page("docs/agent.md")
         .table("### Keys")
         .iter()
@@ -35,7 +40,7 @@ fn the_table_of_the_agents_variables_is_the_codes() {
         .filter(|word| word.starts_with("TRIPLINE_AGENT_"))
         .map(str::to_owned)
         .collect();
-    assert_eq!(documented, quoted(code, "TRIPLINE_AGENT_"));
+    assert_eq!(documented, known);
 }
 
 fn sources(folder: &Path, texts: &mut Vec<String>) {
