@@ -1,8 +1,8 @@
 //! What a watcher makes of the events of a server. Whatever they are, nothing grows beyond its bound.
 
-use super::knowledge::is_login;
 use super::open::{Entry, Told};
 use super::outgoing::key_of;
+use super::payload::is_login;
 use super::present::Target;
 use super::{Notice, ProcessKey, Turn, Watcher, Why};
 use std::collections::HashSet;
