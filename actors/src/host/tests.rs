@@ -2,6 +2,7 @@
 
 mod attach;
 mod client;
+mod client_model;
 mod model;
 
 use super::state::{Effect, State};
