@@ -7,6 +7,8 @@ CARGO ?= cargo
 PYTHON ?= python3
 # The nats-server to use, when make found or fetched one. A recipe that needs it asks for `broker`.
 BROKER = $(PYTHON) scripts/fetch-nats-server
+# The environment with the real LittleBrother programs, made when it is missing or not what it should be.
+LITTLEBROTHER = $(PYTHON) scripts/littlebrother-venv
 
 .PHONY: help
 help: ## show this
@@ -22,12 +24,19 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 
 # The last line printed is the test runner's own summary.
 .PHONY: test
-test: broker brokers-of-the-range lint ## everything that CI runs: formatting, lints, tests
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) nextest run --workspace; \
+test: broker brokers-of-the-range littlebrother lint ## everything that CI runs: formatting, lints, tests
+	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; \
+	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother"; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --workspace; \
 	else \
-		TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) test --workspace; \
+		$(CARGO) test --workspace; \
 	fi
+
+.PHONY: test-littlebrother
+test-littlebrother: broker littlebrother build ## only the tests against the real LittleBrother programs
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LITTLEBROTHER="$$($(LITTLEBROTHER))" \
+		$(CARGO) test -p tripline --test littlebrother
 
 .PHONY: lint
 lint: ## formatting and lints alone
@@ -55,6 +64,10 @@ bench-littlebrother: broker littlebrother ## Tripline beside the real LittleBrot
 .PHONY: broker
 broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin
 	@$(BROKER) >/dev/null
+
+.PHONY: littlebrother
+littlebrother: ## put the real LittleBrother programs into .venv/littlebrother, for the tests
+	@$(LITTLEBROTHER) >/dev/null
 
 # Always fetched, whatever else is installed.
 .nats/bin/nats-server:

@@ -30,6 +30,7 @@ mod crash;
 mod disk;
 mod files;
 mod flow;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod outage;
 mod rules;

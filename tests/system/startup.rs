@@ -106,12 +106,11 @@ async fn a_misspelt_key_is_named_with_its_line() {
         "tripline.toml",
         "[slots]\ntotal = 4\ntotla = 5\n\n[http]\nlisten = \"here\"\n",
     );
-    let mut server = Server::prepare(&site, &[]).command();
-    server
-        .env_remove("TRIPLINE__HTTP__LISTEN")
-        .arg("--config")
-        .arg(&config);
-    let ran = run(server).await;
+    let mut server = Server::prepare(&site, &[]);
+    server.set_config(&config);
+    let mut command = server.command();
+    command.env_remove("TRIPLINE__HTTP__LISTEN");
+    let ran = run(command).await;
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
         ran.stderr.contains("tripline.toml:3") && ran.stderr.contains("totla"),

@@ -1,8 +1,8 @@
 //! What a watcher makes of the events of a server. Whatever they are, nothing grows beyond its bound.
 
-use super::knowledge::is_login;
 use super::open::{Entry, Told};
 use super::outgoing::key_of;
+use super::payload::is_login;
 use super::present::Target;
 use super::{Notice, ProcessKey, Turn, Watcher, Why};
 use std::collections::HashSet;
@@ -42,7 +42,7 @@ impl Watcher {
                 }
             }
             EventType::StartMaster => self.open.announce_all(&HashSet::new()),
-            EventType::ProcessStart => match process_of(event) {
+            EventType::ProcessStart => match replayed_process_of(event) {
                 Ok((key, username)) => self.replayed(key, username, event, turn),
                 Err(why) => ignore(event, why, turn),
             },
@@ -117,6 +117,19 @@ fn process_of(event: &WireEvent) -> Result<(ProcessKey, Option<&str>), &'static 
     if event.processhandler.as_deref() != Some(PROCESS_HANDLER) {
         return Err("it is for another process handler");
     }
+    named_process_of(event)
+}
+
+/// The same of a replay, in which the real server names no handler. It keeps only this one's entries of a client, and
+/// an entry whose process died while no client ran ends by nothing else.
+fn replayed_process_of(event: &WireEvent) -> Result<(ProcessKey, Option<&str>), &'static str> {
+    match event.processhandler {
+        None => named_process_of(event),
+        Some(_) => process_of(event),
+    }
+}
+
+fn named_process_of(event: &WireEvent) -> Result<(ProcessKey, Option<&str>), &'static str> {
     if event.username.as_deref().is_some_and(|login| !is_login(login)) {
         return Err("the login is empty or too long");
     }

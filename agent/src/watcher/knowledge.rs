@@ -3,29 +3,23 @@
 //! Every part of a payload that can be used is used, and what cannot is named: one bad pattern of one user does
 //! not leave the others unwatched. Everything taken has a bound, whatever a server sends.
 
-use super::notice::{Notice, Notices};
+use super::notice::Notices;
+use super::payload::{
+    SILENCE_KEY, USERS_KEY, is_old_form, read_group, read_login, read_users, unusable_config,
+    unusable_mapping, unusable_user, whole_seconds,
+};
 use super::saved::Saved;
 use super::{Options, Seen};
 use crate::platform::Look;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
-use tripline_protocol::littlebrother::{EventType, ProcessPattern, ProhibitedPattern, UserConfig};
+use tripline_protocol::littlebrother::{ProcessPattern, ProhibitedPattern, UserConfig};
 
-/// Most users kept.
-const USERS_MAX: usize = 10_000;
 /// Most uids kept.
 const UIDS_MAX: usize = 10_000;
-/// Longest login, in bytes.
-pub(super) const LOGIN_BYTES_MAX: usize = 256;
-/// Longest text of a pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 16 * 1024;
 /// Most different patterns of each kind; each may take a megabyte when compiled. Users share equal ones.
 const PATTERNS_MAX: usize = 200;
-
-const USERS_KEY: &str = "config:user_config";
-const SILENCE_KEY: &str = "config:maximum_time_without_send";
-const KEY_PREFIX: &str = "config:";
 
 /// What is to be said of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,31 +150,37 @@ impl Knowledge {
 
     /// Takes `UPDATE_CONFIG` over; tells whether anything changed.
     pub(super) fn update_config(&mut self, payload: Option<&Value>, notices: &mut Notices) -> bool {
-        let before = (self.configs(), self.silence_max_s);
         match payload.and_then(Value::as_object) {
-            None => unusable_config(notices, "the payload is no object: everything stays as it was"),
-            Some(map) if is_old_form(map) => self.users = compile(read_users(map, notices), notices),
+            None => {
+                unusable_config(notices, "the payload is no object: everything stays as it was");
+                false
+            }
+            Some(map) if is_old_form(map) => self.replace_users(map, notices),
             Some(map) => self.update_new_form(map, notices),
         }
-        before != (self.configs(), self.silence_max_s)
     }
 
-    fn configs(&self) -> Vec<UserConfig> {
-        self.users.values().map(|user| user.config.clone()).collect()
-    }
-
-    fn update_new_form(&mut self, map: &Map<String, Value>, notices: &mut Notices) {
+    fn update_new_form(&mut self, map: &Map<String, Value>, notices: &mut Notices) -> bool {
+        let mut changed = false;
         match map.get(USERS_KEY).and_then(Value::as_object) {
-            Some(users) => self.users = compile(read_users(users, notices), notices),
+            Some(users) => changed |= self.replace_users(users, notices),
             None => unusable_config(notices, "it has no users: those known stay"),
         }
         match map.get(SILENCE_KEY).and_then(whole_seconds) {
-            Some(seconds) => self.silence_max_s = Some(seconds),
+            Some(seconds) => changed |= self.silence_max_s.replace(seconds) != Some(seconds),
             None => unusable_config(
                 notices,
                 "it has no usable maximum_time_without_send: the last one stays",
             ),
         }
+        changed
+    }
+
+    fn replace_users(&mut self, map: &Map<String, Value>, notices: &mut Notices) -> bool {
+        let users = compile(read_users(map, notices), notices);
+        let before = std::mem::replace(&mut self.users, users);
+        let after = self.users.values().map(|user| &user.config);
+        !before.values().map(|user| &user.config).eq(after)
     }
 
     /// Takes `UPDATE_LOGIN_MAPPING` over: what it says of this group is added. Tells whether anything changed.
@@ -225,75 +225,6 @@ impl Knowledge {
     pub(super) fn uids(&self) -> usize {
         self.logins.len()
     }
-}
-
-/// Before there was anything but users, the payload was the users themselves.
-fn is_old_form(map: &Map<String, Value>) -> bool {
-    !map.keys().any(|key| key.starts_with(KEY_PREFIX))
-}
-
-/// Zero would end everything at once and for ever: that is a mistake, not a limit.
-fn whole_seconds(value: &Value) -> Option<u64> {
-    let whole = value
-        .as_f64()
-        .filter(|seconds| (1.0..9e15).contains(seconds))
-        .map(|seconds| seconds as u64);
-    value.as_u64().or(whole).filter(|seconds| *seconds > 0)
-}
-
-fn read_group(value: &Value) -> Option<(&str, &[Value])> {
-    match value.as_array()?.as_slice() {
-        [name, entries] => Some((name.as_str()?, entries.as_array()?)),
-        _ => None,
-    }
-}
-
-fn read_login(value: &Value) -> Option<(&str, u32)> {
-    match value.as_array()?.as_slice() {
-        [login, uid] => {
-            let login = login.as_str().filter(|login| is_login(login))?;
-            Some((login, u32::try_from(uid.as_u64()?).ok()?))
-        }
-        _ => None,
-    }
-}
-
-pub(super) fn is_login(text: &str) -> bool {
-    (1..=LOGIN_BYTES_MAX).contains(&text.len())
-}
-
-fn read_users(map: &Map<String, Value>, notices: &mut Notices) -> Vec<UserConfig> {
-    if map.len() > USERS_MAX {
-        unusable_config(notices, "it has too many users: the rest is left out");
-    }
-    let mut users = Vec::new();
-    for (login, value) in map.iter().take(USERS_MAX) {
-        match read_user(login, value) {
-            Ok(user) => users.push(user),
-            Err(problem) => unusable_user(notices, login, &format!("{problem}: not watched")),
-        }
-    }
-    users
-}
-
-fn read_user(login: &str, value: &Value) -> Result<UserConfig, &'static str> {
-    if !is_login(login) {
-        return Err("the login is empty or too long");
-    }
-    let pattern = |key| match value.get(key).filter(|value| !value.is_null()) {
-        None => Ok(None),
-        Some(Value::String(text)) if text.len() <= PATTERN_BYTES_MAX => Ok(Some(text.clone())),
-        Some(_) => Err("a pattern is no text or too long"),
-    };
-    Ok(UserConfig {
-        login: login.to_owned(),
-        active: value
-            .get("active")
-            .and_then(Value::as_bool)
-            .ok_or("active is missing")?,
-        process_name_pattern: pattern("process_name_pattern")?.ok_or("process_name_pattern is missing")?,
-        prohibited_process_name_pattern: pattern("prohibited_process_name_pattern")?,
-    })
 }
 
 /// Compiles the patterns of users who are watched. One that cannot be used matches nothing, and is named.
@@ -350,24 +281,4 @@ fn shared<P: Clone, E: std::fmt::Display>(
             None
         }
     }
-}
-
-fn unusable_user(notices: &mut Notices, login: &str, problem: &str) {
-    let login: String = login.chars().take(64).collect();
-    let problem: String = problem.chars().take(300).collect();
-    unusable_config(notices, &format!("user {login:?}: {problem}"));
-}
-
-fn unusable_config(notices: &mut Notices, problem: &str) {
-    notices.add(Notice::Unusable {
-        event: EventType::UpdateConfig,
-        problem: problem.to_owned(),
-    });
-}
-
-fn unusable_mapping(notices: &mut Notices, problem: &str) {
-    notices.add(Notice::Unusable {
-        event: EventType::UpdateLoginMapping,
-        problem: problem.to_owned(),
-    });
 }

@@ -24,11 +24,13 @@ mod knowledge;
 mod notice;
 mod open;
 mod outgoing;
+mod payload;
 mod present;
 mod saved;
 mod scanning;
 mod settle;
 mod silence;
+mod surplus;
 #[cfg(test)]
 mod tests;
 

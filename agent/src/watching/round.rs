@@ -19,6 +19,8 @@ use tripline_protocol::littlebrother::{ClientStats, WireEvent};
 
 /// Longest wait: nothing depends on it, but a suspend is noticed no later.
 const NAP_MAX: Duration = Duration::from_secs(10);
+/// Shortest wait: something that stays due is no busy loop.
+const NAP_MIN: Duration = Duration::from_millis(5);
 /// How long the last message may take, and the one before it.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Lateness that is nothing.
@@ -194,7 +196,7 @@ impl Round {
         let due = [scan, message, self.watcher.next_due()];
         let now = self.platform.since_boot();
         let next = due.into_iter().flatten().min();
-        next.map_or(NAP_MAX, |next| next.saturating_sub(now).min(NAP_MAX))
+        next.map_or(NAP_MAX, |next| next.saturating_sub(now).clamp(NAP_MIN, NAP_MAX))
     }
 
     async fn wait(
@@ -367,6 +369,11 @@ async fn of<F: Future + Unpin>(under_way: &mut Option<F>) -> F::Output {
 }
 
 fn tell(notice: &Notice) {
+    if let Notice::NotDelivered { .. } = notice {
+        // What exactly went wrong was told before.
+        tracing::debug!("{notice}");
+        return;
+    }
     match notice.level() {
         Level::Info => tracing::info!("{notice}"),
         Level::Warn => tracing::warn!("{notice}"),

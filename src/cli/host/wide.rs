@@ -53,20 +53,22 @@ fn row(host: &HostView, now: Timestamp) -> [String; 14] {
     ]
 }
 
-/// What it is: an agent of ours, a LittleBrother client, or one host that is both.
+/// What it is: an agent of ours, a LittleBrother client, or one host that was linked to the other.
 fn node(host: &HostView) -> String {
-    let mut kinds = Vec::new();
-    if !host.agent_version.is_empty() {
-        kinds.push("agent".to_owned());
+    let has_agent = !host.agent_version.is_empty();
+    match &host.littlebrother {
+        None => String::from(if has_agent { "agent" } else { "" }),
+        Some(client) => match (has_agent, client.host_id == host.host_id) {
+            (true, true) => kind("agent", client),
+            (true, false) => format!("agent + {}", kind("client", client)),
+            (false, _) => kind("client", client),
+        },
     }
-    if let Some(client) = &host.littlebrother {
-        kinds.push(kind(client.client_stats.as_ref()));
-    }
-    kinds.join(" + ")
 }
 
-fn kind(stats: Option<&ClientStats>) -> String {
-    let mut kind = String::from("client");
+fn kind(word: &str, client: &LittlebrotherView) -> String {
+    let stats = client.client_stats.as_ref();
+    let mut kind = word.to_owned();
     for (is, mark) in [
         (stats.is_some_and(|stats| stats.running_in_docker), " (Docker)"),
         (stats.is_some_and(|stats| stats.running_in_snap), " (Snap)"),
@@ -117,11 +119,9 @@ fn started(stats: Option<&ClientStats>) -> String {
 /// The client's part of one host, as names and values.
 pub(super) fn client(client: &LittlebrotherView) -> Vec<(&'static str, String)> {
     let stats = client.client_stats.as_ref();
+    let own = format!("{} ({})", client.hostname, client.host_id);
     vec![
-        (
-            "reports as",
-            format!("{} ({}) of {}", kind(stats), client.hostname, client.host_id),
-        ),
+        ("reports as", own),
         (
             "last message",
             format!("{} {}", client.last_message_at, marks(client)),
@@ -192,6 +192,12 @@ mod tests {
         let now = "2026-11-20T13:00:00Z".parse().unwrap();
         let shown = row(&host(silent), now);
         assert_eq!((&*shown[2], &*shown[4], &*shown[8]), ("client", "–", "0s ago"));
+        assert_eq!(row(&host(serde_json::Value::Null), now)[2], "");
+        let mut watcher = host(view());
+        watcher.agent_version = "0.1.0".into();
+        assert_eq!(row(&watcher, now)[2], "agent (Docker)");
+        watcher.host_id = "9a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11".parse().unwrap();
+        assert_eq!(row(&watcher, now)[2], "agent + client (Docker)");
         let mut agent = host(serde_json::Value::Null);
         agent.agent_version = "0.1.0".into();
         let shown = row(&agent, now);

@@ -118,13 +118,12 @@ impl State {
         reported_at: Option<Timestamp>,
         content: &mut Content,
     ) {
-        let before = self.kills.note_sent(key, number, context.now);
+        self.kills.note_sent(key, number, context.now);
         self.dirty |= self.kills.is_wanted(&key);
         content.kills.push(KillUnderWay {
             key,
             username,
             reported_at,
-            before,
         });
     }
 

@@ -49,7 +49,7 @@ impl Clock {
         if most < least {
             return Learned::Nothing;
         }
-        let lowest = delay_max_s.map_or(i64::MIN, |delay| (most - delay - SLACK_S).min(least));
+        let lowest = delay_max_s.map_or(i64::MIN, |delay| most - delay - SLACK_S);
         self.settle(lowest, least)
     }
 

@@ -217,39 +217,29 @@ impl Kills {
         }
     }
 
-    /// It goes out with this answer; when it went out before.
-    pub(super) fn note_sent(&mut self, key: Key, answer: u64, now: Timestamp) -> Option<Timestamp> {
-        let command = self.is_wanted(&key);
+    /// It goes out with this answer.
+    pub(super) fn note_sent(&mut self, key: Key, answer: u64, now: Timestamp) {
         let sent = Sent {
             key,
             at: now,
             answer,
-            command,
+            command: self.is_wanted(&key),
         };
         match self.sent.iter_mut().find(|sent| sent.key == key) {
-            Some(known) => Some(std::mem::replace(known, sent).at),
-            None => {
-                self.sent.push(sent);
-                None
-            }
+            Some(known) => *known = sent,
+            None => self.sent.push(sent),
         }
     }
 
     /// The answer was lost. `false`: the same went out again since.
-    pub(super) fn unsend(&mut self, key: Key, answer: u64, before: Option<Timestamp>) -> bool {
-        let Some(at) = self.sent.iter().position(|sent| sent.key == key) else {
-            return true;
-        };
-        if self.sent.get(at).is_some_and(|sent| sent.answer != answer) {
-            return false;
+    pub(super) fn unsend(&mut self, key: Key, answer: u64) -> bool {
+        let again = self
+            .sent
+            .iter()
+            .any(|sent| sent.key == key && sent.answer != answer);
+        if !again {
+            self.sent.retain(|sent| sent.key != key);
         }
-        match (before, self.sent.get_mut(at)) {
-            (Some(before), Some(sent)) => {
-                sent.at = before;
-                sent.answer = 0;
-            }
-            _ => drop(self.sent.swap_remove(at)),
-        }
-        true
+        !again
     }
 }

@@ -74,8 +74,6 @@ pub(super) struct KillUnderWay {
     pub(super) username: Option<Box<str>>,
     /// Of the report it answers; `None`: it repeats a command.
     pub(super) reported_at: Option<Timestamp>,
-    /// When the same was sent before.
-    pub(super) before: Option<Timestamp>,
 }
 
 /// What is in an answer under way.

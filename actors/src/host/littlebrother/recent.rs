@@ -34,6 +34,11 @@ impl Recent {
         self.marks.push_back(mark);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.marks.len()
+    }
+
     /// Gives the memory back when nothing came for long.
     pub(super) fn forget_old(&mut self, now: Timestamp) {
         if !self.marks.is_empty() && now.since(self.last_at) > KEPT {

@@ -228,10 +228,9 @@ impl State {
             self.owed.start_master = true;
             self.dirty = true;
         }
-        let open = content.replay.into_iter().filter(|key| self.table.is_open(key));
-        self.owed.replay.extend(open);
+        self.owed.replay.extend(content.replay);
         for kill in content.kills {
-            let last = self.kills.unsend(kill.key, number, kill.before);
+            let last = self.kills.unsend(kill.key, number);
             self.dirty |= last && self.kills.is_wanted(&kill.key);
             let now = self.last_message_at.unwrap_or_default();
             let (key, username) = (kill.key, kill.username);
@@ -270,7 +269,6 @@ impl State {
             self.run = None;
         }
         self.owed = Owed::default();
-        self.told = None;
         self.dirty = true;
     }
 
@@ -330,6 +328,11 @@ impl State {
     /// Its messages come.
     pub(crate) fn is_attached(&self) -> bool {
         self.contact == Contact::Attached
+    }
+
+    #[cfg(test)]
+    pub(super) fn recent_len(&self) -> usize {
+        self.recent.len()
     }
 
     #[cfg(test)]

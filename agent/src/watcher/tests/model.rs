@@ -357,7 +357,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 768, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_servers_table_becomes_what_lives_and_no_wrong_process_is_ended(steps in vec(step(), 0..80)) {

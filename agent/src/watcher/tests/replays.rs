@@ -13,6 +13,16 @@ fn a_replayed_process_that_is_gone_is_reported_as_ended() {
 }
 
 #[test]
+fn a_replay_of_the_real_server_names_no_handler_and_counts() {
+    let mut watcher = watching();
+    let mut bare = replay(key(7));
+    bare.processhandler = None;
+    watcher.exchange(&[bare], 1);
+    watcher.look(&[], 2);
+    assert_eq!(watcher.says(2), ["PROCESS_END 7 amelie"]);
+}
+
+#[test]
 fn a_replayed_process_that_lives_is_not_mentioned() {
     let mut watcher = watching();
     watcher.exchange(&[replay(key(7))], 1);
@@ -55,8 +65,6 @@ fn a_replay_one_second_off_is_another_process() {
 
 #[test]
 fn replays_that_cannot_be_used_are_ignored_with_a_line() {
-    let mut foreign = replay(key(7));
-    foreign.processhandler = None;
     let mut device = replay(key(7));
     device.processhandler = Some("ClientDeviceHandler".to_owned());
     let mut no_pid = replay(key(7));
@@ -65,7 +73,7 @@ fn replays_that_cannot_be_used_are_ignored_with_a_line() {
     no_start.process_start_time = None;
     let mut long = replay(key(7));
     long.username = Some("x".repeat(5000));
-    for event in [foreign, device, no_pid, no_start, long] {
+    for event in [device, no_pid, no_start, long] {
         let mut watcher = watching();
         watcher.next_message(None, at(1));
         let effects = watcher.answered(std::slice::from_ref(&event), at(1));

@@ -134,3 +134,15 @@ fn answers_without_receipts_are_bounded_and_the_oldest_counts_as_lost() {
 fn an_idle_client_takes_little_memory() {
     assert!(size_of::<State>() <= 768, "{}", size_of::<State>());
 }
+
+#[test]
+fn a_long_message_that_comes_again_is_handled_again_as_a_whole() {
+    let mut server = Server::introduced();
+    let mut message = vec![start(7, 0)];
+    message.extend((0..600).map(|seconds| start(8, seconds)));
+    message.push(end(7, 600));
+    server.later(600).post(message.clone());
+    assert_eq!(server.state.recent_len(), 512);
+    server.post(message);
+    assert_eq!(server.open(), [8], "its end is known still, its start is not");
+}

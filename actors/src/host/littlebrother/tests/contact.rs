@@ -105,6 +105,8 @@ fn what_a_client_says_of_the_time_before_its_start_is_asked_back() {
     // Under way while the client died.
     let outcome = server.post(vec![start(7, 4)]);
     assert_eq!(words(&outcome.answer), ["start 7"]);
+    let outcome = server.post(vec![start(9, 5)]);
+    assert_eq!(words(&outcome.answer), ["start 9"], "in the same second");
     let outcome = server.post(vec![start(8, 6)]);
     assert_eq!(words(&outcome.answer), NOTHING);
 }

@@ -170,10 +170,58 @@ fn a_prohibited_process_is_gone_when_its_reports_stop_for_three_scans() {
     server.later(6).post(vec![prohibited(9, 7)]);
     server.kill(1, 9, None).unwrap();
     for _ in 0..8 {
-        assert!(killed(&mut server.later(2), vec![]).is_empty(), "a scan is 6 s");
+        assert!(killed(server.later(2), vec![]).is_empty(), "a scan is 6 s");
     }
-    assert!(killed(&mut server.later(1), vec![]).is_empty());
-    assert_eq!(killed(&mut server.later(1), vec![]), [1]);
+    assert!(killed(server.later(1), vec![]).is_empty());
+    assert_eq!(killed(server.later(1), vec![]), [1]);
+}
+
+#[test]
+fn a_process_that_is_still_reported_is_not_gone() {
+    let mut server = with_process();
+    server.kill(1, 9, None).unwrap_err();
+    server.post(vec![prohibited(9, 0)]);
+    server.kill(1, 9, None).unwrap();
+    for round in 1..20 {
+        server.later(6);
+        assert!(killed(&mut server, vec![prohibited(9, round * 6)]).is_empty());
+    }
+}
+
+#[test]
+fn two_reports_in_one_second_measure_no_scan() {
+    let mut server = with_process();
+    let mut other = prohibited(9, 1);
+    other.text = Some("x".into());
+    server.post(vec![prohibited(9, 1), other]);
+    server.kill(1, 9, None).unwrap();
+    server.later(14).poll();
+    assert!(killed(server.later(15), vec![]).is_empty(), "a scan is 10 s");
+    assert_eq!(killed(server.later(1), vec![]), [1]);
+}
+
+#[test]
+fn no_scan_is_taken_to_be_longer_than_a_minute() {
+    let mut server = with_process();
+    server.post(vec![prohibited(9, 0)]);
+    server.later(100).post(vec![prohibited(9, 100)]);
+    server.kill(1, 9, None).unwrap();
+    server.later(90).poll();
+    assert!(killed(server.later(89), vec![]).is_empty());
+    assert_eq!(killed(server.later(1), vec![]), [1]);
+}
+
+#[test]
+fn a_process_goes_into_an_answer_once_also_without_a_kill_delay() {
+    let mut server = with_process();
+    server.configure(|settings| {
+        settings.kill_prohibited = true;
+        settings.kill_process_delay = tripline_protocol::Span::ZERO;
+    });
+    server.post(vec![prohibited(9, 0)]);
+    server.kill(1, 9, None).unwrap();
+    let outcome = server.post(vec![prohibited(9, 1)]);
+    assert_eq!(words(&outcome.answer), ["kill 9"]);
 }
 
 #[test]
@@ -184,8 +232,8 @@ fn a_scan_takes_at_least_the_check_interval() {
     server.kill(1, 9, None).unwrap();
     server.later(5).poll();
     server.later(5).poll();
-    assert!(killed(&mut server.later(4), vec![]).is_empty());
-    assert_eq!(killed(&mut server.later(1), vec![]), [1]);
+    assert!(killed(server.later(4), vec![]).is_empty());
+    assert_eq!(killed(server.later(1), vec![]), [1]);
 }
 
 #[test]

@@ -97,6 +97,15 @@ fn a_lost_kill_does_not_wait_for_a_client_that_was_away() {
 }
 
 #[test]
+fn a_kill_that_waits_is_renewed_by_the_next_report() {
+    let mut server = Server::introduced();
+    let lost = server.post(vec![prohibited(7, 1)]);
+    server.lose(lost.ticket);
+    let outcome = server.later(31).post(vec![prohibited(7, 32)]);
+    assert_eq!(words(&outcome.answer), ["kill 7"]);
+}
+
+#[test]
 fn a_lost_kill_that_went_out_again_since_does_not_go_a_third_time() {
     let mut server = Server::introduced();
     let lost = server.post(vec![prohibited(7, 1)]);

@@ -98,6 +98,23 @@ fn the_process_list_shows_the_open_entries() {
 }
 
 #[test]
+fn the_uid_of_the_default_group_goes_before_others() {
+    let mut server = Server::introduced();
+    server.configure(|settings| {
+        let mut other = settings.mappings[0].clone();
+        other.server_group = "attic".into();
+        other.entries = vec![("amelie".into(), 1), ("guest".into(), 2)];
+        settings.mappings.insert(0, other);
+    });
+    let mut guest = start(8, 0);
+    guest.username = Some("guest".into());
+    server.post(vec![start(7, 0), guest]);
+    let listing = server.with(|state, context| state.processes(context));
+    let uids: Vec<&str> = listing.processes.iter().map(|entry| entry.sid.as_str()).collect();
+    assert_eq!(uids, ["4242", "2"]);
+}
+
+#[test]
 fn a_long_process_list_is_cut_and_says_so() {
     let mut server = Server::introduced();
     server.post((0..2_010).map(|pid| start(pid, 0)).collect());

@@ -12,6 +12,7 @@ use tripline::endpoints::Endpoints;
 pub(crate) struct Server {
     process: Process,
     data_dir: PathBuf,
+    config: Option<PathBuf>,
     environment: Vec<(String, OsString)>,
 }
 
@@ -39,6 +40,7 @@ impl Server {
         let mut server = Self {
             process: Process::new("the server", site.path("server.log")),
             environment: Vec::new(),
+            config: None,
             data_dir: data_dir.clone(),
         };
         server.set("data_dir", data_dir);
@@ -61,6 +63,11 @@ impl Server {
         self.set_variable(&variable, value);
     }
 
+    /// A configuration file, for the next start. What is set by key comes before what is in it.
+    pub(crate) fn set_config(&mut self, file: &Path) {
+        self.config = Some(file.to_owned());
+    }
+
     /// Another environment variable, for the next start.
     pub(crate) fn set_variable(&mut self, name: &str, value: impl Into<OsString>) {
         self.environment.retain(|(known, _)| known != name);
@@ -70,6 +77,9 @@ impl Server {
     pub(crate) fn command(&self) -> Command {
         let mut command = clean(Command::new(env!("CARGO_BIN_EXE_tripline")));
         command.arg("serve").envs(self.environment.iter().cloned());
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         command
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct AgentProcess {
 }
 
 /// `tripline-agent`, built beside the server.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_tripline")).with_file_name("tripline-agent");
     assert!(
         path.is_file(),

@@ -1,10 +1,10 @@
-//! What the tests stand on: folders, processes, clients. Everything a test starts ends when it is dropped, also
-//! when the test panics.
+//! What the tests of whole programs stand on: folders, processes, clients. Everything a test starts ends when it
+//! is dropped, also when the test panics. `tests/system` uses all of it; other binaries include it by its path.
 //!
 //! Deliberately not here: expectations about the product, apart from the one that holds for every test: nothing
 //! panics.
 
-mod agent;
+pub(crate) mod agent;
 mod api;
 mod broker;
 mod command_line;
