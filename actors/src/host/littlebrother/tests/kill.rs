@@ -170,10 +170,10 @@ fn a_prohibited_process_is_gone_when_its_reports_stop_for_three_scans() {
     server.later(6).post(vec![prohibited(9, 7)]);
     server.kill(1, 9, None).unwrap();
     for _ in 0..8 {
-        assert!(killed(&mut server.later(2), vec![]).is_empty(), "a scan is 6 s");
+        assert!(killed(server.later(2), vec![]).is_empty(), "a scan is 6 s");
     }
-    assert!(killed(&mut server.later(1), vec![]).is_empty());
-    assert_eq!(killed(&mut server.later(1), vec![]), [1]);
+    assert!(killed(server.later(1), vec![]).is_empty());
+    assert_eq!(killed(server.later(1), vec![]), [1]);
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn a_scan_takes_at_least_the_check_interval() {
     server.kill(1, 9, None).unwrap();
     server.later(5).poll();
     server.later(5).poll();
-    assert!(killed(&mut server.later(4), vec![]).is_empty());
-    assert_eq!(killed(&mut server.later(1), vec![]), [1]);
+    assert!(killed(server.later(4), vec![]).is_empty());
+    assert_eq!(killed(server.later(1), vec![]), [1]);
 }
 
 #[test]
