@@ -1,6 +1,6 @@
 //! The real client and Tripline: first contact, users and mappings, and who is let in.
 
-use crate::harness::{eventually, until};
+use crate::harness::{eventually, tripline, until};
 use crate::peers::{PATIENT_SECONDS, RealClient};
 use crate::scene::{NAME, Scene};
 use crate::tripline::Settings;
@@ -63,6 +63,21 @@ async fn a_new_client_is_told_everything_twice_and_is_a_host() {
         stats.resident_memory_bytes.is_some_and(|bytes| bytes > 1e6),
         "{stats:?}"
     );
+
+    let ran = tripline(scene.tripline.server.data_dir(), &["host", "list", "--wide"]).await;
+    for shown in [
+        NAME,
+        "0.5.8",
+        stats.linux_distribution.as_deref().expect("a name"),
+    ] {
+        assert!(ran.stdout.contains(shown), "{shown} is not in\n{}", ran.stdout);
+    }
+    let metrics = scene.tripline.api().get("/metrics").await;
+    let metrics = metrics.body.as_str().expect("a text");
+    for metric in ["resident_memory_bytes", "cpu_seconds", "start_time_seconds"] {
+        let line = format!("tripline_littlebrother_client_{metric}{{client=\"{NAME}\"");
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Live response on a host that only a LittleBrother client attaches, and on one that has an agent, too.
 
-use crate::harness::{AgentProcess, tripline};
+use crate::harness::{AgentProcess, tripline, until};
 use crate::scene::{NAME, Scene};
 use serde_json::json;
 use tripline_protocol::job::Outcome;
@@ -43,6 +43,31 @@ async fn a_job_ends_a_process_through_the_client() {
         format!("{unsupported:?}").contains("nsupported"),
         "{unsupported:?}"
     );
+}
+
+#[tokio::test]
+async fn a_kill_survives_lost_answers_and_a_killed_server() {
+    let mut scene = Scene::start().await;
+    let game = scene.person.play();
+    let host = scene.tripline.open_processes(NAME, 1).await.host_id;
+    scene.wire.lose_answers(true);
+    let step = json!({"id": "only", "kill_process": {"pid": game.pid}});
+    let job = json!({"name": "kill", "timeout": "10m", "steps": [step]});
+    let job_id = scene.tripline.api().submit(host, job).await;
+    let lost = || {
+        let exchanges = scene.wire.exchanges();
+        let mut lost = exchanges.iter().filter(|one| !one.delivered);
+        lost.any(|one| !one.got("KILL_PROCESS").is_empty())
+    };
+    until("an answer with the order got lost", lost).await;
+    assert!(game.is_running());
+    scene.tripline.server.kill();
+    scene.tripline.server.spawn();
+    scene.tripline.back().await;
+    scene.wire.lose_answers(false);
+    let job = scene.tripline.api().ended(job_id).await;
+    assert_eq!(job.state.outcome(), Some(Outcome::Succeeded), "{job:?}");
+    assert!(!game.is_running());
 }
 
 #[tokio::test]
