@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::stats::Samples;
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tripline_protocol::littlebrother::{LocalTime, Zone};
@@ -69,6 +69,17 @@ impl Client {
     pub(crate) async fn send(&mut self, kind: Kind) -> Outcome {
         self.compose(kind);
         self.exchange().await
+    }
+
+    /// One message, again and again while the server is busy, as a real client does.
+    pub(crate) async fn send_until_taken(&mut self, kind: Kind) -> Outcome {
+        self.compose(kind);
+        loop {
+            match self.exchange().await {
+                Err(error) if error.is::<Busy>() => tokio::time::sleep(BUSY_PAUSE).await,
+                other => return other,
+            }
+        }
     }
 
     /// A request that costs a server of its kind nothing but HTTP.
@@ -145,12 +156,30 @@ impl Client {
 /// What a real client says of itself, and the end of the message.
 const STATS: &str = r#"], "client_stats": {"cpu_seconds_total": 1.46, "linux_distribution": "Debian GNU/Linux 12 (bookworm)", "python_version": "3.11.7", "resident_memory_bytes": 86548480.0, "revision": "209", "running_in_docker": false, "running_in_snap": false, "start_time_seconds": 1795206074.46, "version": "0.5.8"}}"#;
 
+/// How long a busy server is left alone.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The server answered 503 and took nothing.
+#[derive(Debug)]
+struct Busy;
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the server is busy")
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// Bytes of the whole answer, once its head is there. Anything but 200 is an error.
 fn answer_length(answer: &[u8]) -> Outcome<Option<usize>> {
     let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
     let text = std::str::from_utf8(answer.get(..head).unwrap_or_default())?;
+    if text.starts_with("HTTP/1.1 503 ") {
+        return Err(Busy.into());
+    }
     if !text.starts_with("HTTP/1.1 200 ") {
         let body = String::from_utf8_lossy(answer.get(head..).unwrap_or_default());
         return Err(format!("answered: {text}{body}").into());

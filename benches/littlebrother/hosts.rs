@@ -66,7 +66,8 @@ async fn report(address: SocketAddr, hosts: std::ops::Range<u32>, kind: Kind, la
         let hosts = hosts.clone().skip(lane as usize).step_by(lanes.max(1) as usize);
         async move {
             for number in hosts {
-                Client::new(address, format!("known-{number}")).send(kind).await?;
+                let mut client = Client::new(address, format!("known-{number}"));
+                client.send_until_taken(kind).await?;
             }
             Outcome::Ok(())
         }
