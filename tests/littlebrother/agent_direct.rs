@@ -131,7 +131,7 @@ async fn the_agent_ends_what_a_rule_of_the_real_server_forbids_after_its_delay()
     scene.is_closed(game.pid).await;
     let exchanges = scene.wire.exchanges();
     let kills: Vec<&Value> = exchanges.iter().flat_map(|one| one.got("KILL_PROCESS")).collect();
-    assert!(kills.iter().all(|kill| kill["delay"] == 2), "{kills:?}");
+    assert!(kills.iter().all(|kill| kill["delay"] == 4), "{kills:?}");
     assert!(
         kills.len() >= 2,
         "it is repeated during its delay, and that is no other kill: {kills:?}"
