@@ -104,8 +104,9 @@ impl Directory {
         let settings = settings.ok_or(Refusal::Unavailable {
             detail: "LittleBrother clients are not served",
         })?;
-        self.ground.admit()?;
         let client = HostId::derive_littlebrother(&settings.org, &message.hostname);
+        self.presence.refused(client, self.ground.now());
+        self.ground.admit()?;
         if self.moving.contains_key(&client) {
             return Err(Refusal::Busy {
                 what: "link",

@@ -27,6 +27,13 @@ impl Presence {
         }
     }
 
+    /// Its message came and was refused: it is not silent for that.
+    pub(super) fn refused(&mut self, client: HostId, now: Timestamp) {
+        if let Some(heard) = self.heard.get_mut(&client) {
+            *heard = now;
+        }
+    }
+
     /// It is silent, and that is known.
     pub(super) fn forget(&mut self, client: HostId) {
         self.heard.remove(&client);
@@ -123,6 +130,16 @@ mod tests {
         presence.heard(id(1), at(61));
         assert_eq!(suspects(&mut presence, 66), []);
         assert_eq!(suspects(&mut presence, 112), [1]);
+    }
+
+    #[test]
+    fn one_that_is_refused_is_not_suspect_and_a_stranger_is_not_remembered() {
+        let mut presence = Presence::default();
+        presence.heard(id(1), at(0));
+        presence.refused(id(1), at(40));
+        presence.refused(id(2), at(40));
+        assert_eq!(suspects(&mut presence, 60), []);
+        assert_eq!((suspects(&mut presence, 91), presence.len()), (vec![1], 1));
     }
 
     #[test]

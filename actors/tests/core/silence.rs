@@ -125,6 +125,37 @@ async fn while_the_outbox_is_full_a_silence_waits_to_be_reported() {
 }
 
 #[actix::test]
+async fn a_client_whose_messages_are_refused_is_not_silent() {
+    let mut setup = crate::fixture::Setup::default();
+    setup.config.outbox_max = 10;
+    let fixture = crate::client::served_with(setup);
+    fixture.publisher.set_away(true);
+    let (talks, dies) = (Client::new("talks"), Client::new("dies"));
+    dies.say(&fixture.core, vec![]).await;
+    let starts = (0..9).map(|pid| {
+        talks.of_process(
+            tripline_protocol::littlebrother::EventType::ProcessStart,
+            pid,
+            fixture.now(),
+        )
+    });
+    talks.say(&fixture.core, starts.collect()).await;
+    fixture.advance(60);
+    let refused = talks.ask(&fixture.core, vec![]).await.unwrap_err();
+    assert_eq!(refused.code(), "busy");
+    fixture.publisher.set_away(false);
+    fixture.core.broker_returned();
+    eventually("the other is reported", || async {
+        fixture.advance(6);
+        talks.ask(&fixture.core, vec![]).await.ok()?;
+        fixture.publisher.with("host_silent").pop()
+    })
+    .await;
+    let silent = fixture.publisher.with("host_silent");
+    assert_eq!((silent.len(), &data(&silent[0])["hostname"]), (1, &"dies".into()));
+}
+
+#[actix::test]
 async fn a_command_under_way_at_a_client_that_stays_silent_is_interrupted() {
     let fixture = served();
     let client = Client::new("amelie-pc");

@@ -123,7 +123,7 @@ pub(crate) enum Oddity {
     OtherHandler,
     /// The end or downtime of a process that is not in the table.
     UnknownProcess,
-    /// The end of a process by a client that has been started again since; the present one is asked.
+    /// The start or end of a process by a client that has been started again since, and may know better; not tabled.
     Overtaken,
     /// A process that found no room in the table.
     TableFull,

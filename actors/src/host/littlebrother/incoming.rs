@@ -91,11 +91,16 @@ impl State {
     }
 
     fn started(&mut self, key: Key, sound: &Sound, context: &Context<'_>, outcome: &mut Outcome) {
+        let latest = self.latest_start(context.now);
+        // The client of today has seen it end, and the one before says that it began.
+        let ended = self.table.get(&key).is_some_and(|process| !process.is_open());
+        if ended && latest.is_some_and(|latest| sound.event.event_time < latest) {
+            return outcome.note(Oddity::Overtaken, 1);
+        }
         if !self.table.start(key, &sound.event, context.now) {
             return outcome.note(Oddity::TableFull, 1);
         }
         // Said by a client that was started again since, and may not know it: it is asked.
-        let latest = self.latest_start(context.now);
         if latest.is_some_and(|latest| sound.event.event_time <= latest) {
             self.owed.replay.insert(key);
         }

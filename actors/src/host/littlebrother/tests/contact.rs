@@ -126,6 +126,19 @@ fn an_end_by_the_client_before_is_not_believed() {
 }
 
 #[test]
+fn a_start_by_the_client_before_opens_nothing_that_has_ended() {
+    let mut server = Server::introduced();
+    server
+        .later(10)
+        .post(vec![start_client(5), start(7, 5), end(7, 10)]);
+    let outcome = server.post(vec![start(7, 4)]);
+    assert!(server.open().is_empty());
+    assert_eq!(outcome.events.len(), 1, "it is an event all the same");
+    server.later(5).post(vec![start(7, 15)]);
+    assert_eq!(server.open(), [7]);
+}
+
+#[test]
 fn changed_users_mappings_and_silence_are_told_in_two_answers_each() {
     let mut server = Server::introduced();
     let changes: [fn(&mut crate::littlebrother::Settings); 3] = [

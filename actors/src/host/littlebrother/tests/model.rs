@@ -106,7 +106,8 @@ struct World {
     skew: i64,
     late: Vec<(Timestamp, ClientMessage)>,
     receipts: Vec<(Ticket, bool)>,
-    /// The last answer the client should have heard was written and not heard.
+    /// The last answer that went out was not heard. Two in succession that the server took for heard are beyond
+    /// what it can know.
     deaf: bool,
     config: u64,
     commands: Vec<u128>,
@@ -334,6 +335,7 @@ impl World {
             let (_, message) = self.late.remove(index % self.late.len());
             let outcome = self.post(message);
             self.receipts.push((outcome.ticket, false));
+            self.deaf = true;
         }
     }
 
