@@ -137,7 +137,7 @@ async fn the_agent_ends_what_a_rule_of_the_real_server_forbids_after_its_delay()
     .await;
     let exchanges = scene.wire.exchanges();
     let kills: Vec<&Value> = exchanges.iter().flat_map(|one| one.got("KILL_PROCESS")).collect();
-    assert!(kills.iter().all(|kill| kill["delay"] == 2), "{kills:?}");
+    assert!(kills.iter().all(|kill| kill["delay"] == 4), "{kills:?}");
     assert!(
         kills.len() >= 2,
         "it is repeated during its delay, and that is no other kill: {kills:?}"
@@ -199,19 +199,27 @@ async fn the_agent_announces_everything_to_a_real_server_that_was_killed() {
 
 #[tokio::test]
 async fn an_agent_that_was_suspended_tells_the_real_server_how_long() {
-    let mut scene = Scene::start_with(Rule::Free, IMPATIENT_SECONDS).await;
-    let game = scene.person.play();
-    scene.is_open(game.pid).await;
-    scene.agent.process().signal(Signal::STOP);
+    let site = Site::new().await;
+    let person = Person::new(&site);
+    let game = person.play();
+    let server = RealServer::start_with(&site, &[(&person, Rule::Free)], IMPATIENT_SECONDS).await;
+    let wire = Wire::to(&server.url()).await;
+    let mut agent = WatchingAgent::prepare_direct(&site, NAME, wire.url());
+    // So that nothing but its message is to be done when it is stopped.
+    agent.set("TRIPLINE_AGENT_SCAN_INTERVAL", "10m");
+    agent.spawn();
+    let is_open = |row: &Value| row["end_time"].is_null();
+    server.process_of(NAME, game.pid, "is open", is_open).await;
+    wire.hold_answers(true);
+    until("a message is under way", || wire.held() > 0).await;
+    agent.process().signal(Signal::STOP);
     // The time itself is what is tested: only an agent that slept this long has something to tell.
     tokio::time::sleep(SLEEP).await;
-    scene.agent.process().signal(Signal::CONT);
+    wire.hold_answers(false);
+    agent.process().signal(Signal::CONT);
     let told = |row: &Value| row["downtime"].as_u64().is_some_and(|seconds| seconds > 0);
-    scene
-        .server
-        .process_of(NAME, game.pid, "has a downtime", told)
-        .await;
-    scene.is_open(game.pid).await;
+    let entry = server.process_of(NAME, game.pid, "has a downtime", told).await;
+    assert!(is_open(&entry), "{entry}");
     assert!(game.is_running(), "time asleep is no time without a server");
 }
 
@@ -246,7 +254,9 @@ async fn an_agent_without_a_server_ends_what_it_watches() {
 async fn the_agent_says_that_its_secret_is_wrong_and_leaves_no_trace_on_the_real_server() {
     let scene = Scene::start(Rule::Free).await;
     let wire = Wire::to(&scene.server.url()).await;
-    let mut stranger = WatchingAgent::direct_with(&scene.site, "stranger", wire.url(), "not the secret");
+    let mut stranger =
+        WatchingAgent::prepare_direct_with(&scene.site, "stranger", wire.url(), "not the secret");
+    stranger.spawn();
     until("it was refused twice", || wire.count() >= 2).await;
     assert!(wire.exchanges().iter().all(|one| one.status == 401));
     stranger.process().says("secret").await;

@@ -19,18 +19,24 @@ pub(crate) struct WatchingAgent {
 impl WatchingAgent {
     /// One that reports to a LittleBrother server and nobody else.
     pub(crate) fn direct(site: &Site, hostname: &str, url: &str) -> Self {
-        Self::direct_with(site, hostname, url, SECRET)
+        let mut agent = Self::prepare_direct(site, hostname, url);
+        agent.spawn();
+        agent
+    }
+
+    /// The same, not running yet.
+    pub(crate) fn prepare_direct(site: &Site, hostname: &str, url: &str) -> Self {
+        Self::prepare_direct_with(site, hostname, url, SECRET)
     }
 
     /// The same with a secret.
-    pub(crate) fn direct_with(site: &Site, hostname: &str, url: &str, secret: &str) -> Self {
+    pub(crate) fn prepare_direct_with(site: &Site, hostname: &str, url: &str, secret: &str) -> Self {
         let file = site.write(&format!("agent-{hostname}.secret"), secret);
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("to set a mode");
         let mut agent = Self::prepare(site, hostname);
         agent.set("TRIPLINE_AGENT_LITTLEBROTHER", url);
         agent.set("TRIPLINE_AGENT_SECRET_FILE", file);
         agent.set("TRIPLINE_AGENT_LITTLEBROTHER_HOSTNAME", hostname);
-        agent.spawn();
         agent
     }
 
@@ -63,7 +69,9 @@ impl WatchingAgent {
         agent
     }
 
-    fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+    /// For the next start.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.retain(|(known, _)| *known != name);
         self.environment.push((name, value.into()));
     }
 

@@ -19,6 +19,8 @@ use tripline_protocol::littlebrother::{ClientStats, WireEvent};
 
 /// Longest wait: nothing depends on it, but a suspend is noticed no later.
 const NAP_MAX: Duration = Duration::from_secs(10);
+/// The same while a scan or a message is under way: only what is planned to be short shows that it was not.
+const NAP_BUSY: Duration = Duration::from_secs(1);
 /// Shortest wait: something that stays due is no busy loop.
 const NAP_MIN: Duration = Duration::from_millis(5);
 /// How long the last message may take, and the one before it.
@@ -194,9 +196,10 @@ impl Round {
         let scan = agenda.scan.is_none().then_some(scan_due);
         let message = agenda.message_due.filter(|_| agenda.delivery.is_none());
         let due = [scan, message, self.watcher.next_due()];
+        let longest = agenda.longest_nap();
         let now = self.platform.since_boot();
         let next = due.into_iter().flatten().min();
-        next.map_or(NAP_MAX, |next| next.saturating_sub(now).clamp(NAP_MIN, NAP_MAX))
+        next.map_or(longest, |next| next.saturating_sub(now).clamp(NAP_MIN, longest))
     }
 
     async fn wait(
@@ -349,6 +352,15 @@ impl Round {
 }
 
 impl Agenda {
+    /// What is under way may end at any time, so how long the wait took says nothing. A stop of this process in the
+    /// meantime has to be told from silence all the same.
+    fn longest_nap(&self) -> Duration {
+        match self.scan.is_none() && self.delivery.is_none() {
+            true => NAP_MAX,
+            false => NAP_BUSY,
+        }
+    }
+
     /// Notes a connection; tells whether it is another one than before.
     fn meet(&mut self, status: Status) -> bool {
         let Status::Up(connection) = status else {

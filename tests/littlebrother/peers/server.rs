@@ -82,7 +82,7 @@ impl RealServer {
                     ("hostname", "the-real-server"),
                     ("scan_active", "False"),
                     ("check_interval", "1"),
-                    ("kill_process_delay", "2"),
+                    ("kill_process_delay", "4"),
                     ("maximum_time_without_send_events", &silence),
                     ("min_activity_duration", "0"),
                 ],

@@ -1,10 +1,11 @@
 //! The wire between a client and its server: it can be cut, answers can be lost on it, and it remembers what was said.
 
 use serde_json::Value;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Bytes read at once.
@@ -76,6 +77,8 @@ pub(crate) struct Wire {
 struct State {
     cut: AtomicBool,
     loses_answers: AtomicBool,
+    holds_answers: watch::Sender<bool>,
+    held: AtomicUsize,
     exchanges: Mutex<Vec<Exchange>>,
 }
 
@@ -113,6 +116,16 @@ impl Wire {
     /// From now on the server gets messages and its answers get lost, or no longer.
     pub(crate) fn lose_answers(&self, lose: bool) {
         self.state.loses_answers.store(lose, Ordering::SeqCst);
+    }
+
+    /// From now on answers do not get through, or get through again, also those that were held.
+    pub(crate) fn hold_answers(&self, hold: bool) {
+        self.state.holds_answers.send_replace(hold);
+    }
+
+    /// How many answers were held up to now.
+    pub(crate) fn held(&self) -> usize {
+        self.state.held.load(Ordering::SeqCst)
     }
 
     /// What was said up to now.
@@ -171,6 +184,11 @@ async fn carry(mut client: TcpStream, target: String, state: Arc<State>) {
     let Some(response) = read_whole(&mut server).await else {
         return;
     };
+    if *state.holds_answers.borrow() {
+        state.held.fetch_add(1, Ordering::SeqCst);
+        let mut holds = state.holds_answers.subscribe();
+        holds.wait_for(|holds| !holds).await.expect("the state lives");
+    }
     let lose = state.loses_answers.load(Ordering::SeqCst);
     if let Some(exchange) = exchange(&request, &response, !lose) {
         state.exchanges.lock().expect("no panic").push(exchange);
