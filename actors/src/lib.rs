@@ -26,6 +26,6 @@ pub mod store;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, IngestPosition, JobFilter, LinkMessage,
-    Readiness,
+    Readiness, SessionFilter,
 };
 pub use refusal::Refusal;

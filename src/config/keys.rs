@@ -119,6 +119,8 @@ section! {
     Session, "session" {
         /// How long a running command waits for its agent to come back.
         reconnect_grace: Span = Span::from_secs(30),
+        /// How long an interactive session waits for a host that is offline.
+        wait_timeout: Span = Span::from_secs(120),
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod generation;
 mod littlebrother;
+mod sessions;
 mod submit;
+
+pub use sessions::SessionFilter;
 
 use crate::artifact::ArtifactStore;
 use crate::clock::Clock;
@@ -45,8 +48,12 @@ pub struct CoreConfig {
     pub slots_jobs_reserved: u32,
     /// `events.max_age`
     pub events_max_age: Span,
+    /// `slots.idle_timeout`
+    pub session_idle_timeout: Span,
     /// `session.reconnect_grace`
     pub reconnect_grace: Span,
+    /// `session.wait_timeout`: how long a session waits for a host that is offline.
+    pub session_wait_timeout: Span,
     /// `jobs.queued_per_host_max`
     pub jobs_per_host_max: u32,
     /// `jobs.queued_per_pipeline_max`
@@ -75,7 +82,9 @@ impl Default for CoreConfig {
             slots_interactive_reserved: 2,
             slots_jobs_reserved: 2,
             events_max_age: Span::from_secs(3600),
+            session_idle_timeout: Span::from_secs(300),
             reconnect_grace: Span::from_secs(30),
+            session_wait_timeout: Span::from_secs(120),
             jobs_per_host_max: 1_000,
             jobs_per_pipeline_max: 10_000,
             jobs_max: 200_000,

@@ -160,6 +160,7 @@ impl Handler<GetSlots> for JobScheduler {
             interactive_reserved: config.slots_interactive_reserved,
             jobs_reserved: config.slots_jobs_reserved,
             waiting: self.state.ready_len() as u64,
+            sessions_waiting: 0,
             slots: Vec::with_capacity(self.slots.len()),
         };
         let mut rest = self.slots.clone().into_iter();

@@ -25,7 +25,7 @@ use actix::prelude::*;
 use state::{Effect, State};
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::{JobView, SessionView, SlotView, SlotsView};
+use tripline_protocol::api::{JobView, SlotHolder, SlotSession, SlotView, SlotsView};
 use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{PutFile, VerbCall};
@@ -321,11 +321,13 @@ impl Handler<ViewJob> for SessionSlot {
 impl Handler<AddView> for SessionSlot {
     type Result = ();
     fn handle(&mut self, mut message: AddView, _: &mut Self::Context) {
-        let session = self.state.record().map(|record| SessionView {
-            job_id: record.job_id,
+        let session = self.state.record().map(|record| SlotSession {
             host: record.host.clone(),
             since: self.state.since(),
-            step: self.state.step(),
+            holder: SlotHolder::Job {
+                job_id: record.job_id,
+                step: self.state.step(),
+            },
         });
         message.view.slots.push(SlotView {
             slot: self.index,
