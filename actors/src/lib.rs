@@ -21,6 +21,7 @@ mod record;
 pub mod refusal;
 mod router;
 mod scheduler;
+mod session;
 mod slot;
 pub mod store;
 

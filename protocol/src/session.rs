@@ -20,7 +20,7 @@ use serde_json::Value;
 pub const COMMANDS_WAITING_MAX: usize = 100;
 /// Commands a session may have in its life.
 pub const COMMANDS_MAX: u32 = 100_000;
-/// Files a session may have in its life, those fetched by its commands included.
+/// Files that may be uploaded to a session in its life.
 pub const FILES_MAX: u32 = 10_000;
 /// Longest time a command may be given.
 pub const COMMAND_TIMEOUT_MAX: Span = Span::from_secs(24 * 3600);

@@ -29,6 +29,7 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         jobs_max: config.jobs.queued_max,
         jobs_retain: config.jobs.retain,
         jobs_retain_max: config.jobs.retain_max,
+        sessions_retain_max: config.session.retain_max,
         outbox_max: config.outbox.messages_max,
         outbox_resend_window: config.outbox.resend_window,
         disk_free_min: config.disk.free_min.0,

@@ -20,6 +20,7 @@ use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
 use generation::{Generations, Peers};
@@ -64,6 +65,8 @@ pub struct CoreConfig {
     pub jobs_retain: Span,
     /// `jobs.retain_max`: how many ended jobs can be looked up.
     pub jobs_retain_max: u64,
+    /// `session.retain_max`: how many ended sessions can be looked up, for `jobs.retain` at most.
+    pub sessions_retain_max: u64,
     /// `outbox.messages_max`
     pub outbox_max: u32,
     /// `outbox.resend_window`: how long acked messages are kept to be published again at start.
@@ -90,6 +93,7 @@ impl Default for CoreConfig {
             jobs_max: 200_000,
             jobs_retain: Span::from_secs(7 * 24 * 3600),
             jobs_retain_max: 1_000_000,
+            sessions_retain_max: 100_000,
             outbox_max: 300_000,
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
@@ -241,6 +245,7 @@ struct Doors {
     submit: Door,
     query: Door,
     attach: Door,
+    session: Door,
 }
 
 /// The actors. Cheap to clone.
@@ -262,6 +267,7 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
+        let sessions = LiveSessions::load(&store)?;
         let load = Load::new(config.outbox_max);
         let now = clock.now();
         let ground = Arc::new(Ground {
@@ -274,6 +280,7 @@ impl Core {
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
+            sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
         });
         let rules = Rules {
@@ -287,6 +294,7 @@ impl Core {
             submit: Door::new("submissions", 2048),
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
+            session: Door::new("sessions", 2048),
         };
         Ok(Core {
             ground,

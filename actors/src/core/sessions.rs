@@ -1,14 +1,35 @@
 //! Interactive sessions, as the edges reach them.
+//!
+//! What changes a session goes to the scheduler. Commands and files are in the store as they are, so looking at
+//! them costs the actors nothing.
 
 use super::Core;
 use crate::access::Principal;
+use crate::ground::{Ground, read};
 use crate::refusal::Refusal;
-use tripline_protocol::api::Page;
+use crate::router::HostBook;
+use crate::scheduler::{self, AddFile, CancelCommand, CloseSession, GetSession, KeepAlive, ListSessions};
+use crate::session::{
+    CommandRecord, FileRecord, NewCommand, SessionRecord, Watch, command_key, command_of, file_key, is_owner,
+    may_see,
+};
+use crate::store::{Table, key};
+use tokio::time::{Instant, timeout_at};
+use tripline_protocol::api::{Page, Role};
 use tripline_protocol::session::{
-    CommandView, OpenSession, RunCommand, SessionFile, SessionState, SessionView,
+    COMMAND_TIMEOUT_MAX, CommandView, ORIGIN_BYTES_MAX, OpenSession, RunCommand, SessionFile, SessionState,
+    SessionView,
 };
 use tripline_protocol::step::ArtifactRef;
+use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{HostId, Org, SessionId, Span};
+
+/// Longest time a request is held.
+const WAIT_MAX: Span = Span::from_secs(60);
+/// Bytes of a page of commands, as JSON, after which it ends.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows read at once for a page.
+const ROWS: usize = 50;
 
 /// Which sessions to list, newest first.
 #[derive(Debug, Clone, Default)]
@@ -29,14 +50,11 @@ pub struct SessionFilter {
     pub limit: usize,
 }
 
-const NOT_YET: Refusal = Refusal::Unavailable {
-    detail: "interactive sessions are not served",
-};
-
 /// Whoever may see a session's org may read it. Only its owner (the token that opened it) and
 /// administrators may act on it: keep it alive, close it, run and cancel commands, add files; anybody else
 /// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner counts as
-/// a sign of life (`slots.idle_timeout`).
+/// a sign of life (`slots.idle_timeout`). A request is held for a minute at most, and 4,096 of them at a time:
+/// beyond, they are answered at once.
 impl Core {
     /// Opens a session; durable when it returns, and then mostly `pending`: [`Core::get_session`] waits until
     /// it is active. A full house or an offline host makes it wait, in fair order over owners.
@@ -48,8 +66,24 @@ impl Core {
         caller: &Principal,
         request: OpenSession,
     ) -> Result<SessionView, Refusal> {
-        let _ = (caller, request);
-        Err(NOT_YET)
+        let needed = Role::Operator;
+        if !caller.may(needed) {
+            let detail = format!("opening a session needs the role {needed}");
+            return Err(Refusal::Forbidden { detail });
+        }
+        let org = caller.org_for(request.org.as_ref())?;
+        let book = HostBook::new(&self.ground.store, &self.ground.attachments);
+        let host = book.named(org.as_ref(), &request.host)?;
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(scheduler::OpenSession {
+            caller: caller.clone(),
+            org: host.org.clone(),
+            host: host.to_ref(),
+            sensor_id: host.sensor_id,
+            idle_timeout: request.idle_timeout,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// One session. With `wait`, one that is pending is shown when it is not any more, or when that span is
@@ -60,14 +94,34 @@ impl Core {
         session_id: SessionId,
         wait: Option<Span>,
     ) -> Result<SessionView, Refusal> {
-        let _ = (caller, session_id, wait);
-        Err(NOT_YET)
+        let mut hold = Hold::new(&self.ground, session_id, wait);
+        loop {
+            let watch = hold.watch();
+            let (reply, answer) = self.doors.session.enter()?;
+            self.peers()?.scheduler.do_send(GetSession {
+                caller: caller.clone(),
+                session_id,
+                reply,
+            });
+            let view = answer.wait().await?;
+            if view.state != SessionState::Pending || hold.is_over(watch).await {
+                return Ok(view);
+            }
+        }
     }
 
     /// The id of the session with this small integer. Refuses with `NotFound`.
     pub fn session_by_number(&self, caller: &Principal, number: u32) -> Result<SessionId, Refusal> {
-        let _ = (caller, number);
-        Err(NOT_YET)
+        let not_found = || Refusal::NotFound {
+            what: "session",
+            id: number.to_string(),
+        };
+        let store = &self.ground.store;
+        let id = store.get(Table::SessionByNumber, &key::u32(number))?;
+        let id = id.ok_or_else(not_found)?;
+        let record: Option<SessionRecord> = read(store, Table::Session, &id, "session")?;
+        let seen = record.filter(|record| may_see(caller, &record.org));
+        seen.map(|record| record.session_id).ok_or_else(not_found)
     }
 
     /// Many sessions, newest first. Refuses with `Invalid` (`bad_cursor`).
@@ -76,8 +130,15 @@ impl Core {
         caller: &Principal,
         filter: SessionFilter,
     ) -> Result<Page<SessionView>, Refusal> {
-        let _ = (caller, filter);
-        Err(NOT_YET)
+        let mut filter = filter;
+        filter.org = caller.org_for(filter.org.as_ref())?;
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(ListSessions {
+            caller: caller.clone(),
+            filter,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// A sign of life of the caller. Refuses with `NotFound`, `Forbidden`, and `Conflict` (`session_ended`).
@@ -86,8 +147,13 @@ impl Core {
         caller: &Principal,
         session_id: SessionId,
     ) -> Result<SessionView, Refusal> {
-        let _ = (caller, session_id);
-        Err(NOT_YET)
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(KeepAlive {
+            caller: caller.clone(),
+            session_id,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// Ends a session: what waits in it is cancelled, and what runs is too. It takes no more commands when this
@@ -98,8 +164,13 @@ impl Core {
         caller: &Principal,
         session_id: SessionId,
     ) -> Result<SessionView, Refusal> {
-        let _ = (caller, session_id);
-        Err(NOT_YET)
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(CloseSession {
+            caller: caller.clone(),
+            session_id,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// Runs a command once those before it in the session have ended; durable when it returns.
@@ -115,8 +186,15 @@ impl Core {
         session_id: SessionId,
         command: RunCommand,
     ) -> Result<CommandView, Refusal> {
-        let _ = (caller, session_id, command);
-        Err(NOT_YET)
+        let command = checked(command)?;
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(scheduler::RunCommand {
+            caller: caller.clone(),
+            session_id,
+            command,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// One command by its number. With `wait`, one that has not ended is shown when it has, or when that span
@@ -128,8 +206,23 @@ impl Core {
         number: u32,
         wait: Option<Span>,
     ) -> Result<CommandView, Refusal> {
-        let _ = (caller, session_id, number, wait);
-        Err(NOT_YET)
+        let record = self.session_seen_by(caller, session_id)?;
+        let key = command_key(session_id, number);
+        let mut hold = Hold::new(&self.ground, session_id, wait);
+        loop {
+            let watch = hold.watch();
+            let command: Option<CommandRecord> =
+                read(&self.ground.store, Table::SessionCommand, &key, "command")?;
+            let command = command.ok_or_else(|| Refusal::NotFound {
+                what: "command",
+                id: number.to_string(),
+            })?;
+            if command.state.has_ended() || hold.is_over(watch).await {
+                self.touch(caller, &record);
+                self.durable().await?;
+                return Ok(command.to_view());
+            }
+        }
     }
 
     /// The session's transcript: its commands in order, after the one with the number `after`, at most `limit`
@@ -141,8 +234,38 @@ impl Core {
         after: Option<u32>,
         limit: usize,
     ) -> Result<Page<CommandView>, Refusal> {
-        let _ = (caller, session_id, after, limit);
-        Err(NOT_YET)
+        self.session_seen_by(caller, session_id)?;
+        let limit = limit.clamp(1, 1000);
+        let (mut items, mut bytes_all) = (Vec::new(), 0);
+        let mut after = after.map(|number| command_key(session_id, number));
+        let prefix = session_id.as_bytes();
+        'pages: loop {
+            let rows = ROWS.min(limit - items.len());
+            let page = self
+                .ground
+                .store
+                .scan(Table::SessionCommand, prefix, after.as_deref(), rows)?;
+            if page.is_empty() {
+                self.durable().await?;
+                return Ok(Page { items, next: None });
+            }
+            for (key, bytes) in page {
+                bytes_all += bytes.len();
+                if bytes_all > PAGE_BYTES_MAX && !items.is_empty() {
+                    break 'pages;
+                }
+                items.push(command_of(&bytes)?.to_view());
+                after = Some(key);
+            }
+            if items.len() >= limit {
+                break;
+            }
+        }
+        self.durable().await?;
+        let next = items
+            .last()
+            .map(|command: &CommandView| command.number.to_string());
+        Ok(Page { items, next })
     }
 
     /// Cancels a command; one that runs ends when its host confirms. Refuses with `NotFound`, `Forbidden`, and
@@ -153,8 +276,14 @@ impl Core {
         session_id: SessionId,
         number: u32,
     ) -> Result<CommandView, Refusal> {
-        let _ = (caller, session_id, number);
-        Err(NOT_YET)
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(CancelCommand {
+            caller: caller.clone(),
+            session_id,
+            number,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// Gives a content that was uploaded (it is in the artifact store) to a session, so that its org may put it
@@ -166,15 +295,28 @@ impl Core {
         session_id: SessionId,
         file: ArtifactRef,
     ) -> Result<SessionFile, Refusal> {
-        let _ = (caller, session_id, file);
-        Err(NOT_YET)
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(AddFile {
+            caller: caller.clone(),
+            session_id,
+            file,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// A file by its number, of whatever session the caller may see. A file that is being fetched is there when
     /// its command succeeded. Refuses with `NotFound`.
     pub async fn get_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
-        let _ = (caller, number);
-        Err(NOT_YET)
+        let store = &self.ground.store;
+        let file: Option<FileRecord> = read(store, Table::SessionFile, &key::u32(number), "file")?;
+        let seen = file.filter(|file| may_see(caller, &file.org));
+        let file = seen.ok_or_else(|| Refusal::NotFound {
+            what: "file",
+            id: number.to_string(),
+        })?;
+        self.durable().await?;
+        Ok(file.view)
     }
 
     /// The files of a session in the order of their numbers, after the number `after`, at most `limit` (1 to
@@ -186,7 +328,118 @@ impl Core {
         after: Option<u32>,
         limit: usize,
     ) -> Result<Page<SessionFile>, Refusal> {
-        let _ = (caller, session_id, after, limit);
-        Err(NOT_YET)
+        self.session_seen_by(caller, session_id)?;
+        let limit = limit.clamp(1, 1000);
+        let after = after.map(|number| file_key(session_id, number));
+        let store = &self.ground.store;
+        let prefix = session_id.as_bytes();
+        let page = store.scan(Table::FileBySession, prefix, after.as_deref(), limit)?;
+        let mut items = Vec::with_capacity(page.len());
+        for (key, _) in &page {
+            let number = key.get(prefix.len()..).unwrap_or_default();
+            let file: Option<FileRecord> = read(store, Table::SessionFile, number, "file")?;
+            items.extend(file.map(|file| file.view));
+        }
+        self.durable().await?;
+        let more = page.len() >= limit;
+        let last = items.last().filter(|_| more);
+        let next = last.map(|file| file.number.to_string());
+        Ok(Page { items, next })
     }
+
+    /// The session, if the caller may see it.
+    fn session_seen_by(&self, caller: &Principal, session_id: SessionId) -> Result<SessionRecord, Refusal> {
+        let store = &self.ground.store;
+        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
+        let record = record
+            .filter(|record| may_see(caller, &record.org))
+            .ok_or_else(|| Refusal::NotFound {
+                what: "session",
+                id: session_id.to_string(),
+            })?;
+        self.touch(caller, &record);
+        Ok(record)
+    }
+
+    fn touch(&self, caller: &Principal, record: &SessionRecord) {
+        if is_owner(caller, record) {
+            self.ground.sessions.touch(record.session_id, self.ground.now());
+        }
+    }
+
+    /// Waits until what was just read is durable.
+    async fn durable(&self) -> Result<(), Refusal> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.ground.after_commit(move || {
+            // An error says that the caller went away.
+            let _ = done.send(());
+        });
+        wait.await.map_err(|_| Refusal::Unavailable {
+            detail: "its store cannot write",
+        })
+    }
+}
+
+/// A request that is held until something changes, or its time is over.
+struct Hold<'a> {
+    ground: &'a Ground,
+    session_id: SessionId,
+    until: Option<Instant>,
+}
+
+impl<'a> Hold<'a> {
+    fn new(ground: &'a Ground, session_id: SessionId, wait: Option<Span>) -> Self {
+        let until = wait.map(|wait| Instant::now() + wait.min(WAIT_MAX).to_duration());
+        Self {
+            ground,
+            session_id,
+            until,
+        }
+    }
+
+    /// To be taken before looking, so that no change is missed between the look and the wait.
+    fn watch(&self) -> Option<Watch> {
+        self.until
+            .and_then(|_| self.ground.sessions.watch(self.session_id))
+    }
+
+    /// Waits for a change; `true`: there is nothing more to wait for.
+    async fn is_over(&mut self, watch: Option<Watch>) -> bool {
+        let Some((mut watch, until)) = watch.zip(self.until) else {
+            return true;
+        };
+        if timeout_at(until, watch.changed()).await.is_err() {
+            // One more look: what is shown is as it is now.
+            self.until = None;
+        }
+        false
+    }
+}
+
+/// Reads the arguments as the verb wants them.
+fn checked(command: RunCommand) -> Result<NewCommand, Refusal> {
+    let invalid = |code, detail| Err(Refusal::Invalid { code, detail });
+    let call = match VerbCall::parse(command.verb, command.arguments) {
+        Ok(call) => call,
+        Err(error) => return invalid("bad_argument", error.to_string()),
+    };
+    let timeout = command.timeout.unwrap_or(RunCommand::TIMEOUT_DEFAULT);
+    if timeout == Span::ZERO || timeout > COMMAND_TIMEOUT_MAX {
+        let detail = format!("timeout must be longer than 0s and at most {COMMAND_TIMEOUT_MAX}");
+        return invalid("bad_timeout", detail);
+    }
+    let origin = command.origin;
+    let bytes = origin
+        .as_ref()
+        .map_or(0, |origin| crate::record::encode(origin).len());
+    if bytes > ORIGIN_BYTES_MAX {
+        let detail = format!("origin of {bytes} bytes, at most {ORIGIN_BYTES_MAX} are taken");
+        return invalid("bad_origin", detail);
+    }
+    Ok(NewCommand {
+        call,
+        timeout,
+        idempotent: command.idempotent,
+        origin,
+    })
 }

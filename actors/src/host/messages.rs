@@ -8,13 +8,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Timestamp};
+use tripline_protocol::{CommandId, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// A command to send.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Execute {
     pub(crate) command_id: CommandId,
+    /// Of an interactive session; `None`: of the host's jobs.
+    pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
 }
@@ -23,6 +25,7 @@ pub(crate) struct Execute {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Adopt {
     pub(crate) command_id: CommandId,
+    pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
     /// The agent's journal when it was sent; `None` for one that only reads.

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{Effect as VerbEffect, Verb, VerbCall};
-use tripline_protocol::{CommandId, Fault, Timestamp};
+use tripline_protocol::{CommandId, Fault, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// What is to be done, in this order.
@@ -34,9 +34,13 @@ enum Place {
     There(Option<Uuid>),
 }
 
+/// Commands of one lane follow one another: those of the host's jobs (`None`), and of each interactive session.
+type Lane = Option<SessionId>;
+
 #[derive(Debug)]
 struct Pending<S> {
     slot: S,
+    lane: Lane,
     call: VerbCall,
     deadline: Timestamp,
     place: Place,
@@ -57,8 +61,9 @@ pub(super) struct State<S> {
     pending: HashMap<CommandId, Pending<S>>,
     /// Commands not sent yet, in order.
     waiting: VecDeque<CommandId>,
-    /// Commands nobody waits for that may still run at the agent. While there are any, nothing new is sent.
-    abandoned: HashSet<CommandId>,
+    /// Commands nobody waits for that may still run at the agent. While there are any, nothing new of their
+    /// lane is sent. Of those that an agent names and nobody knows, the lane is the jobs'.
+    abandoned: HashMap<CommandId, Lane>,
     /// Commands whose result a slot has and has not acked: what comes again meanwhile is not acked here.
     settling: HashSet<CommandId>,
 }
@@ -70,7 +75,7 @@ impl<S> Default for State<S> {
             attachment: None,
             pending: HashMap::new(),
             waiting: VecDeque::new(),
-            abandoned: HashSet::new(),
+            abandoned: HashMap::new(),
             settling: HashSet::new(),
         }
     }
@@ -102,11 +107,13 @@ impl<S: Clone> State<S> {
     pub(super) fn execute(&mut self, slot: S, execute: Execute) -> Vec<Effect<S>> {
         let Execute {
             command_id,
+            session_id,
             call,
             deadline,
         } = execute;
         let pending = Pending {
             slot,
+            lane: session_id,
             call,
             deadline,
             place: Place::Here,
@@ -120,19 +127,21 @@ impl<S: Clone> State<S> {
         self.flush()
     }
 
-    /// Sends what waits, unless an abandoned command may still run.
+    /// Sends what waits, unless an abandoned command of its lane may still run.
     fn flush(&mut self) -> Vec<Effect<S>> {
         let (mut effects, mut unsupported) = (Vec::new(), Vec::new());
         let Some(attachment) = &self.attachment else {
             return effects;
         };
-        if !self.abandoned.is_empty() {
-            return effects;
-        }
+        let held: HashSet<Lane> = self.abandoned.values().copied().collect();
         for command_id in std::mem::take(&mut self.waiting) {
             let Some(pending) = self.pending.get_mut(&command_id) else {
                 continue;
             };
+            if held.contains(&pending.lane) {
+                self.waiting.push_back(command_id);
+                continue;
+            }
             let verb = pending.call.verb();
             if !attachment.verbs.contains(&verb) {
                 unsupported.push((command_id, verb));
@@ -179,6 +188,7 @@ impl<S: Clone> State<S> {
     pub(super) fn adopt(&mut self, slot: S, adopt: Adopt) -> Vec<Effect<S>> {
         let Adopt {
             command_id,
+            session_id,
             call,
             deadline,
             journal_id,
@@ -187,11 +197,12 @@ impl<S: Clone> State<S> {
         // A mutating command without a journal was never allowed to leave.
         let place = Place::There(journal_id);
         // Its end was asked for because nobody seemed to wait for it: that it ended is still to come.
-        let known = self.abandoned.remove(&command_id);
+        let known = self.abandoned.remove(&command_id).is_some() && self.attachment.is_some();
         self.pending.insert(
             command_id,
             Pending {
                 slot,
+                lane: session_id,
                 call,
                 deadline,
                 place,
@@ -228,7 +239,7 @@ impl<S: Clone> State<S> {
         if pending.place == Place::Here || self.attachment.is_none() {
             return Vec::new();
         }
-        self.abandoned.insert(command_id);
+        self.abandoned.insert(command_id, pending.lane);
         vec![Effect::Send(Box::new(ServerFrame::Cancel { command_id }))]
     }
 
@@ -261,7 +272,7 @@ impl<S: Clone> State<S> {
         let mut effects = vec![Effect::Send(Box::new(ServerFrame::Ack {
             command_ids: vec![command_id],
         }))];
-        if self.abandoned.remove(&command_id) {
+        if self.abandoned.remove(&command_id).is_some() {
             effects.extend(self.flush());
         }
         effects
@@ -277,17 +288,18 @@ impl<S: Clone> State<S> {
         let running: HashSet<CommandId> = hello.running.iter().copied().collect();
         let finished: HashSet<CommandId> = hello.finished.iter().copied().collect();
         // Running there and nobody waits here: a job that ended without it. It must end before the next.
+        let before = std::mem::take(&mut self.abandoned);
         self.abandoned = running
             .iter()
-            .copied()
             .filter(|id| !self.pending.contains_key(id))
+            .map(|id| (*id, before.get(id).copied().flatten()))
             .collect();
         let cancel = |command_id: &CommandId| {
             Effect::Send(Box::new(ServerFrame::Cancel {
                 command_id: *command_id,
             }))
         };
-        let mut effects: Vec<Effect<S>> = self.abandoned.iter().map(cancel).collect();
+        let mut effects: Vec<Effect<S>> = self.abandoned.keys().map(cancel).collect();
         let mut there: Vec<(CommandId, Option<Uuid>)> = Vec::new();
         for (command_id, pending) in &self.pending {
             if let Place::There(journal_id) = pending.place {
@@ -345,7 +357,6 @@ impl<S: Clone> State<S> {
     /// The connection ended.
     pub(super) fn detach(&mut self) -> Vec<Effect<S>> {
         self.attachment = None;
-        self.abandoned.clear();
         let ids: Vec<CommandId> = self.pending.keys().copied().collect();
         ids.into_iter()
             .filter_map(|command_id| self.tell(command_id, Report::Lost))

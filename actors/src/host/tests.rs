@@ -49,6 +49,7 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
 fn execute(command_id: CommandId, call: VerbCall) -> Execute {
     Execute {
         command_id,
+        session_id: None,
         call,
         deadline: DEADLINE,
     }
@@ -57,6 +58,7 @@ fn execute(command_id: CommandId, call: VerbCall) -> Execute {
 fn adopt(command_id: CommandId, call: VerbCall, journal_id: Option<Uuid>) -> Adopt {
     Adopt {
         command_id,
+        session_id: None,
         call,
         deadline: DEADLINE,
         journal_id,
