@@ -19,4 +19,6 @@ mod recorder;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod waiting;
