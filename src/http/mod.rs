@@ -5,13 +5,16 @@
 //! which only [`BrokerStatus`] is known.
 
 mod agent_channel;
+mod archive;
 mod artifacts;
 mod auth;
 mod body;
 mod broker_status;
+mod content;
 mod enrol;
 mod events;
 mod health;
+mod held;
 mod hosts;
 mod jobs;
 pub mod metrics;
@@ -21,8 +24,10 @@ mod problem;
 mod range;
 mod routes;
 mod server;
+mod sessions;
 pub mod tls;
 mod tokens;
+mod upload;
 
 pub use broker_status::BrokerStatus;
 pub use server::{Error, HttpOptions, RunningHttp, start};
