@@ -27,6 +27,6 @@ pub mod store;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, IngestPosition, JobFilter, LinkMessage,
-    Readiness, SessionFilter,
+    OwnSession, Readiness, SessionFilter,
 };
 pub use refusal::Refusal;

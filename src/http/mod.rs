@@ -1,4 +1,4 @@
-//! The HTTP edge: `/v1`, the agent channel, health and metrics, over plain HTTP and TLS.
+//! The HTTP edge: `/v1`, the Carbon Black dialect, the agent channel, health and metrics, over plain HTTP and TLS.
 //!
 //! Handlers are thin: extract, ask the actors once, map the answer. Deliberately not here: decisions,
 //! state and the store, which are the actors'; configuration, which builds [`HttpOptions`]; and NATS, of
@@ -10,6 +10,7 @@ mod artifacts;
 mod auth;
 mod body;
 mod broker_status;
+mod carbonblack;
 mod content;
 mod enrol;
 mod events;

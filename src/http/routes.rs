@@ -3,7 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, enrol, events, health, hosts, jobs, metrics, overview, sessions, tokens,
+    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, metrics, overview, sessions,
+    tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -46,6 +47,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(sessions)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
+        .configure(carbonblack::configure)
         .default_service(web::to(no_such_path));
 }
 

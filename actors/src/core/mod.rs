@@ -5,7 +5,7 @@ mod littlebrother;
 mod sessions;
 mod submit;
 
-pub use sessions::SessionFilter;
+pub use sessions::{OwnSession, SessionFilter};
 
 use crate::artifact::ArtifactStore;
 use crate::clock::Clock;

@@ -50,6 +50,17 @@ pub struct SessionFilter {
     pub limit: usize,
 }
 
+/// A session of the caller's, as dialects with small integers name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnSession {
+    /// Its id.
+    pub session_id: SessionId,
+    /// Its small integer.
+    pub number: u32,
+    /// Its host's.
+    pub sensor_id: u32,
+}
+
 /// Whoever may see a session's org may read it. Only its owner (the token that opened it) and
 /// administrators may act on it: keep it alive, close it, run and cancel commands, add files; anybody else
 /// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner counts as
@@ -112,16 +123,32 @@ impl Core {
 
     /// The id of the session with this small integer. Refuses with `NotFound`.
     pub fn session_by_number(&self, caller: &Principal, number: u32) -> Result<SessionId, Refusal> {
-        let not_found = || Refusal::NotFound {
-            what: "session",
-            id: number.to_string(),
-        };
+        let record = self
+            .numbered(number)?
+            .filter(|record| may_see(caller, &record.org));
+        record
+            .map(|record| record.session_id)
+            .ok_or_else(|| no_session(number))
+    }
+
+    /// The caller's own session with this small integer. Refuses with `NotFound`, also when it is another token's.
+    pub fn own_session(&self, caller: &Principal, number: u32) -> Result<OwnSession, Refusal> {
+        let record = self.numbered(number)?;
+        let own = record.filter(|record| may_see(caller, &record.org) && is_owner(caller, record));
+        own.map(|record| OwnSession {
+            session_id: record.session_id,
+            number: record.number,
+            sensor_id: record.sensor_id,
+        })
+        .ok_or_else(|| no_session(number))
+    }
+
+    fn numbered(&self, number: u32) -> Result<Option<SessionRecord>, Refusal> {
         let store = &self.ground.store;
-        let id = store.get(Table::SessionByNumber, &key::u32(number))?;
-        let id = id.ok_or_else(not_found)?;
-        let record: Option<SessionRecord> = read(store, Table::Session, &id, "session")?;
-        let seen = record.filter(|record| may_see(caller, &record.org));
-        seen.map(|record| record.session_id).ok_or_else(not_found)
+        match store.get(Table::SessionByNumber, &key::u32(number))? {
+            Some(id) => read(store, Table::Session, &id, "session"),
+            None => Ok(None),
+        }
     }
 
     /// Many sessions, newest first. Refuses with `Invalid` (`bad_cursor`).
@@ -377,6 +404,13 @@ impl Core {
         wait.await.map_err(|_| Refusal::Unavailable {
             detail: "its store cannot write",
         })
+    }
+}
+
+fn no_session(number: u32) -> Refusal {
+    Refusal::NotFound {
+        what: "session",
+        id: number.to_string(),
     }
 }
 
