@@ -131,16 +131,18 @@ impl Core {
             .ok_or_else(|| no_session(number))
     }
 
-    /// The caller's own session with this small integer. Refuses with `NotFound`, also when it is another token's.
+    /// The caller's own session with this small integer; a sign of life. Refuses with `NotFound`, also when it is
+    /// another token's.
     pub fn own_session(&self, caller: &Principal, number: u32) -> Result<OwnSession, Refusal> {
         let record = self.numbered(number)?;
         let own = record.filter(|record| may_see(caller, &record.org) && is_owner(caller, record));
-        own.map(|record| OwnSession {
+        let record = own.ok_or_else(|| no_session(number))?;
+        self.touch(caller, &record);
+        Ok(OwnSession {
             session_id: record.session_id,
             number: record.number,
             sensor_id: record.sensor_id,
         })
-        .ok_or_else(|| no_session(number))
     }
 
     fn numbered(&self, number: u32) -> Result<Option<SessionRecord>, Refusal> {

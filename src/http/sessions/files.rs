@@ -73,6 +73,8 @@ pub(in super::super) async fn fetch(
 ) -> Result<HttpResponse, ApiError> {
     let session_id = named(&state.core, &caller, &path.0)?;
     let number: u32 = path_part(&path.1)?;
+    // Fetching is a sign of life too.
+    state.core.get_session(&caller, session_id, None).await?;
     let file = state.core.get_file(&caller, number).await?;
     if file.session_id != session_id {
         let id = number.to_string();
