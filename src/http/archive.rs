@@ -2,6 +2,7 @@
 //!
 //! Contents are stored as they are. Deliberately not here: who may have it, and which files a session has.
 
+use super::alive::SignsOfLife;
 use super::content::disposition;
 use super::problem::ApiError;
 use actix_web::HttpResponse;
@@ -28,11 +29,12 @@ const PIECES_MAX: usize = 4;
 /// Longest name of an entry, in bytes, after its number.
 const NAME_BYTES_MAX: usize = 200;
 
-/// Answers with an archive of `files`, called `name`.
+/// Answers with an archive of `files`, called `name`; sending it may be a sign of life.
 pub(super) fn answer(
     store: ArtifactStore,
     files: Vec<SessionFile>,
     name: &str,
+    alive: Option<SignsOfLife>,
 ) -> Result<HttpResponse, ApiError> {
     let permit = ROOM.try_acquire().map_err(|_| Refusal::Busy {
         what: "making of archives",
@@ -40,9 +42,12 @@ pub(super) fn answer(
     })?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || make(&store, &files, sender, permit));
-    let pieces = stream::unfold(receiver, async |mut receiver| {
+    let pieces = stream::unfold((receiver, alive), async |(mut receiver, mut alive)| {
         let piece: io::Result<Bytes> = receiver.recv().await?;
-        Some((piece, receiver))
+        if let Some(alive) = &mut alive {
+            alive.give();
+        }
+        Some((piece, (receiver, alive)))
     });
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -178,7 +183,7 @@ mod tests {
             file(&store, 2, "hosts", b"b"),
             file(&store, 6, "dump", &large),
         ];
-        let response = answer(store, files, "session-1.zip").expect("an archive");
+        let response = answer(store, files, "session-1.zip", None).expect("an archive");
         let body = to_bytes(response.into_body())
             .await
             .map_err(|_| ())
@@ -199,7 +204,7 @@ mod tests {
     #[actix_web::test]
     async fn an_archive_of_nothing_is_an_archive() {
         let (_dir, store) = store();
-        let response = answer(store, Vec::new(), "session-1.zip").expect("an archive");
+        let response = answer(store, Vec::new(), "session-1.zip", None).expect("an archive");
         let body = to_bytes(response.into_body())
             .await
             .map_err(|_| ())
@@ -215,7 +220,7 @@ mod tests {
         let (_dir, store) = store();
         let gone = file(&store, 1, "hosts", b"a");
         store.remove(&gone.sha256).expect("removed");
-        let response = answer(store, vec![gone], "session-1.zip").expect("an archive");
+        let response = answer(store, vec![gone], "session-1.zip", None).expect("an archive");
         assert!(to_bytes(response.into_body()).await.is_err());
     }
 

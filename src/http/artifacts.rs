@@ -23,7 +23,7 @@ pub(super) async fn fetch(
     let (job_id, sha256) = (path_part(&job_id)?, path_part(&sha256)?);
     let job = state.core.get_job(caller.org_for(None)?, job_id).await?;
     let artifact = artifact_of(&job, &sha256).ok_or_else(|| not_found(&sha256))?;
-    content::serve(&state, &request, sha256, &artifact.name).await
+    content::serve(&state, &request, sha256, &artifact.name, None).await
 }
 
 fn artifact_of<'a>(job: &'a JobView, sha256: &Sha256) -> Option<&'a ArtifactRef> {

@@ -2,6 +2,7 @@
 //! never changes. Deliberately not here: who may have it, and how it is found.
 
 use super::HttpState;
+use super::alive::SignsOfLife;
 use super::problem::ApiError;
 use super::range::{self, Part, Wanted};
 use actix_web::body::SizedStream;
@@ -23,12 +24,13 @@ use tripline_protocol::Sha256;
 /// Bytes read at once.
 pub(super) const PIECE_BYTES: u64 = 128 * 1024;
 
-/// Answers with the content that has this hash, under this name.
+/// Answers with the content that has this hash, under this name; sending it may be a sign of life.
 pub(super) async fn serve(
     state: &HttpState,
     request: &HttpRequest,
     sha256: Sha256,
     name: &str,
+    alive: Option<SignsOfLife>,
 ) -> Result<HttpResponse, ApiError> {
     let etag = format!("\"{sha256}\"");
     if range::is_unchanged(header(request, IF_NONE_MATCH), &etag) {
@@ -41,7 +43,7 @@ pub(super) async fn serve(
         Wanted::Part(part) => Some(part),
         Wanted::Whole => None,
     };
-    Ok(answer(file, total, name, part, etag))
+    Ok(answer(file, total, name, part, etag, alive))
 }
 
 fn header(request: &HttpRequest, name: HeaderName) -> Option<&str> {
@@ -55,7 +57,14 @@ async fn open(state: &HttpState, sha256: Sha256) -> Result<(File, u64), ApiError
     Ok(opened.map_err(Refusal::from)?)
 }
 
-fn answer(file: File, total: u64, name: &str, part: Option<Part>, etag: String) -> HttpResponse {
+fn answer(
+    file: File,
+    total: u64,
+    name: &str,
+    part: Option<Part>,
+    etag: String,
+    alive: Option<SignsOfLife>,
+) -> HttpResponse {
     let mut response = HttpResponseBuilder::new(StatusCode::OK);
     response
         .insert_header((ETAG, etag))
@@ -73,27 +82,41 @@ fn answer(file: File, total: u64, name: &str, part: Option<Part>, etag: String) 
             (part.first, part.bytes())
         }
     };
-    response.body(SizedStream::new(bytes, content(file, first, bytes)))
+    response.body(SizedStream::new(bytes, content(file, first, bytes, alive)))
 }
 
 /// Reads on blocking threads, piece by piece, as fast as the caller takes it.
-fn content(file: File, first: u64, bytes: u64) -> impl Stream<Item = io::Result<web::Bytes>> {
+fn content(
+    file: File,
+    first: u64,
+    bytes: u64,
+    alive: Option<SignsOfLife>,
+) -> impl Stream<Item = io::Result<web::Bytes>> {
     let file = Arc::new(file);
-    stream::try_unfold((file, first, bytes), async |(file, at, left)| {
-        let piece = usize::try_from(left.min(PIECE_BYTES)).unwrap_or(0);
-        if piece == 0 {
-            return Ok(None);
-        }
-        let reader = Arc::clone(&file);
-        let bytes = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; piece];
-            reader.read_exact_at(&mut bytes, at).map(|()| bytes)
-        })
-        .await
-        .map_err(io::Error::other)??;
-        let read = bytes.len() as u64;
-        Ok(Some((web::Bytes::from(bytes), (file, at + read, left - read))))
-    })
+    stream::try_unfold(
+        (file, first, bytes, alive),
+        async |(file, at, left, mut alive)| {
+            if let Some(alive) = &mut alive {
+                alive.give();
+            }
+            let piece = usize::try_from(left.min(PIECE_BYTES)).unwrap_or(0);
+            if piece == 0 {
+                return Ok(None);
+            }
+            let reader = Arc::clone(&file);
+            let bytes = tokio::task::spawn_blocking(move || {
+                let mut bytes = vec![0; piece];
+                reader.read_exact_at(&mut bytes, at).map(|()| bytes)
+            })
+            .await
+            .map_err(io::Error::other)??;
+            let read = bytes.len() as u64;
+            Ok(Some((
+                web::Bytes::from(bytes),
+                (file, at + read, left - read, alive),
+            )))
+        },
+    )
 }
 
 /// `Content-Disposition` with the name twice: for old clients in plain ASCII, for others by RFC 8187.
@@ -150,7 +173,7 @@ mod tests {
     async fn a_large_content_arrives_whole_and_as_it_is() {
         let content: Vec<u8> = (0..PIECE_BYTES * 2 + 7).map(|at| (at % 251) as u8).collect();
         let (file, total) = kept(&content);
-        let response = answer(file, total, "hosts", None, "\"e\"".into());
+        let response = answer(file, total, "hosts", None, "\"e\"".into(), None);
         assert_eq!(response.status(), 200);
         assert_eq!(text(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
         assert_eq!(text(&response, ETAG), "\"e\"");
@@ -170,6 +193,7 @@ mod tests {
             "hosts",
             Some(Part { first: 2, last: 5 }),
             "\"e\"".into(),
+            None,
         );
         assert_eq!(response.status(), 206);
         assert_eq!(text(&response, CONTENT_RANGE), "bytes 2-5/10");
@@ -183,7 +207,7 @@ mod tests {
     #[actix_web::test]
     async fn a_content_cut_short_meanwhile_breaks_off_instead_of_lying() {
         let (file, total) = kept(b"short");
-        let response = answer(file, total + 5, "hosts", None, "\"e\"".into());
+        let response = answer(file, total + 5, "hosts", None, "\"e\"".into(), None);
         assert!(to_bytes(response.into_body()).await.is_err());
     }
 

@@ -5,6 +5,7 @@
 //! which only [`BrokerStatus`] is known.
 
 mod agent_channel;
+mod alive;
 mod archive;
 mod artifacts;
 mod auth;

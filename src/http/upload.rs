@@ -3,6 +3,7 @@
 //! What breaks off leaves nothing. Deliberately not here: how a dialect wraps the content, and who may send it.
 
 use super::HttpState;
+use super::alive::ALIVE_EVERY;
 use super::problem::ApiError;
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -18,8 +19,6 @@ use tripline_protocol::{SessionId, Sha256, Span};
 const WRITE_BYTES: usize = 256 * 1024;
 /// How long nothing may come.
 const PIECE_SECONDS_MAX: u64 = 30;
-/// A long upload is a sign of life of its session this often.
-const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes `pieces` in for a session, which is kept alive meanwhile: the caller must be allowed to act on it.
 /// The answer is the content's hash and length; it is durable.

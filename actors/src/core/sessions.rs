@@ -185,6 +185,12 @@ impl Core {
         answer.wait().await
     }
 
+    /// The owner is about something that takes long, such as fetching a file. Anybody else's is none.
+    pub fn sign_of_life(&self, caller: &Principal, session_id: SessionId) {
+        // One that is gone has no life to give signs of.
+        let _ = self.session_seen_by(caller, session_id);
+    }
+
     /// Ends a session: what waits in it is cancelled, and what runs is too. It takes no more commands when this
     /// returns; its slot is free once its host confirmed that nothing runs any more, or did not in time.
     /// Closing one that has ended shows it as it is. Refuses with `NotFound`, `Forbidden`.

@@ -3,6 +3,7 @@
 //! A file's number counts over all sessions: it can be put on a host in another session than the one it was
 //! uploaded to, which is what the client does when a session ended under its hands.
 
+use super::super::alive::SignsOfLife;
 use super::super::problem::ApiError;
 use super::super::sessions::files::all_files;
 use super::super::{HttpState, archive, content, upload};
@@ -133,8 +134,10 @@ pub(super) async fn fetch(
     state: web::Data<HttpState>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, DialectError> {
+    let own = own(&state.core, &caller, &path.0)?;
     let file = found(&state.core, &caller, &path).await?;
-    Ok(content::serve(&state, &request, file.sha256, &file.name).await?)
+    let alive = SignsOfLife::new(&state.core, &caller, own.session_id);
+    Ok(content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await?)
 }
 
 /// Everything the session transferred, as a zip.
@@ -146,5 +149,11 @@ pub(super) async fn archive(
     let own = own(&state.core, &caller, &session)?;
     let files = all_files(&state.core, &caller, own.session_id).await?;
     let name = format!("session-{}.zip", own.number);
-    Ok(archive::answer(state.artifacts.as_ref().clone(), files, &name)?)
+    let alive = SignsOfLife::new(&state.core, &caller, own.session_id);
+    Ok(archive::answer(
+        state.artifacts.as_ref().clone(),
+        files,
+        &name,
+        Some(alive),
+    )?)
 }

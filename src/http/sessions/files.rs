@@ -1,5 +1,6 @@
 //! `/v1/sessions/{session}/files` and `…/archive`: what a session carries to its host, and from it.
 
+use super::super::alive::SignsOfLife;
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{page_limit, parameter, path_part};
 use super::super::problem::ApiError;
@@ -73,14 +74,14 @@ pub(in super::super) async fn fetch(
 ) -> Result<HttpResponse, ApiError> {
     let session_id = named(&state.core, &caller, &path.0)?;
     let number: u32 = path_part(&path.1)?;
-    // Fetching is a sign of life too.
-    state.core.get_session(&caller, session_id, None).await?;
+    state.core.sign_of_life(&caller, session_id);
     let file = state.core.get_file(&caller, number).await?;
     if file.session_id != session_id {
         let id = number.to_string();
         return Err(Refusal::NotFound { what: "file", id }.into());
     }
-    content::serve(&state, &request, file.sha256, &file.name).await
+    let alive = SignsOfLife::new(&state.core, &caller, session_id);
+    content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await
 }
 
 /// Everything the session transferred, as a zip.
@@ -93,7 +94,8 @@ pub(in super::super) async fn all(
     let session = state.core.get_session(&caller, session_id, None).await?;
     let files = all_files(&state.core, &caller, session_id).await?;
     let name = format!("session-{}.zip", session.number);
-    archive::answer(state.artifacts.as_ref().clone(), files, &name)
+    let alive = SignsOfLife::new(&state.core, &caller, session_id);
+    archive::answer(state.artifacts.as_ref().clone(), files, &name, Some(alive))
 }
 
 /// Every file of a session.
