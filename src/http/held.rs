@@ -45,6 +45,23 @@ pub(super) fn wait(text: Option<&str>) -> Result<Option<Span>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::test::TestRequest;
+    use tokio::sync::watch;
+
+    #[actix_web::test]
+    async fn a_request_that_is_held_is_answered_when_the_server_stops() {
+        let (stop, told) = watch::channel(false);
+        let request = TestRequest::default()
+            .app_data(Stopping::told_by(told))
+            .to_http_request();
+        let ask = async |wait: Option<Span>| match wait {
+            Some(_) => std::future::pending().await,
+            None => "as it is",
+        };
+        let hold = held(&request, Some(WAIT_MAX), ask);
+        let (answer, _) = tokio::join!(hold, async { stop.send_replace(true) });
+        assert_eq!(answer, "as it is");
+    }
 
     #[test]
     fn a_wait_is_a_span_or_seconds_and_bounded() {

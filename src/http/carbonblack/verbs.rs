@@ -76,7 +76,7 @@ impl Request {
         if self.verb != Verb::PutFile {
             return Ok(None);
         }
-        let id = self.field("file_id").and_then(|id| number(id));
+        let id = self.field("file_id").and_then(number);
         id.map(Some)
             .ok_or_else(|| DialectError::bad("file_id: expected the number of an uploaded file"))
     }
