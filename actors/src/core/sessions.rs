@@ -52,8 +52,8 @@ pub struct SessionFilter {
 
 /// Whoever may see a session's org may read it. Only its owner (the token that opened it) and
 /// administrators may act on it: keep it alive, close it, run and cancel commands, add files; anybody else
-/// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner counts as
-/// a sign of life (`slots.idle_timeout`). A request is held for a minute at most, and 4,096 of them at a time:
+/// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner that names
+/// a session, or a file of it, counts as a sign of life (`slots.idle_timeout`); listing sessions does not. A request is held for a minute at most, and 4,096 of them at a time:
 /// beyond, they are answered at once.
 impl Core {
     /// Opens a session; durable when it returns, and then mostly `pending`: [`Core::get_session`] waits until
@@ -315,6 +315,9 @@ impl Core {
             what: "file",
             id: number.to_string(),
         })?;
+        let session_id = file.view.session_id;
+        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
+        record.iter().for_each(|record| self.touch(caller, record));
         self.durable().await?;
         Ok(file.view)
     }

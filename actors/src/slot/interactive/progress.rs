@@ -26,7 +26,7 @@ impl Session {
         let cancelled = record.cancel_requested;
         self.current = Some(Current {
             record,
-            place: Place::Flying(flight),
+            place: Place::Flying(Box::new(flight)),
         });
         let mut effects = self.adopt_again(now);
         if cancelled {
@@ -108,7 +108,7 @@ impl Session {
         let persist = Effect::Persist(Box::new(record.clone()));
         self.current = Some(Current {
             record,
-            place: Place::Flying(flight),
+            place: Place::Flying(Box::new(flight)),
         });
         std::iter::once(persist)
             .chain(ack)
