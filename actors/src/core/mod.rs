@@ -1,9 +1,11 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod generation;
+mod hold;
 mod littlebrother;
 mod sessions;
 mod submit;
+mod transcript;
 
 pub use sessions::SessionFilter;
 
