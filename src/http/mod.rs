@@ -14,6 +14,8 @@ mod events;
 mod health;
 mod hosts;
 mod jobs;
+mod littlebrother;
+mod littlebrother_view;
 pub mod metrics;
 mod observe;
 mod overview;
@@ -28,6 +30,7 @@ pub use broker_status::BrokerStatus;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
+use crate::littlebrother::Dialect;
 use std::sync::Arc;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
@@ -47,4 +50,6 @@ pub struct HttpState {
     pub broker: Arc<dyn BrokerStatus>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// The LittleBrother dialect.
+    pub littlebrother: Arc<Dialect>,
 }

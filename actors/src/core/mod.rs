@@ -10,6 +10,7 @@ mod transcript;
 pub use sessions::SessionFilter;
 
 use crate::artifact::ArtifactStore;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
@@ -178,6 +179,8 @@ pub struct AttachAgent {
 pub struct Attached {
     /// The attachment's number.
     pub epoch: u64,
+    /// Whether the agent is to watch processes: `welcome.littlebrother`.
+    pub littlebrother: bool,
     pub(crate) host: Addr<Host>,
     pub(crate) frames: Arc<Semaphore>,
 }
@@ -248,6 +251,7 @@ struct Doors {
     query: Door,
     attach: Door,
     session: Door,
+    littlebrother: Door,
 }
 
 /// The actors. Cheap to clone.
@@ -284,6 +288,9 @@ impl Core {
             abandoned: Abandoned::default(),
             sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
+            clients: Clients::default(),
+            run: uuid::Uuid::new_v4(),
+            started: now,
         });
         let rules = Rules {
             set: rules,
@@ -297,6 +304,7 @@ impl Core {
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
             session: Door::new("sessions", 2048),
+            littlebrother: Door::new("littlebrother", 2048),
         };
         Ok(Core {
             ground,

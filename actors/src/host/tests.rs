@@ -1,6 +1,7 @@
 //! A host's commands against an agent: what is sent, told and held back.
 
 mod attach;
+mod client;
 mod model;
 
 use super::state::{Effect, State};
@@ -47,11 +48,13 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
 }
 
 fn execute(command_id: CommandId, call: VerbCall) -> Execute {
+    let journal_id = (call.verb().effect() == tripline_protocol::verb::Effect::Mutates).then_some(journal(1));
     Execute {
         command_id,
         session_id: None,
         call,
         deadline: DEADLINE,
+        journal_id,
     }
 }
 
@@ -88,6 +91,8 @@ fn words(effects: Vec<Effect<u8>>) -> Vec<String> {
             ServerFrame::Ack { command_ids } => format!("ack {}", number(command_ids[0])),
             other => panic!("an unexpected frame: {other:?}"),
         },
+        Effect::Littlebrother { command_id, call } => format!("ask {} {}", number(command_id), call.verb()),
+        Effect::Forget(command_id) => format!("forget {}", number(command_id)),
         Effect::Tell {
             slot,
             command_id,

@@ -12,7 +12,7 @@ use crate::store::Batch;
 use std::sync::Arc;
 use tripline_protocol::job::Reason;
 use tripline_protocol::session::{SessionOwner, SessionState, SessionView};
-use tripline_protocol::{Fault, SessionId, Span};
+use tripline_protocol::{Fault, HostId, SessionId, Span};
 use uuid::Uuid;
 
 impl JobScheduler {
@@ -188,6 +188,32 @@ impl JobScheduler {
             .set_wanted(u32::try_from(wanted).unwrap_or(u32::MAX));
     }
 
+    /// Ends what was opened at a client's own record while that was being linked: nothing would reach it there.
+    pub(in crate::scheduler) fn end_stranded_sessions(&mut self, client: HostId, linked_to: &str) {
+        let stranded: Vec<SessionId> = self.sessions.of_host(client).collect();
+        for session_id in stranded {
+            let text = format!("its host was linked to {linked_to}; open it again");
+            match self.sessions.queue.phase(session_id) {
+                Some(Phase::Active { .. }) => self.close_active(session_id, Reason::new("host_linked", text)),
+                _ => {
+                    let fault = Fault::server("host_linked", text.clone());
+                    self.end_session(session_id, Reason::new("host_linked", text), Some(fault));
+                }
+            }
+        }
+    }
+
+    /// Notes why an active session ends, and has its slot end it.
+    fn close_active(&mut self, session_id: SessionId, reason: Reason) {
+        if let Some(record) = self.sessions.records.get_mut(&session_id) {
+            record.reason.get_or_insert(reason);
+        }
+        self.store_session(session_id);
+        if let Some(slot) = self.slot_of(session_id) {
+            slot.do_send(CloseInteractive(session_id));
+        }
+    }
+
     pub(super) fn close_session(&mut self, message: &CloseSession) -> Result<SessionView, Refusal> {
         let record = self.seen_by(&message.caller, message.session_id)?;
         check_act(&message.caller, &record)?;
@@ -210,13 +236,7 @@ impl JobScheduler {
                 Ok(self.session_view(&ended))
             }
             Phase::Active { .. } => {
-                if let Some(record) = self.sessions.records.get_mut(&session_id) {
-                    record.reason = Some(reason.clone());
-                }
-                self.store_session(session_id);
-                if let Some(slot) = self.slot_of(session_id) {
-                    slot.do_send(CloseInteractive(session_id));
-                }
+                self.close_active(session_id, reason.clone());
                 let mut closing = record;
                 closing.reason = Some(reason);
                 Ok(self.session_view(&closing))

@@ -97,6 +97,18 @@ impl Desk {
         self.queue.detached(host_id, now);
     }
 
+    /// Whether a session of this host is open.
+    pub(super) fn is_used(&self, host_id: HostId) -> bool {
+        self.of_host(host_id).next().is_some()
+    }
+
+    fn of_host(&self, host_id: HostId) -> impl Iterator<Item = SessionId> {
+        let records = self.records.values();
+        records
+            .filter(move |record| record.host.host_id == host_id)
+            .map(|record| record.session_id)
+    }
+
     /// Whether one waits for nothing but a slot.
     pub(super) fn is_ready(&self) -> bool {
         self.queue.ready_len() > 0

@@ -103,6 +103,7 @@ impl Session {
             session_id: Some(record.session_id),
             call: record.call.clone(),
             deadline: now.after(record.timeout),
+            journal_id: record.journal_id,
         };
         let flight = Flight::new(execute.command_id, execute.call.clone(), execute.deadline);
         let persist = Effect::Persist(Box::new(record.clone()));
