@@ -47,6 +47,11 @@ soak: broker build ## 100 rounds each of kill -9 of server, agent and broker und
 bench: broker ## the load program; its table belongs into benches/README.md
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench load
 
+.PHONY: bench-littlebrother
+bench-littlebrother: broker littlebrother ## Tripline beside the real LittleBrother server, under the same load
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LITTLEBROTHER="$$($(LITTLEBROTHER))" \
+		$(CARGO) bench --bench littlebrother
+
 .PHONY: broker
 broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin
 	@$(BROKER) >/dev/null

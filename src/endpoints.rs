@@ -14,6 +14,9 @@ pub struct Endpoints {
     pub http: SocketAddr,
     /// HTTPS.
     pub https: SocketAddr,
+    /// Plain HTTP for LittleBrother clients alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub littlebrother: Option<SocketAddr>,
 }
 
 impl Endpoints {
@@ -54,6 +57,12 @@ impl Endpoints {
         format!("https://{}", reachable(self.https))
     }
 
+    /// The URL for a LittleBrother client on this machine, where they have a listener of their own.
+    pub fn littlebrother_url(&self) -> Option<String> {
+        self.littlebrother
+            .map(|address| format!("http://{}", reachable(address)))
+    }
+
     /// The plain HTTP URL for a client on this machine.
     pub fn url(&self) -> String {
         format!("http://{}", reachable(self.http))
@@ -82,10 +91,15 @@ mod tests {
             pid: 7,
             http: ([127, 0, 0, 1], 1).into(),
             https: ([0, 0, 0, 0], 2).into(),
+            littlebrother: Some(([0, 0, 0, 0], 3).into()),
         };
         endpoints.write(folder.path()).unwrap();
         assert_eq!(Endpoints::read(folder.path()), Some(endpoints.clone()));
         assert_eq!(endpoints.tls_url(), "https://127.0.0.1:2");
+        assert_eq!(
+            endpoints.littlebrother_url().as_deref(),
+            Some("http://127.0.0.1:3")
+        );
         Endpoints::remove(folder.path()).unwrap();
         Endpoints::remove(folder.path()).unwrap();
         assert_eq!(Endpoints::read(folder.path()), None);

@@ -13,9 +13,10 @@ mod signals;
 pub use error::Error;
 
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
 use crate::http::{self, HttpState, RunningHttp};
+use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
@@ -39,21 +40,24 @@ use tripline_protocol::Span;
 /// What the actors get to drain, however long the edges took.
 const DRAIN_LEAST: Duration = Duration::from_secs(1);
 
-/// Runs the server until it is asked to end or cannot go on.
+/// Runs the server until it is asked to end or cannot go on. `config` was loaded from `source`.
 ///
 /// # Errors
 /// Why it did not start or could not go on, with the exit code for it.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(config: Config, source: config::Source) -> Result<(), Failure> {
     logging::install(&config.log).map_err(Error::from)?;
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "configuration");
+    }
     actix_rt::System::new()
-        .block_on(serve(config))
+        .block_on(serve(config, source))
         .map_err(Failure::from)
 }
 
-async fn serve(config: Config) -> Result<(), Error> {
+async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
     let mut server = tokio::select! {
-        server = Server::start(&config) => server?,
+        server = Server::start(&config, source) => server?,
         () = signals.stop() => return Ok(()),
     };
     server.announce()?;
@@ -88,6 +92,7 @@ struct Server {
     failed: watch::Receiver<Option<String>>,
     core: Core,
     rules: RulesWatch,
+    configuration: ConfigWatch,
     http: RunningHttp,
     broker: Option<EmbeddedBroker>,
     broker_url: String,
@@ -95,7 +100,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(config: &Config) -> Result<Self, Error> {
+    async fn start(config: &Config, source: config::Source) -> Result<Self, Error> {
         raise_file_limit();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = Store::open(&options::store(config))?;
@@ -123,12 +128,21 @@ impl Server {
             Arc::clone(&clock),
         )
         .map_err(Error::Core)?;
+        let zone = littlebrother::zone(&config.littlebrother);
+        if let Some(settings) = littlebrother::settings(&config.littlebrother, &zone) {
+            let (users, clients) = (settings.users.len(), config.littlebrother.secret.is_some());
+            let zone = zone.0.iana_name().unwrap_or("without a name");
+            tracing::info!(users, clients, zone, org = %settings.org, "littlebrother in force");
+            core.set_littlebrother(Some(settings));
+        }
+        let dialect = Arc::new(Dialect::new(&config.littlebrother));
         let state = HttpState {
             core: core.clone(),
             access: Arc::new(access.clone()),
             artifacts,
             broker: Arc::new(Broker(publisher.status())),
             clock,
+            littlebrother: Arc::clone(&dialect),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -140,6 +154,7 @@ impl Server {
         };
         let nats = NatsEdge::start(nats_options, &publisher, core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
+        let configuration = ConfigWatch::start((core.clone(), dialect), source, config.clone(), zone);
         let data_dir = config.data_dir().to_owned();
         Ok(Self {
             data_dir,
@@ -147,6 +162,7 @@ impl Server {
             failed,
             core,
             rules,
+            configuration,
             http,
             broker,
             broker_url,
@@ -160,14 +176,17 @@ impl Server {
             pid: std::process::id(),
             http: self.http.addr,
             https: self.http.tls_addr.unwrap_or(self.http.addr),
+            littlebrother: self.http.littlebrother_addr(),
         };
         endpoints
             .write(&self.data_dir)
             .map_err(|source| Error::Endpoints { source })?;
         // A closed stderr is nobody's concern.
+        let littlebrother = endpoints.littlebrother_url();
+        let littlebrother = littlebrother.map_or_else(String::new, |url| format!(", LittleBrother {url}"));
         let _ = writeln!(
             std::io::stderr().lock(),
-            "tripline is ready: {} and {}, broker {}",
+            "tripline is ready: {} and {}{littlebrother}, broker {}",
             endpoints.tls_url(),
             endpoints.url(),
             self.broker_url
@@ -181,8 +200,9 @@ impl Server {
                 asked = signals.next() => match asked {
                     Asked::Stop => return End::Asked,
                     Asked::Reload => {
-                        tracing::info!("reading the rules again");
+                        tracing::info!("reading rules and configuration again");
                         self.rules.reload();
+                        self.configuration.reload();
                     }
                 },
                 why = failure(&mut self.failed) => return End::StoreFailed(why),
@@ -194,7 +214,7 @@ impl Server {
     async fn stop(mut self, within: Span) {
         let deadline = Instant::now() + within.to_duration();
         self.withdraw();
-        drop(self.rules);
+        drop((self.rules, self.configuration));
         self.nats.stop_intake().await;
         self.http.stop().await;
         let left = deadline
@@ -219,7 +239,7 @@ impl Server {
     /// Ends at once: nothing can be made durable any more.
     async fn abandon(self) {
         self.withdraw();
-        self.http.handle.stop(false).await;
+        self.http.abandon().await;
         drop(self.nats);
         if let Some(broker) = self.broker {
             broker.stop().await;

@@ -2,6 +2,7 @@
 //! share. It outlives a generation of actors.
 
 use crate::artifact::ArtifactStore;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::CoreConfig;
 use crate::ingest::{Abandoned, Attester};
@@ -22,40 +23,78 @@ use uuid::Uuid;
 /// Batches that may wait for the disk before new work is refused.
 const BATCHES_WAITING_MAX: usize = 20_000;
 
-/// An agent's live attachment, as everybody may see it.
+/// A live attachment, as everybody may see it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attachment {
     pub(crate) epoch: u64,
     pub(crate) since: Timestamp,
     pub(crate) verbs: Arc<[Verb]>,
+    /// What knows which commands it took: the agent's journal, or the LittleBrother client's own record.
     pub(crate) journal_id: Uuid,
 }
 
-/// Which hosts are attached. Only the Host actors write it.
+/// How a host can be reached now: a set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Reach {
+    pub(crate) agent: Option<Attachment>,
+    pub(crate) littlebrother: Option<Attachment>,
+}
+
+impl Reach {
+    /// The attachment that new commands go to. An agent can do more than a LittleBrother client.
+    fn best(&self) -> Option<&Attachment> {
+        self.agent.as_ref().or(self.littlebrother.as_ref())
+    }
+}
+
+/// Which hosts are attached. The Host actors write it, and the Directory where one of them died.
 #[derive(Debug, Default)]
 pub(crate) struct Attachments {
-    live: RwLock<HashMap<HostId, Attachment>>,
+    live: RwLock<HashMap<HostId, Reach>>,
 }
 
 impl Attachments {
+    /// The attachment that new commands go to.
     pub(crate) fn get(&self, host_id: HostId) -> Option<Attachment> {
-        self.live.read().get(&host_id).cloned()
+        self.live
+            .read()
+            .get(&host_id)
+            .and_then(|reach| reach.best().cloned())
     }
 
-    pub(crate) fn set(&self, host_id: HostId, attachment: Option<Attachment>) {
+    /// All attachments of a host.
+    pub(crate) fn reach(&self, host_id: HostId) -> Reach {
+        self.live.read().get(&host_id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_agent(&self, host_id: HostId, attachment: Attachment) {
+        self.change(host_id, |reach| reach.agent = Some(attachment));
+    }
+
+    pub(crate) fn set_littlebrother(&self, host_id: HostId, attachment: Option<Attachment>) {
+        self.change(host_id, |reach| reach.littlebrother = attachment);
+    }
+
+    /// Removes the agent's attachment of this epoch; a newer one stays.
+    pub(crate) fn end_agent(&self, host_id: HostId, epoch: u64) {
+        self.change(host_id, |reach| {
+            reach.agent = reach.agent.take().filter(|live| live.epoch != epoch)
+        });
+    }
+
+    /// Removes whatever attachments the host has.
+    pub(crate) fn end_all(&self, host_id: HostId) {
+        self.change(host_id, |reach| *reach = Reach::default());
+    }
+
+    fn change(&self, host_id: HostId, change: impl FnOnce(&mut Reach)) {
         let mut live = self.live.write();
-        match attachment {
-            Some(attachment) => live.insert(host_id, attachment),
-            None => live.remove(&host_id),
-        };
-        metrics::gauge!("tripline_host_attached").set(live.len() as f64);
-    }
-
-    /// Removes the attachment of this epoch; a newer one stays.
-    pub(crate) fn end(&self, host_id: HostId, epoch: u64) {
-        if self.get(host_id).is_some_and(|live| live.epoch == epoch) {
-            self.set(host_id, None);
+        let reach = live.entry(host_id).or_default();
+        change(reach);
+        if reach.best().is_none() {
+            live.remove(&host_id);
         }
+        metrics::gauge!("tripline_host_attached").set(live.len() as f64);
     }
 
     pub(crate) fn clear(&self) {
@@ -76,6 +115,11 @@ pub(crate) struct Ground {
     pub(crate) sessions: LiveSessions,
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
+    pub(crate) clients: Clients,
+    /// This run of the server: another value after every start.
+    pub(crate) run: Uuid,
+    /// When it began.
+    pub(crate) started: Timestamp,
 }
 
 impl Ground {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod artifact;
+mod clients;
 pub mod clock;
 mod core;
 mod directory;
@@ -13,6 +14,7 @@ mod ground;
 mod guardian;
 mod host;
 mod ingest;
+mod link;
 pub mod littlebrother;
 mod outbox;
 pub mod pipeline;

@@ -43,7 +43,8 @@ pub struct Answer {
 pub struct Receipt(Option<Box<dyn FnOnce(bool) + Send>>);
 
 impl Receipt {
-    pub(crate) fn new(then: impl FnOnce(bool) + Send + 'static) -> Self {
+    /// `then` hears, once, whether the answer was written.
+    pub fn new(then: impl FnOnce(bool) + Send + 'static) -> Self {
         Self(Some(Box::new(then)))
     }
 

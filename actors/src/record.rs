@@ -8,7 +8,7 @@ use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{Step, StepReport, StepStatus};
-use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Span, Timestamp};
+use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 /// A stored value that cannot be read.
@@ -193,9 +193,12 @@ pub(crate) struct HostRecord {
     pub(crate) agent_version: String,
     #[serde(default)]
     pub(crate) labels: Vec<String>,
-    pub(crate) install_id: InstallId,
-    /// SHA-256 of its agent's key.
-    pub(crate) key_sha256: tripline_protocol::Sha256,
+    /// Of its agent. A LittleBrother client's own record has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) install_id: Option<InstallId>,
+    /// SHA-256 of its agent's key. A LittleBrother client's own record has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_sha256: Option<Sha256>,
     /// Of its latest attachment.
     #[serde(default)]
     pub(crate) epoch: u64,
@@ -206,6 +209,11 @@ pub(crate) struct HostRecord {
 impl HostRecord {
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Host, self.host_id.as_bytes().to_vec(), encode(self));
+    }
+
+    /// Whether it is a LittleBrother client's own record: it has no agent.
+    pub(crate) fn is_littlebrother(&self) -> bool {
+        self.key_sha256.is_none()
     }
 
     pub(crate) fn to_ref(&self) -> HostRef {
@@ -272,4 +280,35 @@ pub(crate) mod meta {
     pub(crate) const SESSION_NUMBER: &[u8] = b"sessions.number";
     pub(crate) const FILE_NUMBER: &[u8] = b"sessions.file";
     pub(crate) const ATTESTATION_KEY: &[u8] = b"attestation.key";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1.0 wrote it.
+    const OLD: &str = r#"{"host_id":"6a476cc7-fafe-5985-9fb8-67233a7efb39","sensor_id":7,"org":"default",
+        "hostname":"amelie","platform":"linux","arch":"x86_64","os_version":"Debian GNU/Linux 13",
+        "addresses":["10.0.0.1"],"agent_version":"0.1.0","labels":[],
+        "install_id":"11111111-2222-4333-8444-555555555555",
+        "key_sha256":"0000000000000000000000000000000000000000000000000000000000000000",
+        "epoch":3,"created_at":"2026-11-20T10:00:00Z","last_seen_at":"2026-11-20T10:00:00Z"}"#;
+
+    #[test]
+    fn a_host_of_the_first_version_is_read_and_written_unchanged() {
+        let record: HostRecord = decode("host", OLD.as_bytes()).unwrap();
+        assert!(!record.is_littlebrother());
+        assert_eq!(record.key_sha256, Some(Sha256::from_digest(&[0; 32])));
+        let written: serde_json::Value = serde_json::from_slice(&encode(&record)).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(OLD).unwrap());
+    }
+
+    #[test]
+    fn a_host_without_an_agent_is_a_littlebrother_client() {
+        let mut record: HostRecord = decode("host", OLD.as_bytes()).unwrap();
+        (record.install_id, record.key_sha256) = (None, None);
+        let again: HostRecord = decode("host", &encode(&record)).unwrap();
+        assert_eq!(again, record);
+        assert!(again.is_littlebrother());
+    }
 }

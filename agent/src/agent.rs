@@ -1,4 +1,5 @@
-//! The agent as a whole: state, enrolment, then one connection after the other until it is told to stop.
+//! The agent as a whole: state, enrolment, then one connection after the other until it is told to stop; beside it
+//! the watcher of processes, which needs no server of ours.
 
 use crate::backoff::Backoff;
 use crate::channel::{self, ConnectError, End};
@@ -6,8 +7,10 @@ use crate::config::Config;
 use crate::executor::Executor;
 use crate::identity::Identity;
 use crate::journal::{self, Journal};
+use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
-use crate::{enrol, identity, platform, state_dir, tls};
+use crate::watching::{ChannelLine, Hands, Watching};
+use crate::{enrol, identity, platform, state_dir, tls, watching};
 use rustls::ClientConfig;
 use std::future::Future;
 use std::sync::Arc;
@@ -36,15 +39,25 @@ pub enum Error {
     /// The server does not take the key, or revoked it.
     #[error("the server does not take this agent any more: {0}")]
     Refused(String),
+    /// Processes cannot be watched.
+    #[error(transparent)]
+    Watching(#[from] watching::Error),
 }
 
 impl Error {
     /// The process' exit code: 1 failed, 2 bad input, 3 refused by the server.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::StateDir(_) | Self::Tls(_) | Self::NoToken | Self::Identity(identity::Error::State(_)) => 2,
+            Self::StateDir(_)
+            | Self::Tls(_)
+            | Self::NoToken
+            | Self::Identity(identity::Error::State(_))
+            | Self::Watching(watching::Error::StateDir(_)) => 2,
             Self::Enrol(enrol::Error::Refused(_)) | Self::Refused(_) => 3,
-            Self::Identity(_) | Self::Journal(_) | Self::Enrol(enrol::Error::Client(_)) => 1,
+            Self::Identity(_)
+            | Self::Journal(_)
+            | Self::Enrol(enrol::Error::Client(_))
+            | Self::Watching(_) => 1,
         }
     }
 }
@@ -53,70 +66,125 @@ impl Error {
 /// refuses it, or its journal fails. Installs the TLS provider.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     tls::install_provider();
-    let state = StateDir::open(&config.state_dir)?;
+    let state = Arc::new(StateDir::open(&config.state_dir)?);
     let trust = tls::client_config(config.ca.as_deref())?;
-    let identity = Identity::load_or_make(&state)?;
-    let journal = Journal::open(state.path(), journal::Options::default())?;
-    let executor = Executor::new(platform::native(), config.policy.clone(), journal).await?;
-    let work = async {
-        ensure_enrolled(&config, &state, trust.as_ref(), &identity).await?;
-        stay_connected(&config, trust.as_ref(), &identity, &executor).await
+    let service = match &config.server {
+        Some(server) => Some(Service::open(&config, server, &state, trust.as_ref()).await?),
+        None => None,
     };
+    let hands = Hands {
+        platform: platform::native(),
+        state: state.clone(),
+        read_only: config.policy.read_only,
+    };
+    let mut watching = Watching::start(&config.watch, config.server.as_ref(), trust.as_ref(), hands)?;
+    let channel = watching.channel();
+    let mut serving = std::pin::pin!(serve(service.as_ref(), channel.as_ref()));
+    let ended = tokio::select! {
+        ended = &mut serving => Some(ended),
+        error = watching.failed() => Some(Err(error.into())),
+        () = shutdown => None,
+    };
+    if let Some(ended) = ended {
+        watching.stop().await;
+        return ended;
+    }
+    tracing::info!("stopping");
+    // The connection is served until the watcher has sent its last message over it.
     tokio::select! {
-        ended = work => ended,
-        error = executor.broken() => Err(error.into()),
-        () = shutdown => {
-            tracing::info!("stopping");
-            executor.shut_down().await;
-            Ok(())
-        }
+        () = watching.stop() => {}
+        _ = &mut serving => {}
     }
-}
-
-async fn ensure_enrolled(
-    config: &Config,
-    state: &StateDir,
-    trust: Option<&Arc<ClientConfig>>,
-    identity: &Identity,
-) -> Result<(), Error> {
-    if identity::enrolment(state)?.is_some() {
-        return Ok(());
+    if let Some(service) = &service {
+        service.executor.shut_down().await;
     }
-    let token = config.enrol_token.as_deref().ok_or(Error::NoToken)?;
-    let facts = platform::native().facts();
-    let enrolled = enrol::enrol(&config.server, trust, token, identity, facts).await?;
-    identity::remember_enrolment(state, &enrolled)?;
-    tracing::info!(host_id = %enrolled.host_id, sensor_id = enrolled.sensor_id, org = %enrolled.org, "enrolled");
     Ok(())
 }
 
-/// Returns only when the server refuses this agent.
-async fn stay_connected(
-    config: &Config,
-    trust: Option<&Arc<ClientConfig>>,
-    identity: &Identity,
-    executor: &Executor,
-) -> Result<(), Error> {
-    let mut backoff = Backoff::default();
-    loop {
-        let why = match channel::connect(&config.server, trust, identity.key()).await {
-            Ok(socket) => match channel::serve(socket, executor).await {
-                End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
-                    return Err(Error::Refused("its key was revoked".to_owned()));
-                }
-                // Another agent has this one's key: coming back at once would only throw that one out.
-                End::Bye(reason) if reason == "replaced" => reason,
-                End::Bye(why) | End::Lost(why) => {
-                    backoff.reset();
-                    why
-                }
-                End::NotWelcomed(why) => why,
-            },
-            Err(ConnectError::Refused(why)) => return Err(Error::Refused(why)),
-            Err(ConnectError::Failed(why)) => why,
+/// The agent as its server knows it.
+struct Service<'a> {
+    config: &'a Config,
+    server: &'a ServerUrl,
+    state: &'a StateDir,
+    trust: Option<&'a Arc<ClientConfig>>,
+    identity: Identity,
+    executor: Executor,
+}
+
+/// Returns only with an error; never without a server.
+async fn serve(service: Option<&Service<'_>>, channel: Option<&ChannelLine>) -> Result<(), Error> {
+    match service {
+        Some(service) => service.serve(channel).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<'a> Service<'a> {
+    async fn open(
+        config: &'a Config,
+        server: &'a ServerUrl,
+        state: &'a StateDir,
+        trust: Option<&'a Arc<ClientConfig>>,
+    ) -> Result<Self, Error> {
+        let identity = Identity::load_or_make(state)?;
+        let journal = Journal::open(state.path(), journal::Options::default())?;
+        let executor = Executor::new(platform::native(), config.policy.clone(), journal).await?;
+        Ok(Self {
+            config,
+            server,
+            state,
+            trust,
+            identity,
+            executor,
+        })
+    }
+
+    async fn serve(&self, channel: Option<&ChannelLine>) -> Result<(), Error> {
+        let work = async {
+            self.ensure_enrolled().await?;
+            self.stay_connected(channel).await
         };
-        let wait = backoff.next_wait();
-        tracing::warn!(server = %config.server, why, retry_ms = wait.as_millis(), "not connected");
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            ended = work => ended,
+            error = self.executor.broken() => Err(error.into()),
+        }
+    }
+
+    async fn ensure_enrolled(&self) -> Result<(), Error> {
+        if identity::enrolment(self.state)?.is_some() {
+            return Ok(());
+        }
+        let token = self.config.enrol_token.as_deref().ok_or(Error::NoToken)?;
+        let facts = platform::native().facts();
+        let enrolled = enrol::enrol(self.server, self.trust, token, &self.identity, facts).await?;
+        identity::remember_enrolment(self.state, &enrolled)?;
+        tracing::info!(host_id = %enrolled.host_id, sensor_id = enrolled.sensor_id, org = %enrolled.org, "enrolled");
+        Ok(())
+    }
+
+    /// Returns only when the server refuses this agent.
+    async fn stay_connected(&self, watching: Option<&ChannelLine>) -> Result<(), Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
+                Ok(socket) => match channel::serve(socket, &self.executor, watching).await {
+                    End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
+                        return Err(Error::Refused("its key was revoked".to_owned()));
+                    }
+                    // Another agent has this one's key: coming back at once would only throw that one out.
+                    End::Bye(reason) if reason == "replaced" => reason,
+                    End::Bye(why) | End::Lost(why) => {
+                        backoff.reset();
+                        why
+                    }
+                    End::NotWelcomed(why) => why,
+                },
+                Err(ConnectError::Refused(why)) => return Err(Error::Refused(why)),
+                Err(ConnectError::Failed(why)) => why,
+            };
+            let wait = backoff.next_wait();
+            tracing::warn!(server = %self.server, why, retry_ms = wait.as_millis(), "not connected");
+            tokio::time::sleep(wait).await;
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::enrol::{chain, refusal, unreachable};
 use crate::executor::Executor;
 use crate::link::{Link, LinkEnd, Outgoing};
 use crate::server_url::ServerUrl;
+use crate::watching::ChannelLine;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
@@ -98,31 +99,65 @@ pub async fn connect(
     }
 }
 
+/// What a server said in its welcome.
+struct Welcome {
+    epoch: u64,
+    littlebrother: bool,
+}
+
+/// Who takes what comes over a connection.
+struct Takers<'a> {
+    link: Arc<Link>,
+    executor: &'a Executor,
+    /// The watcher, if it reports over the channel.
+    watching: Option<&'a ChannelLine>,
+}
+
 /// Introduces the agent and serves the connection until it ends.
-pub async fn serve(socket: Socket, executor: &Executor) -> End {
+pub async fn serve(socket: Socket, executor: &Executor, watching: Option<&ChannelLine>) -> End {
     let (mut writer, mut reader) = socket.split();
-    let epoch = match timeout(DEAD, introduce(&mut writer, &mut reader, executor)).await {
-        Ok(Ok(epoch)) => epoch,
+    let welcome = match timeout(DEAD, introduce(&mut writer, &mut reader, executor)).await {
+        Ok(Ok(welcome)) => welcome,
         Ok(Err(why)) => return End::NotWelcomed(why),
         Err(_) => return End::NotWelcomed("the server did not answer hello".into()),
     };
-    tracing::info!(epoch, "attached");
+    tracing::info!(epoch = welcome.epoch, "attached");
     let (link, mut end) = Link::new();
-    let link = Arc::new(link);
-    executor.attach(&link, epoch);
+    let takers = Takers {
+        link: Arc::new(link),
+        executor,
+        watching,
+    };
+    takers.attach(&welcome);
     let ended = tokio::select! {
-        ended = read(&mut reader, &link, executor) => ended,
+        ended = read(&mut reader, &takers) => ended,
         why = write(&mut writer, &mut end) => End::Lost(why),
     };
-    executor.detach(&link);
+    takers.detach();
     ended
+}
+
+impl Takers<'_> {
+    fn attach(&self, welcome: &Welcome) {
+        self.executor.attach(&self.link, welcome.epoch);
+        if let Some(watching) = self.watching {
+            watching.attach(&self.link, welcome.littlebrother);
+        }
+    }
+
+    fn detach(&self) {
+        self.executor.detach(&self.link);
+        if let Some(watching) = self.watching {
+            watching.detach(&self.link);
+        }
+    }
 }
 
 async fn introduce(
     writer: &mut SplitSink<Socket, Message>,
     reader: &mut SplitStream<Socket>,
     executor: &Executor,
-) -> Result<u64, String> {
+) -> Result<Welcome, String> {
     let hello = hello(executor).await;
     writer
         .send(text(&AgentFrame::Hello(Box::new(hello)))?)
@@ -134,10 +169,10 @@ async fn introduce(
                 host_id,
                 epoch,
                 server_version,
-                ..
+                littlebrother,
             }) => {
-                tracing::info!(%host_id, server_version, "welcomed");
-                return Ok(epoch);
+                tracing::info!(%host_id, server_version, littlebrother, "welcomed");
+                return Ok(Welcome { epoch, littlebrother });
             }
             Incoming::Frame(ServerFrame::Bye { reason }) => return Err(reason),
             _ => {}
@@ -210,7 +245,8 @@ fn understand(text: &str) -> Incoming {
     }
 }
 
-async fn read(reader: &mut SplitStream<Socket>, link: &Arc<Link>, executor: &Executor) -> End {
+async fn read(reader: &mut SplitStream<Socket>, takers: &Takers<'_>) -> End {
+    let Takers { link, executor, .. } = takers;
     loop {
         link.room().await;
         let incoming = match timeout(DEAD, next(reader)).await {
@@ -220,7 +256,7 @@ async fn read(reader: &mut SplitStream<Socket>, link: &Arc<Link>, executor: &Exe
         };
         match incoming {
             Incoming::Frame(ServerFrame::Bye { reason }) => return End::Bye(reason),
-            Incoming::Frame(frame) => take(frame, link, executor),
+            Incoming::Frame(frame) => take(frame, takers),
             Incoming::Unreadable(id, why) => {
                 executor.refuse(link, id, Fault::unsupported("unsupported_verb", why));
             }
@@ -233,16 +269,21 @@ async fn read(reader: &mut SplitStream<Socket>, link: &Arc<Link>, executor: &Exe
     }
 }
 
-fn take(frame: ServerFrame, link: &Arc<Link>, executor: &Executor) {
+fn take(frame: ServerFrame, takers: &Takers<'_>) {
+    let Takers { link, executor, .. } = takers;
     match frame {
         ServerFrame::Command(command) => executor.command(link, *command),
         ServerFrame::Cancel { command_id } => executor.cancel(link, command_id),
         ServerFrame::Ack { command_ids } => executor.ack(&command_ids),
         ServerFrame::Credit { command_id, bytes } => executor.credit(command_id, bytes),
         ServerFrame::Ping => link.frame(AgentFrame::Pong),
+        ServerFrame::Littlebrother { seq, events } => {
+            if let Some(watching) = takers.watching {
+                watching.answered(seq, events);
+            }
+        }
         ServerFrame::Welcome { .. }
         | ServerFrame::EventAck { .. }
-        | ServerFrame::Littlebrother { .. }
         | ServerFrame::Pong
         | ServerFrame::Bye { .. }
         | ServerFrame::Unknown => {}

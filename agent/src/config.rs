@@ -1,5 +1,9 @@
 //! The agent's configuration: command line over environment (`TRIPLINE_AGENT_*`) over the TOML file.
 
+mod watch;
+
+pub use watch::{Direct, Watch, WatchOptions};
+
 use crate::policy::{Policy, is_plain_absolute};
 use crate::server_url::{InvalidServer, ServerUrl};
 use clap::Args;
@@ -7,6 +11,7 @@ use serde::Deserialize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use tripline_protocol::Span;
 use tripline_protocol::limit::OUTPUT_BYTES_MAX;
 use tripline_protocol::verb::Verb;
 
@@ -44,6 +49,17 @@ pub enum Error {
     /// The server's URL.
     #[error("server: {0}")]
     Server(#[from] InvalidServer),
+    /// The LittleBrother server's URL.
+    #[error("littlebrother: {0}")]
+    LittleBrother(#[source] InvalidServer),
+    /// The file with the secret could not be read.
+    #[error("failed to read the secret in {}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// A value that is not legal.
     #[error("{key}: {message}")]
     Value {
@@ -119,6 +135,9 @@ pub struct Options {
     /// How log lines look on stderr [default: text]
     #[arg(long, env = "TRIPLINE_AGENT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Watching processes.
+    #[command(flatten)]
+    pub watch: WatchOptions,
 }
 
 #[derive(Default, Deserialize)]
@@ -133,8 +152,33 @@ struct FileOptions {
     read_only: Option<bool>,
     output_bytes_max: Option<u64>,
     file_bytes_max: Option<u64>,
+    littlebrother: Option<String>,
+    secret_file: Option<PathBuf>,
+    littlebrother_hostname: Option<String>,
+    server_group: Option<String>,
+    check_interval: Option<Span>,
+    scan_interval: Option<Span>,
+    scan_command_line: Option<bool>,
+    kill_delay: Option<Span>,
+    no_watch: Option<bool>,
     #[serde(default)]
     log: FileLog,
+}
+
+impl FileOptions {
+    fn watch(&self) -> WatchOptions {
+        WatchOptions {
+            littlebrother: self.littlebrother.clone(),
+            secret_file: self.secret_file.clone(),
+            littlebrother_hostname: self.littlebrother_hostname.clone(),
+            server_group: self.server_group.clone(),
+            check_interval: self.check_interval,
+            scan_interval: self.scan_interval,
+            scan_command_line: self.scan_command_line,
+            kill_delay: self.kill_delay,
+            no_watch: self.no_watch,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -156,8 +200,8 @@ pub struct Log {
 /// The configuration in force.
 #[derive(Clone)]
 pub struct Config {
-    /// Where the server is.
-    pub server: ServerUrl,
+    /// Where the server is; `None` only if processes are watched for a LittleBrother server.
+    pub server: Option<ServerUrl>,
     /// Certificates to trust; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// Needed until the agent is enrolled. A secret.
@@ -166,6 +210,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the agent is allowed to do.
     pub policy: Policy,
+    /// How it watches processes.
+    pub watch: Watch,
     /// How it logs.
     pub log: Log,
 }
@@ -179,11 +225,15 @@ impl Config {
             .map(read_file)
             .transpose()?
             .unwrap_or_default();
-        let server = given(options.server).or(file.server).ok_or(Error::Missing {
-            key: "server",
-            flag: "server",
-            variable: "TRIPLINE_AGENT_SERVER",
-        })?;
+        let watch = options.watch.or(file.watch()).check()?;
+        let server = given(options.server).or(file.server);
+        if server.is_none() && watch.direct.is_none() {
+            return Err(Error::Missing {
+                key: "server",
+                flag: "server",
+                variable: "TRIPLINE_AGENT_SERVER",
+            });
+        }
         let state_dir = options
             .state_dir
             .or(file.state_dir)
@@ -196,7 +246,7 @@ impl Config {
             file_bytes_max: options.file_bytes_max.or(file.file_bytes_max),
         };
         Ok(Self {
-            server: server.parse()?,
+            server: server.map(|server| server.parse()).transpose()?,
             ca: options.ca.or(file.ca).filter(|path| !path.as_os_str().is_empty()),
             enrol_token: given(options.enrol_token).or(file.enrol_token),
             state_dir: state_dir.ok_or(Error::Missing {
@@ -205,6 +255,7 @@ impl Config {
                 variable: "TRIPLINE_AGENT_STATE_DIR",
             })?,
             policy: limits.check()?,
+            watch,
             log: log(
                 given(options.log_level).or(file.log.level),
                 options.log_format.or(file.log.format),
@@ -344,7 +395,7 @@ mod tests {
             ..Options::default()
         };
         let config = load(&toml, options).unwrap();
-        assert_eq!(config.server.to_string(), "https://a.example:7443");
+        assert_eq!(config.server.unwrap().to_string(), "https://a.example:7443");
         assert_eq!((config.policy.read_only, config.policy.file_bytes_max), (true, 9));
         assert_eq!(
             config.log,
@@ -390,5 +441,31 @@ mod tests {
         assert!(error(&format!("{MINIMAL}paths_denied = ['/a/../b']\n")).starts_with("paths_denied: "));
         assert!(error(&format!("{MINIMAL}output_bytes_max = 65537\n")).starts_with("output_bytes_max: "));
         assert!(error(&format!("{MINIMAL}log.level = 'a=b=c'\n")).starts_with("log.level: "));
+        let text = error(&format!("{MINIMAL}check_interval = '5'\n"));
+        assert!(text.contains("agent.toml:3: check_interval"), "{text}");
+    }
+
+    #[test]
+    fn processes_can_be_watched_without_a_server_of_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "abcdef").unwrap();
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let toml = format!(
+            "littlebrother = 'http://master.example:5555'\nsecret_file = '{}'\nstate_dir = '/x'\nscan_interval = '20s'\n",
+            secret.display()
+        );
+        let options = Options {
+            watch: WatchOptions {
+                scan_interval: Some(Span::from_secs(30)),
+                ..WatchOptions::default()
+            },
+            ..Options::default()
+        };
+        let config = load(&toml, options).unwrap();
+        assert!(config.server.is_none());
+        assert_eq!(config.watch.scan_interval.as_secs(), 30);
+        assert_eq!(config.watch.direct.unwrap().secret, "abcdef");
+        assert!(error(&format!("{toml}no_watch = true\n")).starts_with("server is missing"));
     }
 }

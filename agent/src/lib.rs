@@ -3,7 +3,8 @@
 //!
 //! Arrows inside: `agent` (composition) → `channel` (one connection) → `executor` (what runs, what waits
 //! for an ack) → `verbs` (what each verb does, the same everywhere) → `platform` (how this operating system
-//! does it). `journal` is beside `executor` and knows neither frames nor verbs.
+//! does it). `journal` is beside `executor` and knows neither frames nor verbs. `watching` reports processes as a
+//! LittleBrother client does, and ends some; what it reports and ends is `watcher`'s to say, a pure state machine.
 //!
 //! Deliberately not here: any decision about which host or job a command belongs to, any retry of a
 //! command, and any shell.
@@ -25,3 +26,5 @@ pub mod stop;
 pub mod tls;
 pub mod transfer;
 pub mod verbs;
+pub mod watcher;
+pub mod watching;

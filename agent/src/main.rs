@@ -9,8 +9,8 @@ use tripline_agent::config::{Config, Log, LogFormat, Options};
 use tripline_agent::enrol::chain;
 use tripline_agent::{agent, executor};
 
-/// Blocking threads beyond those that commands may occupy: files, name look-ups.
-const OTHER_THREADS: usize = 16;
+/// Blocking threads beyond those that commands may occupy: files, name look-ups, the watcher's scans and ends.
+const OTHER_THREADS: usize = 20;
 
 /// Tripline's host agent
 #[derive(Parser)]
@@ -22,7 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Enrol if needed, connect to the server and run its commands until stopped
+    /// Enrol if needed, connect to the server and run its commands until stopped; watch processes for it, or
+    /// for a LittleBrother server
     Run(Box<Options>),
 }
 

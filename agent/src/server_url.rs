@@ -27,13 +27,24 @@ pub enum InvalidServer {
 impl FromStr for ServerUrl {
     type Err = InvalidServer;
     fn from_str(text: &str) -> Result<Self, InvalidServer> {
+        let url = Self::with_plaintext(text)?;
+        if !url.is_tls() && !url.is_loopback() {
+            return Err(InvalidServer::Plaintext(text.to_owned()));
+        }
+        Ok(url)
+    }
+}
+
+impl ServerUrl {
+    /// Reads one that may be `http://` to anywhere: a LittleBrother server speaks nothing else.
+    ///
+    /// # Errors
+    /// It is no URL of a server.
+    pub fn with_plaintext(text: &str) -> Result<Self, InvalidServer> {
         let owned = || text.to_owned();
         let url = Url::parse(text).map_err(|_| InvalidServer::NoUrl(owned()))?;
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(&url) => {}
-            "http" => return Err(InvalidServer::Plaintext(owned())),
-            _ => return Err(InvalidServer::Scheme(owned())),
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(InvalidServer::Scheme(owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             // Not shown: it may hold a password.
@@ -46,18 +57,17 @@ impl FromStr for ServerUrl {
         }
         Ok(Self(url))
     }
-}
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
-}
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<std::net::IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    }
 
-impl ServerUrl {
     /// Whether TLS is used.
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "https"

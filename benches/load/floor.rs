@@ -3,15 +3,8 @@
 use super::agents::Prober;
 use super::stage::Stage;
 use super::stats::Samples;
-use super::{Outcome, outside};
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
-use tripline_actors::store::{Batch, Options, Store, Table};
-
-/// Writes of a commit: about what a decision or a job's end writes.
-const WRITES: u64 = 5;
-/// Bytes of each of them.
-const VALUE_BYTES: usize = 600;
+use super::{Outcome, commit, outside};
+use std::time::Instant;
 
 /// The parts of the way of one event, in milliseconds, each alone.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +26,7 @@ impl Parts {
 pub(crate) async fn parts(stage: &Stage, prober: &mut Prober, count: u64) -> Outcome<Parts> {
     Ok(Parts {
         publish_ms: publish(stage, count).await?.percentile_ms(50),
-        commit_ms: commit(stage, count)?.percentile_ms(50),
+        commit_ms: commit::durable(&stage.folder().join("floor"), count)?.percentile_ms(50),
         round_trip_ms: round_trip(prober, count).await?.percentile_ms(50),
     })
 }
@@ -47,28 +40,6 @@ async fn publish(stage: &Stage, count: u64) -> Outcome<Samples> {
         let began = Instant::now();
         let sent = context.publish("tripline.dead.default.floor", payload.clone().into());
         sent.await?.await?;
-        samples.add(began.elapsed());
-    }
-    Ok(samples)
-}
-
-/// A durable commit in a store of its own.
-fn commit(stage: &Stage, count: u64) -> Outcome<Samples> {
-    let store = Store::open(&Options::new(stage.folder().join("floor")))?;
-    let (done, wait) = channel::<()>();
-    let mut samples = Samples::default();
-    for number in 0..count {
-        let mut batch = Batch::new();
-        for write in 0..WRITES {
-            let key = (number * WRITES + write).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            batch.put(Table::Job, key.to_be_bytes().to_vec(), vec![7; VALUE_BYTES]);
-        }
-        let (began, done) = (Instant::now(), done.clone());
-        store.commit(batch, move || {
-            // The other end waits for it.
-            let _ = done.send(());
-        });
-        wait.recv_timeout(Duration::from_secs(10))?;
         samples.add(began.elapsed());
     }
     Ok(samples)

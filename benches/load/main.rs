@@ -10,19 +10,15 @@ mod events;
 mod floor;
 mod jobs;
 mod latency;
-mod machine;
 mod options;
-mod outside;
-mod stage;
-mod stats;
-mod usage;
+#[expect(dead_code, reason = "the other load program uses the rest")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use clap::Parser;
 use options::{Options, Scenario};
 use stage::Stage;
-
-/// What goes wrong ends the program.
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+use support::{Outcome, commit, machine, outside, stage, stats, usage};
 
 fn main() -> Outcome {
     let options = Options::parse();
@@ -37,7 +33,7 @@ fn main() -> Outcome {
 
 async fn run(options: &Options) -> Outcome {
     println!("{}", machine::describe());
-    let mut stage = Stage::set().await?;
+    let mut stage = Stage::set("").await?;
     for scenario in options.scenarios() {
         match scenario {
             Scenario::Events => events::run(&mut stage, options).await?,

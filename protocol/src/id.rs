@@ -83,6 +83,12 @@ impl HostId {
     pub fn derive(org: &Org, install_id: InstallId) -> Self {
         Self(derive("host", &[org.as_str().as_bytes(), install_id.as_bytes()]))
     }
+
+    /// The own record of the LittleBrother client that calls itself `hostname`: the name is all it has.
+    pub fn derive_littlebrother(org: &Org, hostname: &str) -> Self {
+        let parts = [org.as_str().as_bytes(), hostname.as_bytes()];
+        Self(derive("littlebrother", &parts))
+    }
 }
 
 impl EventKey {

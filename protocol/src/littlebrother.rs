@@ -4,18 +4,25 @@
 //! wait for them. Nothing is acknowledged. What the running programs do (little-brother 0.5.8) decides where it
 //! differs from their document. Deliberately not here: what a server or a client makes of an event.
 
+mod attributes;
 mod event;
 mod local_time;
 mod message;
 mod pattern;
+mod stats;
+mod surrogate;
 mod user;
 mod zone;
 
 pub use event::{EventType, InvalidWireEvent, WireEvent};
 pub use local_time::{InvalidLocalTime, LocalTime};
-pub use message::{ClientMessage, ClientStats, Ignored, InvalidMessage, ReadMessage};
+pub use message::{ClientMessage, Ignored, InvalidMessage, ReadMessage};
 pub use pattern::{InvalidPattern, ProcessPattern, ProhibitedPattern};
-pub use user::{LoginMapping, UserConfig, config_event, mapping_event};
+pub use stats::ClientStats;
+pub use user::{
+    InvalidMapping, InvalidUser, LoginMapping, UserConfig, UserPatterns, UserProblem, check_mappings,
+    check_users, config_event, mapping_event,
+};
 pub use zone::Zone;
 
 /// The only process handler of clients; an event of a process with another one is discarded by the real programs.

@@ -2,9 +2,9 @@
 
 use super::output::{Format, print, print_json};
 use super::{Failure, Global, chain};
-use crate::config::{Config, Error};
+use crate::config::{Config, Error, Problem, Source};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -29,23 +29,35 @@ pub(super) fn run(global: &Global, verb: &Verb) -> Result<(), Failure> {
     if arguments.markdown {
         return print(&Config::markdown_table());
     }
-    let config = load(global, arguments.config.as_deref())?;
+    let config = load(&source(global, arguments.config.as_deref()))?;
+    warn(&config);
     match global.output {
         Format::Json => print_json(&config.to_json()),
         Format::Table => print(&config.to_toml()),
     }
 }
 
+/// Where a server started with these options has its configuration.
+pub(super) fn source(global: &Global, file: Option<&Path>) -> Source {
+    Source {
+        file: file.map(Path::to_owned),
+        environment: environment().collect(),
+        data_dir: global.data_dir.clone(),
+    }
+}
+
 /// The configuration of a server started with these options.
-pub(super) fn load(global: &Global, file: Option<&std::path::Path>) -> Result<Config, Failure> {
-    let mut config = Config::load(file, environment()).map_err(|error| match error {
+pub(super) fn load(source: &Source) -> Result<Config, Failure> {
+    source.load().map_err(|error| match error {
         Error::Invalid(problems) => Failure::Problems(problems.iter().map(ToString::to_string).collect()),
         error @ Error::Unreadable { .. } => Failure::Input(format!("cannot {}", chain(&error))),
-    })?;
-    if let Some(data_dir) = &global.data_dir {
-        config.general.data_dir.clone_from(data_dir);
-    }
-    Ok(config)
+    })
+}
+
+/// What is legal and probably not meant, on stderr.
+fn warn(config: &Config) {
+    let warning = |warning: &Problem| format!("warning: {warning}");
+    super::report(&config.warnings.iter().map(warning).collect::<Vec<_>>());
 }
 
 /// Variables that are no UTF-8 get replacement characters, so that one of ours is refused, not ignored.

@@ -154,6 +154,7 @@ mod tests {
             pid: 1,
             http: ([127, 0, 0, 1], 80).into(),
             https: ([127, 0, 0, 1], 4433).into(),
+            littlebrother: None,
         };
         endpoints.write(folder.path()).unwrap();
         assert_eq!(

@@ -3,13 +3,32 @@
 use super::output::{Format, fields, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
-use tripline_protocol::api::HostView;
+use std::time::SystemTime;
+use tripline_protocol::api::{HostView, LinkHost};
+
+mod wide;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// List hosts
     #[command(after_help = "Example:\n  tripline host list --output json | jq -r '.[].hostname'")]
     List(List),
+    /// Let a host report as a LittleBrother client that is known as a host of its own
+    ///
+    /// From then on the client's id and name mean this host. Hosts are never joined by their names alone.
+    #[command(after_help = "Example:\n  tripline host link web01 web01.example.org")]
+    Link {
+        /// The host's id, sensor id or hostname
+        host: String,
+        /// Id, sensor id or hostname of the client's own record
+        littlebrother_host: String,
+    },
+    /// Undo a link: the LittleBrother client is a host of its own again
+    #[command(after_help = "Example:\n  tripline host unlink web01")]
+    Unlink {
+        /// Its host id, sensor id or hostname
+        host: String,
+    },
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
     Show {
@@ -35,21 +54,37 @@ pub(super) struct List {
     /// At most this many
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     limit: usize,
+    /// Show what LittleBrother clients and agents say of themselves
+    #[arg(long)]
+    wide: bool,
 }
 
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     let client = Client::find(global)?;
     match verb {
-        Verb::List(List { org, limit }) => {
+        Verb::List(List { org, limit, wide }) => {
             let query: Vec<_> = org.map(|org| ("org", org)).into_iter().collect();
             let (hosts, more) = client.list::<HostView>(&["hosts"], &query, limit).await?;
             match global.output {
                 Format::Json => print_json(&hosts)?,
+                Format::Table if wide => print(&wide::list(&hosts, SystemTime::now().into()))?,
                 Format::Table => print(&list(&hosts))?,
             }
             super::say_more(more);
             Ok(())
         }
+        Verb::Link {
+            host,
+            littlebrother_host: littlebrother,
+        } => {
+            let body = LinkHost { littlebrother };
+            let host: HostView = client.post(&["hosts", &host, "link"], &body).await?;
+            match global.output {
+                Format::Json => print_json(&host),
+                Format::Table => print(&show(&host)),
+            }
+        }
+        Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
         Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {
             let host: HostView = client.get(&["hosts", &host], &[]).await?;
@@ -136,5 +171,11 @@ fn show(host: &HostView) -> String {
         .attachments
         .is_empty()
         .then(|| ("attached", "offline".to_owned()));
-    fields(rows.into_iter().chain(attachments).chain(offline))
+    let littlebrother = host.littlebrother.iter().flat_map(wide::client);
+    fields(
+        rows.into_iter()
+            .chain(attachments)
+            .chain(offline)
+            .chain(littlebrother),
+    )
 }

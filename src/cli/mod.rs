@@ -19,6 +19,7 @@ mod server_tests;
 #[cfg(test)]
 mod tests;
 mod token;
+mod user;
 mod watch;
 
 use client::Client;
@@ -94,6 +95,9 @@ enum Command {
     /// Pipelines
     #[command(subcommand)]
     Pipeline(pipeline::Verb),
+    /// Users whose processes LittleBrother clients and agents watch
+    #[command(subcommand)]
+    User(user::Verb),
     /// Tokens
     #[command(subcommand)]
     Token(token::Verb),
@@ -164,6 +168,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
+        Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
     }
 }

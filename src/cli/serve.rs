@@ -9,7 +9,7 @@ use std::path::PathBuf;
     after_help = "Without a file it runs on the defaults, with a broker of its own. Every key can also be set in the\n\
                         environment, such as TRIPLINE__HTTP__LISTEN=127.0.0.1:8000; `tripline config check` prints what\n\
                         is in force. SIGTERM and SIGINT end it in order, a second one at once; SIGHUP reads the rules\n\
-                        again.\n\n\
+                        and the configuration's [littlebrother] again.\n\n\
                         Exit codes: 0 ended in order, 2 bad configuration or rules, or the data directory is in use or\n\
                         not writable, or a port is taken, 3 the store does not open, 4 the store failed.\n\n\
                         Examples:\n  tripline serve\n  tripline serve --config tripline.toml"
@@ -21,6 +21,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
-    let config = super::config::load(global, arguments.config.as_deref())?;
-    crate::serve::run(config)
+    let source = super::config::source(global, arguments.config.as_deref());
+    let config = super::config::load(&source)?;
+    crate::serve::run(config, source)
 }

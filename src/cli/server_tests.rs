@@ -182,3 +182,87 @@ async fn an_answer_that_is_not_understood_is_a_failure() {
         .unwrap_err();
     assert_eq!(failure.code(), 1);
 }
+
+async fn run_host(global: &Global, line: &str) -> Result<(), Failure> {
+    match command(line) {
+        Command::Host(verb) => host::run(global, verb).await,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn run_user(global: &Global, line: &str) -> Result<(), Failure> {
+    let words = shell_words::split(line).unwrap();
+    match Cli::try_parse_from(words).unwrap().command {
+        Command::User(verb) => user::run(global, verb).await,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn host_view() -> Value {
+    json!({
+        "host_id": JOB_ID, "sensor_id": 1, "org": "default", "hostname": "web01", "platform": "linux", "arch": "",
+        "attachments": [], "created_at": "2026-11-20T14:00:00Z", "last_seen_at": "2026-11-20T14:00:00Z",
+    })
+}
+
+#[actix_rt::test]
+async fn hosts_are_linked_and_parted_by_the_names_that_are_given() {
+    let server = PreparedServer::default();
+    let answers = [(200, host_view()), (200, host_view()), (404, json!({}))];
+    let (global, _handle) = server.start(answers);
+    assert_eq!(
+        run_host(&global, "tripline host link web01 web01.example.org").await,
+        Ok(())
+    );
+    assert_eq!(run_host(&global, "tripline host unlink web01").await, Ok(()));
+    let refused = run_host(&global, "tripline host unlink web02").await;
+    assert_eq!(refused.unwrap_err().code(), 2);
+    assert_eq!(
+        server.asked(),
+        [
+            r#"POST /v1/hosts/web01/link {"littlebrother":"web01.example.org"}"#,
+            "DELETE /v1/hosts/web01/link",
+            "DELETE /v1/hosts/web02/link",
+        ]
+    );
+}
+
+fn littlebrother_settings() -> Value {
+    json!({
+        "served": true, "org": "default", "kill_prohibited": true,
+        "users": [{
+            "login": "amelie", "active": true, "process_name_pattern": "bash", "uids": [], "logged_in": false,
+            "hosts": 0,
+        }],
+    })
+}
+
+#[actix_rt::test]
+async fn users_are_those_in_force_at_the_server() {
+    let server = PreparedServer::default();
+    let (global, _handle) = server.start([(200, littlebrother_settings()), (200, littlebrother_settings())]);
+    assert_eq!(run_user(&global, "tripline user list").await, Ok(()));
+    let unknown = run_user(&global, "tripline user match bela --name bash")
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.lines()[0].contains("\"bela\""), "{unknown:?}");
+    assert_eq!(server.asked(), ["GET /v1/littlebrother", "GET /v1/littlebrother"]);
+}
+
+#[actix_rt::test]
+async fn users_of_a_file_need_no_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tripline.toml");
+    let text = "[[littlebrother.users]]\nlogin = \"amelie\"\nprocess_name_pattern = \"bash\"\n";
+    let global = Global::default();
+    for (text, code) in [(text, None), ("[[littlebrother.users]]\n", Some(2))] {
+        std::fs::write(&file, text).unwrap();
+        let line = format!(
+            "tripline user match amelie --name 'my bash' --config '{}'",
+            file.display()
+        );
+        let outcome = run_user(&global, &line).await;
+        assert_eq!(outcome.as_ref().err().map(Failure::code), code, "{outcome:?}");
+    }
+}

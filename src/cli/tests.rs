@@ -25,6 +25,12 @@ fn every_command_is_understood() {
         "tripline demo --keep --verbose",
         "tripline host list --output json",
         "tripline host show web01 --server https://x:1",
+        "tripline host list --wide",
+        "tripline host link web01 web01.example.org",
+        "tripline host unlink web01",
+        "tripline user list --config tripline.toml",
+        "tripline user match amelie --name bash",
+        "tripline user match amelie --name java --command-line net.minecraft --config tripline.toml",
         "tripline job submit web01 --file job.yaml --watch",
         "tripline job submit web01 --named contain --param pid=42 --param why=miner",
         "tripline job submit web01 --verb list_processes --args {}",
@@ -88,6 +94,8 @@ fn wrong_usage_is_refused_and_says_what_was_expected() {
             "tripline token create --name a --role enrol --expires soon",
             "30s",
         ),
+        ("tripline host link web01", "<LITTLEBROTHER_HOST>"),
+        ("tripline user match amelie", "--name"),
         ("tripline completion tcl", "possible values"),
     ] {
         let text = refused(line);

@@ -1,10 +1,12 @@
 //! Every key: its meaning, type and default. The table of the documentation is made from this.
 
 use super::section::section;
-use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret};
+use super::table::Tables;
+use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
+use super::users::{Mapping, User};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use tripline_protocol::{Span, Subjects};
+use tripline_protocol::{Org, Span, Subjects};
 
 const HOUR_SECONDS: u64 = 3600;
 
@@ -165,6 +167,32 @@ section! {
     Drain, "drain" {
         /// How long a stopping server finishes what it has begun.
         timeout: Span = Span::from_secs(20),
+    }
+}
+
+section! {
+    /// `[littlebrother]`: clients of LittleBrother.
+    Littlebrother, "littlebrother" {
+        /// What clients give as `access_token`; without it they are not served.
+        secret: Option<Secret> = None,
+        /// Address of plain HTTP for LittleBrother clients and nothing else; port 0 takes any.
+        listen: Option<SocketAddr> = None,
+        /// How often clients send a message, as they are configured.
+        check_interval: Span = Span::from_secs(5),
+        /// A client without a server for longer ends the processes it watches; one silent for longer is `host_silent`.
+        maximum_time_without_send: Span = Span::from_secs(50),
+        /// How long a process has to end by itself; a kill is not repeated sooner.
+        kill_process_delay: Span = Span::from_secs(10),
+        /// Whether a prohibited process is ended at every report.
+        kill_prohibited: bool = true,
+        /// Time zone of all clients, such as `Europe/Berlin`; without it the machine's.
+        time_zone: Option<TimeZoneName> = None,
+        /// The org of the clients, and of the agents that watch processes.
+        org: Org = Org::default_org(),
+        /// `[[littlebrother.users]]`: whose processes are watched.
+        users: Tables<User> = Tables(Vec::new()),
+        /// `[[littlebrother.login_mappings]]`: which uid is which login.
+        login_mappings: Tables<Mapping> = Tables(Vec::new()),
     }
 }
 

@@ -11,22 +11,26 @@ mod rules;
 mod section;
 mod setting;
 mod source;
+mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+mod users;
 
 pub use keys::{
-    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Log, Nats, Outbox, Pipelines, Session,
-    Slots,
+    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
+    Pipelines, Session, Slots,
 };
 pub use problem::{Error, Origin, Problem};
-pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret};
+pub use table::Tables;
+pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
+pub use users::{Entries, LoginPattern, Mapping, ProhibitedText, User};
 
 use problem::nearest;
 use section::{Field, Section};
 use source::Entry;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Settings, all of them valid.
 #[derive(Debug, Clone, Default)]
@@ -59,8 +63,37 @@ pub struct Config {
     pub disk: Disk,
     /// `[drain]`
     pub drain: Drain,
+    /// `[littlebrother]`
+    pub littlebrother: Littlebrother,
     /// `[log]`
     pub log: Log,
+    /// What is legal and probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where a configuration comes from, to read it again.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment that are laid over it.
+    pub environment: Vec<(String, String)>,
+    /// The data directory, if the command line names one: it wins over both.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// Those of [`Config::load`].
+    pub fn load(&self) -> Result<Config, Error> {
+        let mut config = Config::load(self.file.as_deref(), self.environment.iter().cloned())?;
+        if let Some(data_dir) = &self.data_dir {
+            config.general.data_dir.clone_from(data_dir);
+        }
+        Ok(config)
+    }
 }
 
 impl Config {
@@ -79,13 +112,15 @@ impl Config {
             None => Vec::new(),
         };
         entries.extend(source::read_environment(environment, &mut problems));
-        let (config, origins) = Self::apply(entries, &mut problems);
+        let (mut config, origins) = Self::apply(entries, &mut problems);
         if problems.is_empty() {
             rules::check(&config, &origins, &mut problems);
         }
         if problems.is_empty() {
+            config.warnings = rules::warnings(&config, &origins);
             Ok(config)
         } else {
+            problems.sort_by_key(|problem| problem.origin.line());
             Err(Error::Invalid(problems))
         }
     }
@@ -125,16 +160,20 @@ impl Config {
                 .section_mut(&section)
                 .and_then(|section| section.set(&field, &raw))
                 .unwrap_or_else(|| {
-                    Err(format!(
-                        "no such key{}",
-                        nearest(&key, Self::key_names().iter().map(String::as_str))
-                    ))
+                    let nearest = nearest(&key, Self::key_names().iter().map(String::as_str));
+                    Err(vec![format!("no such key{nearest}").into()])
                 });
             match outcome {
                 Ok(()) => {
+                    let within = |(place, line)| (format!("{key}{place}"), origin.at(Some(line)));
+                    origins.extend(raw.places().into_iter().map(within));
                     origins.insert(key, origin);
                 }
-                Err(text) => problems.push(Problem { key, origin, text }),
+                Err(faults) => problems.extend(faults.into_iter().map(|fault| Problem {
+                    key: format!("{key}{}", fault.place),
+                    origin: origin.at(fault.line),
+                    text: fault.text,
+                })),
             }
         }
         (config, origins)
@@ -159,7 +198,49 @@ impl Config {
             .collect()
     }
 
-    fn sections(&self) -> [&dyn Section; 15] {
+    /// The keys whose values differ from those of `other`.
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let Self {
+            general,
+            http,
+            nats,
+            auth,
+            slots,
+            events,
+            pipelines,
+            jobs,
+            session,
+            outbox,
+            artifacts,
+            hosts,
+            disk,
+            drain,
+            littlebrother,
+            log,
+            warnings: _,
+        } = self;
+        [
+            general.changed(&other.general),
+            http.changed(&other.http),
+            nats.changed(&other.nats),
+            auth.changed(&other.auth),
+            slots.changed(&other.slots),
+            events.changed(&other.events),
+            pipelines.changed(&other.pipelines),
+            jobs.changed(&other.jobs),
+            session.changed(&other.session),
+            outbox.changed(&other.outbox),
+            artifacts.changed(&other.artifacts),
+            hosts.changed(&other.hosts),
+            disk.changed(&other.disk),
+            drain.changed(&other.drain),
+            littlebrother.changed(&other.littlebrother),
+            log.changed(&other.log),
+        ]
+        .concat()
+    }
+
+    fn sections(&self) -> [&dyn Section; 16] {
         [
             &self.general,
             &self.http,
@@ -175,11 +256,12 @@ impl Config {
             &self.hosts,
             &self.disk,
             &self.drain,
+            &self.littlebrother,
             &self.log,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 15] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 16] {
         [
             &mut self.general,
             &mut self.http,
@@ -195,6 +277,7 @@ impl Config {
             &mut self.hosts,
             &mut self.disk,
             &mut self.drain,
+            &mut self.littlebrother,
             &mut self.log,
         ]
     }

@@ -19,6 +19,27 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// Its line, for sorting: what is not in the file comes last.
+    pub(super) fn line(&self) -> usize {
+        match self {
+            Self::File { line, .. } => *line,
+            Self::Environment(_) | Self::Default => usize::MAX,
+        }
+    }
+
+    /// Another line of the same file; the same as it is where there are no lines.
+    pub(super) fn at(&self, line: Option<usize>) -> Self {
+        match (self, line) {
+            (Self::File { path, .. }, Some(line)) => Self::File {
+                path: path.clone(),
+                line,
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -1,7 +1,7 @@
 //! Prints a configuration: as TOML, as JSON, and its keys as a Markdown table.
 
 use super::Config;
-use super::section::key;
+use super::section::{Field, key};
 use std::fmt::Write;
 
 /// Every key in force; those that are not set as comments.
@@ -11,15 +11,38 @@ pub(super) fn toml(config: &Config) -> String {
         if !section.name().is_empty() {
             let _ = writeln!(out, "\n[{}]", section.name());
         }
-        for field in section.fields() {
+        let (tables, keys): (Vec<Field>, Vec<Field>) = section
+            .fields()
+            .into_iter()
+            .partition(|field| !field.inner.is_empty());
+        for field in &keys {
             // Writing to a String cannot fail.
-            let _ = match field.shown {
+            let _ = match &field.shown {
                 Some(value) => writeln!(out, "{} = {value}", field.name),
                 None => writeln!(out, "# {} is not set", field.name),
             };
         }
+        for field in &tables {
+            toml_tables(&mut out, &key(section.name(), field.name), field);
+        }
     }
     out
+}
+
+/// A list of tables, which must come after the plain keys of its section.
+fn toml_tables(out: &mut String, key: &str, field: &Field) {
+    let tables = field.shown.as_ref().and_then(toml::Value::as_array);
+    let tables = tables.into_iter().flatten().filter_map(toml::Value::as_table);
+    for table in tables {
+        let _ = writeln!(out, "\n[[{key}]]");
+        let shown = field
+            .inner
+            .iter()
+            .filter_map(|inner| Some((inner.name, table.get(inner.name)?)));
+        for (name, value) in shown {
+            let _ = writeln!(out, "{name} = {value}");
+        }
+    }
 }
 
 /// The same as an object of objects; those that are not set are null.
@@ -44,16 +67,18 @@ pub(super) fn markdown(defaults: &Config) -> String {
     let mut out = String::from("| key | default | meaning |\n| --- | --- | --- |\n");
     for section in defaults.sections() {
         for field in section.fields() {
-            let default = field
-                .shown
-                .map_or_else(|| "–".to_owned(), |value| format!("`{value}`"));
-            let _ = writeln!(
-                out,
-                "| `{}` | {default} | {} |",
-                key(section.name(), field.name),
-                field.doc
-            );
+            let key = key(section.name(), field.name);
+            row(&mut out, &key, &field);
+            for inner in &field.inner {
+                row(&mut out, &format!("{key}[].{}", inner.name), inner);
+            }
         }
     }
     out
+}
+
+fn row(out: &mut String, key: &str, field: &Field) {
+    let shown = field.shown.as_ref();
+    let default = shown.map_or_else(|| "–".to_owned(), |value| format!("`{value}`"));
+    let _ = writeln!(out, "| `{key}` | {default} | {} |", field.doc);
 }

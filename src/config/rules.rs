@@ -1,8 +1,11 @@
 //! Rules between keys, and bounds that a type cannot say.
 
 use super::{Config, Origin, Problem};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use tripline_protocol::Span;
+
+mod littlebrother;
 
 /// Most slots there can be: each is an actor.
 const SLOTS_MAX: u32 = 10_000;
@@ -18,17 +21,36 @@ pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems
     auth(config, &mut found);
     slots(config, &mut found);
     limits(config, &mut found);
-    problems.extend(found.into_iter().map(|(key, text)| {
-        let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
-        Problem {
-            key: key.to_owned(),
-            origin,
-            text,
-        }
-    }));
+    littlebrother::check(config, &mut found);
+    problems.extend(found.into_iter().map(|found| problem(found, origins)));
 }
 
-type Found = Vec<(&'static str, String)>;
+/// What is legal and probably not meant.
+pub(super) fn warnings(config: &Config, origins: &HashMap<String, Origin>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    littlebrother::warn(config, &mut found);
+    found.into_iter().map(|found| problem(found, origins)).collect()
+}
+
+/// A key, and what is wrong with it.
+type Found = Vec<(Cow<'static, str>, String)>;
+
+/// The origin of a place that was not written is that of what is around it.
+fn problem((key, text): (Cow<'static, str>, String), origins: &HashMap<String, Origin>) -> Problem {
+    let mut around = &*key;
+    let origin = loop {
+        match (origins.get(around), around.rfind(['.', '['])) {
+            (Some(origin), _) => break origin.clone(),
+            (None, Some(end)) => around = around.get(..end).unwrap_or_default(),
+            (None, None) => break Origin::Default,
+        }
+    };
+    Problem {
+        key: key.into_owned(),
+        origin,
+        text,
+    }
+}
 
 fn http(config: &Config, found: &mut Found) {
     let http = &config.http;
@@ -38,19 +60,22 @@ fn http(config: &Config, found: &mut Found) {
              (use http.tls_listen, or set http.allow_plaintext = true)",
             http.listen
         );
-        found.push(("http.listen", text));
+        found.push(("http.listen".into(), text));
     }
     if http.listen == http.tls_listen && http.listen.port() != 0 {
-        found.push(("http.tls_listen", "must differ from http.listen".to_owned()));
+        found.push((
+            "http.tls_listen".into(),
+            "must differ from http.listen".to_owned(),
+        ));
     }
     match (&http.tls_cert, &http.tls_key) {
-        (Some(_), None) => found.push(("http.tls_cert", "needs http.tls_key as well".to_owned())),
-        (None, Some(_)) => found.push(("http.tls_key", "needs http.tls_cert as well".to_owned())),
+        (Some(_), None) => found.push(("http.tls_cert".into(), "needs http.tls_key as well".to_owned())),
+        (None, Some(_)) => found.push(("http.tls_key".into(), "needs http.tls_cert as well".to_owned())),
         _ => {}
     }
     if http.tls_names.is_empty() || http.tls_names.iter().any(|name| name.trim().is_empty()) {
         found.push((
-            "http.tls_names",
+            "http.tls_names".into(),
             "needs at least one name, and no empty one".to_owned(),
         ));
     }
@@ -67,18 +92,18 @@ fn nats(config: &Config, found: &mut Found) {
     if nats.url.is_none() {
         for (key, _) in given.iter().filter(|(_, given)| *given) {
             found.push((
-                key,
+                (*key).into(),
                 "only together with nats.url; the embedded broker makes its own".to_owned(),
             ));
         }
         return;
     }
     if nats.credentials.is_some() && nats.user.is_some() {
-        found.push(("nats.credentials", "either this or nats.user".to_owned()));
+        found.push(("nats.credentials".into(), "either this or nats.user".to_owned()));
     }
     match (&nats.user, &nats.password) {
-        (Some(_), None) => found.push(("nats.user", "needs nats.password as well".to_owned())),
-        (None, Some(_)) => found.push(("nats.password", "needs nats.user as well".to_owned())),
+        (Some(_), None) => found.push(("nats.user".into(), "needs nats.password as well".to_owned())),
+        (None, Some(_)) => found.push(("nats.password".into(), "needs nats.user as well".to_owned())),
         _ => {}
     }
 }
@@ -95,7 +120,7 @@ fn auth(config: &Config, found: &mut Found) {
     {
         let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
         found.push((
-            "auth.admin_token",
+            "auth.admin_token".into(),
             format!("must have {least} to {most} visible ASCII characters"),
         ));
     }
@@ -105,7 +130,7 @@ fn slots(config: &Config, found: &mut Found) {
     let slots = &config.slots;
     if !(1..=SLOTS_MAX).contains(&slots.total) {
         found.push((
-            "slots.total",
+            "slots.total".into(),
             format!("{} is not from 1 to {SLOTS_MAX}", slots.total),
         ));
         return;
@@ -116,7 +141,7 @@ fn slots(config: &Config, found: &mut Found) {
             "with slots.jobs_reserved = {} it reserves {reserved} slots, but slots.total is {}",
             slots.jobs_reserved, slots.total
         );
-        found.push(("slots.interactive_reserved", text));
+        found.push(("slots.interactive_reserved".into(), text));
     }
 }
 
@@ -135,7 +160,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
-        found.push((key, "must be at least 1".to_owned()));
+        found.push(((*key).into(), "must be at least 1".to_owned()));
     }
     let spans = [
         ("slots.idle_timeout", config.slots.idle_timeout),
@@ -145,6 +170,6 @@ fn limits(config: &Config, found: &mut Found) {
         ("hosts.idle_timeout", config.hosts.idle_timeout),
     ];
     for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
-        found.push((key, "must be longer than 0s".to_owned()));
+        found.push(((*key).into(), "must be longer than 0s".to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 //! A section of the configuration: a struct whose fields are its keys, and the same fields by name.
 
-use super::setting::Raw;
+use super::setting::{Fault, Raw};
 
 /// A key of a section, for printing.
 pub(super) struct Field {
@@ -10,6 +10,8 @@ pub(super) struct Field {
     pub(super) doc: String,
     /// Its value; `None` when it is not set.
     pub(super) shown: Option<toml::Value>,
+    /// The keys of its tables, with their defaults, when it is a list of tables.
+    pub(super) inner: Vec<Field>,
 }
 
 /// Access to a section's keys by name.
@@ -19,7 +21,7 @@ pub(super) trait Section {
     /// Its keys in the order of the documentation.
     fn fields(&self) -> Vec<Field>;
     /// Sets one; `None` when there is no such key.
-    fn set(&mut self, field: &str, raw: &Raw) -> Option<Result<(), String>>;
+    fn set(&mut self, field: &str, raw: &Raw) -> Option<Result<(), Vec<Fault>>>;
 }
 
 /// The full name of a key.
@@ -55,17 +57,33 @@ macro_rules! section {
                 vec![$( $crate::config::section::Field {
                     name: stringify!($field),
                     doc: concat!($($doc),+).trim().to_owned(),
-                    shown: $crate::config::setting::Setting::show(&self.$field),
+                    shown: $crate::config::setting::Value::show(&self.$field),
+                    inner: <$kind as $crate::config::setting::Value>::inner(),
                 } ),+]
             }
 
-            fn set(&mut self, field: &str, raw: &$crate::config::setting::Raw) -> Option<Result<(), String>> {
+            fn set(
+                &mut self,
+                field: &str,
+                raw: &$crate::config::setting::Raw,
+            ) -> Option<Result<(), Vec<$crate::config::setting::Fault>>> {
                 match field {
                     $( stringify!($field) => {
-                        Some($crate::config::setting::Setting::read(raw).map(|value| self.$field = value))
+                        Some($crate::config::setting::Value::read(raw).map(|value| self.$field = value))
                     } )+
                     _ => None,
                 }
+            }
+        }
+
+        impl $name {
+            /// The keys whose values differ.
+            pub(super) fn changed(&self, other: &Self) -> Vec<String> {
+                let mut changed = Vec::new();
+                $( if self.$field != other.$field {
+                    changed.push($crate::config::section::key($section, stringify!($field)));
+                } )+
+                changed
             }
         }
     };

@@ -1,8 +1,12 @@
 //! How a value of each type is read from a file or the environment, and shown again.
+//!
+//! A [`Setting`] is written in one place, so one text says what is wrong with it. A [`Value`] may also be a list
+//! of tables, in which several things can be wrong, each in its own line.
 
+use super::section::Field;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tripline_protocol::{Span, Subjects};
+use tripline_protocol::{Org, Span, Subjects};
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,9 +20,20 @@ pub(super) enum Raw {
     /// A TOML boolean.
     Boolean(bool),
     /// A TOML array.
-    List(Vec<Raw>),
+    List(Vec<Placed>),
+    /// A TOML table.
+    Table(Vec<(String, Placed)>),
     /// Something no key takes; its TOML type.
     Other(&'static str),
+}
+
+/// A value within another, and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Placed {
+    /// Line in the file, from 1.
+    pub(super) line: usize,
+    /// The value.
+    pub(super) raw: Raw,
 }
 
 impl Raw {
@@ -30,6 +45,7 @@ impl Raw {
             Raw::Integer(number) => number.to_string(),
             Raw::Boolean(value) => value.to_string(),
             Raw::List(_) => "an array".to_owned(),
+            Raw::Table(_) => "a TOML table".to_owned(),
             Raw::Other(kind) => format!("a TOML {kind}"),
         }
     }
@@ -37,6 +53,30 @@ impl Raw {
     /// "… is not …", without the value when it may be a secret.
     pub(super) fn is_not(&self, expected: &str) -> String {
         format!("{} is not {expected}", self.describe())
+    }
+
+    /// Every place within it, as what follows its key: `[1]`, `[1].login`.
+    pub(super) fn places(&self) -> Vec<(String, usize)> {
+        let mut places = Vec::new();
+        let mut within = |part: String, placed: &Placed| {
+            let inner = placed.raw.places().into_iter();
+            places.push((part.clone(), placed.line));
+            places.extend(inner.map(|(rest, line)| (format!("{part}{rest}"), line)));
+        };
+        match self {
+            Raw::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    within(format!("[{index}]"), item);
+                }
+            }
+            Raw::Table(fields) => {
+                for (name, field) in fields {
+                    within(format!(".{name}"), field);
+                }
+            }
+            _ => {}
+        }
+        places
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -52,6 +92,60 @@ impl Raw {
             Raw::Environment(text) => text.parse().ok(),
             _ => None,
         }
+    }
+}
+
+/// What is wrong in a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The place within the value, such as `[1].login`; empty for the value itself.
+    pub(super) place: String,
+    /// Its line; `None` for that of the key.
+    pub(super) line: Option<usize>,
+    /// What is wrong and what was expected.
+    pub(super) text: String,
+}
+
+impl Fault {
+    /// The same, seen from around `part`, which was written in `line`.
+    pub(super) fn within(self, part: &str, line: usize) -> Self {
+        Self {
+            place: format!("{part}{}", self.place),
+            line: self.line.or(Some(line)),
+            text: self.text,
+        }
+    }
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Self {
+        Self {
+            place: String::new(),
+            line: None,
+            text,
+        }
+    }
+}
+
+/// What a key can have: a setting, or more.
+pub(super) trait Value: Sized {
+    /// Reads it, or says all that is wrong.
+    fn read(raw: &Raw) -> Result<Self, Vec<Fault>>;
+    /// As [`Setting::show`].
+    fn show(&self) -> Option<toml::Value>;
+    /// The keys of its tables with their defaults, if it has any.
+    fn inner() -> Vec<Field> {
+        Vec::new()
+    }
+}
+
+impl<T: Setting> Value for T {
+    fn read(raw: &Raw) -> Result<Self, Vec<Fault>> {
+        T::read(raw).map_err(|text| vec![text.into()])
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        T::show(self)
     }
 }
 
@@ -183,11 +277,28 @@ impl Setting for Subjects {
     }
 }
 
+impl Setting for Org {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(
+            raw,
+            "an org: 1 to 64 of A-Z a-z 0-9 _ -, the first a letter or digit",
+            |text| text.parse().ok(),
+        )
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
 impl Setting for Vec<String> {
     fn read(raw: &Raw) -> Result<Self, String> {
         const EXPECTED: &str = "an array of texts (in the environment: separated by commas)";
         match raw {
-            Raw::List(items) => items.iter().map(String::read).collect::<Result<_, _>>(),
+            Raw::List(items) => items
+                .iter()
+                .map(|item| <String as Setting>::read(&item.raw))
+                .collect::<Result<_, _>>(),
             Raw::Environment(text) if !text.is_empty() => {
                 Ok(text.split(',').map(|item| item.trim().to_owned()).collect())
             }

@@ -1,17 +1,17 @@
 //! Reads keys and values from a TOML file, with their lines, and from the environment.
 
 use super::problem::nearest;
-use super::setting::Raw;
+use super::setting::{Placed, Raw};
 use super::{Config, Error, Origin, Problem};
 use std::path::Path;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// First part of the name of every variable that sets a key.
 const PREFIX: &str = "TRIPLINE__";
 
 /// Sections that a later version brings.
-const SECTIONS_LATER: [&str; 3] = ["littlebrother", "limacharlie", "services"];
+const SECTIONS_LATER: [&str; 2] = ["limacharlie", "services"];
 
 const NOT_YET: &str = "not supported yet";
 
@@ -56,16 +56,48 @@ struct File<'a> {
 
 impl File<'_> {
     fn origin(&self, offset: usize) -> Origin {
-        let line = 1 + self
-            .text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count();
         Origin::File {
             path: self.path.to_owned(),
-            line,
+            line: self.line(offset),
         }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.bytes().take(offset);
+        1 + before.filter(|byte| *byte == b'\n').count()
+    }
+
+    fn raw(&self, value: &DeValue<'_>) -> Raw {
+        match value {
+            DeValue::String(text) => Raw::Text(text.to_string()),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or(Raw::Other("integer beyond 64 bits"), Raw::Integer),
+            DeValue::Boolean(value) => Raw::Boolean(*value),
+            DeValue::Array(items) => Raw::List(items.iter().map(|item| self.item(item)).collect()),
+            DeValue::Table(fields) => Raw::Table(self.fields(fields)),
+            other => Raw::Other(other.type_str()),
+        }
+    }
+
+    fn item(&self, value: &Spanned<DeValue<'_>>) -> Placed {
+        Placed {
+            line: self.line(value.span().start),
+            raw: self.raw(value.get_ref()),
+        }
+    }
+
+    /// In the order of the file, each in the line of its name.
+    fn fields(&self, table: &DeTable<'_>) -> Vec<(String, Placed)> {
+        let field = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+            let placed = Placed {
+                line: self.line(name.span().start),
+                raw: self.raw(value.get_ref()),
+            };
+            (name.get_ref().to_string(), placed)
+        };
+        let mut fields: Vec<_> = table.iter().map(field).collect();
+        fields.sort_by_key(|(_, placed)| placed.line);
+        fields
     }
 
     fn entries(&self, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Vec<Entry> {
@@ -85,14 +117,14 @@ impl File<'_> {
                 entries.extend(fields.iter().map(|(field, value)| Entry {
                     section: name.to_owned(),
                     field: field.get_ref().to_string(),
-                    raw: raw(value),
+                    raw: self.raw(value.get_ref()),
                     origin: self.origin(field.span().start),
                 }));
             } else {
                 entries.push(Entry {
                     section: String::new(),
                     field: name.to_owned(),
-                    raw: raw(value),
+                    raw: self.raw(value.get_ref()),
                     origin,
                 });
             }
@@ -123,17 +155,6 @@ fn refused_section(name: &str, is_table: bool) -> Option<String> {
             ))
         }
         _ => None,
-    }
-}
-
-fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
-    match value.get_ref() {
-        DeValue::String(text) => Raw::Text(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Raw::Other("integer beyond 64 bits"), Raw::Integer),
-        DeValue::Boolean(value) => Raw::Boolean(*value),
-        DeValue::Array(items) => Raw::List(items.iter().map(raw).collect()),
-        other => Raw::Other(other.type_str()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every way in which a configuration can be right or wrong.
 
+mod littlebrother;
+
 use super::*;
 use std::net::SocketAddr;
 
@@ -90,14 +92,13 @@ fn a_section_that_is_a_value_is_refused() {
 #[test]
 fn sections_of_later_versions_say_that_they_are_not_supported_yet() {
     assert_eq!(
-        refused("[littlebrother]\nsecret = \"x\"\n[limacharlie]\n[[services]]\nname = \"x\"\n").join("\n"),
-        "tripline.toml:1: littlebrother: not supported yet\n\
-         tripline.toml:3: limacharlie: not supported yet\n\
-         tripline.toml:4: services: not supported yet"
+        refused("[limacharlie]\nsecret = \"x\"\n[[services]]\nname = \"x\"\n").join("\n"),
+        "tripline.toml:1: limacharlie: not supported yet\n\
+         tripline.toml:3: services: not supported yet"
     );
     assert_eq!(
-        load("", &[("TRIPLINE__LITTLEBROTHER__SECRET", "x")]).unwrap_err(),
-        ["environment variable TRIPLINE__LITTLEBROTHER__SECRET: littlebrother.secret: not supported yet"]
+        load("", &[("TRIPLINE__LIMACHARLIE__SECRET", "x")]).unwrap_err(),
+        ["environment variable TRIPLINE__LIMACHARLIE__SECRET: limacharlie.secret: not supported yet"]
     );
 }
 

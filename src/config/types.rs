@@ -3,6 +3,7 @@
 use super::setting::{Raw, Setting, read_text};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tripline_protocol::littlebrother::Zone;
 
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -206,6 +207,40 @@ impl Setting for NatsUrl {
 
     fn show(&self) -> Option<toml::Value> {
         Some(self.0.clone().into())
+    }
+}
+
+/// A time zone by its IANA name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeZoneName {
+    name: String,
+    zone: Zone,
+}
+
+impl TimeZoneName {
+    /// The zone it names.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let zone = Zone(jiff::tz::TimeZone::get(text).ok()?);
+        let name = text.to_owned();
+        Some(Self { name, zone })
+    }
+}
+
+impl Setting for TimeZoneName {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(
+            raw,
+            "a time zone that this machine knows, such as \"Europe/Berlin\" or \"UTC\"",
+            Self::parse,
+        )
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.name.clone().into())
     }
 }
 

@@ -32,20 +32,27 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let limit = request
             .app_data::<BodyLimit>()
             .map_or(BODY_BYTES_MAX, |limit| limit.0);
-        let announced = announced_length(request);
-        let payload = payload.take();
-        Box::pin(async move {
-            if announced.is_some_and(|bytes| bytes > limit as u64) {
-                return Err(ApiError::BodyTooLarge { limit });
-            }
-            tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collect(payload, limit))
-                .await
-                .map_err(|_| ApiError::BodyTooSlow {
-                    seconds: BODY_SECONDS_MAX,
-                })?
-                .and_then(|bytes| parse(&bytes))
-                .map(Self)
-        })
+        let body = bytes(request, payload.take(), limit);
+        Box::pin(async move { body.await.and_then(|bytes| parse(&bytes)).map(Self) })
+    }
+}
+
+/// A whole body of at most `limit` bytes.
+pub(super) fn bytes(
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> impl Future<Output = Result<web::BytesMut, ApiError>> + use<> {
+    let announced = announced_length(request);
+    async move {
+        if announced.is_some_and(|bytes| bytes > limit as u64) {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collect(payload, limit))
+            .await
+            .map_err(|_| ApiError::BodyTooSlow {
+                seconds: BODY_SECONDS_MAX,
+            })?
     }
 }
 

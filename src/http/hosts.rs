@@ -2,11 +2,11 @@
 
 use super::HttpState;
 use super::auth::{Admin, Viewer};
-use super::body::{page_limit, parameter};
+use super::body::{Body, page_limit, parameter};
 use super::problem::ApiError;
 use actix_web::web;
 use serde::Deserialize;
-use tripline_protocol::api::{HostView, Page};
+use tripline_protocol::api::{HostView, LinkHost, Page};
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
@@ -35,6 +35,28 @@ pub(super) async fn show(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(state.core.get_host(org, host.into_inner()).await?))
+}
+
+/// `POST /v1/hosts/{host}/link`: the host reports as this LittleBrother client from now on.
+pub(super) async fn link(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+    Body(LinkHost { littlebrother }): Body<LinkHost>,
+) -> Result<web::Json<HostView>, ApiError> {
+    let org = caller.org_for(None)?;
+    let host = host.into_inner();
+    Ok(web::Json(state.core.link_host(org, host, littlebrother).await?))
+}
+
+/// `DELETE /v1/hosts/{host}/link`: the client's own record stands for itself again.
+pub(super) async fn unlink(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+) -> Result<web::Json<HostView>, ApiError> {
+    let org = caller.org_for(None)?;
+    Ok(web::Json(state.core.unlink_host(org, host.into_inner()).await?))
 }
 
 /// `DELETE /v1/hosts/{host}/key`: the agent's key is valid no longer.

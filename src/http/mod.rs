@@ -19,6 +19,8 @@ mod health;
 mod held;
 mod hosts;
 mod jobs;
+mod littlebrother;
+mod littlebrother_view;
 pub mod metrics;
 mod observe;
 mod overview;
@@ -35,6 +37,7 @@ pub use broker_status::BrokerStatus;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
+use crate::littlebrother::Dialect;
 use std::sync::Arc;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
@@ -54,4 +57,6 @@ pub struct HttpState {
     pub broker: Arc<dyn BrokerStatus>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// The LittleBrother dialect.
+    pub littlebrother: Arc<Dialect>,
 }

@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, metrics, overview, sessions,
-    tokens,
+    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, littlebrother_view, metrics,
+    overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -21,6 +21,12 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
         .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
+        .service(
+            resource("/v1/hosts/{host}/link", "POST, DELETE")
+                .route(web::post().to(hosts::link))
+                .route(web::delete().to(hosts::unlink)),
+        )
+        .service(resource("/v1/littlebrother", "GET").route(web::get().to(littlebrother_view::show)))
         .service(
             resource("/v1/jobs", "GET, POST")
                 .route(web::get().to(jobs::list))
@@ -131,10 +137,21 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn without_its_secret_the_littlebrother_dialect_is_not_there() {
+        for path in ["/api/events", "//api/events", "/api/status?username=a", "/health"] {
+            for method in [Method::GET, Method::POST] {
+                let response = call(TestRequest::default().method(method).uri(path)).await;
+                assert_eq!(response.status(), 404, "{path}");
+            }
+        }
+    }
+
+    #[actix_web::test]
     async fn a_method_that_a_path_does_not_take_is_told_which_it_takes() {
         for (path, allow) in [
             ("/v1/jobs", "GET, POST"),
             ("/v1/tokens/x", "DELETE"),
+            ("/v1/hosts/x/link", "POST, DELETE"),
             ("/healthz", "GET"),
         ] {
             let response = call(TestRequest::default().method(Method::PUT).uri(path)).await;

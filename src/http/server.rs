@@ -1,6 +1,7 @@
 //! The two listeners: binding, limits, renewal of the certificate, graceful stop.
 
 use super::HttpState;
+use super::littlebrother::{self, Clients, Listener, Served};
 use super::tls::{self, Certificates, TlsOptions};
 use super::{metrics, observe, routes};
 use actix_web::dev::{Server, ServerHandle};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at};
+use tripline_actors::Core;
 use tripline_actors::clock::Clock;
 use tripline_protocol::Timestamp;
 
@@ -43,8 +45,19 @@ pub struct HttpOptions {
     pub allow_plaintext: bool,
     /// The certificate of the HTTPS listener.
     pub tls: TlsOptions,
-    /// Worker threads; 0 for one per core.
+    /// Worker threads of each server; 0 for one per core.
     pub workers: usize,
+    /// `littlebrother.listen`: plain HTTP for LittleBrother clients alone; port 0 takes a free one.
+    pub littlebrother_listen: Option<SocketAddr>,
+}
+
+impl HttpOptions {
+    fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            workers => workers,
+        }
+    }
 }
 
 /// Why the listeners did not start.
@@ -62,7 +75,7 @@ pub enum Error {
     /// The port is taken, or the address is not this machine's.
     #[error("listen on {key} = {addr}")]
     Bind {
-        /// `http.listen` or `http.tls_listen`.
+        /// `http.listen`, `http.tls_listen` or `littlebrother.listen`.
         key: &'static str,
         /// The address.
         addr: SocketAddr,
@@ -84,8 +97,8 @@ pub struct RunningHttp {
     pub addr: SocketAddr,
     /// Where HTTPS is served, with the port that was taken.
     pub tls_addr: Option<SocketAddr>,
-    /// The server's own handle, to pause, resume or stop it without grace.
-    pub handle: ServerHandle,
+    handle: ServerHandle,
+    littlebrother: Option<Listener>,
     stopping: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
     upkeep: JoinHandle<()>,
@@ -96,13 +109,35 @@ impl RunningHttp {
     /// when requests in progress are done, at the latest after 10 s.
     pub async fn stop(self) {
         self.stopping.send_replace(true);
-        self.handle.stop(true).await;
+        self.end(true).await;
         self.upkeep.abort();
+        if let Some(littlebrother) = self.littlebrother {
+            littlebrother.ended().await;
+        }
         match self.server.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "http listeners ended with an error"),
             Err(error) => tracing::error!(%error, "http listeners died"),
         }
+    }
+
+    /// Ends at once, whatever is in progress.
+    pub async fn abandon(&self) {
+        self.end(false).await;
+    }
+
+    /// Where LittleBrother clients are served alone, with the port that was taken.
+    pub fn littlebrother_addr(&self) -> Option<SocketAddr> {
+        self.littlebrother.as_ref().map(|listener| listener.addr)
+    }
+
+    async fn end(&self, grace: bool) {
+        let littlebrother = async {
+            if let Some(littlebrother) = &self.littlebrother {
+                littlebrother.stop(grace).await;
+            }
+        };
+        tokio::join!(self.handle.stop(grace), littlebrother);
     }
 }
 
@@ -126,10 +161,38 @@ impl Stopping {
 /// Binds and serves. Call it within a Tokio runtime.
 pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Error> {
     let clock = Arc::clone(&state.clock);
+    let served = state.littlebrother.is_on().then(|| Served {
+        clients: state.core.clone(),
+        dialect: Arc::clone(&state.littlebrother),
+        clock: Arc::clone(&clock),
+    });
     let state = web::Data::new(state);
-    start_with(&options, clock, move |config| {
+    let littlebrother = listen_apart(&options, served.clone())?;
+    let served = served.map(web::Data::new);
+    let mut running = start_with(&options, clock, move |config| {
         config.app_data(state.clone()).configure(routes::configure);
-    })
+        if let Some(served) = &served {
+            let core = littlebrother::configure::<Core>;
+            config.app_data(served.clone()).configure(core);
+        }
+    })?;
+    running.littlebrother = littlebrother;
+    Ok(running)
+}
+
+/// The listener of the dialect alone, if there is to be one.
+fn listen_apart<C: Clients + Send + Sync>(
+    options: &HttpOptions,
+    served: Option<Served<C>>,
+) -> Result<Option<Listener>, Error> {
+    let (Some(addr), Some(served)) = (options.littlebrother_listen, served) else {
+        return Ok(None);
+    };
+    let bound = Listener::start(addr, options.workers(), STOP_SECONDS, served);
+    let key = "littlebrother.listen";
+    bound
+        .map(Some)
+        .map_err(|source| Error::Bind { key, addr, source })
 }
 
 fn start_with(
@@ -156,6 +219,7 @@ fn start_with(
         addr,
         tls_addr,
         handle,
+        littlebrother: None,
         stopping,
         server: tokio::spawn(server),
         upkeep: tokio::spawn(upkeep(recorder, certificates, clock)),
@@ -169,10 +233,7 @@ fn bind(
     certificates: Option<Arc<Certificates>>,
     configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Bound, Error> {
-    let workers = match options.workers {
-        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
-        workers => workers,
-    };
+    let workers = options.workers();
     let mut server = HttpServer::new(move || {
         App::new()
             .configure(configure.clone())
@@ -188,6 +249,8 @@ fn bind(
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
     .shutdown_timeout(STOP_SECONDS)
+    // Who has gone hears no answer: what it waited for is dropped with its connection.
+    .h1_allow_half_closed(false)
     .disable_signals();
     let failed = |key, addr| move |source| Error::Bind { key, addr, source };
     server = server

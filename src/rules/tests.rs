@@ -1,7 +1,9 @@
 //! Folders that change while they are watched.
 
 use super::*;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 /// Long enough for any machine; a test that passes does not wait for it.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -51,6 +51,7 @@ pub(super) fn http(config: &Config) -> HttpOptions {
             dir: config.data_dir().join("tls"),
         },
         workers: 0,
+        littlebrother_listen: config.littlebrother.listen,
     }
 }
 

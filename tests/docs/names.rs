@@ -25,9 +25,12 @@ fn quoted(text: &str, prefix: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_the_agents_variables_is_the_codes() {
-    let source = page("agent/src/config.rs").text;
+    let sources = ["agent/src/config.rs", "agent/src/config/watch.rs"].map(|path| page(path).text);
     // The code before its tests.
-    let (code, _) = source.split_once("#[cfg(test)]").unwrap();
+    let code: String = sources
+        .iter()
+        .map(|source| source.split("#[cfg(test)]").next().unwrap())
+        .collect();
     let documented: BTreeSet<String> = page("docs/agent.md")
         .table("### Keys")
         .iter()
@@ -35,7 +38,7 @@ fn the_table_of_the_agents_variables_is_the_codes() {
         .filter(|word| word.starts_with("TRIPLINE_AGENT_"))
         .map(str::to_owned)
         .collect();
-    assert_eq!(documented, quoted(code, "TRIPLINE_AGENT_"));
+    assert_eq!(documented, quoted(&code, "TRIPLINE_AGENT_"));
 }
 
 fn sources(folder: &Path, texts: &mut Vec<String>) {

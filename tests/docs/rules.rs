@@ -47,15 +47,23 @@ fn every_pipeline_and_named_job_is_taken() {
 }
 
 #[test]
-fn every_configuration_in_the_readme_is_taken() {
+fn every_configuration_of_the_server_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tripline.toml");
-    let blocks = page("README.md").blocks();
-    let texts: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
-    assert!(!texts.is_empty());
-    for block in texts {
-        std::fs::write(&path, &block.text).unwrap();
-        let loaded = Config::load(Some(&path), Vec::new());
-        assert!(loaded.is_ok(), "line {}: {}", block.line, loaded.err().unwrap());
+    for page in ["README.md", "docs/littlebrother.md"].map(page) {
+        let blocks = page.blocks();
+        let texts: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
+        assert!(!texts.is_empty());
+        for block in texts {
+            std::fs::write(&path, &block.text).unwrap();
+            let loaded = Config::load(Some(&path), Vec::new());
+            let from = page.path.display();
+            assert!(
+                loaded.is_ok(),
+                "{from}, line {}: {}",
+                block.line,
+                loaded.err().unwrap()
+            );
+        }
     }
 }

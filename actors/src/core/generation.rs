@@ -68,13 +68,13 @@ impl Peers {
             slots.clone(),
             guard("scheduler"),
         )?;
-        let directory_actor = Directory::new(
+        let directory_actor = Directory::load(
             Arc::clone(ground),
             scheduler.clone(),
             outbox.clone(),
             slots.clone(),
             guard("directory"),
-        );
+        )?;
         let router = EtypeRouter::new(Arc::clone(ground), scheduler.clone(), rules, guard("router")).start();
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
         outbox_context.run(outbox_actor);
@@ -210,6 +210,7 @@ impl Generations {
             tokio::time::sleep(pause.min(RESTART_PAUSE_MAX)).await;
             while alarms.try_recv().is_ok() {}
             self.ground.attachments.clear();
+            self.ground.clients.clear();
             while let Err(error) = self.make(&alarm).await {
                 tracing::error!(%error, "the actors cannot be made anew");
                 tokio::time::sleep(RESTART_PAUSE_MAX).await;

@@ -1,13 +1,16 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod generation;
+mod hold;
 mod littlebrother;
 mod sessions;
 mod submit;
+mod transcript;
 
 pub use sessions::{OwnSession, SessionFilter};
 
 use crate::artifact::ArtifactStore;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
@@ -176,6 +179,8 @@ pub struct AttachAgent {
 pub struct Attached {
     /// The attachment's number.
     pub epoch: u64,
+    /// Whether the agent is to watch processes: `welcome.littlebrother`.
+    pub littlebrother: bool,
     pub(crate) host: Addr<Host>,
     pub(crate) frames: Arc<Semaphore>,
 }
@@ -246,6 +251,7 @@ struct Doors {
     query: Door,
     attach: Door,
     session: Door,
+    littlebrother: Door,
 }
 
 /// The actors. Cheap to clone.
@@ -282,6 +288,9 @@ impl Core {
             abandoned: Abandoned::default(),
             sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
+            clients: Clients::default(),
+            run: uuid::Uuid::new_v4(),
+            started: now,
         });
         let rules = Rules {
             set: rules,
@@ -295,6 +304,7 @@ impl Core {
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
             session: Door::new("sessions", 2048),
+            littlebrother: Door::new("littlebrother", 2048),
         };
         Ok(Core {
             ground,

@@ -1,20 +1,16 @@
 //! Interactive sessions, as the edges reach them.
 //!
-//! What changes a session goes to the scheduler. Commands and files are in the store as they are, so looking at
-//! them costs the actors nothing.
+//! What changes a session goes to the scheduler; looking at commands and files is in `transcript`.
 
 use super::Core;
+use super::hold::Hold;
 use crate::access::Principal;
-use crate::ground::{Ground, read};
+use crate::ground::read;
 use crate::refusal::Refusal;
 use crate::router::HostBook;
 use crate::scheduler::{self, AddFile, CancelCommand, CloseSession, GetSession, KeepAlive, ListSessions};
-use crate::session::{
-    CommandRecord, FileRecord, NewCommand, SessionRecord, Watch, command_key, command_of, file_key, is_owner,
-    may_see,
-};
+use crate::session::{NewCommand, SessionRecord, is_owner, may_see};
 use crate::store::{Table, key};
-use tokio::time::{Instant, timeout_at};
 use tripline_protocol::api::{Page, Role};
 use tripline_protocol::session::{
     COMMAND_TIMEOUT_MAX, CommandView, ORIGIN_BYTES_MAX, OpenSession, RunCommand, SessionFile, SessionState,
@@ -23,13 +19,6 @@ use tripline_protocol::session::{
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{HostId, Org, SessionId, Span};
-
-/// Longest time a request is held.
-const WAIT_MAX: Span = Span::from_secs(60);
-/// Bytes of a page of commands, as JSON, after which it ends.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Rows read at once for a page.
-const ROWS: usize = 50;
 
 /// Which sessions to list, newest first.
 #[derive(Debug, Clone, Default)]
@@ -63,8 +52,8 @@ pub struct OwnSession {
 
 /// Whoever may see a session's org may read it. Only its owner (the token that opened it) and
 /// administrators may act on it: keep it alive, close it, run and cancel commands, add files; anybody else
-/// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner counts as
-/// a sign of life (`slots.idle_timeout`). A request is held for a minute at most, and 4,096 of them at a time:
+/// who may see it gets `Forbidden`. A session of another org is `NotFound`. Every request of the owner that names
+/// a session, or a file of it, counts as a sign of life (`slots.idle_timeout`); listing sessions does not. A request is held for a minute at most, and 4,096 of them at a time:
 /// beyond, they are answered at once.
 impl Core {
     /// Opens a session; durable when it returns, and then mostly `pending`: [`Core::get_session`] waits until
@@ -232,77 +221,6 @@ impl Core {
         answer.wait().await
     }
 
-    /// One command by its number. With `wait`, one that has not ended is shown when it has, or when that span
-    /// is over. Refuses with `NotFound`.
-    pub async fn get_command(
-        &self,
-        caller: &Principal,
-        session_id: SessionId,
-        number: u32,
-        wait: Option<Span>,
-    ) -> Result<CommandView, Refusal> {
-        let record = self.session_seen_by(caller, session_id)?;
-        let key = command_key(session_id, number);
-        let mut hold = Hold::new(&self.ground, session_id, wait);
-        loop {
-            let watch = hold.watch();
-            let command: Option<CommandRecord> =
-                read(&self.ground.store, Table::SessionCommand, &key, "command")?;
-            let command = command.ok_or_else(|| Refusal::NotFound {
-                what: "command",
-                id: number.to_string(),
-            })?;
-            if command.state.has_ended() || hold.is_over(watch).await {
-                self.touch(caller, &record);
-                self.durable().await?;
-                return Ok(command.to_view());
-            }
-        }
-    }
-
-    /// The session's transcript: its commands in order, after the one with the number `after`, at most `limit`
-    /// (1 to 1000) or 4 MiB of them. `Page::next` is a number. Refuses with `NotFound`.
-    pub async fn list_commands(
-        &self,
-        caller: &Principal,
-        session_id: SessionId,
-        after: Option<u32>,
-        limit: usize,
-    ) -> Result<Page<CommandView>, Refusal> {
-        self.session_seen_by(caller, session_id)?;
-        let limit = limit.clamp(1, 1000);
-        let (mut items, mut bytes_all) = (Vec::new(), 0);
-        let mut after = after.map(|number| command_key(session_id, number));
-        let prefix = session_id.as_bytes();
-        'pages: loop {
-            let rows = ROWS.min(limit - items.len());
-            let page = self
-                .ground
-                .store
-                .scan(Table::SessionCommand, prefix, after.as_deref(), rows)?;
-            if page.is_empty() {
-                self.durable().await?;
-                return Ok(Page { items, next: None });
-            }
-            for (key, bytes) in page {
-                bytes_all += bytes.len();
-                if bytes_all > PAGE_BYTES_MAX && !items.is_empty() {
-                    break 'pages;
-                }
-                items.push(command_of(&bytes)?.to_view());
-                after = Some(key);
-            }
-            if items.len() >= limit {
-                break;
-            }
-        }
-        self.durable().await?;
-        let next = items
-            .last()
-            .map(|command: &CommandView| command.number.to_string());
-        Ok(Page { items, next })
-    }
-
     /// Cancels a command; one that runs ends when its host confirms. Refuses with `NotFound`, `Forbidden`, and
     /// `Conflict` (`command_ended`).
     pub async fn cancel_command(
@@ -339,122 +257,12 @@ impl Core {
         });
         answer.wait().await
     }
-
-    /// A file by its number, of whatever session the caller may see. A file that is being fetched is there when
-    /// its command succeeded. Refuses with `NotFound`.
-    pub async fn get_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
-        let store = &self.ground.store;
-        let file: Option<FileRecord> = read(store, Table::SessionFile, &key::u32(number), "file")?;
-        let seen = file.filter(|file| may_see(caller, &file.org));
-        let file = seen.ok_or_else(|| Refusal::NotFound {
-            what: "file",
-            id: number.to_string(),
-        })?;
-        self.durable().await?;
-        Ok(file.view)
-    }
-
-    /// The files of a session in the order of their numbers, after the number `after`, at most `limit` (1 to
-    /// 1000). `Page::next` is a number. Refuses with `NotFound`.
-    pub async fn list_files(
-        &self,
-        caller: &Principal,
-        session_id: SessionId,
-        after: Option<u32>,
-        limit: usize,
-    ) -> Result<Page<SessionFile>, Refusal> {
-        self.session_seen_by(caller, session_id)?;
-        let limit = limit.clamp(1, 1000);
-        let after = after.map(|number| file_key(session_id, number));
-        let store = &self.ground.store;
-        let prefix = session_id.as_bytes();
-        let page = store.scan(Table::FileBySession, prefix, after.as_deref(), limit)?;
-        let mut items = Vec::with_capacity(page.len());
-        for (key, _) in &page {
-            let number = key.get(prefix.len()..).unwrap_or_default();
-            let file: Option<FileRecord> = read(store, Table::SessionFile, number, "file")?;
-            items.extend(file.map(|file| file.view));
-        }
-        self.durable().await?;
-        let more = page.len() >= limit;
-        let last = items.last().filter(|_| more);
-        let next = last.map(|file| file.number.to_string());
-        Ok(Page { items, next })
-    }
-
-    /// The session, if the caller may see it.
-    fn session_seen_by(&self, caller: &Principal, session_id: SessionId) -> Result<SessionRecord, Refusal> {
-        let store = &self.ground.store;
-        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
-        let record = record
-            .filter(|record| may_see(caller, &record.org))
-            .ok_or_else(|| Refusal::NotFound {
-                what: "session",
-                id: session_id.to_string(),
-            })?;
-        self.touch(caller, &record);
-        Ok(record)
-    }
-
-    fn touch(&self, caller: &Principal, record: &SessionRecord) {
-        if is_owner(caller, record) {
-            self.ground.sessions.touch(record.session_id, self.ground.now());
-        }
-    }
-
-    /// Waits until what was just read is durable.
-    async fn durable(&self) -> Result<(), Refusal> {
-        let (done, wait) = tokio::sync::oneshot::channel();
-        self.ground.after_commit(move || {
-            // An error says that the caller went away.
-            let _ = done.send(());
-        });
-        wait.await.map_err(|_| Refusal::Unavailable {
-            detail: "its store cannot write",
-        })
-    }
 }
 
 fn no_session(number: u32) -> Refusal {
     Refusal::NotFound {
         what: "session",
         id: number.to_string(),
-    }
-}
-
-/// A request that is held until something changes, or its time is over.
-struct Hold<'a> {
-    ground: &'a Ground,
-    session_id: SessionId,
-    until: Option<Instant>,
-}
-
-impl<'a> Hold<'a> {
-    fn new(ground: &'a Ground, session_id: SessionId, wait: Option<Span>) -> Self {
-        let until = wait.map(|wait| Instant::now() + wait.min(WAIT_MAX).to_duration());
-        Self {
-            ground,
-            session_id,
-            until,
-        }
-    }
-
-    /// To be taken before looking, so that no change is missed between the look and the wait.
-    fn watch(&self) -> Option<Watch> {
-        self.until
-            .and_then(|_| self.ground.sessions.watch(self.session_id))
-    }
-
-    /// Waits for a change; `true`: there is nothing more to wait for.
-    async fn is_over(&mut self, watch: Option<Watch>) -> bool {
-        let Some((mut watch, until)) = watch.zip(self.until) else {
-            return true;
-        };
-        if timeout_at(until, watch.changed()).await.is_err() {
-            // One more look: what is shown is as it is now.
-            self.until = None;
-        }
-        false
     }
 }
 

@@ -1,4 +1,4 @@
-//! Enrolment: what it checks and what it writes.
+//! Enrolment: what it checks and what it writes; and what every new host is written with.
 
 use crate::access::{self, AgentKeyRecord};
 use crate::ground::{Ground, read};
@@ -6,7 +6,7 @@ use crate::host::event_message;
 use crate::outbox::{Outgoing, stage};
 use crate::record::{HostRecord, encode, host_name_key, meta};
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table, key};
+use crate::store::{Batch, Store, Table, key};
 use serde_json::json;
 use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::event::HostHint;
@@ -72,6 +72,7 @@ fn check_facts(
 /// Enrols an agent. Repeating it with the same key gives the same host and takes no further use of the token.
 pub(super) fn enrol(
     ground: &Ground,
+    sensors: &mut Sensors,
     token_id: &str,
     request: Enrol,
 ) -> Result<(Batch, Vec<Outgoing>, Enrolled), Refusal> {
@@ -90,7 +91,7 @@ pub(super) fn enrol(
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
         host_id,
-        sensor_id: next_sensor_id(ground, &mut batch)?,
+        sensor_id: sensors.next(&ground.store)?,
         org: org.clone(),
         hostname: request.hostname,
         platform: request.platform,
@@ -99,19 +100,13 @@ pub(super) fn enrol(
         addresses: request.addresses,
         agent_version: String::new(),
         labels: Vec::new(),
-        install_id: request.install_id,
-        key_sha256: request.key_sha256.clone(),
+        install_id: Some(request.install_id),
+        key_sha256: Some(request.key_sha256.clone()),
         epoch: 0,
         created_at: now,
         last_seen_at: now,
     };
-    record.put(&mut batch);
-    put_name(&mut batch, &record, None);
-    batch.put(
-        Table::HostBySensor,
-        record.sensor_id.to_be_bytes().to_vec(),
-        host_id.as_bytes().to_vec(),
-    );
+    let outgoing = put_new_host(ground, &record, &mut batch);
     access::put_key(
         &mut batch,
         &request.key_sha256,
@@ -121,12 +116,8 @@ pub(super) fn enrol(
             revoked_at: None,
         },
     )?;
-    let outgoing = new_sensor(ground, &record)?.map(|event| {
-        let message = event_message(ground, &event);
-        stage(&ground.load, &mut batch, message)
-    });
     tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
-    Ok((batch, outgoing.into_iter().collect(), enrolled(&record)))
+    Ok((batch, outgoing, enrolled(&record)))
 }
 
 /// A key speaks for one host, for ever: nobody takes it over by enrolling with its hash.
@@ -150,7 +141,7 @@ fn enrolled(record: &HostRecord) -> Enrolled {
 
 /// An install id that is known keeps its host, and only its own key may speak for it.
 fn again(request: &Enrol, record: HostRecord) -> Result<(Batch, Vec<Outgoing>, Enrolled), Refusal> {
-    if record.key_sha256 != request.key_sha256 {
+    if record.key_sha256.as_ref() != Some(&request.key_sha256) {
         return Err(Refusal::Conflict {
             code: "already_enrolled",
             detail: format!(
@@ -163,11 +154,37 @@ fn again(request: &Enrol, record: HostRecord) -> Result<(Batch, Vec<Outgoing>, E
     Ok((Batch::new(), Vec::new(), enrolled(&record)))
 }
 
-fn next_sensor_id(ground: &Ground, batch: &mut Batch) -> Result<u32, Refusal> {
-    let last: Option<u32> = read(&ground.store, Table::Meta, meta::SENSOR_ID, "sensor id")?;
-    let next = last.unwrap_or(0) + 1;
-    batch.put(Table::Meta, meta::SENSOR_ID.to_vec(), encode(&next));
-    Ok(next)
+/// The numbers of hosts, given once each. One that was given to a host which never was stored is left out.
+#[derive(Debug, Default)]
+pub(super) struct Sensors {
+    last: u32,
+}
+
+impl Sensors {
+    /// The next number. New clients are stored by their Host actors, in any order, so that what the store says was
+    /// given last may be less than what was.
+    pub(super) fn next(&mut self, store: &Store) -> Result<u32, Refusal> {
+        let told: Option<u32> = read(store, Table::Meta, meta::SENSOR_ID, "sensor id")?;
+        let rows = store.scan_back(Table::HostBySensor, &[], None, 1)?;
+        let highest = rows.first().and_then(|(key, _)| key::read_u32(key));
+        self.last = self.last.max(told.unwrap_or(0)).max(highest.unwrap_or(0)) + 1;
+        Ok(self.last)
+    }
+}
+
+/// Adds a new host with its indexes and `new_sensor`.
+pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) -> Vec<Outgoing> {
+    record.put(batch);
+    put_name(batch, record, None);
+    batch.put(
+        Table::HostBySensor,
+        record.sensor_id.to_be_bytes().to_vec(),
+        record.host_id.as_bytes().to_vec(),
+    );
+    batch.put(Table::Meta, meta::SENSOR_ID.to_vec(), encode(&record.sensor_id));
+    let event = new_sensor(ground, record);
+    let staged = event.map(|event| stage(&ground.load, batch, event_message(ground, &event)));
+    staged.into_iter().collect()
 }
 
 /// Writes the index by name, and removes an older name.
@@ -182,18 +199,20 @@ pub(crate) fn put_name(batch: &mut Batch, record: &HostRecord, old: Option<&str>
     batch.put(Table::HostByName, key, Vec::new());
 }
 
-fn new_sensor(ground: &Ground, record: &HostRecord) -> Result<Option<Event>, Refusal> {
-    let source = format!("agent/{}", record.host_id);
-    let id = "new_sensor".to_owned();
-    let Ok(etype) = "new_sensor".parse::<Etype>() else {
-        return Ok(None);
+/// A new host is an event, attested by whoever speaks for it. LimaCharlie's name for it is kept for all kinds.
+fn new_sensor(ground: &Ground, record: &HostRecord) -> Option<Event> {
+    let (speaker, attested_by) = match record.is_littlebrother() {
+        true => ("littlebrother", Attestation::Littlebrother),
+        false => ("agent", Attestation::Agent),
     };
-    Ok(Some(Event {
+    let source = format!("{speaker}/{}", record.host_id);
+    let id = "new_sensor".to_owned();
+    Some(Event {
         key: EventKey::derive(&record.org, &source, &id),
+        etype: id.parse::<Etype>().ok()?,
         id,
         org: record.org.clone(),
         source,
-        etype,
         host: Some(HostHint::HostId(record.host_id)),
         time: ground.now(),
         data: json!({
@@ -204,8 +223,8 @@ fn new_sensor(ground: &Ground, record: &HostRecord) -> Result<Option<Event>, Ref
             "arch": record.arch,
             "addresses": record.addresses,
         }),
-        attested_by: Attestation::Agent,
+        attested_by,
         depth: 0,
         traceparent: None,
-    }))
+    })
 }

@@ -2,20 +2,26 @@
 //!
 //! Whoever wants a host tells the Directory, which activates it on demand and forwards in order. Idle,
 //! detached hosts leave memory: a known host costs disk. It also enrols: one batch makes the host, its key, its
-//! names, takes a use of the enrolment token and emits `new_sensor`.
+//! names, takes a use of the enrolment token and emits `new_sensor`. It knows which LittleBrother clients are
+//! believed alive, with one timer for all, and joins them with agents' hosts.
 
+mod clients;
 mod enrol;
+mod link;
+mod presence;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use enrol::put_name;
+pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
+pub(crate) use enrol::{put_name, put_new_host};
+pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
 
 use crate::access;
 use crate::core::{AttachAgent, Attached};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
-use crate::host::{Attach, Host, HostCommand, Stop};
+use crate::host::{Attach, Client, Host, HostCommand, Stop};
 use crate::outbox::Outbox;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
@@ -24,6 +30,9 @@ use crate::scheduler::{HostDetached, JobScheduler};
 use crate::slot::{HostRestarted, SessionSlot};
 use crate::store::{Batch, Table};
 use actix::prelude::*;
+use enrol::Sensors;
+use link::Move;
+use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView, Page};
@@ -112,6 +121,15 @@ pub(crate) struct Directory {
     scheduler: Addr<JobScheduler>,
     outbox: Addr<Outbox>,
     slots: Vec<Addr<SessionSlot>>,
+    sensors: Sensors,
+    /// LittleBrother clients believed alive.
+    presence: Presence,
+    /// LittleBrother clients that are linked, and the hosts that report as them.
+    linked: HashMap<HostId, HostId>,
+    /// Clients that go from one Host actor to another.
+    moving: HashMap<HostId, Move>,
+    /// Whether LittleBrother clients are served.
+    serves: bool,
     closing: Option<&'static str>,
     sentinel: Sentinel,
 }
@@ -119,51 +137,93 @@ pub(crate) struct Directory {
 retires!(Directory);
 
 impl Directory {
-    pub(crate) fn new(
+    /// Reads what is to be known of all LittleBrother clients.
+    pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
         outbox: Addr<Outbox>,
         slots: Vec<Addr<SessionSlot>>,
         sentinel: Sentinel,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refusal> {
+        let mut directory = Self {
             ground,
             active: HashMap::new(),
             scheduler,
             outbox,
             slots,
+            sensors: Sensors::default(),
+            presence: Presence::default(),
+            linked: HashMap::new(),
+            moving: HashMap::new(),
+            serves: false,
             closing: None,
             sentinel,
-        }
+        };
+        directory.load_clients()?;
+        Ok(directory)
     }
 
     fn book(&self) -> HostBook<'_> {
         HostBook::new(&self.ground.store, &self.ground.attachments)
     }
 
+    fn record(&self, host_id: HostId) -> Result<Option<HostRecord>, Refusal> {
+        read(&self.ground.store, Table::Host, host_id.as_bytes(), "host")
+    }
+
+    /// The record of a host that must be there.
+    fn known(&self, host_id: HostId) -> Result<HostRecord, Refusal> {
+        self.record(host_id)?.ok_or_else(|| Refusal::NotFound {
+            what: "host",
+            id: host_id.to_string(),
+        })
+    }
+
     /// The host's actor, made if it is not in memory.
     fn activate(&mut self, host_id: HostId, ctx: &Context<Self>) -> Result<&mut Active, Refusal> {
         if !self.active.contains_key(&host_id) {
-            let not_found = || Refusal::NotFound {
-                what: "host",
-                id: host_id.to_string(),
-            };
-            let record: HostRecord =
-                read(&self.ground.store, Table::Host, host_id.as_bytes(), "host")?.ok_or_else(not_found)?;
-            let (ground, me) = (Arc::clone(&self.ground), ctx.address());
-            let host = Host::new(ground, record, me, self.scheduler.clone(), self.outbox.clone());
-            self.active.insert(
-                host_id,
-                Active {
-                    address: host.start(),
-                    forwarded: 0,
-                },
-            );
-            metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
+            let record = self.known(host_id)?;
+            let client = self.client_of(&record)?;
+            self.seat(record, client, ctx);
         }
         self.active.get_mut(&host_id).ok_or(Refusal::Unavailable {
             detail: "a host could not be activated",
         })
+    }
+
+    /// The LittleBrother client that a host reports as.
+    fn client_of(&self, record: &HostRecord) -> Result<Option<Client>, Refusal> {
+        if record.is_littlebrother() {
+            return Ok(Some(Client::known(record.clone())));
+        }
+        match crate::link::client_of(&self.ground.store, record.host_id)? {
+            Some(client) => Ok(Some(Client::known(self.known(client)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a host's actor.
+    fn seat(&mut self, record: HostRecord, client: Option<Client>, ctx: &Context<Self>) {
+        let host_id = record.host_id;
+        let ground = Arc::clone(&self.ground);
+        let (me, scheduler, outbox) = (ctx.address(), self.scheduler.clone(), self.outbox.clone());
+        let host = Host::new(ground, record, client, me, scheduler, outbox);
+        let address = host.start();
+        self.active.insert(
+            host_id,
+            Active {
+                address,
+                forwarded: 0,
+            },
+        );
+        metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
+    }
+
+    /// A host's actor is in memory no longer.
+    fn leave(&mut self, host_id: HostId) -> Option<Active> {
+        let left = self.active.remove(&host_id);
+        metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
+        left
     }
 
     fn forward(&mut self, host_id: HostId, command: HostCommand, ctx: &Context<Self>) -> Result<(), Refusal> {
@@ -175,14 +235,21 @@ impl Directory {
 
     fn view(&self, record: &HostRecord) -> HostView {
         let mut view = record.to_view();
-        if let Some(live) = self.ground.attachments.get(record.host_id) {
+        let reach = self.ground.attachments.reach(record.host_id);
+        let kinds = [("agent", reach.agent), ("littlebrother", reach.littlebrother)];
+        for (kind, live) in kinds {
+            let Some(live) = live else { continue };
             view.last_seen_at = self.ground.now();
             view.attachments.push(AttachmentView {
-                kind: "agent".into(),
+                kind: kind.into(),
                 verbs: live.verbs.to_vec(),
                 since: live.since,
                 epoch: live.epoch,
             });
+        }
+        view.littlebrother = self.client_view(record);
+        if let Some(reported) = &view.littlebrother {
+            view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
         }
         view
     }
@@ -211,7 +278,9 @@ impl Directory {
                     }
                 })?;
                 after = Some(record.host_id);
-                if org.is_none_or(|org| *org == record.org) {
+                // A linked client is shown as the host that reports as it.
+                let linked = self.linked.contains_key(&record.host_id);
+                if !linked && org.is_none_or(|org| *org == record.org) {
                     items.push(self.view(&record));
                 }
                 if items.len() >= limit {
@@ -250,6 +319,7 @@ impl Actor for Directory {
                 active.address.do_send(HostCommand::PassivateIfIdle { forwarded });
             }
         });
+        ctx.run_interval(clients::TICK, |directory, ctx| directory.look_for_silence(ctx));
     }
 }
 
@@ -301,7 +371,7 @@ impl Handler<EnrolAgent> for Directory {
             request,
             reply,
         } = message;
-        match enrol::enrol(&self.ground, &token_id, request) {
+        match enrol::enrol(&self.ground, &mut self.sensors, &token_id, request) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, enrolled)) => {
                 let outbox = self.outbox.clone();
@@ -340,9 +410,13 @@ impl Directory {
     /// From the batch on the key opens no connection, and the one it opened is closed.
     fn revoke(&mut self, org: Option<&Org>, name: &str) -> Result<(Batch, HostView), Refusal> {
         let record = self.book().named(org, name)?;
+        let key = record.key_sha256.as_ref().ok_or_else(|| Refusal::Conflict {
+            code: "no_agent",
+            detail: format!("{} has no agent, and so no key", record.hostname),
+        })?;
         let mut batch = Batch::new();
         let now = self.ground.now();
-        access::revoke_key(&self.ground.store, &mut batch, &record.key_sha256, now)?;
+        access::revoke_key(&self.ground.store, &mut batch, key, now)?;
         if let Some(active) = self.active.get_mut(&record.host_id) {
             active.forwarded += 1;
             active.address.do_send(HostCommand::CutOff("revoked"));
@@ -353,12 +427,9 @@ impl Directory {
 
     /// An agent whose key was revoked between its request and its hello.
     fn check_key(&self, host_id: HostId) -> Result<(), Refusal> {
-        let not_found = || Refusal::NotFound {
-            what: "host",
-            id: host_id.to_string(),
-        };
-        let record = self.book().by_id(host_id)?.ok_or_else(not_found)?;
-        match access::host_of_key(&self.ground.store, &record.key_sha256)? {
+        let key = self.known(host_id)?.key_sha256;
+        let speaks_for = key.map(|key| access::host_of_key(&self.ground.store, &key));
+        match speaks_for.transpose()?.flatten() {
             Some(_) => Ok(()),
             None => Err(Refusal::Forbidden {
                 detail: "the agent's key was revoked".into(),
@@ -380,9 +451,10 @@ impl Handler<HostDied> for Directory {
     fn handle(&mut self, HostDied(host_id): HostDied, _: &mut Self::Context) {
         tracing::error!(host = %host_id, "a host's actor panicked; it is made anew when its agent comes back");
         metrics::counter!("tripline_actor_panics_total", "actor" => "host").increment(1);
-        self.active.remove(&host_id);
-        self.ground.attachments.set(host_id, None);
+        self.leave(host_id);
+        self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostDetached(host_id));
+        self.holder_gone(host_id);
         for slot in &self.slots {
             slot.do_send(HostRestarted(host_id));
         }
@@ -396,9 +468,8 @@ impl Handler<HostIdle> for Directory {
             .active
             .get(&message.host_id)
             .is_some_and(|a| a.forwarded == message.forwarded);
-        if idle && let Some(active) = self.active.remove(&message.host_id) {
+        if idle && let Some(active) = self.leave(message.host_id) {
             active.address.do_send(Stop("idle"));
-            metrics::gauge!("tripline_directory_hosts_active").set(self.active.len() as f64);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What a host is told.
 
+use super::littlebrother::Ticket;
 use crate::core::{AgentLink, Attached};
 use crate::door::Reply;
+use crate::littlebrother::Answer;
+use crate::record::HostRecord;
 use crate::slot::SessionSlot;
 use actix::prelude::*;
 use tokio::sync::OwnedSemaphorePermit;
 use tripline_protocol::frame::{AgentFrame, Hello};
+use tripline_protocol::littlebrother::ClientMessage;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, SessionId, Timestamp};
+use tripline_protocol::{CommandId, HostId, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// A command to send.
@@ -19,6 +23,9 @@ pub(crate) struct Execute {
     pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
+    /// What the intent to send it names: the journal of the attachment that is to carry it out. `None` for one
+    /// that only reads.
+    pub(crate) journal_id: Option<Uuid>,
 }
 
 /// A command that was perhaps sent before the Host actor was made.
@@ -28,7 +35,7 @@ pub(crate) struct Adopt {
     pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
-    /// The agent's journal when it was sent; `None` for one that only reads.
+    /// As in [`Execute`], when it was sent.
     pub(crate) journal_id: Option<Uuid>,
     /// Its end was asked for meanwhile.
     pub(crate) cancelled: bool,
@@ -55,6 +62,21 @@ pub(crate) enum HostCommand {
     Ack { command_id: CommandId },
     /// From the Directory: close the agent's connection, telling it why.
     CutOff(&'static str),
+    /// From the Directory: the LittleBrother client that the host reports as sent this. Refuses with `Busy` and
+    /// `Unavailable`, and changes nothing then.
+    FromClient {
+        message: ClientMessage,
+        reply: Reply<Answer>,
+    },
+    /// From the Directory: this client was not heard of since then, longer than a client may be silent.
+    Silence { client: HostId, since: Timestamp },
+    /// From the Directory: the LittleBrother settings are others now.
+    Reconfigured,
+    /// From the Directory: report as the client with this own record from now on.
+    Link(Box<HostRecord>),
+    /// From the Directory: let this client go, and say [`crate::directory::ClientLeft`]. Its own record leaves
+    /// memory.
+    LetGo { client: HostId },
     /// From the Directory, with how many commands it forwarded so far.
     PassivateIfIdle { forwarded: u64 },
 }
@@ -83,6 +105,16 @@ pub(crate) struct AgentSays {
 #[rtype(result = "()")]
 pub(crate) struct Detached {
     pub(crate) epoch: u64,
+}
+
+/// Whether an answer to a LittleBrother client was written; from its receipt.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct AnswerWritten {
+    /// Which load of the client gave it.
+    pub(crate) instance: u64,
+    pub(crate) ticket: Ticket,
+    pub(crate) written: bool,
 }
 
 /// Leave memory, telling the agent why; from the Directory.

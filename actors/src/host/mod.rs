@@ -2,23 +2,31 @@
 //!
 //! It sends commands down the agent's connection, reconciles after every (re)attachment what runs and what
 //! finished there with what the slots wait for, and keeps the next command back while an abandoned one may
-//! still run. It leaves memory when it is idle and detached.
+//! still run. It hears the messages of the LittleBrother client that it reports as and of its agent's own process
+//! watcher, and answers them when what they mean is durable. It leaves memory when it is idle and detached.
 //!
-//! Deliberately not here: sockets (the agent channel edge), deadlines (SessionSlot), finding hosts (Directory).
+//! Deliberately not here: sockets (the agent channel edge), deadlines (SessionSlot), finding hosts and noticing
+//! that one fell silent (Directory).
 
+mod client;
+pub(crate) mod littlebrother;
 mod messages;
+mod reporter;
+mod signed;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
+pub(crate) use client::Client;
 pub(crate) use messages::{Adopt, AgentSays, Attach, Detached, Execute, HostCommand, Stop};
+pub(crate) use signed::event_message;
 
 use crate::core::{Attached, LinkMessage};
 use crate::directory::{Directory, HostDied, HostIdle};
 use crate::ground::{Attachment, Ground};
 use crate::guardian::Sentinel;
-use crate::outbox::{Outbox, Publish};
-use crate::ports::OutMessage;
+use crate::outbox::{Enqueue, Outbox, Outgoing, Publish};
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::{HostAttached, HostDetached, JobScheduler};
@@ -26,12 +34,14 @@ use crate::slot::{HostReport, SessionSlot};
 use crate::store::Batch;
 use actix::prelude::*;
 use state::{Effect, State};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::{AgentEvent, AgentFrame, ServerFrame, Transfer};
 use tripline_protocol::verb::{PutFile, VerbCall};
 use tripline_protocol::{Attestation, Event, EventKey, Timestamp};
+use watcher::Watcher;
 
 /// Frames of one agent that may wait to be handled; an agent that sends more is cut off.
 const FRAMES_WAITING_MAX: usize = 256;
@@ -42,6 +52,14 @@ pub(crate) struct Host {
     record: HostRecord,
     state: State<Addr<SessionSlot>>,
     link: Option<crate::core::AgentLink>,
+    /// The LittleBrother client it reports as: itself, or one it is linked to.
+    client: Option<Client>,
+    /// Its agent's own process watcher, once that reported.
+    watcher: Option<Watcher>,
+    /// Whether the agent was told to watch.
+    watches: bool,
+    /// How many reporters were read from the store.
+    loads: u64,
     directory: Addr<Directory>,
     scheduler: Addr<JobScheduler>,
     outbox: Addr<Outbox>,
@@ -52,17 +70,25 @@ impl Host {
     pub(crate) fn new(
         ground: Arc<Ground>,
         record: HostRecord,
+        client: Option<Client>,
         directory: Addr<Directory>,
         scheduler: Addr<JobScheduler>,
         outbox: Addr<Outbox>,
     ) -> Self {
         let (died, host_id) = (directory.clone(), record.host_id);
         let sentinel = Sentinel::new(move || died.do_send(HostDied(host_id)));
+        let mut state = State::default();
+        // Nothing is under way yet that could change by it.
+        drop(state.set_client(client.as_ref().map(Client::journal_id)));
         Self {
             ground,
             record,
-            state: State::default(),
+            state,
             link: None,
+            client,
+            watcher: None,
+            watches: false,
+            loads: 0,
             directory,
             scheduler,
             outbox,
@@ -72,8 +98,18 @@ impl Host {
 
     fn apply(&mut self, effects: Vec<Effect<Addr<SessionSlot>>>, ctx: &Context<Self>) {
         let now = self.ground.now();
-        for effect in effects {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
             match effect {
+                Effect::Littlebrother { command_id, call } => {
+                    let ended = self.ask_client(command_id, call);
+                    let next = ended.map(|ended| self.state.client_ended(command_id, ended));
+                    next.into_iter()
+                        .flatten()
+                        .rev()
+                        .for_each(|next| effects.push_front(next));
+                }
+                Effect::Forget(command_id) => self.forget_kill(command_id),
                 Effect::Send(frame) => self.send(*frame, ctx),
                 Effect::SendCommand {
                     mut command,
@@ -144,6 +180,7 @@ impl Host {
                  If this repeats, a machine was cloned with its agent's state directory"
             );
             self.close_link("replaced");
+            self.watcher_detached();
         }
         let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);
@@ -154,8 +191,14 @@ impl Host {
             verbs: hello.verbs.clone().into(),
             journal_id: hello.journal_id,
         };
-        self.ground.attachments.set(self.record.host_id, Some(attachment));
-        let attached = Attached::new(self.record.epoch, ctx.address(), FRAMES_WAITING_MAX);
+        self.ground.attachments.set_agent(self.record.host_id, attachment);
+        self.watches = self.is_to_watch();
+        let attached = Attached {
+            epoch: self.record.epoch,
+            littlebrother: self.watches,
+            host: ctx.address(),
+            frames: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)),
+        };
         self.ground.store.commit(batch, move || reply.send(Ok(attached)));
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
@@ -182,17 +225,42 @@ impl Host {
 
     fn detach(&mut self, ctx: &Context<Self>) {
         self.link = None;
+        self.watcher_detached();
         self.record.last_seen_at = self.ground.now();
         let mut batch = Batch::new();
         self.record.put(&mut batch);
         self.ground.store.commit(batch, || {});
         self.ground
             .attachments
-            .end(self.record.host_id, self.record.epoch);
-        self.scheduler.do_send(HostDetached(self.record.host_id));
+            .end_agent(self.record.host_id, self.record.epoch);
+        self.tell_unreachable();
         let effects = self.state.detach();
         self.apply(effects, ctx);
         tracing::info!(host = %self.record.host_id, hostname = %self.record.hostname, "agent detached");
+    }
+
+    /// Tells the scheduler, if nothing reaches the host any more.
+    fn tell_unreachable(&self) {
+        if self.ground.attachments.get(self.record.host_id).is_none() {
+            self.scheduler.do_send(HostDetached(self.record.host_id));
+        }
+    }
+
+    /// Commits a decision and hands on what it staged.
+    fn commit(&self, batch: Batch, outgoing: Vec<Outgoing>, then: impl FnOnce() + Send + 'static) {
+        let outbox = self.outbox.clone();
+        self.ground.store.commit(batch, move || {
+            if !outgoing.is_empty() {
+                outbox.do_send(Enqueue(outgoing));
+            }
+            then();
+        });
+    }
+
+    fn is_idle(&self) -> bool {
+        let client = self.client.as_ref().is_none_or(Client::is_idle);
+        let watcher = self.watcher.as_ref().is_none_or(Watcher::is_idle);
+        self.link.is_none() && self.state.is_idle() && client && watcher
     }
 
     /// An event the agent reports: durable in the outbox, then acked. Not acked, it comes again.
@@ -228,25 +296,6 @@ impl Host {
     }
 }
 
-/// An event as an edge publishes it: signed, so that it is known again when it comes back.
-pub(crate) fn event_message(ground: &Ground, event: &Event) -> OutMessage {
-    let payload = crate::record::encode(&event.to_cloudevent());
-    let mut headers = vec![(
-        "Content-Type".to_owned(),
-        "application/cloudevents+json".to_owned(),
-    )];
-    if event.attested_by != Attestation::Publisher {
-        let signature = ground.attester.sign(event.attested_by, event.key, &payload);
-        headers.push((tripline_protocol::subject::HEADER_ATTESTATION.into(), signature));
-    }
-    OutMessage {
-        subject: ground.config.subjects.event(&event.org, &event.etype),
-        message_id: event.key.to_string(),
-        headers,
-        payload,
-    }
-}
-
 impl Actor for Host {
     // Not disarmed in `stopped`: actix calls that for an actor that panicked, too.
     type Context = Context<Self>;
@@ -265,7 +314,7 @@ impl Handler<HostCommand> for Host {
                 return;
             }
             HostCommand::PassivateIfIdle { forwarded } => {
-                if self.link.is_none() && self.state.is_idle() {
+                if self.is_idle() {
                     self.directory.do_send(HostIdle {
                         host_id: self.record.host_id,
                         forwarded,
@@ -274,7 +323,15 @@ impl Handler<HostCommand> for Host {
                 return;
             }
             HostCommand::Execute { slot, execute } => self.state.execute(slot, execute),
-            HostCommand::Adopt { slot, adopt } => self.state.adopt(slot, adopt),
+            HostCommand::Adopt { slot, adopt } => {
+                let kill = self.kill_status(&adopt);
+                self.state.adopt(slot, adopt, kill)
+            }
+            HostCommand::FromClient { message, reply } => return self.hear_from_client(message, reply, ctx),
+            HostCommand::Silence { client, since } => return self.check_silence(client, since, ctx),
+            HostCommand::Reconfigured => return self.reconfigured(ctx),
+            HostCommand::Link(record) => return self.link_client(*record),
+            HostCommand::LetGo { client } => return self.let_go(client, ctx),
             HostCommand::Cancel { command_id } => self.state.cancel(command_id),
             HostCommand::Abandon { command_id } => self.state.abandon(command_id),
             HostCommand::Ack { command_id } => self.state.ack(command_id),
@@ -295,6 +352,7 @@ impl Handler<AgentSays> for Host {
                 self.apply(effects, ctx);
             }
             AgentFrame::Event(event) => self.agent_event(*event),
+            AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}
         }
@@ -318,17 +376,7 @@ impl Handler<Stop> for Host {
         self.close_link(stop.0);
         self.ground
             .attachments
-            .end(self.record.host_id, self.record.epoch);
+            .end_agent(self.record.host_id, self.record.epoch);
         ctx.stop();
-    }
-}
-
-impl Attached {
-    fn new(epoch: u64, host: Addr<Host>, frames_max: usize) -> Self {
-        Self {
-            epoch,
-            host,
-            frames: Arc::new(Semaphore::new(frames_max)),
-        }
     }
 }

@@ -1,7 +1,13 @@
 //! A host's commands under way, as a state machine over any kind of slot address.
+//!
+//! What the agent carries out goes down its connection. What a LittleBrother client carries out is handed to its
+//! own state machine ([`Effect::Littlebrother`]), which knows best whether a process is gone. A command that changes
+//! something is carried out by the one its intent names, or not at all.
 
+use super::littlebrother::KillStatus;
 use super::messages::{Adopt, Execute};
 use crate::slot::Report;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
@@ -18,6 +24,13 @@ pub(super) enum Effect<S> {
         command: Box<Command>,
         deadline: Timestamp,
     },
+    /// For the LittleBrother client: carry it out, and say how it went.
+    Littlebrother {
+        command_id: CommandId,
+        call: VerbCall,
+    },
+    /// For the LittleBrother client: nobody waits for it any more.
+    Forget(CommandId),
     Tell {
         slot: S,
         command_id: CommandId,
@@ -32,10 +45,22 @@ enum Place {
     Here,
     /// Sent to the agent with this journal; `None`: it only reads, and the journal does not matter.
     There(Option<Uuid>),
+    /// With the LittleBrother client.
+    Littlebrother,
 }
 
 /// Commands of one lane follow one another: those of the host's jobs (`None`), and of each interactive session.
 type Lane = Option<SessionId>;
+
+/// Who carries a command out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    Agent,
+    Littlebrother,
+}
+
+/// What a LittleBrother client can be asked for.
+pub(super) const LITTLEBROTHER_VERBS: [Verb; 2] = [Verb::ListProcesses, Verb::KillProcess];
 
 #[derive(Debug)]
 struct Pending<S> {
@@ -43,6 +68,8 @@ struct Pending<S> {
     lane: Lane,
     call: VerbCall,
     deadline: Timestamp,
+    /// The journal that the intent to send it names.
+    journal_id: Option<Uuid>,
     place: Place,
     /// Its end was asked for.
     cancelled: bool,
@@ -54,18 +81,29 @@ struct Attachment {
     journal_id: Uuid,
 }
 
+/// The LittleBrother client that the host reports as.
+#[derive(Debug)]
+struct Client {
+    /// The id of its own record stands for a journal.
+    journal_id: Uuid,
+    /// Its messages come.
+    attached: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct State<S> {
     epoch: u64,
     attachment: Option<Attachment>,
+    client: Option<Client>,
     pending: HashMap<CommandId, Pending<S>>,
     /// Commands not sent yet, in order.
     waiting: VecDeque<CommandId>,
-    /// Commands nobody waits for that may still run at the agent. While there are any, nothing new of their
-    /// lane is sent. Of those that an agent names and nobody knows, the lane is the jobs'.
+    /// Commands nobody waits for that may still run at the agent. While there are any, and the agent is here,
+    /// nothing new of their lane is sent. Of those that an agent names and nobody knows, the lane is the jobs'.
     abandoned: HashMap<CommandId, Lane>,
-    /// Commands whose result a slot has and has not acked: what comes again meanwhile is not acked here.
-    settling: HashSet<CommandId>,
+    /// Commands whose result a slot has and has not acked, and who carried them out: what comes again meanwhile is
+    /// not acked here.
+    settling: HashMap<CommandId, Carrier>,
 }
 
 impl<S> Default for State<S> {
@@ -73,10 +111,11 @@ impl<S> Default for State<S> {
         Self {
             epoch: 0,
             attachment: None,
+            client: None,
             pending: HashMap::new(),
             waiting: VecDeque::new(),
             abandoned: HashMap::new(),
-            settling: HashSet::new(),
+            settling: HashMap::new(),
         }
     }
 }
@@ -91,7 +130,32 @@ impl<S: Clone> State<S> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.attachment.is_none() && self.pending.is_empty() && self.settling.is_empty()
+        self.attachment.is_none()
+            && !self.is_client_attached()
+            && self.pending.is_empty()
+            && self.settling.is_empty()
+    }
+
+    fn is_client_attached(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.attached)
+    }
+
+    fn is_client(&self, journal_id: Option<Uuid>) -> bool {
+        let client = self.client.as_ref().map(|client| client.journal_id);
+        client.is_some() && client == journal_id
+    }
+
+    /// Who would carry a command out now.
+    fn carrier(&self, pending: &Pending<S>) -> Option<Carrier> {
+        let agent = self.attachment.is_some().then_some(Carrier::Agent);
+        let client = self.is_client_attached().then_some(Carrier::Littlebrother);
+        if !mutates(&pending.call) {
+            agent.or(client)
+        } else if self.is_client(pending.journal_id) {
+            client
+        } else {
+            agent
+        }
     }
 
     fn tell(&self, command_id: CommandId, report: Report) -> Option<Effect<S>> {
@@ -110,18 +174,21 @@ impl<S: Clone> State<S> {
             session_id,
             call,
             deadline,
+            journal_id,
         } = execute;
         let pending = Pending {
             slot,
             lane: session_id,
             call,
             deadline,
+            journal_id,
             place: Place::Here,
             cancelled: false,
         };
+        let carrier = self.carrier(&pending);
         self.pending.insert(command_id, pending);
         self.waiting.push_back(command_id);
-        if self.attachment.is_none() {
+        if carrier.is_none() {
             return self.tell(command_id, Report::Lost).into_iter().collect();
         }
         self.flush()
@@ -129,46 +196,64 @@ impl<S: Clone> State<S> {
 
     /// Sends what waits, unless an abandoned command of its lane may still run.
     fn flush(&mut self) -> Vec<Effect<S>> {
-        let (mut effects, mut unsupported) = (Vec::new(), Vec::new());
-        let Some(attachment) = &self.attachment else {
-            return effects;
+        let mut effects = Vec::new();
+        let held: HashSet<Lane> = match self.attachment {
+            Some(_) => self.abandoned.values().copied().collect(),
+            None => HashSet::new(),
         };
-        let held: HashSet<Lane> = self.abandoned.values().copied().collect();
         for command_id in std::mem::take(&mut self.waiting) {
-            let Some(pending) = self.pending.get_mut(&command_id) else {
+            let Some(pending) = self.pending.get(&command_id) else {
                 continue;
             };
-            if held.contains(&pending.lane) {
-                self.waiting.push_back(command_id);
-                continue;
+            match self.carrier(pending).filter(|_| !held.contains(&pending.lane)) {
+                Some(carrier) => effects.extend(self.hand_over(command_id, carrier)),
+                None => self.waiting.push_back(command_id),
             }
-            let verb = pending.call.verb();
-            if !attachment.verbs.contains(&verb) {
-                unsupported.push((command_id, verb));
-                continue;
-            }
-            pending.place = Place::There(mutates(&pending.call).then_some(attachment.journal_id));
-            let command = Command {
-                command_id,
-                epoch: self.epoch,
-                call: pending.call.clone(),
-                remaining_ms: 0,
-                transfer: None,
-            };
-            effects.push(Effect::SendCommand {
-                command: Box::new(command),
-                deadline: pending.deadline,
-            });
-        }
-        for (command_id, verb) in unsupported {
-            let text = format!("the host's agent does not offer {verb}");
-            effects.extend(self.fail(command_id, Fault::unsupported("unsupported_verb", text)));
         }
         effects
     }
 
+    fn hand_over(&mut self, command_id: CommandId, carrier: Carrier) -> Option<Effect<S>> {
+        let journal_id = self.attachment.as_ref().map(|attachment| attachment.journal_id);
+        let pending = self.pending.get_mut(&command_id)?;
+        let verb = pending.call.verb();
+        let offered = match carrier {
+            Carrier::Agent => self.attachment.as_ref().map(|agent| agent.verbs.as_slice()),
+            Carrier::Littlebrother => Some(LITTLEBROTHER_VERBS.as_slice()),
+        };
+        if !offered.is_some_and(|verbs| verbs.contains(&verb)) {
+            let who = match carrier {
+                Carrier::Agent => "the host's agent",
+                Carrier::Littlebrother => "the host's LittleBrother client",
+            };
+            let fault = Fault::unsupported("unsupported_verb", format!("{who} does not offer {verb}"));
+            return self.fail(command_id, fault);
+        }
+        let call = pending.call.clone();
+        Some(match carrier {
+            Carrier::Agent => {
+                pending.place = Place::There(journal_id.filter(|_| mutates(&call)));
+                let command = Command {
+                    command_id,
+                    epoch: self.epoch,
+                    call,
+                    remaining_ms: 0,
+                    transfer: None,
+                };
+                Effect::SendCommand {
+                    command: Box::new(command),
+                    deadline: pending.deadline,
+                }
+            }
+            Carrier::Littlebrother => {
+                pending.place = Place::Littlebrother;
+                Effect::Littlebrother { command_id, call }
+            }
+        })
+    }
+
     /// Ends a command here with a fault of our own.
-    fn fail(&mut self, command_id: CommandId, fault: Fault) -> Option<Effect<S>> {
+    pub(super) fn fail(&mut self, command_id: CommandId, fault: Fault) -> Option<Effect<S>> {
         let pending = self.pending.remove(&command_id)?;
         self.waiting.retain(|waiting| *waiting != command_id);
         let result = CommandResult {
@@ -184,8 +269,9 @@ impl<S: Clone> State<S> {
         })
     }
 
-    /// A slot waits for a command that was perhaps sent before this actor was made.
-    pub(super) fn adopt(&mut self, slot: S, adopt: Adopt) -> Vec<Effect<S>> {
+    /// A slot waits for a command that was perhaps sent before this actor was made. `kill`: what the client knows
+    /// of it, if its intent names the client.
+    pub(super) fn adopt(&mut self, slot: S, adopt: Adopt, kill: Option<KillStatus>) -> Vec<Effect<S>> {
         let Adopt {
             command_id,
             session_id,
@@ -194,24 +280,73 @@ impl<S: Clone> State<S> {
             journal_id,
             cancelled,
         } = adopt;
-        // A mutating command without a journal was never allowed to leave.
-        let place = Place::There(journal_id);
+        let place = match kill {
+            // A mutating command without a journal was never allowed to leave.
+            None => Place::There(journal_id),
+            Some(KillStatus::Unknown) => Place::Here,
+            Some(KillStatus::Pending | KillStatus::Done) => Place::Littlebrother,
+        };
         // Its end was asked for because nobody seemed to wait for it: that it ended is still to come.
         let known = self.abandoned.remove(&command_id).is_some() && self.attachment.is_some();
-        self.pending.insert(
-            command_id,
-            Pending {
-                slot,
-                lane: session_id,
-                call,
-                deadline,
-                place,
-                cancelled,
-            },
-        );
-        // What the agent knows of it, its next hello tells.
+        let pending = Pending {
+            slot,
+            lane: session_id,
+            call,
+            deadline,
+            journal_id,
+            place,
+            cancelled,
+        };
+        self.pending.insert(command_id, pending);
+        match kill {
+            None => self.adopted(command_id, known),
+            Some(KillStatus::Done) => self.client_ended(command_id, Ok(json!({}))),
+            Some(_) if cancelled => self.cancel(command_id),
+            Some(KillStatus::Unknown) => {
+                self.waiting.push_back(command_id);
+                self.found_by_client(command_id)
+            }
+            Some(KillStatus::Pending) => self.found_by_client(command_id),
+        }
+    }
+
+    /// What the agent knows of it, its next hello tells.
+    fn adopted(&mut self, command_id: CommandId, known: bool) -> Vec<Effect<S>> {
         let report = if known { Report::Found } else { Report::Lost };
-        self.tell(command_id, report).into_iter().collect()
+        let mut effects: Vec<Effect<S>> = self.tell(command_id, report).into_iter().collect();
+        if !known {
+            effects.extend(self.take_to_client());
+        }
+        effects
+    }
+
+    fn found_by_client(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
+        let here = self.is_client_attached();
+        let report = if here { Report::Found } else { Report::Lost };
+        let mut effects: Vec<Effect<S>> = self.tell(command_id, report).into_iter().collect();
+        effects.extend(self.flush());
+        effects
+    }
+
+    /// Without an agent, listings that were perhaps sent to one are made by the client: they only read.
+    fn take_to_client(&mut self) -> Vec<Effect<S>> {
+        if self.attachment.is_some() || !self.is_client_attached() {
+            return Vec::new();
+        }
+        let mut listings: Vec<CommandId> = Vec::new();
+        for (command_id, pending) in &mut self.pending {
+            if pending.place == Place::There(None) && pending.call.verb() == Verb::ListProcesses {
+                pending.place = Place::Here;
+                listings.push(*command_id);
+            }
+        }
+        listings.sort_unstable();
+        let found: Vec<Effect<S>> = listings
+            .iter()
+            .filter_map(|command_id| self.tell(*command_id, Report::Found))
+            .collect();
+        self.waiting.extend(listings);
+        found.into_iter().chain(self.flush()).collect()
     }
 
     pub(super) fn cancel(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
@@ -224,18 +359,28 @@ impl<S: Clone> State<S> {
             (Place::There(_), Some(_)) => vec![Effect::Send(Box::new(ServerFrame::Cancel { command_id }))],
             // Asked for when the agent is back.
             (Place::There(_), None) => Vec::new(),
+            (Place::Littlebrother, _) => {
+                let forget = Some(Effect::Forget(command_id));
+                forget
+                    .into_iter()
+                    .chain(self.fail(command_id, cancelled()))
+                    .collect()
+            }
         }
     }
 
     /// Its slot gave up on it. Attached, the agent still has to confirm its end before anything new is sent.
     pub(super) fn abandon(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
-        if self.settling.contains(&command_id) {
+        if self.settling.contains_key(&command_id) {
             return self.ack(command_id);
         }
         let Some(pending) = self.pending.remove(&command_id) else {
             return Vec::new();
         };
         self.waiting.retain(|waiting| *waiting != command_id);
+        if pending.place == Place::Littlebrother {
+            return vec![Effect::Forget(command_id)];
+        }
         if pending.place == Place::Here || self.attachment.is_none() {
             return Vec::new();
         }
@@ -244,7 +389,9 @@ impl<S: Clone> State<S> {
     }
 
     pub(super) fn ack(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
-        self.settling.remove(&command_id);
+        if self.settling.remove(&command_id) == Some(Carrier::Littlebrother) {
+            return vec![Effect::Forget(command_id)];
+        }
         // A detached agent offers the result again, and nobody waits for it then: it is acked at once.
         if self.attachment.is_none() {
             return Vec::new();
@@ -257,17 +404,11 @@ impl<S: Clone> State<S> {
     /// The agent reports how a command ended. One that nobody waits for is acked, so that it is forgotten.
     pub(super) fn result(&mut self, result: CommandResult, artifact: Option<ArtifactRef>) -> Vec<Effect<S>> {
         let command_id = result.command_id;
-        if self.settling.contains(&command_id) {
+        if self.settling.contains_key(&command_id) {
             return Vec::new();
         }
-        if let Some(pending) = self.pending.remove(&command_id) {
-            self.settling.insert(command_id);
-            let report = Report::Ended(Box::new(result), artifact);
-            return vec![Effect::Tell {
-                slot: pending.slot,
-                command_id,
-                report,
-            }];
+        if self.pending.contains_key(&command_id) {
+            return self.settle(result, artifact);
         }
         let mut effects = vec![Effect::Send(Box::new(ServerFrame::Ack {
             command_ids: vec![command_id],
@@ -311,13 +452,21 @@ impl<S: Clone> State<S> {
             let known = running.contains(&command_id) || finished.contains(&command_id);
             effects.extend(self.reconcile(command_id, known, journal_id, hello.journal_id));
         }
-        let here: Vec<CommandId> = self.waiting.iter().copied().collect();
-        effects.extend(
-            here.into_iter()
-                .filter_map(|command_id| self.tell(command_id, Report::Found)),
-        );
+        effects.extend(self.found_waiting());
         effects.extend(self.flush());
         effects
+    }
+
+    /// What waits for somebody who is here now.
+    fn found_waiting(&self) -> Vec<Effect<S>> {
+        let able = |command_id: &&CommandId| {
+            let pending = self.pending.get(command_id);
+            pending.is_some_and(|pending| self.carrier(pending).is_some())
+        };
+        let waiting = self.waiting.iter().filter(able);
+        waiting
+            .filter_map(|command_id| self.tell(*command_id, Report::Found))
+            .collect()
     }
 
     /// One command that was sent before the agent came back.
@@ -357,10 +506,102 @@ impl<S: Clone> State<S> {
     /// The connection ended.
     pub(super) fn detach(&mut self) -> Vec<Effect<S>> {
         self.attachment = None;
-        let ids: Vec<CommandId> = self.pending.keys().copied().collect();
-        ids.into_iter()
-            .filter_map(|command_id| self.tell(command_id, Report::Lost))
+        let goes_on = self.is_client_attached();
+        let lost = |pending: &Pending<S>| pending.place != Place::Littlebrother || !goes_on;
+        self.tell_all(lost, &Report::Lost)
+    }
+
+    fn tell_all(&self, whom: impl Fn(&Pending<S>) -> bool, report: &Report) -> Vec<Effect<S>> {
+        let ids = self.pending.iter().filter(|(_, pending)| whom(pending));
+        ids.filter_map(|(command_id, _)| self.tell(*command_id, report.clone()))
             .collect()
+    }
+
+    /// The host reports as the client whose own record has this id, or as none any more.
+    pub(super) fn set_client(&mut self, own: Option<Uuid>) -> Vec<Effect<S>> {
+        let mut effects = Vec::new();
+        let with = |pending: &Pending<S>| pending.place == Place::Littlebrother;
+        if own.is_none() {
+            effects = self.tell_all(with, &Report::JournalLost);
+            self.pending.retain(|_, pending| !with(pending));
+        }
+        self.client = own.map(|journal_id| Client {
+            journal_id,
+            attached: false,
+        });
+        effects
+    }
+
+    /// The client's messages come.
+    pub(super) fn client_attached(&mut self) -> Vec<Effect<S>> {
+        match &mut self.client {
+            Some(client) if !client.attached => client.attached = true,
+            _ => return Vec::new(),
+        }
+        let with = |pending: &Pending<S>| pending.place == Place::Littlebrother;
+        let mut effects = self.tell_all(with, &Report::Found);
+        effects.extend(self.found_waiting());
+        effects.extend(self.take_to_client());
+        effects.extend(self.flush());
+        effects
+    }
+
+    /// The client fell silent.
+    pub(super) fn client_detached(&mut self) -> Vec<Effect<S>> {
+        match &mut self.client {
+            Some(client) if client.attached => client.attached = false,
+            _ => return Vec::new(),
+        }
+        let agent = self.attachment.is_some();
+        let lost = |pending: &Pending<S>| pending.place == Place::Littlebrother || !agent;
+        self.tell_all(lost, &Report::Lost)
+    }
+
+    /// Whether a slot waits for this command, or has its end and has not taken note of it yet.
+    pub(super) fn awaits(&self, command_id: CommandId) -> bool {
+        self.pending.contains_key(&command_id) || self.settling.contains_key(&command_id)
+    }
+
+    /// How a command ended that the client was asked for.
+    pub(super) fn client_ended(
+        &mut self,
+        command_id: CommandId,
+        ended: Result<Value, Fault>,
+    ) -> Vec<Effect<S>> {
+        let is_there = |pending: &mut Pending<S>| pending.place == Place::Littlebrother;
+        if !self.pending.get_mut(&command_id).is_some_and(is_there) {
+            return Vec::new();
+        }
+        match ended {
+            Err(fault) => self.fail(command_id, fault).into_iter().collect(),
+            Ok(output) => {
+                let result = CommandResult {
+                    command_id,
+                    output: Some(output),
+                    error: None,
+                    truncated: None,
+                };
+                self.settle(result, None)
+            }
+        }
+    }
+
+    /// Tells the slot that waits how its command ended.
+    fn settle(&mut self, result: CommandResult, artifact: Option<ArtifactRef>) -> Vec<Effect<S>> {
+        let command_id = result.command_id;
+        let Some(pending) = self.pending.remove(&command_id) else {
+            return Vec::new();
+        };
+        let carrier = match pending.place {
+            Place::Littlebrother => Carrier::Littlebrother,
+            Place::Here | Place::There(_) => Carrier::Agent,
+        };
+        self.settling.insert(command_id, carrier);
+        vec![Effect::Tell {
+            slot: pending.slot,
+            command_id,
+            report: Report::Ended(Box::new(result), artifact),
+        }]
     }
 }
 

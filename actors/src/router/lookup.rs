@@ -1,12 +1,19 @@
-//! Reading the hosts: by id, sensor id or name, within an org. Only the Directory writes them.
+//! Reading the hosts: by id, sensor id or name, within an org. Only the Directory and the hosts write them.
+//!
+//! What is found by a LittleBrother client's own record is the host it is linked to, if an administrator linked
+//! it. Only [`HostBook::own`] finds the record itself.
 
 use crate::ground::{Attachments, read};
+use crate::link;
 use crate::pipeline::HostFacts;
 use crate::record::{HostRecord, host_name_key};
 use crate::refusal::Refusal;
 use crate::store::{Store, Table};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::{HostId, Org};
+
+/// Hosts of one name that are looked at.
+const NAMESAKES_MAX: usize = 100;
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -28,29 +35,56 @@ impl<'a> HostBook<'a> {
     }
 
     pub(crate) fn by_id(&self, host_id: HostId) -> Result<Option<HostRecord>, Refusal> {
-        read(self.store, Table::Host, host_id.as_bytes(), "host")
+        self.follow(self.record(host_id.as_bytes())?)
+    }
+
+    fn record(&self, id: &[u8]) -> Result<Option<HostRecord>, Refusal> {
+        read(self.store, Table::Host, id, "host")
+    }
+
+    /// The host that a linked LittleBrother client's own record stands for; any other record itself.
+    fn follow(&self, record: Option<HostRecord>) -> Result<Option<HostRecord>, Refusal> {
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        if !record.is_littlebrother() {
+            return Ok(Some(record));
+        }
+        match link::host_of(self.store, record.host_id)? {
+            None => Ok(Some(record)),
+            Some(host_id) => Ok(self.record(host_id.as_bytes())?.or(Some(record))),
+        }
     }
 
     fn by_sensor(&self, sensor_id: u32) -> Result<Option<HostRecord>, Refusal> {
+        self.follow(self.record_of_sensor(sensor_id)?)
+    }
+
+    fn record_of_sensor(&self, sensor_id: u32) -> Result<Option<HostRecord>, Refusal> {
         match self.store.get(Table::HostBySensor, &sensor_id.to_be_bytes())? {
-            Some(id) => read(self.store, Table::Host, &id, "host"),
+            Some(id) => self.record(&id),
             None => Ok(None),
         }
     }
 
-    /// A name may match several hosts of an org; names compare without case.
+    /// A name may match several hosts of an org; names compare without case. A host and the client it is linked
+    /// to are one.
     fn by_name(&self, org: &Org, hostname: &str) -> Result<Resolution, Refusal> {
-        let prefix = host_name_key(org, hostname, None);
-        let found = self.store.scan(Table::HostByName, &prefix, None, 100)?;
-        match found.as_slice() {
-            [] => Ok(Resolution::Unknown),
-            [(key, _)] => {
-                let id = key.get(prefix.len()..).unwrap_or_default();
-                let record: Option<HostRecord> = read(self.store, Table::Host, id, "host")?;
-                Ok(record.map_or(Resolution::Unknown, |record| Resolution::Found(Box::new(record))))
-            }
-            several => Ok(Resolution::Ambiguous(several.len())),
+        let mut found: Vec<HostRecord> = Vec::new();
+        for record in self.records_of_name(org, hostname)? {
+            let known = |record: &HostRecord| found.iter().any(|other| other.host_id == record.host_id);
+            found.extend(self.follow(Some(record))?.filter(|record| !known(record)));
         }
+        Ok(only(found))
+    }
+
+    fn records_of_name(&self, org: &Org, hostname: &str) -> Result<Vec<HostRecord>, Refusal> {
+        let prefix = host_name_key(org, hostname, None);
+        let mut records = Vec::new();
+        for (key, _) in self.store.scan(Table::HostByName, &prefix, None, NAMESAKES_MAX)? {
+            records.extend(self.record(key.get(prefix.len()..).unwrap_or_default())?);
+        }
+        Ok(records)
     }
 
     /// The host an event means. A host of another org does not exist for it.
@@ -78,26 +112,40 @@ impl<'a> HostBook<'a> {
     /// and sensor id, and `default` by name.
     pub(crate) fn named(&self, org: Option<&Org>, name: &str) -> Result<HostRecord, Refusal> {
         let visible = |record: &HostRecord| org.is_none_or(|org| *org == record.org);
-        let direct = match (name.parse::<HostId>(), name.parse::<u32>()) {
-            (Ok(host_id), _) => self.by_id(host_id)?,
-            (_, Ok(sensor_id)) => self.by_sensor(sensor_id)?,
-            _ => None,
-        };
+        let direct = self.follow(self.direct(name)?)?;
         if let Some(record) = direct.filter(visible) {
             return Ok(record);
         }
         let default = Org::default_org();
-        match self.by_name(org.unwrap_or(&default), name)? {
-            Resolution::Found(record) => Ok(*record),
-            Resolution::Unknown => Err(Refusal::NotFound {
-                what: "host",
-                id: name.chars().take(80).collect(),
-            }),
-            Resolution::Ambiguous(count) => Err(Refusal::AmbiguousHost {
-                name: name.chars().take(80).collect(),
-                count,
-            }),
+        chosen(self.by_name(org.unwrap_or(&default), name)?, name)
+    }
+
+    fn direct(&self, name: &str) -> Result<Option<HostRecord>, Refusal> {
+        match (name.parse::<HostId>(), name.parse::<u32>()) {
+            (Ok(host_id), _) => self.record(host_id.as_bytes()),
+            (_, Ok(sensor_id)) => self.record_of_sensor(sensor_id),
+            _ => Ok(None),
         }
+    }
+
+    /// The record itself that a person means, without following links; of several with a name, that for which
+    /// `wanted` holds.
+    pub(crate) fn own(
+        &self,
+        org: Option<&Org>,
+        name: &str,
+        wanted: impl Fn(&HostRecord) -> bool,
+    ) -> Result<HostRecord, Refusal> {
+        let visible = |record: &HostRecord| org.is_none_or(|org| *org == record.org);
+        if let Some(record) = self.direct(name)?.filter(visible) {
+            return Ok(record);
+        }
+        let default = Org::default_org();
+        let mut found = self.records_of_name(org.unwrap_or(&default), name)?;
+        if found.len() > 1 {
+            found.retain(wanted);
+        }
+        chosen(only(found), name)
     }
 
     pub(crate) fn facts(&self, record: &HostRecord) -> HostFacts {
@@ -111,6 +159,26 @@ impl<'a> HostBook<'a> {
             addresses: record.addresses.clone(),
             attached: self.attachments.get(record.host_id).is_some(),
         }
+    }
+}
+
+fn only(mut found: Vec<HostRecord>) -> Resolution {
+    match (found.pop(), found.len()) {
+        (None, _) => Resolution::Unknown,
+        (Some(record), 0) => Resolution::Found(Box::new(record)),
+        (Some(_), others) => Resolution::Ambiguous(others + 1),
+    }
+}
+
+fn chosen(resolution: Resolution, name: &str) -> Result<HostRecord, Refusal> {
+    let name = || name.chars().take(80).collect();
+    match resolution {
+        Resolution::Found(record) => Ok(*record),
+        Resolution::Unknown => Err(Refusal::NotFound {
+            what: "host",
+            id: name(),
+        }),
+        Resolution::Ambiguous(count) => Err(Refusal::AmbiguousHost { name: name(), count }),
     }
 }
 

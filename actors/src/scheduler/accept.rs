@@ -81,8 +81,12 @@ impl JobScheduler {
 
     /// Accepts one job. Beyond a limit it is stored already ended, so that it too ends exactly once and with a
     /// result.
-    fn take(&mut self, job: NewJob, batch: &mut Batch) -> (JobRecord, Vec<Outgoing>) {
+    fn take(&mut self, mut job: NewJob, batch: &mut Batch) -> (JobRecord, Vec<Outgoing>) {
         let now = self.ground.now();
+        if let Err(error) = self.follow_link(&mut job) {
+            // The store cannot be read: the process is about to end with that reason.
+            tracing::error!(job = %job.job_id, %error, "whether a job's host is linked cannot be read");
+        }
         let seq = self.state.take_seq();
         let pipeline = job.pipeline.as_ref().map(|pipeline| &pipeline.name);
         let room = self.state.room(job.host.host_id, pipeline);

@@ -7,7 +7,7 @@ use crate::record::JobRecord;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::collections::HashMap;
-use tripline_protocol::api::{JobView, Page, SlotsView};
+use tripline_protocol::api::{HostView, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
@@ -95,6 +95,25 @@ pub(crate) struct HostAttached(pub(crate) HostId);
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct HostDetached(pub(crate) HostId);
+
+/// Join an agent's host and a LittleBrother client; from the API. Refuses with `NotFound`, and `Conflict` when they
+/// cannot be joined or the client's own record has an open job.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct LinkHost {
+    pub(crate) org: Option<Org>,
+    pub(crate) host: String,
+    pub(crate) client: String,
+    pub(crate) reply: Reply<HostView>,
+}
+
+/// A LittleBrother client's own record stands for a host from now on; from the Directory.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostLinked {
+    pub(crate) client: HostId,
+    pub(crate) host: HostRef,
+}
 
 /// How a session with a job ended.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod link;
 mod messages;
 mod prune;
 mod query;
@@ -17,8 +18,8 @@ mod state;
 mod tests;
 
 pub(crate) use messages::{
-    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, ListJobs, NewJob,
-    SessionEnd, SessionEnded, Submit,
+    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
+    ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
 
 pub(crate) use sessions::{

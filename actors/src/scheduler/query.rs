@@ -87,6 +87,26 @@ impl Pages {
             }
         }
     }
+
+    /// The same of items that are all at hand, with their keys in that index.
+    pub(super) fn choose<I, T>(
+        self,
+        items: impl Iterator<Item = (Vec<u8>, I)>,
+        mut look: impl FnMut(I) -> Option<T>,
+    ) -> Page<T> {
+        let before = |key: &Vec<u8>| self.before.as_ref().is_none_or(|before| key < before);
+        let mut rest: Vec<(Vec<u8>, I)> = items.filter(|(key, _)| before(key)).collect();
+        rest.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let mut items = Vec::new();
+        for (key, item) in rest {
+            items.extend(look(item));
+            if items.len() >= self.limit {
+                let next = Some(encode_cursor(&key));
+                return Page { items, next };
+            }
+        }
+        Page { items, next: None }
+    }
 }
 
 impl JobScheduler {

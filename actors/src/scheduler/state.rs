@@ -157,6 +157,13 @@ impl State {
         })
     }
 
+    /// The jobs of a host that wait, in order.
+    pub(super) fn waiting_of(&self, host_id: HostId) -> Vec<JobId> {
+        let lane = self.lanes.get(&host_id);
+        lane.map(|lane| lane.queue.values().copied().collect())
+            .unwrap_or_default()
+    }
+
     /// Whether another job may wait.
     pub(super) fn room(&self, host_id: HostId, pipeline: Option<&Name>) -> Result<(), Full> {
         let waiting = |lane: &Lane| lane.queue.len() >= self.limits.per_host as usize;

@@ -7,17 +7,18 @@
 //! Deliberately not here: the order of waiting sessions (scheduler), running commands (slot).
 
 mod access;
+mod command;
+mod file;
 mod live;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use access::{check_act, is_owner, may_see};
+pub(crate) use command::{CommandRecord, command_key, command_of, last_command_number, open_commands};
+pub(crate) use file::{FileRecord, file_key};
 pub(crate) use live::{LiveSessions, Watch};
-pub(crate) use record::{
-    CommandRecord, FileRecord, SessionRecord, command_key, command_of, file_key, last_command_number,
-    open_commands,
-};
+pub(crate) use record::SessionRecord;
 
 use serde_json::Value;
 use tripline_protocol::Span;

@@ -18,8 +18,13 @@ const FILE: &str = "FORMAT";
 /// Adds to a batch what turns one format into the next.
 pub(super) type Upgrade = fn(&dyn Disk, &mut sled::Batch) -> Result<(), Error>;
 
-/// The step from format `n + 1` to format `n + 2` at index `n`. Format 1 is the first, so there is none yet.
-pub(super) const UPGRADES: &[Upgrade] = &[];
+/// The step from format `n + 1` to format `n + 2` at index `n`.
+pub(super) const UPGRADES: &[Upgrade] = &[hosts_without_agent];
+
+/// Format 2: hosts that have no agent. Nothing changes, but what wrote format 1 cannot read them.
+fn hosts_without_agent(_: &dyn Disk, _: &mut sled::Batch) -> Result<(), Error> {
+    Ok(())
+}
 
 /// The format that all `upgrades` lead to.
 fn newest(upgrades: &[Upgrade]) -> u32 {

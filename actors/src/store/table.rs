@@ -28,6 +28,16 @@ pub enum Table {
     HostByName = 0x22,
     /// SHA-256 of an agent's key → its host.
     AgentKey = 0x23,
+    /// Id of a LittleBrother client's own record → what is remembered of it.
+    LbHost = 0x24,
+    /// Id of a LittleBrother client's own record, process → its row.
+    LbProcess = 0x25,
+    /// `c`, id of a LittleBrother client's own record → host it is linked to; `h`, host → that record.
+    LbLink = 0x26,
+    /// Id of a LittleBrother client that is not known to be silent → its attachment.
+    LbAlive = 0x27,
+    /// Id of a LittleBrother client that fell silent → since when.
+    LbSilent = 0x28,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
     /// Messages that NATS has not acknowledged, in order.

@@ -1,6 +1,10 @@
 //! The actors as edges see them, with a real store, a recording publisher and agents played by the test.
 
 #[cfg(test)]
+mod client;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fixture;
@@ -8,6 +12,8 @@ mod fixture;
 mod hosts;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod link;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
@@ -21,4 +27,8 @@ mod restart;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod watcher;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
+use uuid::Uuid;
 
 /// What an agent says about its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,76 @@ impl<T> Listed<T> {
             omitted: 0,
         }
     }
+}
+
+/// What a scan reads of the processes of a user; each says what the ones before it say, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// Nothing: they are left out.
+    Away,
+    /// Their names.
+    Name,
+    /// Their command lines as well.
+    CommandLine,
+}
+
+/// A process as a scan found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenProcess {
+    /// Process id.
+    pub pid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Whole seconds between the boot and its start.
+    pub started_s: u64,
+    /// Its start exactly, in a unit of the operating system.
+    pub started_exact: u64,
+    /// Its name: at most 15 characters on Linux, or all of it where its first argument completes it.
+    pub name: String,
+    /// Its arguments joined by spaces, where they were asked for. Empty for a thread of the kernel.
+    pub command_line: Option<String>,
+}
+
+/// When the host booted, and which boot it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Booted {
+    /// Differs from boot to boot.
+    pub id: Uuid,
+    /// Unix seconds. Moves when the clock is set.
+    pub at_s: i64,
+}
+
+/// A process to end, and what must be true of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doomed {
+    /// Process id.
+    pub pid: u32,
+    /// Its start exactly, as a scan gave it: with another value it is another process.
+    pub started_exact: u64,
+    /// Its effective user id: with another one it is not touched.
+    pub uid: u32,
+}
+
+/// How the end of a process went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It was not there any more, or another process had its id.
+    Gone,
+    /// It ended.
+    Ended,
+    /// It was not touched, or not ended, and why.
+    Spared(String),
+}
+
+/// What this agent's own process uses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OwnUse {
+    /// Memory in bytes.
+    pub resident_bytes: u64,
+    /// Processor time since its start, in seconds.
+    pub processor_s: f64,
+    /// Its start, in Unix seconds.
+    pub started_at_s: f64,
 }
 
 /// A program to run.
@@ -141,6 +212,25 @@ pub trait Platform: Send + Sync {
 
     /// Lists the processes.
     fn list_processes(&self, stop: &Stop) -> Result<Listed<ProcessEntry>, Fault>;
+
+    /// When the host booted.
+    fn booted(&self) -> Result<Booted, Fault>;
+
+    /// The processes of the users that `look` asks for, in no order. Zombies are not there.
+    fn scan_processes(&self, look: &dyn Fn(u32) -> Look) -> Result<Vec<SeenProcess>, Fault>;
+
+    /// Ends processes: asks all to end, waits at most `patience` for them, and kills those that are left. One answer
+    /// for each, in order. `stop` cuts the waiting short. Never init nor this agent itself.
+    fn end_processes(&self, doomed: &[Doomed], patience: Duration, stop: &Stop) -> Vec<Ending>;
+
+    /// How much of the host this agent uses.
+    fn own_use(&self) -> Result<OwnUse, Fault>;
+
+    /// Time since the boot, that of suspends included.
+    fn since_boot(&self) -> Duration;
+
+    /// The host's name with its domain where the host knows one by itself; no name service is asked.
+    fn full_hostname(&self) -> String;
 
     /// Ends a process and waits for its end.
     fn kill_process(&self, args: &KillProcess, stop: &Stop) -> Result<(), Fault>;

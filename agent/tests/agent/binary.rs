@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tripline_protocol::frame::{AgentFrame, CODE_INTERRUPTED};
 use tripline_protocol::verb::Verb;
 
-fn agent(args: &[&str]) -> Command {
+pub(crate) fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline-agent"));
     command
         .arg("run")
@@ -32,7 +32,7 @@ fn ended(args: &[&str]) -> (i32, String) {
 }
 
 /// A running agent that is killed when the test ends.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     fn start(server: &Server, state: &Path) -> Self {
@@ -45,7 +45,7 @@ impl Running {
         )
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, signal).unwrap();
     }

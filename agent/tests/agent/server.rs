@@ -20,6 +20,7 @@ use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::frame::{
     AgentFrame, Chunk, Command, CommandResult, Hello, SUBPROTOCOL, ServerFrame, Transfer,
 };
+use tripline_protocol::littlebrother::{ClientMessage, WireEvent};
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{CommandId, HostId, Org};
 use uuid::Uuid;
@@ -143,6 +144,15 @@ impl Server {
 
     /// Takes the next connection and welcomes it.
     pub(crate) async fn attach(&self, epoch: u64) -> Peer {
+        self.welcome(epoch, false).await
+    }
+
+    /// The same, and wants processes watched.
+    pub(crate) async fn attach_watching(&self, epoch: u64) -> Peer {
+        self.welcome(epoch, true).await
+    }
+
+    async fn welcome(&self, epoch: u64, littlebrother: bool) -> Peer {
         timeout(PATIENCE, async {
             let (socket, key) = self.next().await.expect("a connection");
             let mut peer = Peer {
@@ -158,7 +168,7 @@ impl Server {
                 host_id,
                 epoch,
                 server_version: "test".into(),
-                littlebrother: false,
+                littlebrother,
             })
             .await;
             peer.hello = Some(hello);
@@ -239,6 +249,39 @@ impl Peer {
         }
     }
 
+    /// The next message of the watcher, with its number; what comes before it is passed over.
+    pub(crate) async fn report(&mut self) -> (u64, ClientMessage) {
+        loop {
+            if let Received::Frame(AgentFrame::Littlebrother { seq, message }) = self.receive().await {
+                return (seq, *message);
+            }
+        }
+    }
+
+    /// Answers a message of the watcher.
+    pub(crate) async fn answer(&mut self, seq: u64, events: Vec<WireEvent>) {
+        self.send(ServerFrame::Littlebrother { seq, events }).await;
+    }
+
+    /// Answers messages with what `events` gives until one has an event that `wanted` wants.
+    pub(crate) async fn reports_until(
+        &mut self,
+        mut events: impl FnMut() -> Vec<WireEvent>,
+        wanted: impl Fn(&WireEvent) -> bool,
+    ) -> WireEvent {
+        timeout(PATIENCE, async {
+            loop {
+                let (seq, message) = self.report().await;
+                self.answer(seq, events()).await;
+                if let Some(event) = message.events.into_iter().find(&wanted) {
+                    return event;
+                }
+            }
+        })
+        .await
+        .expect("the event comes")
+    }
+
     /// The code of the next result, which is a fault.
     pub(crate) async fn fault_code(&mut self, id: CommandId) -> String {
         let result = self.result().await;
@@ -310,6 +353,10 @@ impl InProcess {
         })
         .unwrap();
         change(&mut config);
+        Self::run(config)
+    }
+
+    pub(crate) fn run(config: Config) -> Self {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;

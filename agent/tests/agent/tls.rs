@@ -20,7 +20,7 @@ use tripline_protocol::frame::SUBPROTOCOL;
 use uuid::Uuid;
 
 /// A certificate for localhost, written as the CA file `name`.
-fn certificate(dir: &Path, name: &str) -> (TlsAcceptor, PathBuf) {
+pub(crate) fn certificate(dir: &Path, name: &str) -> (TlsAcceptor, PathBuf) {
     tripline_agent::tls::install_provider();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -35,7 +35,7 @@ fn certificate(dir: &Path, name: &str) -> (TlsAcceptor, PathBuf) {
 fn start(listener: &TcpListener, server: &Server, dir: &Path, ca: PathBuf) -> InProcess {
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     InProcess::start_with(server, &dir.join("state"), |config| {
-        config.server = url.parse().unwrap();
+        config.server = Some(url.parse().unwrap());
         config.ca = Some(ca);
     })
 }

@@ -1,12 +1,14 @@
 //! One event, with the fifteen attributes it always has on the wire.
 
 use super::LocalTime;
+use super::attributes::Attributes;
+use crate::limit::is_shallow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::str::FromStr;
 
-/// An attribute that cannot be read.
+/// An attribute that cannot be read, of an event or of what a client says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct InvalidWireEvent {
@@ -125,7 +127,8 @@ pub struct WireEvent {
     pub hostname: String,
     /// Never filled by 0.5.8.
     pub locale: Option<String>,
-    /// Of `UPDATE_CONFIG` and `UPDATE_LOGIN_MAPPING`.
+    /// Of `UPDATE_CONFIG` and `UPDATE_LOGIN_MAPPING`, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(default, deserialize_with = "crate::limit::shallow_option")]
     pub payload: Option<Value>,
     /// Share of the activity that counts; 100 but for devices.
     pub percent: i64,
@@ -171,11 +174,12 @@ impl WireEvent {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads an event of a known type. `hostname` and `now` stand in where the event names none.
+    /// Reads an event of a known type. `hostname` and `now` stand in where the event names none. Unknown attributes
+    /// are ignored, and so is the payload of a type that clients send: it never has one.
     ///
     /// # Errors
-    /// An attribute of the wrong type, a time in another format, a text over [`super::TEXT_BYTES_MAX`], a missing
-    /// pid or start time where a process is concerned.
+    /// An attribute of the wrong type, a time in another format, a text over [`super::TEXT_BYTES_MAX`], a payload
+    /// nested too deeply, a missing pid or start time where a process is concerned.
     pub fn read(
         kind: EventType,
         map: &Map<String, Value>,
@@ -191,7 +195,7 @@ impl WireEvent {
             hostlabel: map.text("hostlabel")?,
             hostname: map.text("hostname")?.unwrap_or_else(|| hostname.to_owned()),
             locale: map.text("locale")?,
-            payload: map.0.get("payload").filter(|payload| !payload.is_null()).cloned(),
+            payload: map.get("payload").filter(|_| !kind.is_from_client()).cloned(),
             percent: map.integer("percent")?.unwrap_or(100),
             pid: map.pid()?,
             process_start_time: map.time("process_start_time")?,
@@ -203,103 +207,67 @@ impl WireEvent {
         event.check()
     }
 
-    fn check(self) -> Result<Self, InvalidWireEvent> {
-        let missing = |key| InvalidWireEvent {
+    /// Checks what the types do not: [`super::TEXT_BYTES_MAX`], the payload's nesting, and what a process needs.
+    pub(super) fn check(self) -> Result<Self, InvalidWireEvent> {
+        let of_process = self.event_type.is_of_process();
+        if of_process && self.pid.is_none() {
+            return Err(self.missing("pid"));
+        }
+        if of_process && self.process_start_time.is_none() {
+            return Err(self.missing("process_start_time"));
+        }
+        for (key, text) in self.texts() {
+            super::attributes::check_text(key, text, super::TEXT_BYTES_MAX)?;
+        }
+        match self.payload.as_ref().is_none_or(is_shallow) {
+            true => Ok(self),
+            false => Err(InvalidWireEvent {
+                key: "payload",
+                problem: format!("is nested more than {} levels deep", crate::limit::NESTING_MAX),
+            }),
+        }
+    }
+
+    fn missing(&self, key: &'static str) -> InvalidWireEvent {
+        InvalidWireEvent {
             key,
             problem: format!("is missing, and {} needs it", self.event_type),
-        };
-        if self.event_type.is_of_process() {
-            if self.pid.is_none() {
-                return Err(missing("pid"));
-            }
-            if self.process_start_time.is_none() {
-                return Err(missing("process_start_time"));
-            }
-        }
-        Ok(self)
-    }
-}
-
-/// The attributes of an event as they came. An absent one and `null` are the same.
-struct Attributes<'a>(&'a Map<String, Value>);
-
-impl Attributes<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, key: &'static str) -> Result<Option<String>, InvalidWireEvent> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.len() > super::TEXT_BYTES_MAX => {
-                let most = super::TEXT_BYTES_MAX;
-                wrong(
-                    key,
-                    format!("is {} bytes long, at most {most} are taken", text.len()),
-                )
-            }
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => wrong(key, format!("must be a text, not {}", kind_of(other))),
         }
     }
 
-    fn time(&self, key: &'static str) -> Result<Option<LocalTime>, InvalidWireEvent> {
-        match self.text(key)? {
-            None => Ok(None),
-            Some(text) => match text.parse() {
-                Ok(time) => Ok(Some(time)),
-                Err(error) => wrong(key, format!("{error}")),
-            },
-        }
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("hostlabel", self.hostlabel.as_deref()),
+            ("hostname", Some(self.hostname.as_str())),
+            ("locale", self.locale.as_deref()),
+            ("processhandler", self.processhandler.as_deref()),
+            ("processname", self.processname.as_deref()),
+            ("text", self.text.as_deref()),
+            ("username", self.username.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(key, text)| text.map(|text| (key, text)))
     }
 
-    fn integer(&self, key: &'static str) -> Result<Option<i64>, InvalidWireEvent> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        // Python writes whole seconds as floats now and then.
-        let whole = value
-            .as_f64()
-            .filter(|number| number.abs() < 9e15)
-            .map(|number| number as i64);
-        match value.as_i64().or(whole) {
-            Some(number) => Ok(Some(number)),
-            None => wrong(key, format!("must be a number, not {}", kind_of(value))),
-        }
-    }
-
-    fn seconds(&self, key: &'static str) -> Result<u64, InvalidWireEvent> {
-        match self.integer(key)? {
-            None => Ok(0),
-            Some(number) => match u64::try_from(number) {
-                Ok(number) => Ok(number),
-                Err(_) => wrong(key, format!("must not be negative, and is {number}")),
-            },
-        }
-    }
-
-    fn pid(&self) -> Result<Option<u32>, InvalidWireEvent> {
-        match self.integer("pid")? {
-            None => Ok(None),
-            Some(number) => match u32::try_from(number) {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => wrong("pid", format!("must be a process id, and is {number}")),
-            },
-        }
-    }
-}
-
-fn wrong<T>(key: &'static str, problem: String) -> Result<T, InvalidWireEvent> {
-    Err(InvalidWireEvent { key, problem })
-}
-
-pub(super) fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+    /// Whether an event has an attribute of this name.
+    pub(super) fn knows(attribute: &str) -> bool {
+        matches!(
+            attribute,
+            "delay"
+                | "downtime"
+                | "event_time"
+                | "event_type"
+                | "hostlabel"
+                | "hostname"
+                | "locale"
+                | "payload"
+                | "percent"
+                | "pid"
+                | "process_start_time"
+                | "processhandler"
+                | "processname"
+                | "text"
+                | "username"
+        )
     }
 }

@@ -20,8 +20,8 @@ pub struct InvalidLocalTime {
     pub text: String,
 }
 
-/// `YYYY-MM-DD HH:MM:SS` in the sender's zone, which it does not name. Sorts by time. The text is kept as it
-/// came: a start time that comes back one second off is another process for a client.
+/// `YYYY-MM-DD HH:MM:SS` in the sender's zone, which it does not name; years 1 to 9999, as Python has them. Sorts by
+/// time. The text is kept as it came: a start time that comes back one second off is another process for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalTime([u8; LEN]);
 
@@ -47,7 +47,7 @@ impl LocalTime {
         PrimitiveDateTime::parse(self.as_str(), FORMAT).map_or(0, |time| time.assume_utc().unix_timestamp())
     }
 
-    /// The local time that many seconds after 1970-01-01 00:00:00 of its own zone; `None` outside the years 0
+    /// The local time that many seconds after 1970-01-01 00:00:00 of its own zone; `None` outside the years 1
     /// to 9999.
     pub fn from_naive_seconds(seconds: i64) -> Option<Self> {
         let time = time::OffsetDateTime::from_unix_timestamp(seconds).ok()?;
@@ -70,8 +70,8 @@ impl FromStr for LocalTime {
         };
         let bytes: [u8; LEN] = text.as_bytes().try_into().map_err(|_| invalid())?;
         match PrimitiveDateTime::parse(text, FORMAT) {
-            Ok(_) => Ok(Self(bytes)),
-            Err(_) => Err(invalid()),
+            Ok(time) if time.year() > 0 => Ok(Self(bytes)),
+            _ => Err(invalid()),
         }
     }
 }

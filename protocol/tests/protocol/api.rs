@@ -2,10 +2,11 @@
 
 use crate::golden::Golden;
 use crate::jobs::{cause, contain_miner, report, web_1};
-use crate::samples::{at, hash, host, p};
+use crate::samples::{at, client_stats, hash, host, p};
 use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
+use tripline_protocol::littlebrother::{LoginMapping, UserConfig};
 use tripline_protocol::step::{Step, StepStatus};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{HostId, InstallId, Org};
@@ -131,6 +132,79 @@ fn hosts(golden: &mut Golden) {
         littlebrother: None,
     };
     golden.both_ways("host", &view);
+    littlebrother(golden);
+}
+
+fn littlebrother(golden: &mut Golden) {
+    let view = LittlebrotherView {
+        hostname: "beethoven".into(),
+        host_id: host(),
+        last_message_at: at("14:00:00"),
+        active: true,
+        outdated: Some(false),
+        processes_open: 3,
+        client_stats: Some(client_stats()),
+    };
+    golden.both_ways("littlebrother", &view);
+    let old = LittlebrotherView {
+        active: false,
+        outdated: None,
+        processes_open: 0,
+        client_stats: None,
+        ..view
+    };
+    golden.both_ways("littlebrother, old client", &old);
+    let link = LinkHost {
+        littlebrother: "beethoven".into(),
+    };
+    golden.both_ways("link host", &link);
+    littlebrother_settings(golden);
+}
+
+fn littlebrother_settings(golden: &mut Golden) {
+    let mapping = |group: &str, uid| LoginMapping {
+        server_group: group.into(),
+        entries: vec![("bela".into(), 1), ("amelie".into(), uid)],
+    };
+    let uids = GroupUid::of(
+        "amelie",
+        &[mapping("default-group", 1001), mapping("laptops", 1003)],
+    );
+    let amelie = LittlebrotherUser {
+        config: UserConfig {
+            login: "amelie".into(),
+            active: true,
+            process_name_pattern: "systemd\nbash".into(),
+            prohibited_process_name_pattern: Some("minecraft".into()),
+        },
+        uids,
+        logged_in: true,
+        hosts: 1,
+    };
+    let settings = LittlebrotherSettings {
+        served: true,
+        org: Org::default_org(),
+        time_zone: Some("Europe/Berlin".into()),
+        check_interval: Some(p("5s")),
+        maximum_time_without_send: Some(p("50s")),
+        kill_process_delay: Some(p("10s")),
+        kill_prohibited: true,
+        users: vec![amelie],
+        refused: Some("tripline.toml:7: littlebrother.users[0].login: is missing".into()),
+    };
+    golden.both_ways("littlebrother settings", &settings);
+    let none = LittlebrotherSettings {
+        served: false,
+        org: Org::default_org(),
+        time_zone: None,
+        check_interval: None,
+        maximum_time_without_send: None,
+        kill_process_delay: None,
+        kill_prohibited: false,
+        users: Vec::new(),
+        refused: None,
+    };
+    golden.both_ways("littlebrother settings, none", &none);
 }
 
 fn jobs(golden: &mut Golden) {

@@ -28,6 +28,23 @@ fn a_host_id_is_of_the_org_and_the_install_id() {
 }
 
 #[test]
+fn a_littlebrother_clients_host_id_is_of_the_org_and_its_name() {
+    let host = |org: &str, name| HostId::derive_littlebrother(&p(org), name).to_string();
+    assert_eq!(
+        host("default", "amelies-laptop"),
+        "be0c5f8f-2f0a-58e9-82c2-88bab4b18975"
+    );
+    assert_eq!(
+        host("acme", "amelies-laptop"),
+        "ab91d518-de5f-5137-9d80-f1b6179e009c"
+    );
+    assert_eq!(
+        host("default", "küche 2.fritz.box"),
+        "7f2e8dc5-c036-523e-ab08-5d0684fca621"
+    );
+}
+
+#[test]
 fn an_event_key_is_of_the_org_the_source_and_the_id() {
     let key = |source, id| EventKey::derive(&Org::default_org(), source, id).to_string();
     assert_eq!(key("nats", "evt-1"), "7c3b135c-0489-5583-b367-6f558ddf9122");

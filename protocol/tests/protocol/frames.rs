@@ -1,7 +1,7 @@
 //! Every frame of the agent channel, and the binary chunks beside them.
 
 use crate::golden::Golden;
-use crate::samples::{at, command, hash, host, json, p, second_command};
+use crate::samples::{at, client_stats, command, hash, host, json, p, second_command};
 use serde_json::{Value, json};
 use tripline_protocol::Fault;
 use tripline_protocol::frame::{
@@ -9,6 +9,9 @@ use tripline_protocol::frame::{
     ServerFrame, Transfer,
 };
 use tripline_protocol::limit::CHUNK_BYTES_MAX;
+use tripline_protocol::littlebrother::{
+    ClientMessage, EventType, PROCESS_HANDLER, UserConfig, WireEvent, config_event,
+};
 use tripline_protocol::step::Truncated;
 use tripline_protocol::verb::{NoArguments, PutFile, Verb, VerbCall};
 
@@ -34,6 +37,33 @@ fn result(output: Option<Value>, error: Option<Fault>, truncated: Option<Truncat
         error,
         truncated,
     }))
+}
+
+fn of_process(kind: EventType) -> WireEvent {
+    WireEvent {
+        pid: Some(21505),
+        process_start_time: Some(p("2026-11-20 20:21:43")),
+        processhandler: Some(PROCESS_HANDLER.into()),
+        username: Some("amelie".into()),
+        ..WireEvent::new(kind, "web-1", p("2026-11-20 20:21:45"))
+    }
+}
+
+fn answers(golden: &mut Golden) {
+    let amelie = UserConfig {
+        login: "amelie".into(),
+        active: true,
+        process_name_pattern: "lbgame".into(),
+        prohibited_process_name_pattern: None,
+    };
+    let config = config_event("web-1", p("2026-11-20 20:21:45"), &[amelie], 50);
+    let kill = WireEvent {
+        delay: 2,
+        ..of_process(EventType::KillProcess)
+    };
+    let answer = |seq, events| ServerFrame::Littlebrother { seq, events };
+    golden.both_ways("littlebrother", &answer(7, vec![config, kill]));
+    golden.both_ways("littlebrother, empty", &answer(8, vec![]));
 }
 
 #[test]
@@ -74,6 +104,20 @@ fn frames_of_agents_are_as_the_golden_file_has_them() {
         data: json!({"version": "0.1.0"}),
     };
     golden.both_ways("event", &AgentFrame::Event(Box::new(event)));
+    let message = |seq, events: &[WireEvent], client_stats| AgentFrame::Littlebrother {
+        seq,
+        message: Box::new(ClientMessage {
+            hostname: "web-1".into(),
+            events: events.to_vec(),
+            client_stats,
+        }),
+    };
+    let start = WireEvent {
+        processname: Some("lbgame".into()),
+        ..of_process(EventType::ProcessStart)
+    };
+    golden.both_ways("littlebrother", &message(7, &[start], Some(client_stats())));
+    golden.both_ways("littlebrother, empty", &message(8, &[], None));
     golden.both_ways("ping", &AgentFrame::Ping);
     golden.both_ways("pong", &AgentFrame::Pong);
 }
@@ -88,6 +132,14 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
         littlebrother: false,
     };
     golden.both_ways("welcome", &welcome);
+    let welcome = ServerFrame::Welcome {
+        host_id: host(),
+        epoch: 3,
+        server_version: "0.1.0".into(),
+        littlebrother: true,
+    };
+    golden.both_ways("welcome, littlebrother", &welcome);
+    answers(&mut golden);
     let list = Command {
         command_id: command(),
         epoch: 3,

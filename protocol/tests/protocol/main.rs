@@ -11,6 +11,7 @@ mod events;
 mod frames;
 mod golden;
 mod jobs;
+mod littlebrother;
 mod nesting;
 mod outputs;
 mod properties;

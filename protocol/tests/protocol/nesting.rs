@@ -4,9 +4,10 @@
 use crate::samples::{at, command, json, p};
 use serde_json::{Value, json};
 use tripline_protocol::api::{PublishEvent, SubmitJob};
-use tripline_protocol::event::WireEvent;
+use tripline_protocol::event::WireEvent as Message;
 use tripline_protocol::frame::AgentFrame;
 use tripline_protocol::limit::{NESTING_MAX, is_shallow};
+use tripline_protocol::littlebrother::{EventType, LocalTime, WireEvent};
 use tripline_protocol::step::Step;
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Event, Fault, Org};
@@ -34,7 +35,7 @@ fn events_are_as_deep_as_the_limit() {
     ends_at_the_limit(|data| {
         let (org, etype) = (Org::default_org(), p("x"));
         let payload = json!({"specversion": "1.0", "data": data}).to_string();
-        let read = Event::from_wire(&WireEvent {
+        let read = Event::from_wire(&Message {
             org: &org,
             etype: &etype,
             headers: &[],
@@ -77,6 +78,11 @@ fn frames_are_as_deep_as_the_limit() {
     ends_at_the_limit(|detail| {
         let fault = json!({"class": "server", "code": "c", "text": "t", "detail": detail});
         read(json!({"type": "result", "command_id": command(), "error": fault}))
+    });
+    ends_at_the_limit(|payload| {
+        let mut event = json!(WireEvent::new(EventType::StartClient, "h", LocalTime::epoch()));
+        event["payload"] = payload;
+        read(json!({"type": "littlebrother", "seq": 1, "message": {"hostname": "h", "events": [event]}}))
     });
 }
 

@@ -1,6 +1,7 @@
 //! Values that several golden cases share.
 
 use serde::de::DeserializeOwned;
+use tripline_protocol::littlebrother::ClientStats;
 use tripline_protocol::{CommandId, Fault, HostId, Sha256, Timestamp};
 
 pub(crate) const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -36,4 +37,19 @@ pub(crate) fn at(text: &str) -> Timestamp {
 
 pub(crate) fn no_such_process() -> Fault {
     Fault::live_response("ESRCH", "no such process")
+}
+
+/// Of a LittleBrother client.
+pub(crate) fn client_stats() -> ClientStats {
+    ClientStats {
+        version: Some("0.5.8".into()),
+        revision: Some("209".into()),
+        python_version: Some("3.11.7".into()),
+        running_in_docker: false,
+        running_in_snap: true,
+        linux_distribution: Some("Debian GNU/Linux 12 (bookworm)".into()),
+        resident_memory_bytes: Some(85_630_976.0),
+        start_time_seconds: Some(1_795_206_074.46),
+        cpu_seconds_total: Some(0.76),
+    }
 }

@@ -1,5 +1,6 @@
 //! Values nobody thought of, of every type that crosses the wire.
 
+use crate::littlebrother::client_message;
 use crate::samples::p;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -194,7 +195,13 @@ pub(crate) fn agent_frame() -> impl Strategy<Value = AgentFrame> {
             data,
         }))
     });
+    let littlebrother =
+        (any::<u64>(), client_message()).prop_map(|(seq, message)| AgentFrame::Littlebrother {
+            seq,
+            message: Box::new(message),
+        });
     prop_oneof![
+        littlebrother,
         command_id().prop_map(|command_id| AgentFrame::Accepted { command_id }),
         (command_id(), any::<u64>())
             .prop_map(|(command_id, bytes)| AgentFrame::Progress { command_id, bytes }),
@@ -226,14 +233,20 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
         vec(command_id(), 0..5).prop_map(|command_ids| ServerFrame::Ack { command_ids }),
         any::<String>().prop_map(|id| ServerFrame::EventAck { id }),
         any::<String>().prop_map(|reason| ServerFrame::Bye { reason }),
-        (uuid(), any::<u64>(), any::<String>()).prop_map(|(host, epoch, server_version)| {
-            ServerFrame::Welcome {
-                host_id: HostId(host),
-                epoch,
-                server_version,
-                littlebrother: false,
-            }
+        (any::<u64>(), client_message()).prop_map(|(seq, message)| ServerFrame::Littlebrother {
+            seq,
+            events: message.events,
         }),
+        (uuid(), any::<u64>(), any::<String>(), any::<bool>()).prop_map(
+            |(host, epoch, server_version, littlebrother)| {
+                ServerFrame::Welcome {
+                    host_id: HostId(host),
+                    epoch,
+                    server_version,
+                    littlebrother,
+                }
+            }
+        ),
     ]
 }
 

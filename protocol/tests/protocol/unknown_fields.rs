@@ -59,6 +59,7 @@ fn what_people_write_refuses_unknown_fields() {
     refuses::<PublishEvent>(case("api.json", "publish"), "");
     refuses::<OpenSession>(case("sessions.json", "open"), "");
     refuses::<RunCommand>(case("sessions.json", "run"), "");
+    refuses::<LinkHost>(case("api.json", "link host"), "");
 }
 
 #[test]

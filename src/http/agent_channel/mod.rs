@@ -95,7 +95,7 @@ async fn serve(
     let end = match meet(&state, host_id, session.clone(), &mut stream).await {
         Ok((attached, link)) => {
             tracing::info!(epoch = attached.epoch, "agent connected");
-            let welcome = welcome(host_id, attached.epoch);
+            let welcome = welcome(host_id, attached.epoch, attached.littlebrother);
             Connection::new(session, stream, link, attached, state.artifacts.clone(), &welcome)
                 .run(stopped(stopping))
                 .await
@@ -120,12 +120,13 @@ async fn stopped(stopping: Option<Stopping>) {
     }
 }
 
-fn welcome(host_id: HostId, epoch: u64) -> ServerFrame {
+/// `littlebrother`: the agent is to watch processes.
+fn welcome(host_id: HostId, epoch: u64, littlebrother: bool) -> ServerFrame {
     ServerFrame::Welcome {
         host_id,
         epoch,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        littlebrother: false,
+        littlebrother,
     }
 }
 

@@ -18,6 +18,7 @@ fn options(dir: &tempfile::TempDir) -> HttpOptions {
             dir: dir.path().join("tls"),
         },
         workers: 1,
+        littlebrother_listen: None,
     }
 }
 

@@ -61,19 +61,19 @@ fn every_case_of_a_command_that_was_sent_before() {
 fn an_adopted_command_is_reconciled_like_one_that_was_sent() {
     let mut state = State::default();
     assert_eq!(
-        words(state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))))),
+        words(state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))), None)),
         ["lost 1"]
     );
     assert_eq!(back(&mut state, Known::Running, true), ["found 1"]);
     let mut state = State::default();
-    state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))));
+    state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))), None);
     assert_eq!(back(&mut state, Known::Unknown, false), ["journal lost 1"]);
     let mut state = State::default();
     let cancelled = Adopt {
         cancelled: true,
         ..adopt(id(1), mutates(), Some(journal(1)))
     };
-    state.adopt(SLOT, cancelled);
+    state.adopt(SLOT, cancelled, None);
     assert_eq!(back(&mut state, Known::Running, true), ["found 1", "cancel 1"]);
 }
 
@@ -82,7 +82,7 @@ fn an_adopted_command_whose_end_was_asked_for_already_ends_with_the_agents_word(
     let mut state = State::default();
     state.attach(1, &hello(journal(1), &[id(1)], &[]));
     assert_eq!(
-        words(state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))))),
+        words(state.adopt(SLOT, adopt(id(1), mutates(), Some(journal(1))), None)),
         ["found 1"]
     );
     assert_eq!(words(state.result(result(id(1)), None)), ["ended 1"]);

@@ -116,6 +116,7 @@ impl World {
                     assert_eq!(command.epoch, self.epoch);
                     self.send(ServerFrame::Command(command));
                 }
+                Effect::Littlebrother { .. } | Effect::Forget(_) => panic!("this host reports as no client"),
                 Effect::Tell {
                     command_id, report, ..
                 } => self.told(command_id, &report),
@@ -228,7 +229,7 @@ impl World {
                 cancelled: waiting.cancelled,
                 ..adopt(waiting.command_id, waiting.call.clone(), waiting.journal_id)
             };
-            let effects = self.state.adopt(SLOT, adopt);
+            let effects = self.state.adopt(SLOT, adopt, None);
             self.apply(effects);
         }
     }

@@ -3,14 +3,15 @@
 use super::super::query::{Pages, waiting_of};
 use super::messages::{GetSession, ListSessions};
 use crate::core::SessionFilter;
+use crate::record::by_time_key;
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
-use crate::session::{SessionRecord, is_owner, may_see};
+use crate::session::{SessionRecord, may_see};
 use crate::store::Table;
 use actix::prelude::*;
 use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
-use tripline_protocol::session::SessionView;
+use tripline_protocol::session::{SessionState, SessionView};
 
 impl JobScheduler {
     /// A session as it is now.
@@ -27,16 +28,19 @@ impl JobScheduler {
     fn list_sessions(&self, message: &ListSessions) -> Result<Page<SessionView>, Refusal> {
         let filter = &message.filter;
         let pages = Pages::new(Table::SessionByTime, filter.after.as_deref(), filter.limit)?;
+        let shown = |record: &SessionRecord| {
+            let view = may_see(&message.caller, &record.org).then(|| self.session_view(record));
+            view.filter(|view| fits(filter, view))
+        };
+        if filter.open || filter.state.is_some_and(SessionState::is_open) {
+            // They are few among all that ever were, and in memory.
+            let records = self.sessions.records.values();
+            let key = |record: &SessionRecord| by_time_key(record.opened_at, record.session_id.as_bytes());
+            return Ok(pages.choose(records.map(|record| (key(record), record)), shown));
+        }
         pages.collect(&self.ground.store, |id| {
             let record = self.session_of(SessionId(uuid::Uuid::from_bytes(id)))?;
-            let seen = record.filter(|record| may_see(&message.caller, &record.org));
-            let view = seen.map(|record| {
-                if record.state.is_open() && is_owner(&message.caller, &record) {
-                    self.ground.sessions.touch(record.session_id, self.ground.now());
-                }
-                self.session_view(&record)
-            });
-            Ok(view.filter(|view| fits(filter, view)))
+            Ok(record.as_ref().and_then(shown))
         })
     }
 }

@@ -9,6 +9,8 @@
 mod progress;
 mod reports;
 mod stopping;
+#[cfg(test)]
+mod tests;
 
 use super::Report;
 use super::flight::{ATTEMPTS_MAX, CODE_TRANSFER_CUT, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX};
@@ -78,7 +80,7 @@ enum Place {
     /// Its host is away.
     Waiting { since: Timestamp },
     /// Sent.
-    Flying(Flight<Stop>),
+    Flying(Box<Flight<Stop>>),
 }
 
 /// The command whose turn it is.

@@ -26,7 +26,7 @@ impl Session {
         let cancelled = record.cancel_requested;
         self.current = Some(Current {
             record,
-            place: Place::Flying(flight),
+            place: Place::Flying(Box::new(flight)),
         });
         let mut effects = self.adopt_again(now);
         if cancelled {
@@ -103,12 +103,13 @@ impl Session {
             session_id: Some(record.session_id),
             call: record.call.clone(),
             deadline: now.after(record.timeout),
+            journal_id: record.journal_id,
         };
         let flight = Flight::new(execute.command_id, execute.call.clone(), execute.deadline);
         let persist = Effect::Persist(Box::new(record.clone()));
         self.current = Some(Current {
             record,
-            place: Place::Flying(flight),
+            place: Place::Flying(Box::new(flight)),
         });
         std::iter::once(persist)
             .chain(ack)

@@ -202,6 +202,7 @@ impl Session {
             session_id: None,
             call: call.clone(),
             deadline,
+            journal_id: journal_id.filter(|_| mutates),
         };
         effects.push(self.host(ToHostEffect::Execute(execute)));
         self.in_flight = Some(InFlight {

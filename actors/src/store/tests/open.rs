@@ -134,7 +134,7 @@ fn a_store_from_a_newer_version_is_refused_before_anything_is_touched() {
             error,
             OpenError::NewerFormat {
                 found: 9,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -145,7 +145,8 @@ fn a_store_from_a_newer_version_is_refused_before_anything_is_touched() {
 
 #[test]
 fn an_older_format_is_upgraded_step_by_step_and_once() {
-    let upgrades: [Upgrade; 2] = [
+    let upgrades: [Upgrade; 3] = [
+        |_, _| panic!("the store is newer than this step"),
         |disk, batch| {
             let old = disk.get(&Table::Job.full_key(b"count"))?.unwrap_or_default();
             batch.insert(Table::Job.full_key(b"count"), [&old[..], b"2"].concat());
@@ -170,8 +171,8 @@ fn an_older_format_is_upgraded_step_by_step_and_once() {
         matches!(
             error,
             OpenError::NewerFormat {
-                found: 3,
-                known: 1,
+                found: 4,
+                known: 2,
                 ..
             }
         ),

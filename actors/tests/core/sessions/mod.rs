@@ -1,5 +1,6 @@
 //! Interactive sessions as the edges see them.
 
+mod clients;
 mod commands;
 mod files;
 mod idle;

@@ -63,7 +63,15 @@ async fn a_look_of_somebody_else_is_no_sign_of_life() {
         .get_session(&amelie(), session.session_id, None)
         .await
         .unwrap();
-    assert_eq!(seen.last_request_at, fixture.now());
+    let last = fixture.now();
+    assert_eq!(seen.last_request_at, last);
+    fixture.advance(10);
+    let all = SessionFilter {
+        limit: 10,
+        ..SessionFilter::default()
+    };
+    let listed = fixture.core.list_sessions(&amelie(), all).await.unwrap();
+    assert_eq!(listed.items[0].last_request_at, last, "a list names no session");
 }
 
 #[actix::test]
@@ -239,16 +247,28 @@ async fn sessions_are_listed_by_owner_host_and_state() {
         ..all.clone()
     };
     assert_eq!(listed(of_host).await, [a]);
-    let first = SessionFilter { limit: 1, ..all };
-    let page = fixture
-        .core
-        .list_sessions(&amelie(), first.clone())
-        .await
-        .unwrap();
-    let rest = SessionFilter {
-        after: page.next,
-        limit: 10,
-        ..first
+    let first = SessionFilter {
+        limit: 1,
+        ..all.clone()
     };
-    assert_eq!(listed(rest).await.len(), 2);
+    let open = SessionFilter {
+        open: true,
+        ..first.clone()
+    };
+    for first in [first, open] {
+        let page = fixture
+            .core
+            .list_sessions(&amelie(), first.clone())
+            .await
+            .unwrap();
+        let rest = SessionFilter {
+            after: page.next,
+            limit: 10,
+            ..first.clone()
+        };
+        let whole = SessionFilter { limit: 10, ..first };
+        let whole = listed(whole).await;
+        assert_eq!(page.items[0].session_id, whole[0]);
+        assert_eq!(listed(rest).await, whole[1..]);
+    }
 }

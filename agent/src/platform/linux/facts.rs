@@ -18,6 +18,25 @@ pub(super) fn read() -> Facts {
     }
 }
 
+/// The first name with a dot that `/etc/hosts` has for this host's name, else that name itself.
+pub(super) fn full_hostname() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let hosts = read_text("/etc/hosts").unwrap_or_default();
+    full_name(&name, &hosts).unwrap_or(&name).to_owned()
+}
+
+fn full_name<'a>(name: &str, hosts: &'a str) -> Option<&'a str> {
+    if name.contains('.') {
+        return None;
+    }
+    let line = hosts
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .find(|line| line.split_whitespace().skip(1).any(|other| other == name))?;
+    line.split_whitespace().skip(1).find(|other| other.contains('.'))
+}
+
 /// A file that may be missing: a host without IPv6 has no `if_inet6`.
 fn read_text(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
@@ -86,6 +105,15 @@ mod tests {
             pretty_name(text).as_deref(),
             Some("Debian GNU/Linux 12 (bookworm)")
         );
+    }
+
+    #[test]
+    fn a_name_is_completed_from_the_hosts_file() {
+        let hosts = "127.0.0.1 localhost\n# 127.0.1.1 beethoven.old beethoven\n127.0.1.1 beethoven.bonn.example beethoven # b\n";
+        assert_eq!(full_name("beethoven", hosts), Some("beethoven.bonn.example"));
+        assert_eq!(full_name("beethoven.example", hosts), None);
+        assert_eq!(full_name("localhost", hosts), None);
+        assert_eq!(full_name("haydn", hosts), None);
     }
 
     #[test]

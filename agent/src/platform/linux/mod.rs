@@ -1,5 +1,6 @@
 //! Linux: system calls through rustix, processes through /proc and pidfds (Linux 5.3 or newer).
 
+mod end;
 mod errno;
 mod facts;
 mod files;
@@ -9,12 +10,16 @@ mod place;
 mod proc;
 mod process_list;
 mod run;
+mod scan;
 mod spawn;
 
-use super::{Facts, Listed, Platform, ProcessSpec, StagedFile};
+use super::{
+    Booted, Doomed, Ending, Facts, Listed, Look, OwnUse, Platform, ProcessSpec, SeenProcess, StagedFile,
+};
 use crate::policy::Policy;
 use crate::stop::Stop;
 use std::fs::File;
+use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
 
@@ -87,6 +92,37 @@ impl Platform for Linux {
 
     fn list_processes(&self, stop: &Stop) -> Result<Listed<ProcessEntry>, Fault> {
         process_list::list(stop)
+    }
+
+    fn booted(&self) -> Result<Booted, Fault> {
+        proc::Boot::read()
+            .map(|boot| boot.booted())
+            .map_err(|error| errno::io_fault(&error, "/proc/stat"))
+    }
+
+    fn scan_processes(&self, look: &dyn Fn(u32) -> Look) -> Result<Vec<SeenProcess>, Fault> {
+        scan::scan(look).map_err(|errno| errno::fault(errno, "/proc"))
+    }
+
+    fn end_processes(&self, doomed: &[Doomed], patience: Duration, stop: &Stop) -> Vec<Ending> {
+        end::end(doomed, patience, stop)
+    }
+
+    fn own_use(&self) -> Result<OwnUse, Fault> {
+        proc::own_use().map_err(|error| errno::io_fault(&error, "/proc/self"))
+    }
+
+    fn since_boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        // Neither is ever negative.
+        Duration::new(
+            time.tv_sec.unsigned_abs(),
+            u32::try_from(time.tv_nsec).unwrap_or(0),
+        )
+    }
+
+    fn full_hostname(&self) -> String {
+        facts::full_hostname()
     }
 
     fn kill_process(&self, args: &KillProcess, stop: &Stop) -> Result<(), Fault> {

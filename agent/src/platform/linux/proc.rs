@@ -1,5 +1,6 @@
 //! Reading /proc: what the kernel says about one process, and the names of users.
 
+use crate::platform::{Booted, OwnUse};
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -15,17 +16,30 @@ pub(super) struct Stat {
     pub(super) state: char,
     pub(super) parent: u32,
     pub(super) group: u32,
+    /// With the first one, even after that has ended.
+    pub(super) threads: u32,
     /// Clock ticks after the boot.
     pub(super) start_ticks: u64,
 }
 
 impl Stat {
+    /// Whole seconds between the boot and its start.
+    pub(super) fn started_s(&self) -> u64 {
+        self.start_ticks / ticks_per_second()
+    }
+
+    /// Whether it ended and only waits for its parent to notice. One whose first thread ended looks the same, and
+    /// goes on.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
+    }
+
     /// Reads it; `None` if the process is gone.
     pub(super) fn read(pid: u32) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (pid, rest) = text.split_once(" (")?;
         // The name itself may contain parentheses and spaces.
@@ -37,8 +51,9 @@ impl Stat {
             state: fields.next()?.chars().next()?,
             parent: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
-            // Field 22; the three above are 3, 4 and 5.
-            start_ticks: fields.nth(16)?.parse().ok()?,
+            // Fields 20 and 22; the three above are 3, 4 and 5.
+            threads: fields.nth(14)?.parse().ok()?,
+            start_ticks: fields.nth(1)?.parse().ok()?,
         })
     }
 }
@@ -95,7 +110,7 @@ impl Boot {
         let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         Ok(Self {
             seconds: seconds.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidData))?,
-            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+            ticks_per_second: ticks_per_second(),
             id: id
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(Uuid::nil()),
@@ -109,10 +124,44 @@ impl Boot {
             .saturating_add(i64::try_from(after_boot).unwrap_or(i64::MAX))
     }
 
+    /// The same for those who keep the boot and its time apart.
+    pub(super) fn booted(&self) -> Booted {
+        Booted {
+            id: self.id,
+            at_s: self.seconds,
+        }
+    }
+
     /// The same over the process's life, another one for any other process of any boot.
     pub(super) fn guid(&self, stat: &Stat) -> Uuid {
         Uuid::new_v5(&self.id, format!("{}:{}", stat.pid, stat.start_ticks).as_bytes())
     }
+}
+
+/// Clock ticks in a second.
+pub(super) fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// What this process uses, from `/proc/self/stat` (proc(5)).
+pub(super) fn own_use() -> std::io::Result<OwnUse> {
+    let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let text = fs::read("/proc/self/stat")?;
+    let boot = Boot::read()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, rest) = text.rsplit_once(") ").ok_or_else(invalid)?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    // The first of them is field 3.
+    let field = |number: usize| -> std::io::Result<u64> {
+        let text = fields.get(number - 3).ok_or_else(invalid)?;
+        text.parse().map_err(|_| invalid())
+    };
+    let seconds = |ticks: u64| ticks as f64 / ticks_per_second() as f64;
+    Ok(OwnUse {
+        resident_bytes: field(24)?.saturating_mul(rustix::param::page_size() as u64),
+        processor_s: seconds(field(14)?.saturating_add(field(15)?)),
+        started_at_s: boot.seconds as f64 + seconds(field(22)?),
+    })
 }
 
 /// `/etc/passwd`, read once per listing. No name service is asked: that could take for ever.
@@ -151,7 +200,7 @@ mod tests {
         let stat = Stat::parse(line).unwrap();
         assert_eq!(stat.name, "a) b (c");
         assert_eq!((stat.pid, stat.state, stat.parent, stat.group), (42, 'S', 7, 42));
-        assert_eq!(stat.start_ticks, 987_654);
+        assert_eq!((stat.threads, stat.start_ticks), (1, 987_654));
     }
 
     #[test]

@@ -86,7 +86,14 @@ async fn accept(
         .expect("not poisoned")
         .take()
         .expect("one connection");
-    let connection = Connection::new(session, bounded(stream), link, ear, store, &welcome(HOST, 3));
+    let connection = Connection::new(
+        session,
+        bounded(stream),
+        link,
+        ear,
+        store,
+        &welcome(HOST, 3, false),
+    );
     actix_web::rt::spawn(connection.run(std::future::pending()));
     Ok(response)
 }

@@ -38,7 +38,14 @@ async fn a_silent_agent_is_pinged_and_given_up() {
     let (link, receiver) = mpsc::channel(1);
     let (sender, _said) = mpsc::unbounded_channel();
     let store = Arc::new(artifact_store(&dir));
-    let connection = Connection::new(session, stream, receiver, Ear(sender), store, &welcome(HOST, 1));
+    let connection = Connection::new(
+        session,
+        stream,
+        receiver,
+        Ear(sender),
+        store,
+        &welcome(HOST, 1, false),
+    );
     let (end, sent) = tokio::join!(
         connection.run(std::future::pending()),
         actix_web::body::to_bytes(body)

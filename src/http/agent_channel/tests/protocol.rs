@@ -62,6 +62,25 @@ async fn frames_go_where_they_belong_and_unknown_ones_nowhere() {
 }
 
 #[actix_web::test]
+async fn what_a_process_watcher_reports_and_is_told_passes_through() {
+    let mut world = connected(Vec::new()).await;
+    world.hears_welcome().await;
+    let message = json!({"hostname": "pc", "events": []});
+    world
+        .says(json!({"type": "littlebrother", "seq": 7, "message": message}))
+        .await;
+    match world.said().await {
+        Said::Frame(AgentFrame::Littlebrother { seq: 7, message }) => assert_eq!(message.hostname, "pc"),
+        other => panic!("{other:?}"),
+    }
+    let events = Vec::new();
+    world.gives(ServerFrame::Littlebrother { seq: 7, events }).await;
+    let answer = json!({"type": "littlebrother", "seq": 7, "events": []});
+    assert_eq!(world.hears().await, answer);
+    world.over().await;
+}
+
+#[actix_web::test]
 async fn what_breaks_the_protocol_ends_the_connection_with_a_word() {
     let long_chunk = Chunk {
         command_id: ID,
@@ -147,4 +166,14 @@ async fn a_command_too_long_for_a_frame_fails_and_the_connection_lives() {
     world.gives(ServerFrame::Cancel { command_id: ID }).await;
     assert_eq!(world.hears().await["type"], "cancel");
     world.over().await;
+}
+
+#[test]
+fn an_agent_is_asked_to_watch_when_the_actors_say_so() {
+    for asked in [true, false] {
+        match welcome(HOST, 3, asked) {
+            ServerFrame::Welcome { littlebrother, .. } => assert_eq!(littlebrother, asked),
+            other => panic!("{other:?}"),
+        }
+    }
 }

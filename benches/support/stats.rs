@@ -18,6 +18,21 @@ impl Samples {
         self.0.push(took);
     }
 
+    /// Adds those of another.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// The mean in milliseconds; 0 without any.
+    pub(crate) fn mean_ms(&self) -> f64 {
+        let sum: Duration = self.0.iter().sum();
+        sum.as_secs_f64() * 1e3 / self.0.len().max(1) as f64
+    }
+
     /// The duration that `percent` of the samples do not exceed, in milliseconds.
     pub(crate) fn percentile_ms(&mut self, percent: usize) -> f64 {
         self.0.sort_unstable();

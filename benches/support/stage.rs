@@ -35,11 +35,13 @@ pub(crate) struct Stage {
     folder: TempDir,
     broker: EmbeddedBroker,
     server: Option<Child>,
+    further: String,
 }
 
 impl Stage {
     /// Makes the folder on the disk that holds the build, starts the broker, and lets a server make the streams.
-    pub(crate) async fn set() -> Outcome<Self> {
+    /// `further` is added to its configuration.
+    pub(crate) async fn set(further: &str) -> Outcome<Self> {
         let folder = tempfile::Builder::new()
             .prefix("load-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -56,6 +58,7 @@ impl Stage {
             folder,
             broker,
             server: None,
+            further: further.to_owned(),
         };
         stage.start_server().await?;
         Ok(stage)
@@ -95,12 +98,13 @@ impl Stage {
              [nats]\nurl = \"{}\"\nuser = \"{}\"\npassword = \"{}\"\n\n\
              [auth]\nadmin_token = \"{ADMIN_TOKEN}\"\n\n\
              [slots]\ntotal = 10\ninteractive_reserved = 0\njobs_reserved = 0\n\n\
-             [pipelines]\ndir = {}\n",
+             [pipelines]\ndir = {}\n\n{}",
             text(&self.data()),
             self.info().url,
             login.user,
             login.password,
             text(&self.folder.path().join("pipelines")),
+            self.further,
         )
     }
 

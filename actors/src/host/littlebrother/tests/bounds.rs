@@ -1,0 +1,136 @@
+//! Limits.
+
+use super::super::{ENDED_MAX, OPEN_MAX, OUTGOING_MAX, Oddity, State};
+use super::*;
+use std::collections::BTreeSet;
+
+const PID_MAX: u32 = OPEN_MAX as u32;
+
+#[test]
+fn processes_beyond_the_limit_are_passed_on_and_not_tabled() {
+    let mut server = Server::introduced();
+    let outcome = server.post((0..PID_MAX + 5).map(|pid| start(pid, 0)).collect());
+    assert_eq!(outcome.events.len(), OPEN_MAX + 5);
+    assert_eq!(outcome.odd[&Oddity::TableFull], 5);
+    assert_eq!(server.open().len(), OPEN_MAX);
+    server.post(vec![end(0, 1)]);
+    server.post(vec![start(PID_MAX + 1, 2)]);
+    assert_eq!(server.open().len(), OPEN_MAX, "there was room again");
+    assert_eq!(
+        server.post(vec![start(0, 3)]).odd[&Oddity::TableFull],
+        1,
+        "neither is an ended one opened"
+    );
+}
+
+#[test]
+fn a_replay_of_all_goes_out_in_portions_and_loses_nothing() {
+    let mut server = Server::introduced();
+    server.post((0..PID_MAX).map(|pid| start(pid, 0)).collect());
+    let mut seen: BTreeSet<u32> = BTreeSet::new();
+    let mut outcome = server.post(vec![start_client(1)]);
+    for round in 0.. {
+        assert!(outcome.answer.len() <= 1_002, "a portion");
+        let replayed = outcome.answer.iter().filter_map(|event| event.pid);
+        if round == 3 {
+            server.lose(outcome.ticket);
+        } else {
+            server.state.written(outcome.ticket);
+            let before = seen.len();
+            let replayed: Vec<u32> = replayed.collect();
+            seen.extend(&replayed);
+            let count = replayed.len();
+            assert_eq!(seen.len(), before + count, "each once");
+            if count == 0 {
+                break;
+            }
+        }
+        outcome = server.post(vec![]);
+    }
+    assert_eq!(seen.len(), OPEN_MAX);
+}
+
+#[test]
+fn an_answer_is_bounded_in_bytes_and_still_gets_on() {
+    let mut server = Server::introduced();
+    let wide = |pid| {
+        let mut event = start(pid, 0);
+        event.username = Some("x".repeat(4096));
+        event
+    };
+    server.post((0..300).map(wide).collect());
+    let mut pids = BTreeSet::new();
+    let mut outcome = server.post(vec![start_client(1)]);
+    while pids.len() < 300 {
+        let answer = serde_json::to_vec(&outcome.answer).unwrap();
+        assert!(answer.len() < 640 * 1024, "{}", answer.len());
+        let new: Vec<u32> = outcome.answer.iter().filter_map(|event| event.pid).collect();
+        assert!(!new.is_empty());
+        pids.extend(new);
+        outcome = server.post(vec![]);
+    }
+}
+
+#[test]
+fn the_oldest_ended_processes_are_forgotten_when_there_are_too_many() {
+    let mut server = Server::introduced();
+    let ended = ENDED_MAX as u32 + 10;
+    server.post((0..ended).map(|pid| start(pid, 0)).collect());
+    let ends = (0..ended).rev().map(|pid| end(pid, i64::from(pid) / 100 - 100));
+    let outcome = server.post(ends.collect());
+    assert_eq!(outcome.odd[&Oddity::EndedDropped], 10);
+    assert_eq!(server.rows.len(), ENDED_MAX);
+    server.post(vec![start(0, 1), start(ended - 1, 1)]);
+    assert_eq!(
+        server.rows.len(),
+        ENDED_MAX + 1,
+        "0 was forgotten, the last was not"
+    );
+}
+
+#[test]
+fn ended_processes_are_forgotten_after_a_week() {
+    let mut server = Server::introduced();
+    server.post(vec![start(7, 0), start(8, 0), end(7, 0)]);
+    server.later(7 * 24 * 3600);
+    server.tick();
+    assert_eq!(server.rows.len(), 2);
+    server.later(1).tick();
+    assert_eq!(server.rows.len(), 1);
+    assert_eq!(server.open(), [8]);
+}
+
+#[test]
+fn prohibited_processes_that_wait_are_bounded_and_go_out_in_portions() {
+    let mut server = Server::introduced();
+    let reports = 0..OUTGOING_MAX as u32 + 7;
+    let mut outcome = server.post(reports.map(|pid| prohibited(pid, 0)).collect());
+    assert_eq!(outcome.odd[&Oddity::QueueFull], 7);
+    let mut killed = 0;
+    while !outcome.answer.is_empty() {
+        assert!(outcome.answer.len() <= 1_000);
+        killed += outcome.answer.len();
+        server.state.written(outcome.ticket);
+        outcome = server.post(vec![]);
+    }
+    assert_eq!(killed, OUTGOING_MAX);
+}
+
+#[test]
+fn answers_without_receipts_are_bounded_and_the_oldest_counts_as_lost() {
+    let mut server = Server::introduced();
+    server.configure(|settings| settings.kill_prohibited = false);
+    server.post(vec![start(7, 0)]);
+    let first = server.post(vec![start_client(1)]);
+    for seconds in 2..40 {
+        // Each has something in it.
+        server.post(vec![start_client(seconds)]);
+    }
+    server.state.written(first.ticket);
+    assert!(server.state.under_way_len() <= 32);
+}
+
+#[test]
+fn an_idle_client_takes_little_memory() {
+    assert!(size_of::<State>() <= 768, "{}", size_of::<State>());
+}

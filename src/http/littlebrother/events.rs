@@ -1,0 +1,72 @@
+//! `POST /api/events`: a client's message, and what waits for the client as the answer.
+
+use super::super::body::bytes;
+use super::answer::response;
+use super::error::Error;
+use super::{Clients, Served};
+use crate::littlebrother::Dialect;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use tripline_protocol::littlebrother::{Ignored, MESSAGE_BYTES_MAX, ReadMessage};
+
+pub(super) async fn take<C: Clients>(
+    request: HttpRequest,
+    payload: web::Payload,
+    served: web::Data<Served<C>>,
+) -> Result<HttpResponse, Error> {
+    if !request.content_type().eq_ignore_ascii_case("application/json") {
+        return Err(Error::ContentType);
+    }
+    let body = bytes(&request, payload.into_inner(), MESSAGE_BYTES_MAX).await?;
+    let read = read(&served, &body)?;
+    note_ignored(&read);
+    Ok(response(served.clients.message(read.message).await?))
+}
+
+/// The message, if its secret is right.
+fn read<C: Clients>(served: &Served<C>, body: &[u8]) -> Result<ReadMessage, Error> {
+    turn_away(&served.dialect, body)?;
+    let now = served.settings()?.zone.to_local(served.clock.now());
+    let read = ReadMessage::read(body, now)?;
+    match &read.secret {
+        Some(secret) if served.dialect.admits(secret) => Ok(read),
+        _ => Err(Error::WrongSecret),
+    }
+}
+
+/// Nothing else of a message is looked at when its secret is a text and wrong.
+fn turn_away(dialect: &Dialect, body: &[u8]) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Presented {
+        secret: serde_json::Value,
+    }
+    // What cannot be read, reading the whole will name.
+    match serde_json::from_slice(body) {
+        Ok(Presented { secret }) => match secret.as_str() {
+            Some(secret) if !dialect.admits(secret) => Err(Error::WrongSecret),
+            _ => Ok(()),
+        },
+        Err(_) => Ok(()),
+    }
+}
+
+/// What was left out is counted; what no client of the real program sends is worth a warning.
+fn note_ignored(read: &ReadMessage) {
+    let mut counts: BTreeMap<Ignored, u64> = BTreeMap::new();
+    for why in &read.ignored {
+        *counts.entry(*why).or_default() += 1;
+    }
+    for (why, count) in counts {
+        let (hostname, reason) = (&read.message.hostname, why.as_str());
+        metrics::counter!("tripline_littlebrother_events_ignored_total", "reason" => reason).increment(count);
+        match why {
+            Ignored::ServerType | Ignored::ForeignHost => {
+                tracing::warn!(hostname, count, reason, "left out of a message");
+            }
+            Ignored::UnknownType | Ignored::UnknownAttribute | Ignored::Payload => {
+                tracing::debug!(hostname, count, reason, "left out of a message");
+            }
+        }
+    }
+}

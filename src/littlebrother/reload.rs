@@ -1,0 +1,181 @@
+//! The configuration file, read again while the server runs: users, mappings and times come into force as a
+//! whole; a file that is wrong changes nothing.
+
+use super::Dialect;
+use super::settings::settings;
+use crate::config::{Config, Error, Littlebrother, Source};
+use crate::watch::{Concerns, Stamp, Watch, Watched, Why, stamp};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tripline_actors::Core;
+use tripline_actors::littlebrother::Settings;
+use tripline_protocol::littlebrother::Zone;
+
+/// Keys that come into force while the server runs.
+const RELOADED: [&str; 6] = [
+    "littlebrother.users",
+    "littlebrother.login_mappings",
+    "littlebrother.check_interval",
+    "littlebrother.maximum_time_without_send",
+    "littlebrother.kill_process_delay",
+    "littlebrother.kill_prohibited",
+];
+
+/// Where settings go.
+pub trait SettingsTarget: Send + 'static {
+    /// Puts them in force.
+    fn set(&self, settings: Option<Settings>);
+    /// Remembers why the file is refused, or that it no longer is.
+    fn refuse(&self, why: Option<String>);
+}
+
+impl SettingsTarget for (Core, Arc<Dialect>) {
+    fn set(&self, settings: Option<Settings>) {
+        self.0.set_littlebrother(settings);
+    }
+
+    fn refuse(&self, why: Option<String>) {
+        self.1.set_refused(why);
+    }
+}
+
+/// Reads the configuration file again when it changes, for as long as it lives.
+#[derive(Debug)]
+pub struct ConfigWatch(Option<Watch>);
+
+impl ConfigWatch {
+    /// Watches the file of `source`, if it has one, of which `config` is in force with the zone `zone`. Call it
+    /// within a runtime.
+    pub fn start(target: impl SettingsTarget, source: Source, config: Config, zone: Zone) -> Self {
+        let Some(file) = source.file.clone() else {
+            return Self(None);
+        };
+        Self(Some(Watch::start(Keeper {
+            target,
+            folder: folder(&file),
+            file,
+            source,
+            config,
+            zone,
+            waiting: Vec::new(),
+            refused: None,
+        })))
+    }
+
+    /// Reads it again now, changed or not (SIGHUP).
+    pub fn reload(&self) {
+        if let Some(watch) = &self.0 {
+            watch.reload();
+        }
+    }
+}
+
+/// The folder of a file: a file that is replaced, as editors do, is another one for the file system.
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+struct Keeper<T> {
+    target: T,
+    source: Source,
+    file: PathBuf,
+    folder: PathBuf,
+    /// What is in force.
+    config: Config,
+    zone: Zone,
+    /// Changed keys that were told to wait for the next start.
+    waiting: Vec<String>,
+    /// Why the file was refused when it was last read.
+    refused: Option<String>,
+}
+
+impl<T: SettingsTarget> Watched for Keeper<T> {
+    const NAME: &'static str = "configuration";
+
+    fn folders(&self) -> Vec<&Path> {
+        vec![&self.folder]
+    }
+
+    fn concerns(&self) -> Concerns {
+        let name: Option<OsString> = self.file.file_name().map(ToOwned::to_owned);
+        Box::new(move |path| path.file_name() == name.as_deref())
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        stamp(self.file.clone()).into_iter().collect()
+    }
+
+    fn read(&mut self, why: Why) {
+        match self.source.load() {
+            Ok(config) => self.take(config, why),
+            Err(error) => self.refuse(&error, why),
+        }
+    }
+}
+
+impl<T: SettingsTarget> Keeper<T> {
+    fn take(&mut self, config: Config, why: Why) {
+        if self.refused.take().is_some() {
+            self.target.refuse(None);
+            tracing::info!("the configuration is right again");
+        }
+        let changed = config.changed(&self.config);
+        let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| RELOADED.contains(&&**key));
+        if later != self.waiting || (why == Why::Asked && !later.is_empty()) {
+            tell_waiting(&later);
+            self.waiting = later;
+        }
+        if !now.is_empty() {
+            self.put_in_force(config);
+        } else if why == Why::Asked {
+            tracing::info!("the users of LittleBrother are those in force");
+        }
+    }
+
+    fn put_in_force(&mut self, config: Config) {
+        let fresh = config.littlebrother;
+        for warning in &config.warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        let present = &mut self.config.littlebrother;
+        *present = Littlebrother {
+            users: fresh.users,
+            login_mappings: fresh.login_mappings,
+            check_interval: fresh.check_interval,
+            maximum_time_without_send: fresh.maximum_time_without_send,
+            kill_process_delay: fresh.kill_process_delay,
+            kill_prohibited: fresh.kill_prohibited,
+            ..present.clone()
+        };
+        let (users, mappings) = (present.users.len(), present.login_mappings.len());
+        tracing::info!(users, mappings, "new users of LittleBrother in force");
+        self.target.set(settings(present, &self.zone));
+    }
+
+    fn refuse(&mut self, error: &Error, why: Why) {
+        let text = crate::cli::chain(error);
+        if why != Why::Asked && self.refused.as_ref() == Some(&text) {
+            return;
+        }
+        tracing::error!(problems = %text, "configuration refused; the last good one stays in force");
+        self.target.refuse(Some(text.clone()));
+        self.refused = Some(text);
+    }
+}
+
+fn tell_waiting(keys: &[String]) {
+    match keys {
+        [] => tracing::info!("no changed key waits for the next start any more"),
+        keys => tracing::warn!(
+            keys = keys.join(", "),
+            "changed keys count from the next start on"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;
