@@ -6,7 +6,7 @@ use super::super::held::held;
 use super::super::problem::ApiError;
 use super::auth::{Operator, Viewer};
 use super::error::DialectError;
-use super::outcome::object;
+use super::outcome::{brief, object};
 use super::session::{HOLD, own};
 use super::verbs::Request;
 use actix_web::{HttpRequest, web};
@@ -15,12 +15,15 @@ use tripline_actors::access::Principal;
 use tripline_actors::{Core, OwnSession, Refusal};
 use tripline_protocol::Span;
 use tripline_protocol::session::{CommandView, RunCommand};
+use tripline_protocol::verb::Verb;
 
 /// How long a command waits for its session: after a restart of the server the host has to come back first.
 const SESSION_WAIT: Span = Span::from_secs(30);
 /// Commands in a list, oldest first.
 const COMMANDS_MAX: usize = 1000;
 
+/// The answer comes at once, but for `delete file`: after a program's end the client deletes its output without
+/// asking what became of that, and may close the session right after, which cancels what has not ended.
 pub(super) async fn run(
     caller: Operator,
     request: HttpRequest,
@@ -36,7 +39,15 @@ pub(super) async fn run(
         None => None,
     };
     let command = wanted.command(file.as_ref())?;
-    let command = when_active(&request, &state.core, &caller, &own, command).await?;
+    let mut command = when_active(&request, &state.core, &caller, &own, command).await?;
+    if command.verb == Verb::DeleteFile {
+        let ask = |wait| {
+            state
+                .core
+                .get_command(&caller, own.session_id, command.number, wait)
+        };
+        command = held(&request, Some(HOLD), ask).await?;
+    }
     Ok(web::Json(object(&state, &own, command).await?))
 }
 
@@ -71,11 +82,9 @@ pub(super) async fn list(
         .core
         .list_commands(&caller, own.session_id, None, COMMANDS_MAX)
         .await?;
-    let mut commands = Vec::with_capacity(page.items.len());
-    for command in page.items {
-        commands.push(object(&state, &own, command).await?);
-    }
-    Ok(web::Json(commands))
+    Ok(web::Json(
+        page.items.iter().map(|command| brief(&own, command)).collect(),
+    ))
 }
 
 /// Held until it has ended, but not longer than the client would wait before it asks again.

@@ -42,6 +42,11 @@ pub(super) async fn object(
     Ok(shown(session, &command, output))
 }
 
+/// The object without an output that would have to be read back: a list of them has a bound this way.
+pub(super) fn brief(session: &OwnSession, command: &CommandView) -> Value {
+    shown(session, command, command.output.clone())
+}
+
 async fn read_back(state: &HttpState, sha256: Sha256) -> Result<Value, DialectError> {
     let store = state.artifacts.clone();
     let read = tokio::task::spawn_blocking(move || {

@@ -17,6 +17,8 @@ use tripline_protocol::api::HostView;
 /// Sensors on a page at most, and where the caller does not say.
 const ROWS_MAX: usize = 1000;
 const ROWS_DEFAULT: usize = 100;
+/// Sensors in the list without pages.
+const LIST_MAX: usize = 10_000;
 
 type Query = HashMap<String, String>;
 
@@ -37,7 +39,7 @@ pub(super) async fn page(
     ))
 }
 
-/// The older list, without pages.
+/// The older list, without pages; the first of them, if there are very many.
 pub(super) async fn list(
     caller: Viewer,
     state: web::Data<HttpState>,
@@ -45,7 +47,8 @@ pub(super) async fn list(
 ) -> Result<web::Json<Vec<Value>>, DialectError> {
     let hosts = found(&state.core, &caller, &query).await?;
     let now = state.clock.now();
-    Ok(web::Json(hosts.iter().map(|host| object(host, now)).collect()))
+    let hosts = hosts.iter().take(LIST_MAX);
+    Ok(web::Json(hosts.map(|host| object(host, now)).collect()))
 }
 
 pub(super) async fn show(

@@ -129,3 +129,87 @@ fn not_known() -> Value {
         "emet_exploit_action": "",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::host;
+    use super::*;
+    use tripline_protocol::api::AttachmentView;
+    use tripline_protocol::verb::Verb;
+
+    fn now() -> Timestamp {
+        "2026-11-20T14:00:00Z".parse().expect("a time")
+    }
+
+    fn attached(verbs: Vec<Verb>) -> HostView {
+        let mut host = host(7, "pc");
+        host.attachments = vec![AttachmentView {
+            kind: "littlebrother".into(),
+            verbs,
+            since: now().before(Span::from_secs(90)),
+            epoch: 1,
+        }];
+        host
+    }
+
+    /// An absent field costs the client a request, and some of its scripts an exception.
+    #[test]
+    fn every_field_that_clients_know_is_there() {
+        let sensor = object(&host(7, "pc"), now());
+        let fields = sensor.as_object().expect("an object");
+        for field in "systemvolume_total_size emet_telemetry_path os_environment_display_string emet_version \
+                      emet_dump_flags clock_delta supports_cblr sensor_uptime last_update physical_memory_size \
+                      build_id uptime is_isolating event_log_flush_time computer_dns_name emet_report_setting id \
+                      emet_process_count emet_is_gpo power_state network_isolation_enabled uninstalled \
+                      systemvolume_free_size status num_eventlog_bytes sensor_health_message \
+                      build_version_string computer_sid next_checkin_time node_id cookie emet_exploit_action \
+                      computer_name license_expiration supports_isolation parity_host_id \
+                      supports_2nd_gen_modloads network_adapters sensor_health_status registration_time \
+                      restart_queued notes num_storefiles_bytes os_environment_id shard_id boot_id \
+                      last_checkin_time os_type group_id display uninstall"
+            .split_whitespace()
+        {
+            assert!(fields.contains_key(field), "{field}");
+        }
+        assert_eq!(fields["num_eventlog_bytes"], "0");
+        assert_eq!(fields["next_checkin_time"], "1970-01-01T00:00:16.5Z");
+    }
+
+    #[test]
+    fn a_host_is_online_while_it_is_attached() {
+        let sensor = object(&attached(vec![Verb::KillProcess]), now());
+        assert_eq!(
+            (&sensor["status"], &sensor["sensor_uptime"]),
+            (&json!("Online"), &json!(90))
+        );
+        assert_eq!(sensor["last_checkin_time"], "2026-11-20T14:00:00Z");
+        assert_eq!(object(&host(7, "pc"), now())["status"], "Offline");
+    }
+
+    #[test]
+    fn a_host_that_never_offered_anything_has_no_live_response() {
+        let mut known = host(7, "pc");
+        assert!(!has_live_response(&known));
+        assert!(!has_live_response(&attached(Vec::new())));
+        assert!(has_live_response(&attached(vec![Verb::KillProcess])));
+        known.agent_version = "0.1.0".into();
+        assert!(has_live_response(&known));
+    }
+
+    #[test]
+    fn only_windows_has_the_number_of_windows() {
+        let of = |platform: &str| {
+            let mut host = host(7, "pc");
+            host.platform = platform.into();
+            os_type(&host)
+        };
+        assert_eq!((of("windows"), of("linux"), of("macos"), of("")), (1, 3, 2, 3));
+    }
+
+    #[test]
+    fn addresses_are_adapters() {
+        let mut host = host(7, "pc");
+        host.addresses = vec!["10.0.0.1".into(), "fd00::2".into()];
+        assert_eq!(adapters(&host), "10.0.0.1,000000000000|fd00::2,000000000000|");
+    }
+}
