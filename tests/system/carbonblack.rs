@@ -340,3 +340,40 @@ async fn a_command_that_is_cancelled_is_an_error_that_says_so() {
         "error"
     );
 }
+
+#[tokio::test]
+async fn a_script_goes_on_in_its_session_when_the_server_was_killed() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    agent.host_id().await;
+    let script = Script::new(&server);
+    let session = script.session(1).await;
+    server.crash().await;
+    let listed = script.run(&session, json!({"name": "process list"})).await;
+    assert_eq!(listed["status"], "complete", "{listed}");
+    assert!(listed["processes"].as_array().is_some_and(|all| !all.is_empty()));
+}
+
+#[tokio::test]
+async fn a_file_whose_deletion_was_answered_is_gone_although_the_session_closes_at_once() {
+    let site = Site::new().await;
+    let server = Server::start(&site, &[]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    agent.host_id().await;
+    let script = Script::new(&server);
+    let mut answered_done = 0;
+    for round in 0..10 {
+        let session = script.session(1).await;
+        let file = site.write(&format!("output-{round}"), "");
+        let delete = json!({"name": "delete file", "object": file});
+        let deleted = script.post(&format!("{session}/command"), delete).await;
+        script.put(&session, json!({"status": "close"})).await;
+        // On a machine that needs longer than an answer is held, nothing was promised.
+        if deleted.body["status"] == "complete" {
+            answered_done += 1;
+            assert!(!file.exists());
+        }
+    }
+    assert!(answered_done > 0);
+}
