@@ -10,6 +10,7 @@ use crate::littlebrother::Settings;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
+use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
@@ -111,6 +112,7 @@ pub(crate) struct Ground {
     pub(crate) attachments: Attachments,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
+    pub(crate) sessions: LiveSessions,
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
@@ -127,7 +129,18 @@ impl Ground {
 
     /// Whether new work may be taken: events, jobs, enrolments. Running work goes on either way.
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
-        let retry_after = Span::from_secs(1);
+        self.admit_writes()?;
+        if !self.load.admits() {
+            return Err(Refusal::Busy {
+                what: "outbox",
+                retry_after: Span::from_secs(1),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
+    pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
         if self.store.failed() {
             return Err(Refusal::Unavailable {
                 detail: "its store cannot write",
@@ -142,13 +155,7 @@ impl Ground {
         if self.store.durable_lag() > BATCHES_WAITING_MAX {
             return Err(Refusal::Busy {
                 what: "store",
-                retry_after,
-            });
-        }
-        if !self.load.admits() {
-            return Err(Refusal::Busy {
-                what: "outbox",
-                retry_after,
+                retry_after: Span::from_secs(1),
             });
         }
         Ok(())

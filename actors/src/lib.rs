@@ -23,11 +23,12 @@ mod record;
 pub mod refusal;
 mod router;
 mod scheduler;
+mod session;
 mod slot;
 pub mod store;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, IngestPosition, JobFilter, LinkMessage,
-    Readiness,
+    OwnSession, Readiness, SessionFilter,
 };
 pub use refusal::Refusal;

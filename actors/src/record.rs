@@ -277,6 +277,8 @@ pub(crate) fn split_by_time_key(key: &[u8]) -> Option<(Timestamp, [u8; 16])> {
 pub(crate) mod meta {
     pub(crate) const POSITION: &[u8] = b"ingest.position";
     pub(crate) const SENSOR_ID: &[u8] = b"directory.sensor_id";
+    pub(crate) const SESSION_NUMBER: &[u8] = b"sessions.number";
+    pub(crate) const FILE_NUMBER: &[u8] = b"sessions.file";
     pub(crate) const ATTESTATION_KEY: &[u8] = b"attestation.key";
 }
 

@@ -1,7 +1,7 @@
 //! Bodies of `/v1` and of the NATS micro service.
 
 use crate::event::EventRef;
-use crate::id::{HostId, InstallId, JobId, Name, Org, Sha256};
+use crate::id::{HostId, InstallId, JobId, Name, Org, SessionId, Sha256};
 use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};
 use crate::result::HostRef;
 use crate::step::StepReport;
@@ -378,11 +378,12 @@ pub struct JobView {
     pub steps: Vec<StepReport>,
 }
 
-/// Why a job waits.
+/// Why a job or a session waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// 1 is next. Among its host's jobs when it waits behind one of them or for the host, else among the
-    /// hosts that wait for a slot.
+    /// 1 is next. Of a job: among its host's jobs when it waits behind one of them or for the host, else
+    /// among the hosts that wait for a slot. Of a session: among its host's sessions when it waits for the
+    /// host, else among the sessions that wait for a slot.
     pub position: u64,
     /// `no_free_slot`, `host_offline`, `behind_job`.
     pub reason: Reason,
@@ -395,20 +396,42 @@ pub struct SlotView {
     pub slot: u32,
     /// What it is used for; absent: free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<SessionView>,
+    pub session: Option<SlotSession>,
 }
 
 /// The session in a slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SessionView {
-    /// Its job.
-    pub job_id: JobId,
+pub struct SlotSession {
     /// Its host.
     pub host: HostRef,
     /// Since when.
     pub since: Timestamp,
-    /// The step it is at, from 0.
-    pub step: u32,
+    /// Whom it is for.
+    #[serde(flatten)]
+    pub holder: SlotHolder,
+}
+
+/// Whom the session in a slot is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SlotHolder {
+    /// A job.
+    Job {
+        /// Which.
+        job_id: JobId,
+        /// The step it is at, from 0.
+        step: u32,
+    },
+    /// A person or program.
+    Interactive {
+        /// Which session.
+        session_id: SessionId,
+        /// Whom its token is for.
+        owner: String,
+        /// The command under way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<u32>,
+    },
 }
 
 /// All slots.
@@ -422,6 +445,9 @@ pub struct SlotsView {
     pub jobs_reserved: u32,
     /// Hosts with jobs that wait for one.
     pub waiting: u64,
+    /// Interactive sessions that wait for one.
+    #[serde(default)]
+    pub sessions_waiting: u64,
     /// Each.
     pub slots: Vec<SlotView>,
 }

@@ -74,6 +74,7 @@ macro_rules! uuid_id {
 uuid_id!(/** A host, made by Tripline at enrolment. */ HostId, "host id");
 uuid_id!(/** A job; derived from what caused it, or random when a person submits it. */ JobId, "job id");
 uuid_id!(/** An event's identity: UUIDv5 over org, source and id. */ EventKey, "event key");
+uuid_id!(/** A session; made when it is opened. */ SessionId, "session id");
 uuid_id!(/** One verb sent to a host; never executed twice by an agent. */ CommandId, "command id");
 uuid_id!(/** What an agent makes at its first start and keeps; enrolling again with it gives the same host. */ InstallId, "install id");
 
@@ -139,6 +140,16 @@ impl CommandId {
                 &(step as u64).to_be_bytes(),
                 &attempt.to_be_bytes(),
             ],
+        ))
+    }
+}
+
+impl CommandId {
+    /// The command of this number in an interactive session, in one attempt.
+    pub fn derive_interactive(session: SessionId, number: u32, attempt: u32) -> Self {
+        Self(derive(
+            "interactive",
+            &[session.as_bytes(), &number.to_be_bytes(), &attempt.to_be_bytes()],
         ))
     }
 }

@@ -16,6 +16,7 @@ pub mod limit;
 pub mod littlebrother;
 pub mod path;
 pub mod result;
+pub mod session;
 pub mod step;
 pub mod subject;
 pub mod time;
@@ -23,7 +24,7 @@ pub mod verb;
 
 pub use event::{Attestation, Event};
 pub use fault::{Fault, FaultClass};
-pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Name, Org, Sha256};
+pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Name, Org, SessionId, Sha256};
 pub use path::RemotePath;
 pub use subject::{Etype, Subjects};
 pub use time::{Span, Timestamp};

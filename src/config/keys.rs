@@ -121,6 +121,10 @@ section! {
     Session, "session" {
         /// How long a running command waits for its agent to come back.
         reconnect_grace: Span = Span::from_secs(30),
+        /// How long an interactive session waits for a host that is offline.
+        wait_timeout: Span = Span::from_secs(120),
+        /// How many ended interactive sessions can be looked up, for `jobs.retain` at most.
+        retain_max: u64 = 100_000,
     }
 }
 

@@ -155,6 +155,7 @@ fn limits(config: &Config, found: &mut Found) {
             jobs.queued_per_pipeline_max.into(),
         ),
         ("jobs.queued_max", jobs.queued_max.into()),
+        ("session.retain_max", config.session.retain_max),
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
     ];
@@ -163,6 +164,7 @@ fn limits(config: &Config, found: &mut Found) {
     }
     let spans = [
         ("slots.idle_timeout", config.slots.idle_timeout),
+        ("session.wait_timeout", config.session.wait_timeout),
         ("events.max_age", config.events.max_age),
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),

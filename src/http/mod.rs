@@ -1,17 +1,22 @@
-//! The HTTP edge: `/v1`, the agent channel, health and metrics, over plain HTTP and TLS.
+//! The HTTP edge: `/v1`, the Carbon Black dialect, the agent channel, health and metrics, over plain HTTP and TLS.
 //!
 //! Handlers are thin: extract, ask the actors once, map the answer. Deliberately not here: decisions,
 //! state and the store, which are the actors'; configuration, which builds [`HttpOptions`]; and NATS, of
 //! which only [`BrokerStatus`] is known.
 
 mod agent_channel;
+mod alive;
+mod archive;
 mod artifacts;
 mod auth;
 mod body;
 mod broker_status;
+mod carbonblack;
+mod content;
 mod enrol;
 mod events;
 mod health;
+mod held;
 mod hosts;
 mod jobs;
 mod littlebrother;
@@ -23,8 +28,10 @@ mod problem;
 mod range;
 mod routes;
 mod server;
+mod sessions;
 pub mod tls;
 mod tokens;
+mod upload;
 
 pub use broker_status::BrokerStatus;
 pub use server::{Error, HttpOptions, RunningHttp, start};

@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, enrol, events, health, hosts, jobs, littlebrother_view, metrics, overview,
-    tokens,
+    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, littlebrother_view, metrics,
+    overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -50,9 +50,49 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(tokens::create)),
         )
         .service(resource("/v1/tokens/{id}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .configure(sessions)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
+        .configure(carbonblack::configure)
         .default_service(web::to(no_such_path));
+}
+
+fn sessions(config: &mut web::ServiceConfig) {
+    use sessions::{commands, files};
+    config
+        .service(
+            resource("/v1/sessions", "GET, POST")
+                .route(web::get().to(sessions::list))
+                .route(web::post().to(sessions::open)),
+        )
+        .service(
+            resource("/v1/sessions/{session}", "GET, DELETE")
+                .route(web::get().to(sessions::show))
+                .route(web::delete().to(sessions::close)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/keepalive", "POST").route(web::post().to(sessions::keep_alive)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/commands", "GET, POST")
+                .route(web::get().to(commands::list))
+                .route(web::post().to(commands::run)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/commands/{number}", "GET, DELETE")
+                .route(web::get().to(commands::show))
+                .route(web::delete().to(commands::cancel)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/files", "GET, POST")
+                .route(web::get().to(files::list))
+                .route(web::post().to(files::add)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/files/{number}/content", "GET")
+                .route(web::get().to(files::fetch)),
+        )
+        .service(resource("/v1/sessions/{session}/archive", "GET").route(web::get().to(files::all)));
 }
 
 /// A path that takes `allow`.

@@ -146,6 +146,11 @@ impl RunningHttp {
 pub(super) struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
+    #[cfg(test)]
+    pub(super) fn told_by(stopping: watch::Receiver<bool>) -> Self {
+        Self(stopping)
+    }
+
     /// Returns when the server stops, at once if it does already.
     pub(super) async fn stopped(&mut self) {
         // An error means that the sender is gone, which is the end as well.

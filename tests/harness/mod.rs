@@ -16,7 +16,7 @@ mod server;
 mod simulated_agent;
 
 pub(crate) use agent::AgentProcess;
-pub(crate) use api::Api;
+pub(crate) use api::{Answer, Api};
 pub(crate) use broker::Broker;
 pub(crate) use command_line::{run, tripline};
 pub(crate) use journal::commands_begun;

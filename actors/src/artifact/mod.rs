@@ -12,7 +12,7 @@ mod uses;
 
 pub use error::Error;
 pub use incoming::Incoming;
-pub use uses::{forget_use, is_used, may_read, note_use};
+pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
 use error::Doing;

@@ -1,30 +1,46 @@
-//! Which jobs have which contents, and so who may read them. The org is part of the key: whether an org may
-//! read a content is one look, however many jobs share it.
+//! Which jobs and sessions have which contents, and so who may read them. The org is part of the key: whether
+//! an org may read a content is one look, however many jobs share it.
 
 use crate::refusal::Refusal;
 use crate::store::key::{self, Key};
 use crate::store::{Batch, Error, Store, Table};
-use tripline_protocol::{JobId, Org, Sha256};
+use tripline_protocol::{JobId, Org, SessionId, Sha256};
+
+/// A job or a session that has a content.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder([u8; 16]);
+
+impl From<JobId> for Holder {
+    fn from(job_id: JobId) -> Self {
+        Self(*job_id.as_bytes())
+    }
+}
+
+impl From<SessionId> for Holder {
+    fn from(session_id: SessionId) -> Self {
+        Self(*session_id.as_bytes())
+    }
+}
 
 fn content_key(sha256: &Sha256) -> Key {
     Key::new().bytes(&key::sha256(sha256))
 }
 
-fn use_key(sha256: &Sha256, org: &Org, job_id: JobId) -> Key {
-    content_key(sha256).text(org.as_str()).bytes(job_id.as_bytes())
+fn use_key(sha256: &Sha256, org: &Org, holder: Holder) -> Key {
+    content_key(sha256).text(org.as_str()).bytes(&holder.0)
 }
 
-/// Adds to the batch that a job of `org` has the content.
-pub fn note_use(batch: &mut Batch, sha256: &Sha256, org: &Org, job_id: JobId) {
-    batch.put(Table::ArtifactUse, use_key(sha256, org, job_id), b"");
+/// Adds to the batch that a job or session of `org` has the content.
+pub fn note_use(batch: &mut Batch, sha256: &Sha256, org: &Org, holder: impl Into<Holder>) {
+    batch.put(Table::ArtifactUse, use_key(sha256, org, holder.into()), b"");
 }
 
-/// Adds to the batch that the job has it no longer.
-pub fn forget_use(batch: &mut Batch, sha256: &Sha256, org: &Org, job_id: JobId) {
-    batch.delete(Table::ArtifactUse, use_key(sha256, org, job_id));
+/// Adds to the batch that the job or session has it no longer.
+pub fn forget_use(batch: &mut Batch, sha256: &Sha256, org: &Org, holder: impl Into<Holder>) {
+    batch.delete(Table::ArtifactUse, use_key(sha256, org, holder.into()));
 }
 
-/// Whether a job of `org` (`None`: of any org) has the content.
+/// Whether a job or session of `org` (`None`: of any org) has the content.
 pub fn may_read(store: &Store, sha256: &Sha256, org: Option<&Org>) -> Result<bool, Refusal> {
     let prefix = match org {
         Some(org) => content_key(sha256).text(org.as_str()),
@@ -35,7 +51,7 @@ pub fn may_read(store: &Store, sha256: &Sha256, org: Option<&Org>) -> Result<boo
         .is_empty())
 }
 
-/// Whether any job has the content.
+/// Whether any job or session has the content.
 pub fn is_used(store: &Store, sha256: &Sha256) -> Result<bool, Error> {
     Ok(!store
         .scan(Table::ArtifactUse, content_key(sha256).as_ref(), None, 1)?

@@ -1,8 +1,13 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod generation;
+mod hold;
 mod littlebrother;
+mod sessions;
 mod submit;
+mod transcript;
+
+pub use sessions::{OwnSession, SessionFilter};
 
 use crate::artifact::ArtifactStore;
 use crate::clients::Clients;
@@ -18,6 +23,7 @@ use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
 use generation::{Generations, Peers};
@@ -46,8 +52,12 @@ pub struct CoreConfig {
     pub slots_jobs_reserved: u32,
     /// `events.max_age`
     pub events_max_age: Span,
+    /// `slots.idle_timeout`
+    pub session_idle_timeout: Span,
     /// `session.reconnect_grace`
     pub reconnect_grace: Span,
+    /// `session.wait_timeout`: how long a session waits for a host that is offline.
+    pub session_wait_timeout: Span,
     /// `jobs.queued_per_host_max`
     pub jobs_per_host_max: u32,
     /// `jobs.queued_per_pipeline_max`
@@ -58,6 +68,8 @@ pub struct CoreConfig {
     pub jobs_retain: Span,
     /// `jobs.retain_max`: how many ended jobs can be looked up.
     pub jobs_retain_max: u64,
+    /// `session.retain_max`: how many ended sessions can be looked up, for `jobs.retain` at most.
+    pub sessions_retain_max: u64,
     /// `outbox.messages_max`
     pub outbox_max: u32,
     /// `outbox.resend_window`: how long acked messages are kept to be published again at start.
@@ -76,12 +88,15 @@ impl Default for CoreConfig {
             slots_interactive_reserved: 2,
             slots_jobs_reserved: 2,
             events_max_age: Span::from_secs(3600),
+            session_idle_timeout: Span::from_secs(300),
             reconnect_grace: Span::from_secs(30),
+            session_wait_timeout: Span::from_secs(120),
             jobs_per_host_max: 1_000,
             jobs_per_pipeline_max: 10_000,
             jobs_max: 200_000,
             jobs_retain: Span::from_secs(7 * 24 * 3600),
             jobs_retain_max: 1_000_000,
+            sessions_retain_max: 100_000,
             outbox_max: 300_000,
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
@@ -235,6 +250,7 @@ struct Doors {
     submit: Door,
     query: Door,
     attach: Door,
+    session: Door,
     littlebrother: Door,
 }
 
@@ -257,6 +273,7 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
+        let sessions = LiveSessions::load(&store)?;
         let load = Load::new(config.outbox_max);
         let now = clock.now();
         let ground = Arc::new(Ground {
@@ -269,6 +286,7 @@ impl Core {
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
+            sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
             run: uuid::Uuid::new_v4(),
@@ -285,6 +303,7 @@ impl Core {
             submit: Door::new("submissions", 2048),
             query: Door::new("queries", 512),
             attach: Door::new("attachments", 1024),
+            session: Door::new("sessions", 2048),
             littlebrother: Door::new("littlebrother", 2048),
         };
         Ok(Core {

@@ -12,13 +12,15 @@ use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::littlebrother::ClientMessage;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, HostId, Timestamp};
+use tripline_protocol::{CommandId, HostId, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// A command to send.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Execute {
     pub(crate) command_id: CommandId,
+    /// Of an interactive session; `None`: of the host's jobs.
+    pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
     /// What the intent to send it names: the journal of the attachment that is to carry it out. `None` for one
@@ -30,6 +32,7 @@ pub(crate) struct Execute {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Adopt {
     pub(crate) command_id: CommandId,
+    pub(crate) session_id: Option<SessionId>,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
     /// As in [`Execute`], when it was sent.

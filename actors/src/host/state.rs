@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{Effect as VerbEffect, Verb, VerbCall};
-use tripline_protocol::{CommandId, Fault, Timestamp};
+use tripline_protocol::{CommandId, Fault, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// What is to be done, in this order.
@@ -49,6 +49,9 @@ enum Place {
     Littlebrother,
 }
 
+/// Commands of one lane follow one another: those of the host's jobs (`None`), and of each interactive session.
+type Lane = Option<SessionId>;
+
 /// Who carries a command out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
@@ -62,6 +65,7 @@ pub(super) const LITTLEBROTHER_VERBS: [Verb; 2] = [Verb::ListProcesses, Verb::Ki
 #[derive(Debug)]
 struct Pending<S> {
     slot: S,
+    lane: Lane,
     call: VerbCall,
     deadline: Timestamp,
     /// The journal that the intent to send it names.
@@ -94,8 +98,9 @@ pub(super) struct State<S> {
     pending: HashMap<CommandId, Pending<S>>,
     /// Commands not sent yet, in order.
     waiting: VecDeque<CommandId>,
-    /// Commands nobody waits for that may still run at the agent. While there are any, nothing new is sent.
-    abandoned: HashSet<CommandId>,
+    /// Commands nobody waits for that may still run at the agent. While there are any, and the agent is here,
+    /// nothing new of their lane is sent. Of those that an agent names and nobody knows, the lane is the jobs'.
+    abandoned: HashMap<CommandId, Lane>,
     /// Commands whose result a slot has and has not acked, and who carried them out: what comes again meanwhile is
     /// not acked here.
     settling: HashMap<CommandId, Carrier>,
@@ -109,7 +114,7 @@ impl<S> Default for State<S> {
             client: None,
             pending: HashMap::new(),
             waiting: VecDeque::new(),
-            abandoned: HashSet::new(),
+            abandoned: HashMap::new(),
             settling: HashMap::new(),
         }
     }
@@ -166,12 +171,14 @@ impl<S: Clone> State<S> {
     pub(super) fn execute(&mut self, slot: S, execute: Execute) -> Vec<Effect<S>> {
         let Execute {
             command_id,
+            session_id,
             call,
             deadline,
             journal_id,
         } = execute;
         let pending = Pending {
             slot,
+            lane: session_id,
             call,
             deadline,
             journal_id,
@@ -187,17 +194,18 @@ impl<S: Clone> State<S> {
         self.flush()
     }
 
-    /// Sends what waits, unless an abandoned command may still run.
+    /// Sends what waits, unless an abandoned command of its lane may still run.
     fn flush(&mut self) -> Vec<Effect<S>> {
         let mut effects = Vec::new();
-        if !self.abandoned.is_empty() {
-            return effects;
-        }
+        let held: HashSet<Lane> = match self.attachment {
+            Some(_) => self.abandoned.values().copied().collect(),
+            None => HashSet::new(),
+        };
         for command_id in std::mem::take(&mut self.waiting) {
             let Some(pending) = self.pending.get(&command_id) else {
                 continue;
             };
-            match self.carrier(pending) {
+            match self.carrier(pending).filter(|_| !held.contains(&pending.lane)) {
                 Some(carrier) => effects.extend(self.hand_over(command_id, carrier)),
                 None => self.waiting.push_back(command_id),
             }
@@ -266,6 +274,7 @@ impl<S: Clone> State<S> {
     pub(super) fn adopt(&mut self, slot: S, adopt: Adopt, kill: Option<KillStatus>) -> Vec<Effect<S>> {
         let Adopt {
             command_id,
+            session_id,
             call,
             deadline,
             journal_id,
@@ -278,9 +287,10 @@ impl<S: Clone> State<S> {
             Some(KillStatus::Pending | KillStatus::Done) => Place::Littlebrother,
         };
         // Its end was asked for because nobody seemed to wait for it: that it ended is still to come.
-        let known = self.abandoned.remove(&command_id);
+        let known = self.abandoned.remove(&command_id).is_some() && self.attachment.is_some();
         let pending = Pending {
             slot,
+            lane: session_id,
             call,
             deadline,
             journal_id,
@@ -374,7 +384,7 @@ impl<S: Clone> State<S> {
         if pending.place == Place::Here || self.attachment.is_none() {
             return Vec::new();
         }
-        self.abandoned.insert(command_id);
+        self.abandoned.insert(command_id, pending.lane);
         vec![Effect::Send(Box::new(ServerFrame::Cancel { command_id }))]
     }
 
@@ -403,7 +413,7 @@ impl<S: Clone> State<S> {
         let mut effects = vec![Effect::Send(Box::new(ServerFrame::Ack {
             command_ids: vec![command_id],
         }))];
-        if self.abandoned.remove(&command_id) {
+        if self.abandoned.remove(&command_id).is_some() {
             effects.extend(self.flush());
         }
         effects
@@ -419,17 +429,18 @@ impl<S: Clone> State<S> {
         let running: HashSet<CommandId> = hello.running.iter().copied().collect();
         let finished: HashSet<CommandId> = hello.finished.iter().copied().collect();
         // Running there and nobody waits here: a job that ended without it. It must end before the next.
+        let before = std::mem::take(&mut self.abandoned);
         self.abandoned = running
             .iter()
-            .copied()
             .filter(|id| !self.pending.contains_key(id))
+            .map(|id| (*id, before.get(id).copied().flatten()))
             .collect();
         let cancel = |command_id: &CommandId| {
             Effect::Send(Box::new(ServerFrame::Cancel {
                 command_id: *command_id,
             }))
         };
-        let mut effects: Vec<Effect<S>> = self.abandoned.iter().map(cancel).collect();
+        let mut effects: Vec<Effect<S>> = self.abandoned.keys().map(cancel).collect();
         let mut there: Vec<(CommandId, Option<Uuid>)> = Vec::new();
         for (command_id, pending) in &self.pending {
             if let Place::There(journal_id) = pending.place {
@@ -495,7 +506,6 @@ impl<S: Clone> State<S> {
     /// The connection ended.
     pub(super) fn detach(&mut self) -> Vec<Effect<S>> {
         self.attachment = None;
-        self.abandoned.clear();
         let goes_on = self.is_client_attached();
         let lost = |pending: &Pending<S>| pending.place != Place::Littlebrother || !goes_on;
         self.tell_all(lost, &Report::Lost)

@@ -52,6 +52,7 @@ fn execute(command_id: CommandId, call: VerbCall) -> Execute {
     let journal_id = (call.verb().effect() == tripline_protocol::verb::Effect::Mutates).then_some(journal(1));
     Execute {
         command_id,
+        session_id: None,
         call,
         deadline: DEADLINE,
         journal_id,
@@ -61,6 +62,7 @@ fn execute(command_id: CommandId, call: VerbCall) -> Execute {
 fn adopt(command_id: CommandId, call: VerbCall, journal_id: Option<Uuid>) -> Adopt {
     Adopt {
         command_id,
+        session_id: None,
         call,
         deadline: DEADLINE,
         journal_id,
@@ -258,4 +260,28 @@ fn a_host_is_idle_when_it_is_detached_and_nothing_waits() {
     assert!(!state.is_idle());
     state.abandon(id(1));
     assert!(state.is_idle());
+}
+
+#[test]
+fn an_abandoned_command_holds_back_its_own_lane_only() {
+    let mut state = attached();
+    let session = |n: u128| Some(tripline_protocol::SessionId(Uuid::from_u128(n)));
+    let of = |session_id, n| Execute {
+        session_id,
+        ..execute(id(n), mutates())
+    };
+    assert_eq!(words(state.execute(SLOT, of(session(1), 1))), ["command 1"]);
+    assert_eq!(words(state.abandon(id(1))), ["cancel 1"]);
+    assert!(words(state.execute(SLOT, of(session(1), 2))).is_empty());
+    assert_eq!(words(state.execute(SLOT, of(session(2), 3))), ["command 3"]);
+    assert_eq!(words(state.execute(SLOT, of(None, 4))), ["command 4"]);
+    state.detach();
+    let again = words(state.attach(2, &hello(journal(1), &[id(1), id(3), id(4)], &[])));
+    assert_eq!(
+        again,
+        ["cancel 1", "found 3", "found 4", "found 2"],
+        "the lane is remembered"
+    );
+    assert_eq!(words(state.execute(SLOT, of(None, 5))), ["command 5"]);
+    assert_eq!(words(state.result(result(id(1)), None)), ["ack 1", "command 2"]);
 }

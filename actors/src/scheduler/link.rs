@@ -1,4 +1,5 @@
-//! A LittleBrother client's own record comes to stand for an agent's host: no job may be left behind at it.
+//! A LittleBrother client's own record comes to stand for an agent's host: no job or session may be left behind at
+//! it.
 
 use super::messages::{HostLinked, LinkHost};
 use super::{JobScheduler, NewJob};
@@ -29,6 +30,7 @@ impl Handler<HostLinked> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: HostLinked, _: &mut Self::Context) {
         self.end_stranded(&message);
+        self.end_stranded_sessions(message.client, &message.host.hostname);
         self.dispatch();
     }
 }
@@ -39,6 +41,14 @@ impl JobScheduler {
             org, host, client, ..
         } = message;
         let (host, client) = check_link(&self.ground, org.as_ref(), host, client)?;
+        if self.sessions.is_used(client) {
+            return Err(Refusal::Conflict {
+                code: "sessions_open",
+                detail: format!(
+                    "interactive sessions of client {client} are open; wait for them or close them"
+                ),
+            });
+        }
         match self.state.host_open_len(client) {
             0 => Ok((host, client)),
             open => Err(Refusal::Conflict {

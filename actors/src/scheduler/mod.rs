@@ -11,6 +11,8 @@ mod link;
 mod messages;
 mod prune;
 mod query;
+mod sessions;
+mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,11 @@ mod tests;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
     ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
+};
+
+pub(crate) use sessions::{
+    AddFile, CancelCommand, CloseSession, GetSession, InteractiveEnded, KeepAlive, ListSessions, OpenSession,
+    RunCommand,
 };
 
 use crate::directory::{Directory, ToHost};
@@ -33,6 +40,7 @@ use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use serde::Serialize;
+use slots::Kind;
 use state::{Entry, Limits, Phase, State};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,6 +69,7 @@ pub(crate) struct JobScheduler {
     outbox: Addr<Outbox>,
     directory: Addr<Directory>,
     slots: Vec<Addr<SessionSlot>>,
+    sessions: sessions::Desk,
     pruner: prune::Pruner,
     /// Jobs that were under way when the server stopped, to be started first.
     resume: Vec<JobId>,
@@ -87,10 +96,7 @@ impl JobScheduler {
             per_pipeline: config.jobs_per_pipeline_max,
             total: config.jobs_max,
         };
-        let job_slots = config
-            .slots_total
-            .saturating_sub(config.slots_interactive_reserved);
-        let mut state = State::new(limits, config.slots_total, job_slots);
+        let mut state = State::new(limits, sessions::slots(config));
         let (mut resume, mut cancelled) = (Vec::new(), Vec::new());
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -112,6 +118,7 @@ impl JobScheduler {
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
         let cache = HashMap::new();
+        let sessions = sessions::Desk::load(&ground)?;
         Ok(Self {
             ground,
             state,
@@ -119,6 +126,7 @@ impl JobScheduler {
             outbox,
             directory,
             slots,
+            sessions,
             pruner,
             resume,
             cancelled,
@@ -143,9 +151,24 @@ impl JobScheduler {
         if self.draining.is_some() {
             return;
         }
-        while let Some((slot, job_id)) = self.state.dispatch() {
-            self.start(slot, job_id);
+        while let Some(kind) = self.state.next_kind(self.sessions.is_ready()) {
+            let started = match kind {
+                Kind::Job => self.dispatch_job(),
+                Kind::Session => self.dispatch_session(),
+            };
+            if !started {
+                break;
+            }
         }
+        self.note_wanted();
+    }
+
+    fn dispatch_job(&mut self) -> bool {
+        let Some((slot, job_id)) = self.state.dispatch() else {
+            return false;
+        };
+        self.start(slot, job_id);
+        true
     }
 
     fn start(&mut self, slot: u32, job_id: JobId) {
@@ -230,8 +253,7 @@ impl JobScheduler {
     }
 
     fn finish_drain(&mut self) {
-        let running = self.slots.len() as u32 - self.state.free_len();
-        if running == 0
+        if self.state.slots().used(Kind::Job) == 0
             && let Some(reply) = self.draining.take()
         {
             self.ground.after_commit(move || reply.send(Ok(())));
@@ -365,6 +387,7 @@ impl Actor for JobScheduler {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.resume_sessions();
         for job_id in std::mem::take(&mut self.resume) {
             if let Some(slot) = self.state.start(job_id) {
                 self.start(slot, job_id);
@@ -374,6 +397,7 @@ impl Actor for JobScheduler {
             self.end_cancelled(job_id);
         }
         ctx.run_interval(TICK, |scheduler, _| {
+            scheduler.tick_sessions();
             scheduler.expire();
             scheduler.pruner.tick(&scheduler.ground);
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
@@ -386,6 +410,7 @@ impl Handler<HostAttached> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: HostAttached, _: &mut Self::Context) {
         self.state.attached(message.0);
+        self.sessions.attached(message.0);
         self.dispatch();
     }
 }
@@ -394,6 +419,7 @@ impl Handler<HostDetached> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: HostDetached, _: &mut Self::Context) {
         self.state.detached(message.0, self.ground.now());
+        self.sessions.detached(message.0, self.ground.now());
     }
 }
 

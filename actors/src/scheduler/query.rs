@@ -7,7 +7,7 @@ use crate::core::JobFilter;
 use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::slot::{AddView, ViewJob};
-use crate::store::Table;
+use crate::store::{Store, Table};
 use actix::prelude::*;
 use tripline_protocol::JobId;
 use tripline_protocol::api::{JobView, Page, SlotsView, Waiting};
@@ -26,18 +26,92 @@ pub(super) fn wait_text(wait: Option<Wait>) -> String {
     }
 }
 
+/// Why a job or session waits, as the API shows it.
+pub(super) fn waiting_of(wait: Wait) -> Waiting {
+    let (position, code) = match wait {
+        Wait::HostOffline { position, .. } => (position, "host_offline"),
+        Wait::BehindJob { position, .. } => (position, "behind_job"),
+        Wait::NoFreeSlot { position } => (position, "no_free_slot"),
+    };
+    Waiting {
+        position,
+        reason: Reason::new(code, wait_text(Some(wait))),
+    }
+}
+
+/// A page of what an index by time leads to, newest first.
+pub(super) struct Pages {
+    index: Table,
+    before: Option<Vec<u8>>,
+    limit: usize,
+}
+
+impl Pages {
+    /// After the item that `Page::next` named, at most `limit` (1 to 1000) items.
+    pub(super) fn new(index: Table, after: Option<&str>, limit: usize) -> Result<Self, Refusal> {
+        let invalid = |_| Refusal::Invalid {
+            code: "bad_cursor",
+            detail: "after must be what next of the page before said".into(),
+        };
+        Ok(Self {
+            index,
+            before: after.map(decode_cursor).transpose().map_err(invalid)?,
+            limit: limit.clamp(1, 1000),
+        })
+    }
+
+    /// Looks each one up, and keeps what `look` gives.
+    pub(super) fn collect<T>(
+        mut self,
+        store: &Store,
+        mut look: impl FnMut([u8; 16]) -> Result<Option<T>, Refusal>,
+    ) -> Result<Page<T>, Refusal> {
+        let (mut items, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let page = store.scan_back(self.index, &[], self.before.as_deref(), 200)?;
+            if page.is_empty() {
+                return Ok(Page { items, next: None });
+            }
+            for (key, _) in page {
+                looked_at += 1;
+                if let Some((_, id)) = split_by_time_key(&key) {
+                    items.extend(look(id)?);
+                }
+                if items.len() >= self.limit || looked_at >= LOOKED_AT_MAX {
+                    return Ok(Page {
+                        items,
+                        next: Some(encode_cursor(&key)),
+                    });
+                }
+                self.before = Some(key);
+            }
+        }
+    }
+
+    /// The same of items that are all at hand, with their keys in that index.
+    pub(super) fn choose<I, T>(
+        self,
+        items: impl Iterator<Item = (Vec<u8>, I)>,
+        mut look: impl FnMut(I) -> Option<T>,
+    ) -> Page<T> {
+        let before = |key: &Vec<u8>| self.before.as_ref().is_none_or(|before| key < before);
+        let mut rest: Vec<(Vec<u8>, I)> = items.filter(|(key, _)| before(key)).collect();
+        rest.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let mut items = Vec::new();
+        for (key, item) in rest {
+            items.extend(look(item));
+            if items.len() >= self.limit {
+                let next = Some(encode_cursor(&key));
+                return Page { items, next };
+            }
+        }
+        Page { items, next: None }
+    }
+}
+
 impl JobScheduler {
     pub(super) fn waiting_view(&self, job_id: JobId) -> Option<Waiting> {
-        let wait = self.state.waiting(job_id)?;
-        let (position, code) = match wait {
-            Wait::HostOffline { position, .. } => (position, "host_offline"),
-            Wait::BehindJob { position, .. } => (position, "behind_job"),
-            Wait::NoFreeSlot { position } => (position, "no_free_slot"),
-        };
-        Some(Waiting {
-            position,
-            reason: Reason::new(code, wait_text(Some(wait))),
-        })
+        self.state.waiting(job_id).map(waiting_of)
     }
 
     /// A record as it is now: for a running job the store may be behind, and after a crash it may be ahead.
@@ -52,43 +126,13 @@ impl JobScheduler {
     }
 
     fn list(&self, filter: &JobFilter) -> Result<Page<JobView>, Refusal> {
-        let invalid = |_| Refusal::Invalid {
-            code: "bad_cursor",
-            detail: "after must be what next of the page before said".into(),
-        };
-        let mut before = match &filter.after {
-            Some(after) => Some(decode_cursor(after).map_err(invalid)?),
-            None => None,
-        };
-        let limit = filter.limit.clamp(1, 1000);
-        let (mut items, mut looked_at) = (Vec::new(), 0);
-        loop {
-            let page = self
-                .ground
-                .store
-                .scan_back(Table::JobByTime, &[], before.as_deref(), 200)?;
-            if page.is_empty() {
-                return Ok(Page { items, next: None });
-            }
-            for (key, _) in page {
-                looked_at += 1;
-                if let Some((_, id)) = split_by_time_key(&key)
-                    && let Some(record) = self.record_of(JobId(uuid::Uuid::from_bytes(id)))?
-                {
-                    let view = self.view(record);
-                    if fits(filter, &view) {
-                        items.push(view);
-                    }
-                }
-                if items.len() >= limit || looked_at >= LOOKED_AT_MAX {
-                    return Ok(Page {
-                        items,
-                        next: Some(encode_cursor(&key)),
-                    });
-                }
-                before = Some(key);
-            }
-        }
+        let pages = Pages::new(Table::JobByTime, filter.after.as_deref(), filter.limit)?;
+        pages.collect(&self.ground.store, |id| {
+            let record = self.record_of(JobId(uuid::Uuid::from_bytes(id)))?;
+            Ok(record
+                .map(|record| self.view(record))
+                .filter(|view| fits(filter, view)))
+        })
     }
 }
 
@@ -160,6 +204,7 @@ impl Handler<GetSlots> for JobScheduler {
             interactive_reserved: config.slots_interactive_reserved,
             jobs_reserved: config.slots_jobs_reserved,
             waiting: self.state.ready_len() as u64,
+            sessions_waiting: self.sessions.ready_len() as u64,
             slots: Vec::with_capacity(self.slots.len()),
         };
         let mut rest = self.slots.clone().into_iter();

@@ -3,6 +3,7 @@
 //! Jobs of one host run in the order they were accepted, one at a time. Priority orders hosts: a host counts
 //! with the highest priority among its waiting jobs, and among equals by its oldest job.
 
+use super::slots::{Kind, Slots};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tripline_protocol::job::Priority;
@@ -106,15 +107,12 @@ pub(super) struct State {
     ready: BTreeSet<ReadyKey>,
     expiry: BTreeSet<(Timestamp, JobId)>,
     pipelines: HashMap<Name, u32>,
-    free: BTreeSet<u32>,
-    /// Slots that jobs may use at once.
-    job_slots: u32,
-    running: u32,
+    slots: Slots,
     seq_last: u64,
 }
 
 impl State {
-    pub(super) fn new(limits: Limits, slots: u32, job_slots: u32) -> Self {
+    pub(super) fn new(limits: Limits, slots: Slots) -> Self {
         Self {
             limits,
             jobs: HashMap::new(),
@@ -122,9 +120,7 @@ impl State {
             ready: BTreeSet::new(),
             expiry: BTreeSet::new(),
             pipelines: HashMap::new(),
-            free: (0..slots).collect(),
-            job_slots,
-            running: 0,
+            slots,
             seq_last: 0,
         }
     }
@@ -138,8 +134,13 @@ impl State {
         self.jobs.len()
     }
 
-    pub(super) fn free_len(&self) -> u32 {
-        u32::try_from(self.free.len()).unwrap_or(u32::MAX)
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// For interactive sessions, which take from the same slots.
+    pub(super) fn slots_mut(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 
     pub(super) fn ready_len(&self) -> usize {
@@ -243,9 +244,14 @@ impl State {
         }
     }
 
+    /// Who gets the next slot, with an interactive session waiting for one or not.
+    pub(super) fn next_kind(&mut self, session_waits: bool) -> Option<Kind> {
+        self.slots.choose(!self.ready.is_empty(), session_waits)
+    }
+
     /// The next job to start, now in a slot.
     pub(super) fn dispatch(&mut self) -> Option<(u32, JobId)> {
-        if self.running >= self.job_slots || self.free.is_empty() {
+        if !self.slots.able(Kind::Job) {
             return None;
         }
         let (_, seq, host_id) = *self.ready.first()?;
@@ -259,10 +265,9 @@ impl State {
             .jobs
             .get_mut(&job_id)
             .filter(|open| open.phase == Phase::Waiting)?;
-        let slot = self.free.pop_first()?;
+        let slot = self.slots.take(Kind::Job)?;
         open.phase = Phase::Running { slot };
         let entry = open.entry.clone();
-        self.running += 1;
         self.expiry.remove(&(entry.expires_at, job_id));
         self.leave_queue(&entry);
         if let Some(lane) = self.lanes.get_mut(&entry.host_id) {
@@ -283,8 +288,7 @@ impl State {
 
     fn leave_slot(&mut self, job_id: JobId, open: &Open) {
         if let Phase::Running { slot } = open.phase {
-            self.free.insert(slot);
-            self.running = self.running.saturating_sub(1);
+            self.slots.give_back(Kind::Job, slot);
             if let Some(lane) = self.lanes.get_mut(&open.entry.host_id)
                 && lane.running == Some(job_id)
             {
@@ -367,22 +371,21 @@ impl State {
 
     /// Checks what must always hold; tests call it after every step.
     #[cfg(test)]
-    pub(super) fn assert_invariants(&self, slots: u32) {
+    pub(super) fn assert_invariants(&self) {
         let running: Vec<&Open> = self
             .jobs
             .values()
             .filter(|open| open.phase != Phase::Waiting)
             .collect();
-        assert!(running.len() as u32 <= self.job_slots);
-        assert_eq!(running.len() as u32, self.running);
+        assert_eq!(running.len() as u32, self.slots.used(Kind::Job));
         let mut used: BTreeSet<u32> = BTreeSet::new();
         for open in &running {
             if let Phase::Running { slot } = open.phase {
                 assert!(used.insert(slot), "slot {slot} is held twice");
-                assert!(!self.free.contains(&slot));
+                assert!(!self.slots.is_free(slot));
             }
         }
-        assert_eq!(used.len() + self.free.len(), slots as usize, "a slot leaked");
+        self.slots.assert_invariants();
         let queued: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
         assert_eq!(queued + running.len(), self.jobs.len());
         for (host_id, lane) in &self.lanes {

@@ -1,5 +1,6 @@
 //! The order of jobs against a model that is slow and obvious.
 
+use super::slots::Slots;
 use super::state::{Entry, Full, Limits, Phase, State, Wait};
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -38,7 +39,7 @@ fn entry(seq: u64, host_n: u8, priority: Priority) -> Entry {
 }
 
 fn state() -> State {
-    State::new(LIMITS, SLOTS, JOB_SLOTS)
+    State::new(LIMITS, Slots::new(SLOTS, JOB_SLOTS, SLOTS))
 }
 
 /// Adds a job and gives its number.
@@ -110,7 +111,7 @@ fn a_job_under_way_at_the_last_stop_starts_although_its_host_is_away() {
     assert_eq!(state.dispatch(), None);
     assert_eq!(state.start(job(seq)), Some(0));
     assert_eq!(state.start(job(seq)), None, "it runs already");
-    state.assert_invariants(SLOTS);
+    state.assert_invariants();
 }
 
 #[test]
@@ -434,7 +435,7 @@ impl Model {
     }
 
     fn check(&self) {
-        self.state.assert_invariants(SLOTS);
+        self.state.assert_invariants();
         assert_eq!(self.state.open_len(), self.jobs.len());
         assert_eq!(self.state.ready_len(), self.ready().len());
         for (entry, slot) in &self.jobs {

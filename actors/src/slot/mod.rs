@@ -1,15 +1,21 @@
 //! SessionSlot: the right to hold a session, and the session in it.
 //!
 //! A slot runs one job at a time: it renders and sends step after step, watches deadlines, and ends the job or
-//! gives it back when its host went away before anything irrevocable. The intent to send a mutating command
-//! is durable before the command is sent; its outcome is durable before the agent may forget it.
+//! gives it back when its host went away before anything irrevocable. Or it holds one interactive session, and
+//! sends command after command as its caller asks for them (`interactive`). The intent to send a mutating
+//! command is durable before the command is sent; its outcome is durable before the agent may forget it.
 //!
 //! Deliberately not here: which job comes next (JobScheduler), how a host is reached (Host).
 
+mod flight;
+mod interact;
+mod interactive;
 mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use interact::{BeginSession, CancelInteractive, CloseInteractive, RunInteractive};
 
 use crate::artifact::may_read;
 use crate::directory::{Directory, ToHost};
@@ -22,10 +28,10 @@ use crate::refusal::Refusal;
 use crate::scheduler::{CancelJob, GetJob, JobScheduler, SessionEnd, SessionEnded, notice};
 use crate::store::Batch;
 use actix::prelude::*;
-use state::{Effect, State};
+use state::{Effect, State, ToHostEffect};
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::{JobView, SessionView, SlotView, SlotsView};
+use tripline_protocol::api::{JobView, SlotHolder, SlotSession, SlotView, SlotsView};
 use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{PutFile, VerbCall};
@@ -123,6 +129,8 @@ pub(crate) struct SessionSlot {
     scheduler: Addr<JobScheduler>,
     directory: Addr<Directory>,
     state: State,
+    /// At most one of the two has something.
+    interactive: interactive::State,
     sentinel: Sentinel,
 }
 
@@ -143,6 +151,7 @@ impl SessionSlot {
             scheduler,
             directory,
             state: State::new(grace),
+            interactive: interactive::State::new(grace),
             sentinel,
         }
     }
@@ -157,28 +166,7 @@ impl SessionSlot {
                     self.ground.store.commit(batch, || {});
                 }
                 Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
-                Effect::Host { host_id, command } => {
-                    let command = match command {
-                        state::ToHostEffect::Execute(execute) => {
-                            if let Some(fault) = self.refused(&execute.call) {
-                                ctx.notify(HostReport::failed(execute.command_id, fault));
-                                continue;
-                            }
-                            HostCommand::Execute {
-                                slot: ctx.address(),
-                                execute,
-                            }
-                        }
-                        state::ToHostEffect::Adopt(adopt) => HostCommand::Adopt {
-                            slot: ctx.address(),
-                            adopt,
-                        },
-                        state::ToHostEffect::Cancel(command_id) => HostCommand::Cancel { command_id },
-                        state::ToHostEffect::Abandon(command_id) => HostCommand::Abandon { command_id },
-                        state::ToHostEffect::Ack(command_id) => HostCommand::Ack { command_id },
-                    };
-                    self.directory.do_send(ToHost { host_id, command });
-                }
+                Effect::Host { host_id, command } => self.tell_host(host_id, command, ctx),
                 Effect::Spill {
                     command_id,
                     name,
@@ -187,6 +175,23 @@ impl SessionSlot {
                 Effect::End { record, end, ack } => self.scheduler.do_send(SessionEnded { record, end, ack }),
             }
         }
+    }
+
+    fn tell_host(&self, host_id: HostId, command: ToHostEffect, ctx: &mut Context<Self>) {
+        let slot = ctx.address();
+        let command = match command {
+            ToHostEffect::Execute(execute) => {
+                if let Some(fault) = self.refused(&execute.call) {
+                    return ctx.notify(HostReport::failed(execute.command_id, fault));
+                }
+                HostCommand::Execute { slot, execute }
+            }
+            ToHostEffect::Adopt(adopt) => HostCommand::Adopt { slot, adopt },
+            ToHostEffect::Cancel(command_id) => HostCommand::Cancel { command_id },
+            ToHostEffect::Abandon(command_id) => HostCommand::Abandon { command_id },
+            ToHostEffect::Ack(command_id) => HostCommand::Ack { command_id },
+        };
+        self.directory.do_send(ToHost { host_id, command });
     }
 
     /// The journal of the session's host, if it is attached.
@@ -204,11 +209,12 @@ impl SessionSlot {
         else {
             return None;
         };
-        let org = self.state.record().map(|record| &record.org);
+        let of_job = self.state.record().map(|record| &record.org);
+        let org = of_job.or_else(|| self.interactive.record().map(|record| &record.org));
         match may_read(&self.ground.store, sha256, org) {
             Ok(true) => None,
             Ok(false) => {
-                let text = format!("no job of this org has an artifact {sha256}");
+                let text = format!("no job or session of this org has an artifact {sha256}");
                 Some(Fault::server("artifact_not_found", text))
             }
             Err(refusal) => Some(refusal.into()),
@@ -238,6 +244,7 @@ impl Actor for SessionSlot {
         ctx.run_interval(TICK, |slot, ctx| {
             let effects = slot.state.tick(slot.ground.now());
             slot.apply(effects, ctx);
+            slot.tick_interactive(ctx);
         });
     }
 }
@@ -272,10 +279,16 @@ impl Handler<Cancel> for SessionSlot {
 impl Handler<HostReport> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: HostReport, ctx: &mut Self::Context) {
+        let HostReport { command_id, report } = message;
+        if self.interactive.is_in_flight(command_id) {
+            return self.with_interactive(ctx, |state, journal, now| {
+                state.report(command_id, report, journal, now)
+            });
+        }
         let journal_id = self.journal_id();
         let effects = self
             .state
-            .report(message.command_id, message.report, journal_id, self.ground.now());
+            .report(command_id, report, journal_id, self.ground.now());
         self.apply(effects, ctx);
     }
 }
@@ -285,16 +298,23 @@ impl Handler<HostRestarted> for SessionSlot {
     fn handle(&mut self, HostRestarted(host_id): HostRestarted, ctx: &mut Self::Context) {
         let effects = self.state.host_restarted(host_id, self.ground.now());
         self.apply(effects, ctx);
+        self.with_interactive(ctx, |state, _, now| state.host_restarted(host_id, now));
     }
 }
 
 impl Handler<Spilled> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: Spilled, ctx: &mut Self::Context) {
+        let Spilled { command_id, result } = message;
+        if self.interactive.is_in_flight(command_id) {
+            return self.with_interactive(ctx, |state, journal, now| {
+                state.spilled(command_id, result, journal, now)
+            });
+        }
         let journal_id = self.journal_id();
         let effects = self
             .state
-            .spilled(message.command_id, message.result, journal_id, self.ground.now());
+            .spilled(command_id, result, journal_id, self.ground.now());
         self.apply(effects, ctx);
     }
 }
@@ -321,12 +341,15 @@ impl Handler<ViewJob> for SessionSlot {
 impl Handler<AddView> for SessionSlot {
     type Result = ();
     fn handle(&mut self, mut message: AddView, _: &mut Self::Context) {
-        let session = self.state.record().map(|record| SessionView {
-            job_id: record.job_id,
+        let session = self.state.record().map(|record| SlotSession {
             host: record.host.clone(),
             since: self.state.since(),
-            step: self.state.step(),
+            holder: SlotHolder::Job {
+                job_id: record.job_id,
+                step: self.state.step(),
+            },
         });
+        let session = session.or_else(|| self.interactive_view());
         message.view.slots.push(SlotView {
             slot: self.index,
             session,

@@ -4,39 +4,23 @@ mod progress;
 mod reports;
 mod stopping;
 
+use super::flight::{
+    ATTEMPTS_MAX, CODE_TRANSFER_CUT, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, bounded,
+    transfer_cut,
+};
 use super::run::{Rendered, render};
 use super::{Report, SessionEnd};
 use crate::host::{Adopt, Execute};
 use crate::record::{Intent, JobRecord};
-use tripline_protocol::frame::{CODE_CANCELLED, CODE_INTERRUPTED, CommandResult};
+use tripline_protocol::frame::{CODE_CANCELLED, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
 use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp};
 use uuid::Uuid;
 
-/// Fault codes by which an agent says that it did not begin the command and keeps nothing of it: it is sent
-/// again when the agent is back.
-const CODES_NOT_BEGUN: [&str; 3] = ["agent_stopping", "stale_epoch", "busy"];
-/// The fault code of a command that ran and whose result this server acked before.
-const CODE_ALREADY_ACKED: &str = "already_acked";
-/// The fault code of a transfer whose connection broke; it only read, so it is begun again.
-const CODE_TRANSFER_CUT: &str = "transfer_cut";
-/// The agent ends a command at its deadline by itself; only when it does not is the deadline enforced here.
-const DEADLINE_MARGIN: Span = Span::from_secs(2);
-/// How long a host may take to confirm that a command is cancelled.
-const CONFIRM_WITHIN: Span = Span::from_secs(10);
-/// Sessions a job may have before its host is given up.
-const ATTEMPTS_MAX: u32 = 10;
-/// A step's output above this becomes an artifact.
-const OUTPUT_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// All outputs of a job that stay inline together; leaves room for the rest of the result.
 const OUTPUTS_INLINE_BYTES_MAX: usize = 400 * 1024;
-
-/// Characters of a host's error code and text, and bytes of a whole fault, that a step keeps.
-const FAULT_CODE_CHARS_MAX: usize = 64;
-const FAULT_TEXT_CHARS_MAX: usize = 300;
-const FAULT_BYTES_MAX: usize = 16 * 1024;
 
 /// What is to be done, in this order.
 #[derive(Debug)]
@@ -77,19 +61,11 @@ enum Stop {
     Cancelled,
 }
 
-/// A command under way.
+/// A step's command under way.
 #[derive(Debug)]
 struct InFlight {
-    command_id: CommandId,
     step: usize,
-    call: VerbCall,
-    deadline: Timestamp,
-    /// The host is away since then.
-    lost_since: Option<Timestamp>,
-    /// It is being ended, and until when its host may take to confirm.
-    stopping: Option<(Stop, Timestamp)>,
-    /// Its result, while a large output is being written to an artifact.
-    spilling: Option<CommandResult>,
+    flight: Flight<Stop>,
 }
 
 #[derive(Debug)]
@@ -211,7 +187,7 @@ impl State {
             .session
             .as_ref()
             .and_then(|session| session.in_flight.as_ref());
-        in_flight.is_some_and(|now| now.command_id == command_id)
+        in_flight.is_some_and(|now| now.flight.command_id == command_id)
     }
 
     /// The Host actor was made anew and knows nothing of the command.
@@ -241,14 +217,6 @@ impl State {
         }
         let grace = self.grace;
         self.with(|session| session.tick(grace, now))
-    }
-}
-
-/// Cuts a text for people to so many characters, on one line.
-fn cut(text: &mut String, chars_max: usize) {
-    if text.chars().count() > chars_max || text.contains(char::is_control) {
-        let line = |c: char| if c.is_control() { ' ' } else { c };
-        *text = text.chars().take(chars_max).map(line).collect();
     }
 }
 

@@ -48,8 +48,26 @@ pub enum Table {
     Quarantine = 0x42,
     /// SHA-256 → artifact.
     Artifact = 0x50,
-    /// SHA-256, org, job id → nothing.
+    /// SHA-256, org, id of a job or session → nothing.
     ArtifactUse = 0x51,
+    /// Session id → interactive session.
+    Session = 0x60,
+    /// Number → session id.
+    SessionByNumber = 0x61,
+    /// Time, session id → nothing: sessions in the order they were opened.
+    SessionByTime = 0x62,
+    /// Number of a session that has not ended → session id.
+    OpenSession = 0x63,
+    /// Time, session id → nothing: ended sessions in order.
+    EndedSession = 0x64,
+    /// Session id, number → command.
+    SessionCommand = 0x65,
+    /// Session id, number → nothing: commands that have not ended.
+    OpenCommand = 0x66,
+    /// Number → file of a session.
+    SessionFile = 0x67,
+    /// Session id, number → nothing: files of a session.
+    FileBySession = 0x68,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,
 }

@@ -119,6 +119,7 @@ pub(crate) struct Fixture {
     dir: TempDir,
     pub(crate) core: Core,
     pub(crate) store: Store,
+    pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) publisher: Arc<RecordingPublisher>,
     pub(crate) access: Access,
 }
@@ -159,7 +160,7 @@ impl Fixture {
         let core = Core::start(
             setup.config.clone(),
             store.clone(),
-            artifacts,
+            artifacts.clone(),
             rules(&setup.pipelines),
             publisher.clone(),
             clock,
@@ -170,6 +171,7 @@ impl Fixture {
             dir,
             core,
             store,
+            artifacts,
             publisher,
             access,
         }
@@ -186,11 +188,12 @@ impl Fixture {
             dir,
             core,
             store,
+            artifacts,
             publisher,
             access,
         } = self;
         core.drain(Span::ZERO).await;
-        drop((core, store, publisher, access));
+        drop((core, store, artifacts, publisher, access));
         let options = options(&dir);
         let store = eventually("the store is free", || async { Store::open(&options).ok() }).await;
         change(&mut setup);

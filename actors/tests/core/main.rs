@@ -25,6 +25,8 @@ mod recorder;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod silence;
 #[cfg(test)]
 mod waiting;

@@ -2,6 +2,7 @@
 
 use crate::fixture::{Fixture, Setup, eventually, list};
 use tripline_protocol::JobId;
+use tripline_protocol::api::SlotHolder;
 use tripline_protocol::job::JobState;
 
 async fn waits(fixture: &Fixture, job_id: JobId) -> (String, u64) {
@@ -52,7 +53,11 @@ async fn the_slots_show_what_each_is_used_for() {
         .filter_map(|slot| slot.session.as_ref())
         .collect();
     assert_eq!(used.len(), 1);
-    assert_eq!((used[0].job_id, used[0].step), (job.job_id, 1));
+    let holder = SlotHolder::Job {
+        job_id: job.job_id,
+        step: 1,
+    };
+    assert_eq!(used[0].holder, holder);
     assert_eq!(used[0].host.host_id, host.host_id);
 }
 

@@ -152,6 +152,8 @@ pub struct ProcessSpec {
     pub environment: BTreeMap<String, String>,
     /// When its process group is ended; `None`: at the command's deadline.
     pub timeout: Option<Duration>,
+    /// The file that takes stdout and stderr; `None`: they are captured.
+    pub output_path: Option<RemotePath>,
     /// Most bytes captured of stdout and of stderr.
     pub output_bytes_max: usize,
 }

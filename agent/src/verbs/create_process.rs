@@ -55,6 +55,7 @@ fn spec(context: &Context<'_>, args: &CreateProcess) -> Result<ProcessSpec, Faul
         working_directory,
         environment: args.environment.clone(),
         timeout: args.timeout.map(|span| span.to_duration()),
+        output_path: args.output_path.clone(),
         output_bytes_max: usize::try_from(limit).unwrap_or(usize::MAX).min(OUTPUT_BYTES_MAX),
     })
 }

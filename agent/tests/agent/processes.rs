@@ -212,6 +212,71 @@ fn a_huge_output_is_cut_and_counted() {
 }
 
 #[test]
+fn a_file_takes_the_whole_output_in_its_order_and_nothing_is_captured() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    std::fs::write(&file, "what was there before and is longer than what comes").unwrap();
+    let script = "echo one; echo two >&2; yes | head -c 200000; exit 3";
+    let run = json!({ "argv": ["sh", "-c", script], "output_path": file });
+    let outcome = output(Verb::CreateProcess, run);
+    assert_eq!(outcome["exit_code"], 3);
+    assert_eq!((outcome.get("stdout"), outcome.get("stderr")), (None, None));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("one\ntwo\ny\n"));
+    assert_eq!(text.len(), 200_008);
+}
+
+#[test]
+fn the_file_for_the_output_is_there_even_when_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    output(
+        Verb::CreateProcess,
+        json!({ "command": "true", "output_path": file }),
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"");
+}
+
+#[test]
+fn a_program_not_waited_for_writes_to_its_file_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    output(
+        Verb::CreateProcess,
+        json!({ "command": "echo later", "wait": false, "output_path": file }),
+    );
+    wait_until("it has written", || std::fs::read(&file).unwrap() == b"later\n");
+}
+
+#[test]
+fn a_program_that_cannot_start_leaves_no_file_for_its_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    let run = json!({ "command": "/no/such/program", "output_path": file });
+    assert_eq!(fault(Verb::CreateProcess, run).code, "ENOENT");
+    assert!(!file.exists());
+}
+
+#[test]
+fn output_goes_to_a_regular_file_only_and_through_no_symlink() {
+    let dir = tempfile::tempdir().unwrap();
+    let (link, target) = (dir.path().join("link"), dir.path().join("target"));
+    std::fs::write(&target, "kept").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for (path, code) in [
+        (link, "ELOOP"),
+        ("/dev/null".into(), "not_a_regular_file"),
+        (dir.path().to_owned(), "EISDIR"),
+        ("relative".into(), "EINVAL"),
+        (dir.path().join("no/such"), "ENOENT"),
+    ] {
+        let run = json!({ "command": "echo overwritten", "output_path": path });
+        assert_eq!(fault(Verb::CreateProcess, run).code, code, "{path:?}");
+    }
+    assert_eq!(std::fs::read(&target).unwrap(), b"kept");
+}
+
+#[test]
 fn output_that_is_no_text_is_base64() {
     let outcome = output(Verb::CreateProcess, json!({ "argv": ["printf", "\\377\\000"] }));
     assert_eq!(outcome["stdout"], json!({ "b64": "/wA=", "truncated_bytes": 0 }));

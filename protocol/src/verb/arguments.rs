@@ -150,6 +150,11 @@ pub struct CreateProcess {
     /// When the whole process group is ended; default: the step's deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// Absolute path of a file on the host that stdout and stderr are written to, whole and in their order,
+    /// instead of being captured. It is made, or emptied, before the program starts; one that was made is
+    /// removed again when the program does not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_path: Option<RemotePath>,
     /// Most bytes captured of stdout and of stderr, at most and by default 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes_max: Option<u64>,

@@ -275,27 +275,39 @@ fn jobs(golden: &mut Golden) {
 }
 
 fn slots_and_pipelines(golden: &mut Golden) {
-    let session = SessionView {
-        job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
+    let session = |holder| SlotSession {
         host: web_1(),
         since: at("14:00:00"),
+        holder,
+    };
+    let job = SlotHolder::Job {
+        job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
         step: 1,
     };
+    let interactive = |command| SlotHolder::Interactive {
+        session_id: p("0b0f6a83-44b1-4a8a-8d6f-0d3f4c8a2b11"),
+        owner: "amelie".into(),
+        command,
+    };
     let slots = SlotsView {
-        total: 2,
+        total: 4,
         interactive_reserved: 0,
         jobs_reserved: 0,
         waiting: 4,
-        slots: vec![
-            SlotView {
-                slot: 0,
-                session: Some(session),
-            },
-            SlotView {
-                slot: 1,
-                session: None,
-            },
-        ],
+        sessions_waiting: 1,
+        slots: [
+            Some(job),
+            None,
+            Some(interactive(Some(3))),
+            Some(interactive(None)),
+        ]
+        .into_iter()
+        .zip(0..)
+        .map(|(holder, slot)| SlotView {
+            slot,
+            session: holder.map(session),
+        })
+        .collect(),
     };
     golden.both_ways("slots", &slots);
     let pipeline = PipelineView {

@@ -16,6 +16,7 @@ mod nesting;
 mod outputs;
 mod properties;
 mod samples;
+mod sessions;
 mod strategies;
 mod subjects;
 mod time;

@@ -79,16 +79,20 @@ pub(crate) fn create_process() -> impl Strategy<Value = CreateProcess> {
         environment,
         of(any::<bool>()),
         of(span()),
+        of(path()),
         of(0..=65_536_u64),
     )
         .prop_map(
-            |(program, working_directory, environment, wait, timeout, output_bytes_max)| CreateProcess {
-                working_directory,
-                environment,
-                wait,
-                timeout,
-                output_bytes_max,
-                ..program
+            |(program, working_directory, environment, wait, timeout, output_path, output_bytes_max)| {
+                CreateProcess {
+                    working_directory,
+                    environment,
+                    wait,
+                    timeout,
+                    output_path,
+                    output_bytes_max,
+                    ..program
+                }
             },
         )
 }

@@ -12,6 +12,7 @@ use tripline_protocol::api::*;
 use tripline_protocol::frame::{AgentFrame, ServerFrame};
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::result::JobResult;
+use tripline_protocol::session::{CommandView, OpenSession, RunCommand, SessionFile, SessionView};
 use tripline_protocol::step::{Step, StepReport};
 use tripline_protocol::verb::*;
 
@@ -56,6 +57,8 @@ fn what_people_write_refuses_unknown_fields() {
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "/job/steps/0");
     refuses::<CreateToken>(case("api.json", "create token"), "");
     refuses::<PublishEvent>(case("api.json", "publish"), "");
+    refuses::<OpenSession>(case("sessions.json", "open"), "");
+    refuses::<RunCommand>(case("sessions.json", "run"), "");
     refuses::<LinkHost>(case("api.json", "link host"), "");
 }
 
@@ -160,6 +163,12 @@ fn what_servers_answer_is_read_without_unknown_fields() {
     ignores::<SlotsView>(case("api.json", "slots"), &["", "/slots/0", "/slots/0/session"]);
     ignores::<PipelinesView>(case("api.json", "pipelines"), &["", "/pipelines/0"]);
     ignores::<PublishedEvent>(case("api.json", "published"), &[""]);
+    ignores::<SessionView>(
+        case("sessions.json", "session, pending"),
+        &["", "/owner", "/waiting", "/host"],
+    );
+    ignores::<CommandView>(case("sessions.json", "command, fetched"), &["", "/artifact"]);
+    ignores::<SessionFile>(case("sessions.json", "file, fetched"), &[""]);
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn the_arguments_of_every_verb_are_as_the_golden_file_has_them() {
         environment: BTreeMap::from([("LANG".into(), "C".into())]),
         wait: Some(true),
         timeout: Some(p("30s")),
+        output_path: Some("/tmp/output".into()),
         output_bytes_max: Some(1024),
         ..Default::default()
     };

@@ -47,13 +47,8 @@ impl Session {
             }
         };
         self.in_flight = Some(InFlight {
-            command_id: intent.command_id,
             step: intent.step,
-            call,
-            deadline: now.after(timeout),
-            lost_since: Some(now),
-            stopping: None,
-            spilling: None,
+            flight: Flight::new(intent.command_id, call, now.after(timeout)),
         });
         let mut effects = self.adopt_again(now);
         if self.record.cancel_requested {
@@ -67,25 +62,17 @@ impl Session {
         let Some(in_flight) = &mut self.in_flight else {
             return Vec::new();
         };
-        if in_flight.spilling.is_some() {
-            // Its result is here already: asked for again, it could be run again.
-            return Vec::new();
-        }
-        in_flight.lost_since.get_or_insert(now);
         let journal_id = self
             .record
             .intent
             .as_ref()
-            .filter(|intent| intent.command_id == in_flight.command_id)
+            .filter(|intent| intent.command_id == in_flight.flight.command_id)
             .map(|intent| intent.journal_id);
-        let adopt = Adopt {
-            command_id: in_flight.command_id,
-            call: in_flight.call.clone(),
-            deadline: in_flight.deadline,
-            journal_id,
-            cancelled: in_flight.stopping.is_some(),
-        };
-        vec![self.host(ToHostEffect::Adopt(adopt))]
+        let adopt = in_flight.flight.adopt(None, journal_id, now);
+        adopt
+            .map(|adopt| self.host(ToHostEffect::Adopt(adopt)))
+            .into_iter()
+            .collect()
     }
 
     /// Goes on with the first step that has not ended; `ack` is a command whose result is in the record.
@@ -212,19 +199,15 @@ impl Session {
         }
         let execute = Execute {
             command_id,
+            session_id: None,
             call: call.clone(),
             deadline,
             journal_id: journal_id.filter(|_| mutates),
         };
         effects.push(self.host(ToHostEffect::Execute(execute)));
         self.in_flight = Some(InFlight {
-            command_id,
             step: index,
-            call,
-            deadline,
-            lost_since: None,
-            stopping: None,
-            spilling: None,
+            flight: Flight::new(command_id, call, deadline),
         });
         effects
     }

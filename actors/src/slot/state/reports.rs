@@ -1,6 +1,5 @@
 //! What a host reports about the command under way, and what that means for the job.
 
-use super::stopping::step_timeout;
 use super::*;
 
 impl Session {
@@ -10,11 +9,11 @@ impl Session {
         };
         match report {
             Report::Lost => {
-                in_flight.lost_since.get_or_insert(now);
+                in_flight.flight.lost_since.get_or_insert(now);
                 Vec::new()
             }
             Report::Found => {
-                in_flight.lost_since = None;
+                in_flight.flight.lost_since = None;
                 Vec::new()
             }
             Report::JournalLost => self.unknown_outcome("journal_lost", journal_id, now, None),
@@ -34,7 +33,7 @@ impl Session {
             return Vec::new();
         };
         self.record.intent = None;
-        if let Some((stop, _)) = in_flight.stopping {
+        if let Some((stop, _)) = in_flight.flight.stopping {
             self.mark_interrupted(&in_flight, code, now);
             return self.stopped(stop, ack);
         }
@@ -48,7 +47,7 @@ impl Session {
         self.mark_interrupted(&in_flight, code, now);
         let text = format!(
             "nobody knows whether {} ran, and it is not run twice",
-            in_flight.call.verb()
+            in_flight.flight.call.verb()
         );
         self.end(Outcome::Interrupted, Reason::new(code, text), ack)
     }
@@ -74,9 +73,7 @@ impl Session {
             return self.command_failed(fault, journal_id, now, command_id);
         }
         if artifact.is_none() && self.fetches() {
-            // The connection broke after the last chunk: the agent is done, but the file is not here.
-            let fault = Fault::server(CODE_TRANSFER_CUT, "the file's transfer was cut");
-            return self.command_failed(fault, journal_id, now, command_id);
+            return self.command_failed(transfer_cut(), journal_id, now, command_id);
         }
         let bytes = result
             .output
@@ -93,20 +90,14 @@ impl Session {
 
     /// Whether the command under way brings a file.
     pub(super) fn fetches(&self) -> bool {
-        let call = self.in_flight.as_ref().map(|in_flight| &in_flight.call);
-        matches!(call, Some(VerbCall::GetFile(_) | VerbCall::GetRawFile(_)))
+        self.in_flight.as_ref().is_some_and(|now| now.flight.fetches())
     }
 
-    /// A fault as it fits into the job's result: a host's text may be as long as a frame.
-    pub(super) fn bound(&mut self, mut fault: Fault) -> Fault {
-        cut(&mut fault.code, FAULT_CODE_CHARS_MAX);
-        cut(&mut fault.text, FAULT_TEXT_CHARS_MAX);
-        let bytes = crate::record::encode(&fault).len();
-        if bytes <= FAULT_BYTES_MAX && self.inline_bytes + bytes <= OUTPUTS_INLINE_BYTES_MAX {
-            self.inline_bytes += bytes;
-        } else {
-            fault.detail = None;
-        }
+    /// A fault as it fits into the job's result.
+    pub(super) fn bound(&mut self, fault: Fault) -> Fault {
+        let room = OUTPUTS_INLINE_BYTES_MAX.saturating_sub(self.inline_bytes);
+        let (fault, bytes) = bounded(fault, room);
+        self.inline_bytes += bytes;
         fault
     }
 
@@ -121,7 +112,7 @@ impl Session {
             .get(in_flight.step)
             .map_or("step", |report| report.id.as_str());
         let name = format!("{step}.json");
-        in_flight.spilling = Some(result);
+        in_flight.flight.spilling = Some(result);
         vec![Effect::Spill {
             command_id,
             name,
@@ -135,7 +126,7 @@ impl Session {
         journal_id: Option<Uuid>,
         now: Timestamp,
     ) -> Vec<Effect> {
-        let Some(result) = self.in_flight.as_mut().and_then(|now| now.spilling.take()) else {
+        let Some(result) = self.in_flight.as_mut().and_then(|now| now.flight.spilling.take()) else {
             return Vec::new();
         };
         match artifact {
@@ -173,7 +164,7 @@ impl Session {
             .reports
             .iter()
             .all(|report| report.status != StepStatus::Pending);
-        match in_flight.stopping {
+        match in_flight.flight.stopping {
             // It was done before it could be stopped: then it is done.
             Some((stop, _)) if !over && stop != Stop::StepTimeout => {
                 self.stopped(stop, Some(result.command_id))
@@ -189,30 +180,28 @@ impl Session {
         now: Timestamp,
         command_id: CommandId,
     ) -> Vec<Effect> {
-        if fault.code == CODE_INTERRUPTED {
-            return self.unknown_outcome("agent_died", journal_id, now, Some(command_id));
-        }
-        if CODES_NOT_BEGUN.contains(&fault.code.as_str()) && self.in_flight.is_some() {
-            return self.adopt_again(now);
-        }
-        if fault.code == CODE_ALREADY_ACKED {
-            return self.unknown_outcome(CODE_ALREADY_ACKED, journal_id, now, Some(command_id));
-        }
-        if fault.code == CODE_TRANSFER_CUT && self.fetches() && self.record.attempt < ATTEMPTS_MAX {
-            return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));
+        match self.in_flight.as_ref().map(|now| now.flight.fate(&fault)) {
+            Some(Fate::Unknown(code)) => {
+                return self.unknown_outcome(code, journal_id, now, Some(command_id));
+            }
+            Some(Fate::NotBegun | Fate::Busy) => return self.adopt_again(now),
+            Some(Fate::Cut) if self.record.attempt < ATTEMPTS_MAX => {
+                return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));
+            }
+            _ => {}
         }
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
         self.record.intent = None;
-        let fault = match in_flight.stopping {
-            Some((Stop::StepTimeout, _)) if fault.code == CODE_CANCELLED => step_timeout(&in_flight),
+        let fault = match in_flight.flight.stopping {
+            Some((Stop::StepTimeout, _)) if fault.code == CODE_CANCELLED => in_flight.flight.timeout(),
             _ => fault,
         };
         // The agent ends a command at the earlier of two deadlines: that of its step and that of its job.
-        let job_over = fault.class == FaultClass::Timeout && in_flight.deadline == self.deadline;
+        let job_over = fault.class == FaultClass::Timeout && in_flight.flight.deadline == self.deadline;
         let ended = self.step_failed(in_flight.step, fault, now, Some(command_id));
-        match in_flight.stopping {
+        match in_flight.flight.stopping {
             None if job_over => self.stopped(Stop::JobTimeout, Some(command_id)),
             Some((stop @ (Stop::JobTimeout | Stop::Cancelled), _)) => self.stopped(stop, Some(command_id)),
             _ => ended.unwrap_or_else(|| self.next(journal_id, now, Some(command_id))),

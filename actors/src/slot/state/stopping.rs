@@ -24,15 +24,15 @@ impl Session {
         let Some(in_flight) = &mut self.in_flight else {
             return self.stopped(stop, None);
         };
-        match &mut in_flight.stopping {
+        match &mut in_flight.flight.stopping {
             Some((present @ Stop::StepTimeout, _)) => {
                 *present = stop;
                 Vec::new()
             }
             Some(_) => Vec::new(),
             None => {
-                in_flight.stopping = Some((stop, now.after(CONFIRM_WITHIN)));
-                let cancel = ToHostEffect::Cancel(in_flight.command_id);
+                in_flight.flight.stop(stop, now);
+                let cancel = ToHostEffect::Cancel(in_flight.flight.command_id);
                 vec![self.host(cancel)]
             }
         }
@@ -42,29 +42,14 @@ impl Session {
         let Some(in_flight) = &self.in_flight else {
             return Vec::new();
         };
-        if in_flight.spilling.is_some() {
-            return Vec::new();
+        match in_flight.flight.due(grace, now) {
+            Due::Nothing => Vec::new(),
+            Due::HostGone => self.host_gone(now),
+            Due::Unconfirmed(stop) => self.unconfirmed(stop, now),
+            // A step's deadline is never later than its job's.
+            Due::Deadline if now >= self.deadline.after(DEADLINE_MARGIN) => self.stop(Stop::JobTimeout, now),
+            Due::Deadline => self.stop(Stop::StepTimeout, now),
         }
-        if in_flight
-            .lost_since
-            .is_some_and(|since| now.since(since) >= grace)
-        {
-            return self.host_gone(now);
-        }
-        if let Some((stop, until)) = in_flight.stopping {
-            return if now >= until {
-                self.unconfirmed(stop, now)
-            } else {
-                Vec::new()
-            };
-        }
-        if now >= self.deadline.after(DEADLINE_MARGIN) {
-            return self.stop(Stop::JobTimeout, now);
-        }
-        if now >= in_flight.deadline.after(DEADLINE_MARGIN) {
-            return self.stop(Stop::StepTimeout, now);
-        }
-        Vec::new()
     }
 
     /// The host did not come back in time.
@@ -72,10 +57,10 @@ impl Session {
         let Some(in_flight) = &self.in_flight else {
             return Vec::new();
         };
-        let abandon = self.host(ToHostEffect::Abandon(in_flight.command_id));
+        let abandon = self.host(ToHostEffect::Abandon(in_flight.flight.command_id));
         let mut effects = vec![abandon];
         let read_only = self.record.intent.is_none();
-        if let Some((stop, _)) = in_flight.stopping {
+        if let Some((stop, _)) = in_flight.flight.stopping {
             let in_flight = self.in_flight.take();
             if let Some(in_flight) = in_flight.filter(|_| !read_only) {
                 self.mark_interrupted(&in_flight, "host_gone", now);
@@ -95,7 +80,7 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
-        let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.command_id))];
+        let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.flight.command_id))];
         let mutates = self.record.intent.take().is_some();
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = if mutates {
@@ -104,16 +89,9 @@ impl Session {
                 StepStatus::Failed
             };
             report.finished_at = Some(now);
-            report.error = Some(step_timeout(&in_flight));
+            report.error = Some(in_flight.flight.timeout());
         }
         effects.extend(self.stopped(stop, None));
         effects
     }
-}
-
-pub(super) fn step_timeout(in_flight: &InFlight) -> Fault {
-    Fault::timeout(
-        "command_timeout",
-        format!("{} did not end in time", in_flight.call.verb()),
-    )
 }

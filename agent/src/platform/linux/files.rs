@@ -100,6 +100,64 @@ impl Staged {
     }
 }
 
+/// A regular file that takes a program's output. One that was made for it is removed again unless it is kept.
+pub(super) struct OutputFile {
+    place: Place,
+    file: File,
+    made: bool,
+}
+
+impl OutputFile {
+    /// Makes it, or empties the one that is there. A symlink is not followed: others may write to the directory.
+    pub(super) fn create(path: &RemotePath, policy: &Policy) -> Result<Self, Fault> {
+        let place = Place::of(path, policy)?;
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let open = |flags| rustix::fs::openat(&place.dir, &place.name, flags, mode);
+        let (file, made) = match open(flags | OFlags::CREATE | OFlags::EXCL) {
+            Ok(file) => (file, true),
+            Err(Errno::EXIST) => (open(flags).map_err(|errno| place.fault(errno))?, false),
+            Err(errno) => return Err(place.fault(errno)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| place.fault(errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let text = format!("{} is no regular file", place.shown);
+            return Err(Fault::unsupported("not_a_regular_file", text));
+        }
+        rustix::fs::ftruncate(&file, 0).map_err(|errno| place.fault(errno))?;
+        let file = File::from(file);
+        Ok(Self { place, file, made })
+    }
+
+    /// One more way to write to it.
+    pub(super) fn writer(&self) -> Result<File, Fault> {
+        self.file
+            .try_clone()
+            .map_err(|error| io_fault(&error, &self.place.shown))
+    }
+
+    /// The program runs: what it writes stays.
+    pub(super) fn keep(mut self) {
+        self.made = false;
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if !self.made {
+            return;
+        }
+        if let Err(error) = rustix::fs::unlinkat(&self.place.dir, &self.place.name, AtFlags::empty()) {
+            tracing::warn!(%error, path = self.place.shown, "failed to remove an output file");
+        }
+    }
+}
+
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)

@@ -42,7 +42,7 @@ pub(super) fn run(
     let wake = StopFd::new(stop)?;
     let mut child = attached(spec, policy)?;
     started(child.id());
-    let opened = Program::open(&mut child, spec.output_bytes_max);
+    let opened = Program::open(&mut child, spec);
     let mut program = match opened {
         Ok(program) => program,
         Err(errno) => return Err(give_up(child, errno)),
@@ -81,12 +81,15 @@ struct Program {
     pid: Pid,
     pidfd: OwnedFd,
     ended: bool,
+    /// Nothing is captured: a file takes the output.
+    redirected: bool,
     stdout: Capture,
     stderr: Capture,
 }
 
 impl Program {
-    fn open(child: &mut Child, limit: usize) -> Result<Self, Errno> {
+    fn open(child: &mut Child, spec: &ProcessSpec) -> Result<Self, Errno> {
+        let limit = spec.output_bytes_max;
         let pid = i32::try_from(child.id())
             .ok()
             .and_then(Pid::from_raw)
@@ -95,6 +98,7 @@ impl Program {
             pid,
             pidfd: pidfd_open(pid, PidfdFlags::empty())?,
             ended: false,
+            redirected: spec.output_path.is_some(),
             stdout: Capture::new(child.stdout.take().map(OwnedFd::from), limit)?,
             stderr: Capture::new(child.stderr.take().map(OwnedFd::from), limit)?,
         })
@@ -208,8 +212,8 @@ impl Program {
             pid: self.pid.as_raw_nonzero().get().unsigned_abs(),
             exit_code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
-            stdout: Some(self.stdout.finish()),
-            stderr: Some(self.stderr.finish()),
+            stdout: (!self.redirected).then(|| self.stdout.finish()),
+            stderr: (!self.redirected).then(|| self.stderr.finish()),
         }
     }
 }

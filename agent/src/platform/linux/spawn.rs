@@ -7,6 +7,7 @@
 //! thread must stay until the program is reaped: `run` does both.
 
 use super::errno::{fault, io_fault};
+use super::files::OutputFile;
 use crate::platform::ProcessSpec;
 use crate::policy::Policy;
 use rustix::process::{Pid, Signal};
@@ -23,27 +24,27 @@ const TOKEN_VARIABLE: &str = "TRIPLINE_AGENT_ENROL_TOKEN";
 /// Stack of a thread that only waits.
 const REAPER_STACK_BYTES: usize = 128 * 1024;
 
-/// Starts a program in its own process group with its output piped.
+/// Starts a program in its own process group with its output piped, or in the file that is to take it.
 pub(super) fn attached(spec: &ProcessSpec, policy: &Policy) -> Result<Child, Fault> {
     let mut command = prepare(spec, policy)?;
+    let output = direct(&mut command, spec, policy, Stdio::piped)?;
     command
         .env(COMMAND_ID_VARIABLE, spec.id.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .process_group(0);
     let agent = rustix::process::getpid();
     before_exec(&mut command, move || die_with(agent));
-    spawn(command, spec)
+    spawn(command, spec, output)
 }
 
-/// Starts a program in its own session without any input or output; reaps it when it ends.
+/// Starts a program in its own session without any input, and without output unless a file takes it; reaps it
+/// when it ends.
 pub(super) fn detached(spec: &ProcessSpec, policy: &Policy) -> Result<u32, Fault> {
     let mut command = prepare(spec, policy)?;
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let output = direct(&mut command, spec, policy, Stdio::null)?;
     before_exec(&mut command, || {
         rustix::process::setsid().map(drop).map_err(io::Error::from)
     });
-    let child = spawn(command, spec)?;
+    let child = spawn(command, spec, output)?;
     let pid = child.id();
     reap_later(child);
     Ok(pid)
@@ -97,13 +98,33 @@ fn named_path(program: &Path, directory: &Path) -> Option<PathBuf> {
     directory.join(program).canonicalize().ok()
 }
 
-fn spawn(mut command: Command, spec: &ProcessSpec) -> Result<Child, Fault> {
+/// Where stdout and stderr go: to one file, in their order, or elsewhere.
+fn direct(
+    command: &mut Command,
+    spec: &ProcessSpec,
+    policy: &Policy,
+    elsewhere: fn() -> Stdio,
+) -> Result<Option<OutputFile>, Fault> {
+    let Some(path) = &spec.output_path else {
+        command.stdout(elsewhere()).stderr(elsewhere());
+        return Ok(None);
+    };
+    let output = OutputFile::create(path, policy)?;
+    command.stdout(output.writer()?).stderr(output.writer()?);
+    Ok(Some(output))
+}
+
+fn spawn(mut command: Command, spec: &ProcessSpec, output: Option<OutputFile>) -> Result<Child, Fault> {
     let program = spec
         .argv
         .first()
         .map(|program| program.to_string_lossy().into_owned())
         .unwrap_or_default();
-    command.spawn().map_err(|error| io_fault(&error, program))
+    let child = command.spawn().map_err(|error| io_fault(&error, program))?;
+    if let Some(output) = output {
+        output.keep();
+    }
+    Ok(child)
 }
 
 /// Makes the kernel end this process when its parent, which must still be `agent`, dies.

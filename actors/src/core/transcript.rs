@@ -1,0 +1,174 @@
+//! Looking at a session's commands and files. They are in the store as they are, so it costs the actors nothing;
+//! what is shown is durable.
+
+use super::Core;
+use super::hold::Hold;
+use crate::access::Principal;
+use crate::ground::read;
+use crate::refusal::Refusal;
+use crate::session::{
+    CommandRecord, FileRecord, SessionRecord, command_key, command_of, file_key, is_owner, may_see,
+};
+use crate::store::{Table, key};
+use tripline_protocol::api::Page;
+use tripline_protocol::session::{CommandView, SessionFile};
+use tripline_protocol::{SessionId, Span};
+
+/// Bytes of a page of commands, as JSON, after which it ends.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows read at once for a page.
+const ROWS: usize = 50;
+
+impl Core {
+    /// One command by its number. With `wait`, one that has not ended is shown when it has, or when that span
+    /// is over. Refuses with `NotFound`.
+    pub async fn get_command(
+        &self,
+        caller: &Principal,
+        session_id: SessionId,
+        number: u32,
+        wait: Option<Span>,
+    ) -> Result<CommandView, Refusal> {
+        let record = self.session_seen_by(caller, session_id)?;
+        let key = command_key(session_id, number);
+        let mut hold = Hold::new(&self.ground, session_id, wait);
+        loop {
+            let watch = hold.watch();
+            let command: Option<CommandRecord> =
+                read(&self.ground.store, Table::SessionCommand, &key, "command")?;
+            let command = command.ok_or_else(|| Refusal::NotFound {
+                what: "command",
+                id: number.to_string(),
+            })?;
+            if command.state.has_ended() || hold.is_over(watch).await {
+                self.touch(caller, &record);
+                self.durable().await?;
+                return Ok(command.to_view());
+            }
+        }
+    }
+
+    /// The session's transcript: its commands in order, after the one with the number `after`, at most `limit`
+    /// (1 to 1000) or 4 MiB of them. `Page::next` is a number. Refuses with `NotFound`.
+    pub async fn list_commands(
+        &self,
+        caller: &Principal,
+        session_id: SessionId,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Page<CommandView>, Refusal> {
+        self.session_seen_by(caller, session_id)?;
+        let limit = limit.clamp(1, 1000);
+        let (mut items, mut bytes_all) = (Vec::new(), 0);
+        let mut after = after.map(|number| command_key(session_id, number));
+        let prefix = session_id.as_bytes();
+        'pages: loop {
+            let rows = ROWS.min(limit - items.len());
+            let page = self
+                .ground
+                .store
+                .scan(Table::SessionCommand, prefix, after.as_deref(), rows)?;
+            if page.is_empty() {
+                self.durable().await?;
+                return Ok(Page { items, next: None });
+            }
+            for (key, bytes) in page {
+                bytes_all += bytes.len();
+                if bytes_all > PAGE_BYTES_MAX && !items.is_empty() {
+                    break 'pages;
+                }
+                items.push(command_of(&bytes)?.to_view());
+                after = Some(key);
+            }
+            if items.len() >= limit {
+                break;
+            }
+        }
+        self.durable().await?;
+        let next = items
+            .last()
+            .map(|command: &CommandView| command.number.to_string());
+        Ok(Page { items, next })
+    }
+
+    /// A file by its number, of whatever session the caller may see. A file that is being fetched is there when
+    /// its command succeeded. Refuses with `NotFound`.
+    pub async fn get_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
+        let store = &self.ground.store;
+        let file: Option<FileRecord> = read(store, Table::SessionFile, &key::u32(number), "file")?;
+        let seen = file.filter(|file| may_see(caller, &file.org));
+        let file = seen.ok_or_else(|| Refusal::NotFound {
+            what: "file",
+            id: number.to_string(),
+        })?;
+        let session_id = file.view.session_id;
+        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
+        record.iter().for_each(|record| self.touch(caller, record));
+        self.durable().await?;
+        Ok(file.view)
+    }
+
+    /// The files of a session in the order of their numbers, after the number `after`, at most `limit` (1 to
+    /// 1000). `Page::next` is a number. Refuses with `NotFound`.
+    pub async fn list_files(
+        &self,
+        caller: &Principal,
+        session_id: SessionId,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Page<SessionFile>, Refusal> {
+        self.session_seen_by(caller, session_id)?;
+        let limit = limit.clamp(1, 1000);
+        let after = after.map(|number| file_key(session_id, number));
+        let store = &self.ground.store;
+        let prefix = session_id.as_bytes();
+        let page = store.scan(Table::FileBySession, prefix, after.as_deref(), limit)?;
+        let mut items = Vec::with_capacity(page.len());
+        for (key, _) in &page {
+            let number = key.get(prefix.len()..).unwrap_or_default();
+            let file: Option<FileRecord> = read(store, Table::SessionFile, number, "file")?;
+            items.extend(file.map(|file| file.view));
+        }
+        self.durable().await?;
+        let more = page.len() >= limit;
+        let last = items.last().filter(|_| more);
+        let next = last.map(|file| file.number.to_string());
+        Ok(Page { items, next })
+    }
+
+    /// The session, if the caller may see it.
+    pub(super) fn session_seen_by(
+        &self,
+        caller: &Principal,
+        session_id: SessionId,
+    ) -> Result<SessionRecord, Refusal> {
+        let store = &self.ground.store;
+        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
+        let record = record
+            .filter(|record| may_see(caller, &record.org))
+            .ok_or_else(|| Refusal::NotFound {
+                what: "session",
+                id: session_id.to_string(),
+            })?;
+        self.touch(caller, &record);
+        Ok(record)
+    }
+
+    pub(super) fn touch(&self, caller: &Principal, record: &SessionRecord) {
+        if is_owner(caller, record) {
+            self.ground.sessions.touch(record.session_id, self.ground.now());
+        }
+    }
+
+    /// Waits until what was just read is durable.
+    async fn durable(&self) -> Result<(), Refusal> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.ground.after_commit(move || {
+            // An error says that the caller went away.
+            let _ = done.send(());
+        });
+        wait.await.map_err(|_| Refusal::Unavailable {
+            detail: "its store cannot write",
+        })
+    }
+}

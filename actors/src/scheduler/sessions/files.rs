@@ -1,0 +1,61 @@
+//! Files that are uploaded to a session.
+
+use super::messages::AddFile;
+use crate::refusal::Refusal;
+use crate::scheduler::JobScheduler;
+use crate::session::FileRecord;
+use crate::store::Batch;
+use tripline_protocol::session::{FILE_NAME_BYTES_MAX, FILES_MAX, SessionFile};
+use tripline_protocol::step::ArtifactRef;
+
+impl JobScheduler {
+    /// The file, and the batch with which it is there.
+    pub(super) fn add_file(&mut self, message: &AddFile) -> Result<(Batch, SessionFile), Refusal> {
+        let record = self.open_for(&message.caller, message.session_id)?;
+        check_file(&message.file)?;
+        self.ground.admit_writes()?;
+        if record.files >= FILES_MAX {
+            return Err(Refusal::Conflict {
+                code: "too_many_files",
+                detail: format!("a session takes at most {FILES_MAX} files; open another one"),
+            });
+        }
+        if !self.ground.artifacts.exists(&message.file.sha256) {
+            return Err(Refusal::Invalid {
+                code: "artifact_not_found",
+                detail: format!("there is no content {}", message.file.sha256),
+            });
+        }
+        let mut batch = Batch::new();
+        let ArtifactRef { sha256, bytes, name } = message.file.clone();
+        let file = FileRecord {
+            org: record.org,
+            view: SessionFile {
+                number: self.ground.sessions.next_file(&mut batch)?,
+                session_id: record.session_id,
+                name,
+                sha256,
+                bytes,
+                command: None,
+                added_at: self.ground.now(),
+            },
+        };
+        file.put(&mut batch);
+        if let Some(record) = self.sessions.records.get_mut(&message.session_id) {
+            record.files += 1;
+            record.put(&mut batch);
+        }
+        Ok((batch, file.view))
+    }
+}
+
+fn check_file(file: &ArtifactRef) -> Result<(), Refusal> {
+    let name = &file.name;
+    if name.is_empty() || name.len() > FILE_NAME_BYTES_MAX || name.contains(['/', '\0']) {
+        return Err(Refusal::Invalid {
+            code: "bad_file_name",
+            detail: format!("a file's name has 1 to {FILE_NAME_BYTES_MAX} bytes, without / and NUL"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Who calls: the token of `X-Auth-Token`, and the role each call asks for.
+
+use super::super::HttpState;
+use super::error::DialectError;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpRequest, web};
+use std::future::{Ready, ready};
+use std::ops::Deref;
+use tripline_actors::access::Principal;
+use tripline_protocol::api::Role;
+
+const TOKEN: &str = "x-auth-token";
+
+fn unauthorized(text: &str) -> DialectError {
+    DialectError::new(StatusCode::UNAUTHORIZED, text)
+}
+
+fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, DialectError> {
+    let state = request.app_data::<web::Data<HttpState>>().ok_or_else(|| {
+        let text = "The application was built without its state";
+        DialectError::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    })?;
+    let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
+    let token = token.ok_or_else(|| unauthorized("A token is needed: X-Auth-Token"))?;
+    let caller = state.access.authenticate(token.trim());
+    let caller = caller.ok_or_else(|| unauthorized("The token is unknown, revoked or expired"))?;
+    match caller.may(role) {
+        true => Ok(caller),
+        false => Err(DialectError::refused(format!(
+            "This needs a token of role {role}; yours is of role {}",
+            caller.role
+        ))),
+    }
+}
+
+macro_rules! callers {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name(Principal);
+
+        impl Deref for $name {
+            type Target = Principal;
+            fn deref(&self) -> &Principal {
+                &self.0
+            }
+        }
+
+        impl FromRequest for $name {
+            type Error = DialectError;
+            type Future = Ready<Result<Self, DialectError>>;
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                ready(with_role(request, Role::$name).map(Self))
+            }
+        }
+    )*};
+}
+
+callers! {
+    /// May read.
+    Viewer;
+    /// May open sessions and act in them.
+    Operator;
+}

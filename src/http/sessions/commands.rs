@@ -1,0 +1,87 @@
+//! `/v1/sessions/{session}/commands`: what a session does, and its transcript.
+
+use super::super::HttpState;
+use super::super::auth::{Operator, Viewer};
+use super::super::body::{Body, page_limit, parameter, path_part};
+use super::super::held::{held, wait};
+use super::super::problem::ApiError;
+use super::{Wait, named};
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use tripline_protocol::api::Page;
+use tripline_protocol::session::{CommandView, RunCommand};
+
+pub(in super::super) async fn run(
+    caller: Operator,
+    state: web::Data<HttpState>,
+    session: web::Path<String>,
+    Body(command): Body<RunCommand>,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = named(&state.core, &caller, &session)?;
+    let command = state.core.run_command(&caller, session_id, command).await?;
+    let location = format!("/v1/sessions/{session_id}/commands/{}", command.number);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(command))
+}
+
+/// Query of a list in the order of numbers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct ListByNumber {
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<String>,
+}
+
+pub(in super::super) async fn list(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    session: web::Path<String>,
+    query: web::Query<ListByNumber>,
+) -> Result<web::Json<Page<CommandView>>, ApiError> {
+    let session_id = named(&state.core, &caller, &session)?;
+    let after = parameter("after", query.after.as_deref())?;
+    let limit = page_limit(query.limit.as_deref())?;
+    Ok(web::Json(
+        state
+            .core
+            .list_commands(&caller, session_id, after, limit)
+            .await?,
+    ))
+}
+
+/// `wait`: until it has ended.
+pub(in super::super) async fn show(
+    caller: Viewer,
+    request: HttpRequest,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+    query: web::Query<Wait>,
+) -> Result<web::Json<CommandView>, ApiError> {
+    let session_id = named(&state.core, &caller, &path.0)?;
+    let number = path_part(&path.1)?;
+    let ask = |wait| state.core.get_command(&caller, session_id, number, wait);
+    Ok(web::Json(
+        held(&request, wait(query.wait.as_deref())?, ask).await?,
+    ))
+}
+
+/// `wait`: until the host has confirmed it.
+pub(in super::super) async fn cancel(
+    caller: Operator,
+    request: HttpRequest,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+    query: web::Query<Wait>,
+) -> Result<web::Json<CommandView>, ApiError> {
+    let session_id = named(&state.core, &caller, &path.0)?;
+    let number = path_part(&path.1)?;
+    let span = wait(query.wait.as_deref())?;
+    let cancelled = state.core.cancel_command(&caller, session_id, number).await?;
+    if span.is_none() {
+        return Ok(web::Json(cancelled));
+    }
+    let ask = |wait| state.core.get_command(&caller, session_id, number, wait);
+    Ok(web::Json(held(&request, span, ask).await?))
+}

@@ -1,0 +1,116 @@
+//! `/v1/sessions/{session}/files` and `…/archive`: what a session carries to its host, and from it.
+
+use super::super::alive::SignsOfLife;
+use super::super::auth::{Operator, Viewer};
+use super::super::body::{page_limit, parameter, path_part};
+use super::super::problem::ApiError;
+use super::super::{HttpState, archive, content, upload};
+use super::commands::ListByNumber;
+use super::named;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tripline_actors::access::Principal;
+use tripline_actors::{Core, Refusal};
+use tripline_protocol::SessionId;
+use tripline_protocol::api::Page;
+use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
+use tripline_protocol::step::ArtifactRef;
+
+/// Files read at once for an archive.
+const ROWS: usize = 1000;
+
+/// Query of an upload.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct AddFile {
+    name: Option<String>,
+}
+
+/// The body is the content, as it is.
+pub(in super::super) async fn add(
+    caller: Operator,
+    state: web::Data<HttpState>,
+    session: web::Path<String>,
+    query: web::Query<AddFile>,
+    body: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = named(&state.core, &caller, &session)?;
+    let name = query.into_inner().name.unwrap_or_else(|| "file".to_owned());
+    if name.is_empty() || name.len() > FILE_NAME_BYTES_MAX {
+        let why = format!("query parameter name: expected 1 to {FILE_NAME_BYTES_MAX} bytes");
+        return Err(ApiError::Parameter(why));
+    }
+    let pieces = body.map(|piece| piece.map_err(ApiError::BodyBroken));
+    let (sha256, bytes) = upload::receive(&state, &caller, session_id, pieces).await?;
+    let file = ArtifactRef { sha256, bytes, name };
+    let file = state.core.add_file(&caller, session_id, file).await?;
+    let location = format!("/v1/sessions/{session_id}/files/{}/content", file.number);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(file))
+}
+
+pub(in super::super) async fn list(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    session: web::Path<String>,
+    query: web::Query<ListByNumber>,
+) -> Result<web::Json<Page<SessionFile>>, ApiError> {
+    let session_id = named(&state.core, &caller, &session)?;
+    let after = parameter("after", query.after.as_deref())?;
+    let limit = page_limit(query.limit.as_deref())?;
+    Ok(web::Json(
+        state.core.list_files(&caller, session_id, after, limit).await?,
+    ))
+}
+
+pub(in super::super) async fn fetch(
+    caller: Viewer,
+    request: HttpRequest,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = named(&state.core, &caller, &path.0)?;
+    let number: u32 = path_part(&path.1)?;
+    state.core.sign_of_life(&caller, session_id);
+    let file = state.core.get_file(&caller, number).await?;
+    if file.session_id != session_id {
+        let id = number.to_string();
+        return Err(Refusal::NotFound { what: "file", id }.into());
+    }
+    let alive = SignsOfLife::new(&state.core, &caller, session_id);
+    content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await
+}
+
+/// Everything the session transferred, as a zip.
+pub(in super::super) async fn all(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    session: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = named(&state.core, &caller, &session)?;
+    let session = state.core.get_session(&caller, session_id, None).await?;
+    let files = all_files(&state.core, &caller, session_id).await?;
+    let name = format!("session-{}.zip", session.number);
+    let alive = SignsOfLife::new(&state.core, &caller, session_id);
+    archive::answer(state.artifacts.as_ref().clone(), files, &name, Some(alive))
+}
+
+/// Every file of a session.
+pub(in super::super) async fn all_files(
+    core: &Core,
+    caller: &Principal,
+    session_id: SessionId,
+) -> Result<Vec<SessionFile>, Refusal> {
+    let (mut files, mut after) = (Vec::new(), None);
+    loop {
+        let page = core.list_files(caller, session_id, after, ROWS).await?;
+        files.extend(page.items);
+        after = page.next.and_then(|next| next.parse().ok());
+        if after.is_none() {
+            return Ok(files);
+        }
+    }
+}
