@@ -28,10 +28,15 @@ async fn when_the_broker_is_back_what_waits_goes_out() {
     fixture.publisher.set_away(true);
     ended(&fixture).await;
     fixture.publisher.set_away(false);
-    // The clock stands still: no retry would ever be due.
-    fixture.core.broker_returned();
-    fixture.published(".results.", 1).await;
-    fixture.published(".events.default.new_sensor", 1).await;
+    // The clock stands still: no retry would ever be due. Told again and again, because the last failure may
+    // still be on its way to the outbox, and then waits for its retry.
+    eventually("what waited is published", || async {
+        fixture.core.broker_returned();
+        let out = |part: &&str| !fixture.publisher.with(part).is_empty();
+        let parts = [".results.", ".events.default.new_sensor"];
+        parts.iter().all(out).then_some(())
+    })
+    .await;
 }
 
 /// Waits until every acknowledgement is written down.
