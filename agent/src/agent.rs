@@ -184,6 +184,7 @@ impl<'a> Service<'a> {
             };
             let wait = backoff.next_wait();
             tracing::warn!(server = %self.server, why, retry_ms = wait.as_millis(), "not connected");
+            // Back-off with jitter: a server that restarts is not met by all its agents at once.
             tokio::time::sleep(wait).await;
         }
     }

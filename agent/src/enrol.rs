@@ -56,6 +56,7 @@ pub async fn enrol(
             Attempt::Later(why) => {
                 let wait = backoff.next_wait();
                 tracing::warn!(%server, why, retry_ms = wait.as_millis(), "not enrolled yet");
+                // Back-off with jitter, as for the connection.
                 tokio::time::sleep(wait).await;
             }
         }

@@ -61,6 +61,7 @@ async fn handled(server: &RealServer, began: Instant, options: &Options) -> Outc
     let first = server.handled().await?;
     let during = first as f64 / began.elapsed().as_secs_f64();
     let since = Instant::now();
+    // What is measured: how much it handles in this time.
     tokio::time::sleep(options.watch()).await;
     let second = server.handled().await?;
     let after = (second - first) as f64 / since.elapsed().as_secs_f64();

@@ -4,11 +4,8 @@
 
 use super::HttpState;
 use super::problem::ApiError;
-use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::{FromRequest, HttpRequest, web};
-use std::future::{Ready, ready};
-use std::ops::Deref;
+use actix_web::{HttpRequest, web};
 use tripline_actors::Refusal;
 use tripline_actors::access::{Access, Principal};
 use tripline_protocol::api::Role;
@@ -56,30 +53,38 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, ApiError> {
     authenticate(request.headers(), &state.access)?.require(role)
 }
 
+/// Declares callers with a role: what a handler names in its signature. `$with_role` finds the caller of a request
+/// and refuses one without the role, in the dialect's own words.
 macro_rules! callers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($with_role:path, $error:ty; $($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub(super) struct $name(Principal);
+        pub(super) struct $name(::tripline_actors::access::Principal);
 
-        impl Deref for $name {
-            type Target = Principal;
-            fn deref(&self) -> &Principal {
+        impl ::std::ops::Deref for $name {
+            type Target = ::tripline_actors::access::Principal;
+            fn deref(&self) -> &Self::Target {
                 &self.0
             }
         }
 
-        impl FromRequest for $name {
-            type Error = ApiError;
-            type Future = Ready<Result<Self, ApiError>>;
-            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-                ready(with_role(request, Role::$name).map(Self))
+        impl ::actix_web::FromRequest for $name {
+            type Error = $error;
+            type Future = ::std::future::Ready<Result<Self, $error>>;
+            fn from_request(
+                request: &::actix_web::HttpRequest,
+                _: &mut ::actix_web::dev::Payload,
+            ) -> Self::Future {
+                let role = ::tripline_protocol::api::Role::$name;
+                ::std::future::ready($with_role(request, role).map(Self))
             }
         }
     )*};
 }
+pub(super) use callers;
 
 callers! {
+    with_role, ApiError;
     /// May enrol agents.
     Enrol;
     /// May read.

@@ -207,12 +207,14 @@ impl Generations {
             } else {
                 pause * 2
             };
+            // Back-off: actors that panic at once must not take the processor.
             tokio::time::sleep(pause.min(RESTART_PAUSE_MAX)).await;
             while alarms.try_recv().is_ok() {}
             self.ground.attachments.clear();
             self.ground.clients.clear();
             while let Err(error) = self.make(&alarm).await {
                 tracing::error!(%error, "the actors cannot be made anew");
+                // Back-off: what the store refuses now it may give later.
                 tokio::time::sleep(RESTART_PAUSE_MAX).await;
             }
             healthy_since = tokio::time::Instant::now();

@@ -105,6 +105,7 @@ pub(super) fn wait_until_free(dir: &Path) -> Result<(), OpenError> {
             Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
                 return Err(OpenError::Held { path, pid: None });
             }
+            // A lock of another process tells nobody when it is free.
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
         }
     }

@@ -216,6 +216,7 @@ impl Round {
             result = of(&mut agenda.scan) => Woke::Scanned(result),
             delivered = of(&mut agenda.delivery) => Woke::Delivered(delivered),
             outcomes = self.ends.next() => Woke::Ended(outcomes),
+            // Until something is due; whatever happens before wakes it, too.
             () = tokio::time::sleep(rest) => Woke::Time,
         }
     }

@@ -1,12 +1,10 @@
 //! Who calls: the token of `X-Auth-Token`, and the role each call asks for.
 
 use super::super::HttpState;
+use super::super::auth::callers;
 use super::error::DialectError;
-use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest, web};
-use std::future::{Ready, ready};
-use std::ops::Deref;
+use actix_web::{HttpRequest, web};
 use tripline_actors::access::Principal;
 use tripline_protocol::api::Role;
 
@@ -34,30 +32,8 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, DialectErro
     }
 }
 
-macro_rules! callers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub(super) struct $name(Principal);
-
-        impl Deref for $name {
-            type Target = Principal;
-            fn deref(&self) -> &Principal {
-                &self.0
-            }
-        }
-
-        impl FromRequest for $name {
-            type Error = DialectError;
-            type Future = Ready<Result<Self, DialectError>>;
-            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-                ready(with_role(request, Role::$name).map(Self))
-            }
-        }
-    )*};
-}
-
 callers! {
+    with_role, DialectError;
     /// May read.
     Viewer;
     /// May open sessions and act in them.
