@@ -27,9 +27,7 @@ pub(crate) fn trusting(pem: &[u8]) -> Result<ClientConfig> {
 
 /// Trusts whom the system trusts.
 pub(crate) fn trusting_the_system() -> Result<ClientConfig> {
-    let builder = builder()?
-        .with_platform_verifier()
-        .map_err(|error| no_tls(error))?;
+    let builder = builder()?.with_platform_verifier().map_err(no_tls)?;
     Ok(builder.with_no_client_auth())
 }
 
