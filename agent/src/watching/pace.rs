@@ -1,29 +1,35 @@
-//! Noticing that the host was suspended, or this process stopped, while the watcher waited.
+//! Noticing that the host was suspended, or this process stopped.
 
-use crate::platform::Platform;
 use std::time::{Duration, Instant};
 
-/// A wait that should end at a certain time at the latest.
-pub(super) struct Nap {
+/// How time goes on from one look at the clock to the next. A stop is noticed by the first look after it, wherever
+/// in the watcher's work it fell.
+pub(super) struct Pace {
+    looked: Instant,
+    looked_up: Duration,
     planned: Duration,
-    began: Instant,
-    began_up: Duration,
 }
 
-impl Nap {
-    /// Begins now and should take `planned` at most.
-    pub(super) fn new(platform: &dyn Platform, planned: Duration) -> Self {
+impl Pace {
+    /// Begins `now`, which is `up` since the boot.
+    pub(super) fn begin(now: Instant, up: Duration) -> Self {
         Self {
-            planned,
-            began: Instant::now(),
-            began_up: platform.since_boot(),
+            looked: now,
+            looked_up: up,
+            planned: Duration::ZERO,
         }
     }
 
-    /// How much longer than it should it took, now that it is over.
-    pub(super) fn overslept(&self, platform: &dyn Platform) -> Duration {
-        let up = platform.since_boot().saturating_sub(self.began_up);
-        beyond(self.planned, self.began.elapsed(), up)
+    /// A wait of at most so long begins.
+    pub(super) fn plan(&mut self, rest: Duration) {
+        self.planned = rest;
+    }
+
+    /// How much longer than planned it took since the last look, at one `now`.
+    pub(super) fn overslept(&mut self, now: Instant, up: Duration) -> Duration {
+        let last = std::mem::replace(self, Self::begin(now, up));
+        let awake = self.looked.saturating_duration_since(last.looked);
+        beyond(last.planned, awake, up.saturating_sub(last.looked_up))
     }
 }
 
@@ -36,6 +42,23 @@ fn beyond(planned: Duration, awake: Duration, up: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_wait_is_planned_and_only_up_to_the_next_look() {
+        let began = Instant::now();
+        let mut pace = Pace::begin(began, Duration::ZERO);
+        let mut look = |plan: Option<u64>, at: u64| {
+            if let Some(plan) = plan {
+                pace.plan(Duration::from_secs(plan));
+            }
+            let at = Duration::from_secs(at);
+            pace.overslept(began + at, at).as_secs()
+        };
+        assert_eq!(look(Some(5), 5), 0);
+        assert_eq!(look(None, 12), 7, "stopped at work");
+        assert_eq!(look(None, 12), 0, "and that is said once");
+        assert_eq!(look(Some(5), 29), 12);
+    }
 
     #[test]
     fn a_suspend_and_a_stop_are_time_overslept() {
