@@ -43,6 +43,7 @@ impl Task {
                 End::Died => return,
             },
             outcome = self.act() => outcome,
+            // As the real agent, it keeps the time that it was given.
             () = tokio::time::sleep(deadline), if keeps_deadline => {
                 Err(Fault::timeout("command_timeout", "the command's time is up"))
             }
