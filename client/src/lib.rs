@@ -51,6 +51,8 @@ mod http;
 mod listing;
 mod secret;
 mod session;
+#[cfg(test)]
+mod stub;
 mod tls;
 mod transfer;
 
