@@ -6,6 +6,8 @@ mod download;
 mod get;
 mod local_file;
 mod put;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use sha2::{Digest, Sha256 as Hash};
