@@ -28,8 +28,13 @@ impl Scene {
 
     /// So many agents, with settings of the server.
     pub(crate) async fn start_with(settings: &[(&str, &str)], agents: usize) -> Self {
-        let site = Site::new().await;
+        Self::start_on(Site::new().await, "", settings, agents).await
+    }
+
+    /// The same with a configuration file.
+    pub(crate) async fn start_on(site: Site, config: &str, settings: &[(&str, &str)], agents: usize) -> Self {
         let mut server = Server::prepare(&site, settings);
+        server.set_config(&site.write("tripline.toml", config));
         // Scripts find it where it was when it was started again.
         let address = format!("127.0.0.1:{}", free_port());
         server.set("http.tls_listen", &address);
