@@ -20,12 +20,14 @@ mod files;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod jobs;
+mod leases;
 mod outages;
 mod page;
 mod peers;
 mod processes;
 #[path = "../harness/python.rs"]
 mod python;
+mod refused_uploads;
 mod reporting_host;
 mod scene;
 mod script;

@@ -63,6 +63,31 @@ async fn who_does_what_the_page_says_has_a_script_that_runs() {
     scene.api().all_slots_free().await;
 }
 
+#[tokio::test]
+async fn a_script_finds_its_server_in_the_environment_or_in_one_of_several_profiles() {
+    let scene = Scene::start_with(&[], 0).await;
+    let environment = [
+        ("CBAPI_URL", scene.url.clone()),
+        ("CBAPI_TOKEN", scene.token.clone()),
+        ("CBAPI_SSL_VERIFY", "false".to_owned()),
+    ];
+    let program = "from cbapi.response import CbResponseAPI\nprint(CbResponseAPI().info()['cblrEnabled'])\n";
+    let script = Script::start(&scene.script_folder(), program, &environment);
+    assert_eq!(script.end().await, ["True"]);
+
+    let folder = scene.script_folder();
+    std::fs::create_dir_all(folder.join(".carbonblack")).expect("a folder");
+    let (url, token, authority) = (&scene.url, &scene.token, scene.authority());
+    let profiles = format!(
+        "[default]\nurl=https://localhost:1\ntoken=x\n\n[tripline]\nurl={url}/\ntoken={token}\nssl_cert_file={}\n",
+        authority.display()
+    );
+    std::fs::write(folder.join(".carbonblack/credentials.response"), profiles).expect("to write");
+    let program = program.replace("CbResponseAPI()", "CbResponseAPI(profile='tripline')");
+    let script = Script::start(&folder, &program, &[]);
+    assert_eq!(script.end().await, ["True"]);
+}
+
 /// As Python prints bytes that are plain text with double quotes.
 fn python_bytes(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).expect("plain text");

@@ -1,6 +1,6 @@
 //! A server over TLS, agents, and scripts.
 
-use crate::harness::{AgentProcess, Api, Server, Site, free_port};
+use crate::harness::{AgentProcess, Api, Server, Site, eventually, free_port};
 use crate::script::Script;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -67,6 +67,30 @@ impl Scene {
         self.server.api()
     }
 
+    /// Waits until so many slots are held, and so many sessions wait for one.
+    pub(crate) async fn slots(&self, held: usize, waiting: u64) {
+        eventually(
+            &format!("{held} slots are held and {waiting} sessions wait"),
+            async || {
+                let slots = self.api().slots().await;
+                let holds = slots.slots.iter().filter(|slot| slot.session.is_some()).count();
+                (holds == held && slots.sessions_waiting == waiting).then_some(())
+            },
+        )
+        .await;
+    }
+
+    /// The sessions of this state, as administrators see them.
+    pub(crate) async fn sessions(&self, state: &str) -> Vec<Value> {
+        let answer = self.api().get("/v1/sessions?limit=500").await;
+        let items = answer.body["items"].as_array().expect("a list");
+        items
+            .iter()
+            .filter(|item| item["state"] == state)
+            .cloned()
+            .collect()
+    }
+
     /// The secret of another operator.
     pub(crate) async fn operator(&self, name: &str) -> String {
         operator(&self.api(), name).await
@@ -109,6 +133,15 @@ impl Scene {
         let number = self.scripts.fetch_add(1, Ordering::Relaxed);
         self.site.path(format!("script-{number}"))
     }
+}
+
+/// As many slots as this, none of them reserved.
+pub(crate) fn slots_for_sessions(total: &str) -> [(&'static str, &str); 3] {
+    [
+        ("slots.total", total),
+        ("slots.jobs_reserved", "0"),
+        ("slots.interactive_reserved", "0"),
+    ]
 }
 
 async fn operator(api: &Api, name: &str) -> String {
