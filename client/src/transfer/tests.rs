@@ -318,3 +318,27 @@ async fn a_refused_upload_says_why() {
     let error = session.put_file("/tool").from_bytes("x").await.unwrap_err();
     assert_eq!(error.code(), "session_ended");
 }
+
+#[tokio::test]
+async fn an_archive_that_breaks_off_is_fetched_anew_into_a_file_only() {
+    let archive = bytes(50_000);
+    let kept = archive.clone();
+    let mut first = true;
+    let stub = Stub::with_session(move |asked| {
+        let sent = if first { 20_000 } else { 50_000 };
+        asked.is("GET", &of_session("/archive")).then(|| {
+            first = !first;
+            Reply::cut(200, "", &kept, sent)
+        })
+    })
+    .await;
+    let session = stub.session().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.zip");
+    assert_eq!(session.archive().to_path(&path).await.unwrap(), 50_000);
+    assert!(std::fs::read(&path).unwrap() == archive);
+    assert_eq!(names(folder.path()), ["all.zip"]);
+    let mut written = Vec::new();
+    let error = session.archive().to_writer(&mut written).await.unwrap_err();
+    assert_eq!(error.code(), "unreachable");
+}
