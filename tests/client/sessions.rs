@@ -34,8 +34,14 @@ async fn a_session_that_is_closed_or_dropped_gives_its_slot_to_the_next() {
     let session_id = session.id();
     session.close().await.expect("closed");
     scene.api().all_slots_free().await;
-    let answer = scene.api().get(&format!("/v1/sessions/{session_id}")).await;
-    assert_eq!(answer.body["reason"]["code"], "closed", "{answer:?}");
+    let sessions = scene.client.sessions().list().await.expect("sessions");
+    assert_eq!((sessions.len(), sessions[0].session_id), (3, session_id));
+    for session in sessions {
+        assert_eq!(
+            (session.state, session.owner.name.as_str()),
+            (SessionState::Closed, "tests")
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::harness::scripted::{Behaviour, Content, Persona};
 use crate::scene::{Scene, content, on_host};
 use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex};
-use tripline_client::{CommandState, Progress, Verb};
+use tripline_client::{CommandState, FaultClass, Progress, Verb};
 
 /// Not a whole number of pieces.
 const BYTES: usize = (40 << 20) + 12_345;
@@ -159,7 +159,7 @@ async fn a_transfer_that_the_host_cuts_arrives_whole_or_is_told() {
         .to_bytes()
         .await
         .expect_err("changed on its way");
-    println!("{error}");
+    assert_eq!((error.class(), error.code()), (FaultClass::Server, "wrong_hash"));
     session
         .put_file(r"C:\data\copy")
         .from_bytes(got)
