@@ -52,6 +52,8 @@ mod jobs;
 mod listing;
 mod secret;
 mod session;
+#[cfg(test)]
+mod stub;
 mod tls;
 mod transfer;
 
@@ -63,7 +65,7 @@ pub use host::{Host, Hosts};
 pub use jobs::{ByFunction, ByType, IntoJob, Job, JobFunction, JobHandle, JobHost, Jobs};
 pub use listing::Listing;
 pub use session::{OpenSession, Session};
-pub use transfer::{Download, Fetched, GetFile, Progress, PutFile};
+pub use transfer::{Archive, Download, Fetched, GetFile, Progress, PutFile};
 
 pub use tripline_protocol as protocol;
 pub use tripline_protocol::api::{HostView, Waiting};
@@ -73,3 +75,8 @@ pub use tripline_protocol::verb::{
     RegistryListing, RegistryValue, Verb, VerbCall,
 };
 pub use tripline_protocol::{Fault, FaultClass, HostId, Org, RemotePath, SessionId, Sha256};
+
+/// The examples of the guide are programs that compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/client.md")]
+struct Guide;

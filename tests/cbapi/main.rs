@@ -19,10 +19,20 @@ mod files;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod jobs;
+mod leases;
+mod outages;
+mod page;
+mod peers;
 mod processes;
 #[path = "../harness/python.rs"]
 mod python;
+mod refused_uploads;
+mod reporting_host;
 mod scene;
 mod script;
 mod sensors;
 mod sharing;
+#[expect(dead_code, reason = "tests/littlebrother uses all of it, this binary a part")]
+#[path = "../littlebrother/watching_agent.rs"]
+mod watching_agent;
