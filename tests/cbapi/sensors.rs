@@ -187,3 +187,28 @@ async fn a_change_that_tripline_does_not_make_is_refused_and_not_shown() {
         [json!([false, false, false]), json!(["Default Group"])]
     );
 }
+
+#[tokio::test]
+async fn a_script_has_the_sensors_of_its_org_and_no_others() {
+    let scene = Scene::start().await;
+    let api = scene.api();
+    let token = async |role: &str, org: &str| {
+        api.create_token(json!({"name": role, "role": role, "org": org}))
+            .await
+    };
+    absent(&scene, &token("enrol", "acme").await, "elsewhere", &[]).await;
+    let text = r#"
+        cb = connect()
+        say([sensor.id for sensor in cb.select(Sensor)])
+        error = failure(getattr, cb.select(Sensor, given.foreign), "status")
+        say(error["class"])
+        say(failure(cb.live_response.request_session, given.foreign)["class"])
+        "#;
+    let refused = json!("ObjectNotFoundError");
+    for (org, own, foreign) in [("default", 1, 2), ("acme", 2, 1)] {
+        let given = json!({"foreign": foreign, "token": token("operator", org).await});
+        let said = scene.run(text, given).await;
+        assert_eq!(said, [json!([own]), refused.clone(), refused.clone()], "{org}");
+    }
+    scene.api().all_slots_free().await;
+}
