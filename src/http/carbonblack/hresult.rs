@@ -44,7 +44,7 @@ fn of_errno(code: &str, directory: bool) -> u32 {
         "ENOENT" if directory => 3,
         "ENOENT" => 2,
         "EMFILE" | "ENFILE" => 4,
-        "EACCES" | "EPERM" | "EISDIR" | "protected_process" => 5,
+        "EACCES" | "EPERM" | "EISDIR" => 5,
         "EBADF" => 6,
         "ENOMEM" => 8,
         "EXDEV" => 17,
@@ -52,7 +52,7 @@ fn of_errno(code: &str, directory: bool) -> u32 {
         "ENXIO" | "ENODEV" => 20,
         "E2BIG" => 24,
         "ETXTBSY" => 32,
-        "EOPNOTSUPP" | "not_a_regular_file" => NOT_SUPPORTED,
+        "EOPNOTSUPP" => NOT_SUPPORTED,
         "ECONNRESET" | "EPIPE" => 109,
         "EEXIST" => 183,
         "EINVAL" | "ESRCH" | "ERANGE" | "EDOM" | "EILSEQ" | "recycled_pid" => 87,
@@ -76,7 +76,7 @@ fn of_errno(code: &str, directory: bool) -> u32 {
 
 fn of_unsupported(code: &str) -> u32 {
     match code {
-        "path_denied" => 5,
+        "path_denied" | "protected_process" => 5,
         "read_only" => 19,
         "file_too_large" => 223,
         _ => NOT_SUPPORTED,
@@ -125,6 +125,8 @@ mod tests {
             (Fault::timeout("command_timeout", ""), 0x8007_05b4),
             (Fault::unsupported("unsupported_verb", ""), 0x8007_0032),
             (Fault::unsupported("path_denied", ""), 0x8007_0005),
+            (Fault::unsupported("protected_process", ""), 0x8007_0005),
+            (Fault::unsupported("not_a_regular_file", ""), 0x8007_0032),
             (Fault::server("interrupted", ""), 0x8007_03e3),
             (Fault::server("whatever", ""), 0x8007_054f),
         ] {
