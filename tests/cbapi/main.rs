@@ -11,6 +11,7 @@
 )]
 
 mod errors;
+mod failing;
 mod files;
 #[expect(
     dead_code,
@@ -19,10 +20,15 @@ mod files;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod losing;
+mod memory;
 mod processes;
 #[path = "../harness/python.rs"]
 mod python;
+mod registry;
 mod scene;
 mod script;
 mod sensors;
 mod sharing;
+mod slow;
+mod windows;

@@ -23,7 +23,7 @@ pub(super) fn cancelled() -> u32 {
 pub(super) fn of(fault: &Fault, directory: bool) -> u32 {
     match fault.class {
         FaultClass::LiveResponse => of_host(&fault.code, directory),
-        FaultClass::Timeout => WIN32 | TIMEOUT,
+        FaultClass::Timeout => WIN32 | of_timeout(&fault.code),
         FaultClass::Unsupported => WIN32 | of_unsupported(&fault.code),
         FaultClass::Server => WIN32 | of_server(&fault.code),
     }
@@ -74,6 +74,14 @@ fn of_errno(code: &str, directory: bool) -> u32 {
     }
 }
 
+fn of_timeout(code: &str) -> u32 {
+    match code {
+        // The network is unreachable: a slow command is something else.
+        "host_offline" => 1231,
+        _ => TIMEOUT,
+    }
+}
+
 fn of_unsupported(code: &str) -> u32 {
     match code {
         "path_denied" | "protected_process" => 5,
@@ -89,7 +97,6 @@ fn of_server(code: &str) -> u32 {
         "cancelled" => CANCELLED,
         // Nobody knows how it ended.
         "interrupted" => 995,
-        "host_offline" => 1231,
         _ => INTERNAL_ERROR,
     }
 }
@@ -123,6 +130,7 @@ mod tests {
     fn the_other_classes_are_numbers_that_people_understand() {
         for (fault, number) in [
             (Fault::timeout("command_timeout", ""), 0x8007_05b4),
+            (Fault::timeout("host_offline", ""), 0x8007_04cf),
             (Fault::unsupported("unsupported_verb", ""), 0x8007_0032),
             (Fault::unsupported("path_denied", ""), 0x8007_0005),
             (Fault::unsupported("protected_process", ""), 0x8007_0005),
