@@ -69,6 +69,33 @@ async fn a_key_is_listed_with_its_values_in_their_types_and_its_sub_keys() {
 }
 
 #[tokio::test]
+async fn a_key_with_thousands_of_values_is_listed_whole_or_not_at_all() {
+    let scene = Scene::start_with(&[], 0).await;
+    let agent = scene.add_scripted(Persona::windows("win01")).await;
+    for (key, count) in [(r"HKLM\Large", 5_000), (r"HKLM\TooLarge", 50_000)] {
+        for number in 0..count {
+            let path = format!(r"{key}\value {number:05}");
+            assert_eq!(agent.machine().registry.set(&path, Data::Dword(number)), Ok(()));
+        }
+    }
+    let said = scene
+        .run(
+            r#"
+            with session() as lr:
+                values = lr.list_registry_keys_and_values(r"HKLM\Large")["values"]
+                assert [value["value_data"] for value in values] == list(range(5000))
+                error = failure(lr.list_registry_keys_and_values, r"HKLM\TooLarge")
+                say([error["text"], error["details"]["result_desc"].split(" (")[-1]])
+            "#,
+            json!({}),
+        )
+        .await;
+    let failed = "Win32 error code 0x8007054F (ERROR_INTERNAL_ERROR)";
+    assert_eq!(said, [json!([failed, "output_too_large)"])]);
+    assert_eq!(agent.seen().attachments, 1);
+}
+
+#[tokio::test]
 async fn what_a_script_writes_into_the_registry_is_there_with_its_type_and_goes_again() {
     let scene = Scene::start_with(&[], 0).await;
     let agent = scene.add_scripted(Persona::windows("win01")).await;
