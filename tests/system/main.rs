@@ -29,6 +29,7 @@ mod carbonblack;
 mod commands;
 mod crash;
 mod disk;
+mod event_stream;
 mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
