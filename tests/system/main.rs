@@ -33,6 +33,7 @@ mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod labels;
 mod outage;
 mod rules;
 mod sessions;
