@@ -51,6 +51,8 @@ mod http;
 mod listing;
 mod secret;
 mod session;
+#[cfg(test)]
+mod stub;
 mod tls;
 mod transfer;
 
@@ -61,7 +63,7 @@ pub use error::{Error, LiveResponse, Result, Server, Timeout, Unsupported};
 pub use host::{Host, Hosts};
 pub use listing::Listing;
 pub use session::{OpenSession, Session};
-pub use transfer::{Download, Fetched, GetFile, Progress, PutFile};
+pub use transfer::{Archive, Download, Fetched, GetFile, Progress, PutFile};
 
 pub use tripline_protocol as protocol;
 pub use tripline_protocol::api::{HostView, Waiting};

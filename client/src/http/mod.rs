@@ -2,6 +2,8 @@
 
 mod answer;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result, unreachable};
 use crate::secret::Secret;
@@ -214,6 +216,17 @@ impl Http {
     }
 
     fn url(&self, request: &Request) -> Result<Url> {
+        // A URL would forget these, and the request would be another one.
+        if let Some(bad) = request
+            .segments
+            .iter()
+            .find(|segment| matches!(segment.as_str(), "" | "." | ".."))
+        {
+            return Err(Error::unsupported(
+                "bad_name",
+                format!("nothing has the name {bad:?}"),
+            ));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| Error::unsupported("bad_url", format!("{} cannot be a server", self.server())))?
