@@ -53,6 +53,12 @@ impl Client {
             .map(drop)
     }
 
+    /// `DELETE` of the path `v1/<segments>`, with what it answers.
+    pub(crate) async fn end<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::DELETE, url)).await
+    }
+
     /// Follows the pages of a list until it has `limit` items; says whether there are more.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,

@@ -79,13 +79,20 @@ fn bare() -> Table {
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() {
+            if is_hazardous(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
             }
         })
         .collect()
+}
+
+/// Whether a terminal acts on it instead of showing it, or shows what is around it in another order.
+pub(super) fn is_hazardous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `–` for what is not there.
@@ -113,5 +120,9 @@ mod tests {
     #[test]
     fn control_characters_of_a_host_do_not_reach_the_terminal() {
         assert!(!table(["HOST"], [["\u{1b}[2Jx".to_owned()]]).contains('\u{1b}'));
+        assert_eq!(
+            clean("a\u{9b}b\u{202e}c\u{200f}é"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}é"
+        );
     }
 }
