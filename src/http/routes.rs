@@ -84,6 +84,10 @@ fn sessions(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(commands::cancel)),
         )
         .service(
+            resource("/v1/sessions/{session}/commands/{number}/output", "GET")
+                .route(web::get().to(commands::output)),
+        )
+        .service(
             resource("/v1/sessions/{session}/files", "GET, POST")
                 .route(web::get().to(files::list))
                 .route(web::post().to(files::add)),

@@ -35,6 +35,7 @@ mod flow;
 mod harness;
 mod outage;
 mod rules;
+mod scripted;
 mod sessions;
 mod slots;
 mod startup;
