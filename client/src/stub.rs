@@ -106,7 +106,9 @@ impl Stub {
     }
 
     /// One that has a session open and leaves the rest to the test.
-    pub(crate) async fn with_session(mut answer: impl FnMut(&Asked) -> Option<Reply> + Send + 'static) -> Self {
+    pub(crate) async fn with_session(
+        mut answer: impl FnMut(&Asked) -> Option<Reply> + Send + 'static,
+    ) -> Self {
         Self::start(move |asked| {
             let said = answer(asked);
             said.unwrap_or_else(|| {
@@ -140,7 +142,13 @@ impl Stub {
     }
 
     pub(crate) async fn session(&self) -> Session {
-        self.client().host("web01").await.unwrap().session().await.unwrap()
+        self.client()
+            .host("web01")
+            .await
+            .unwrap()
+            .session()
+            .await
+            .unwrap()
     }
 
     /// What came until now.
@@ -159,7 +167,9 @@ impl Stub {
         let mut asked = self.asked.clone();
         let find = |asked: &Vec<Asked>| asked.iter().find(|asked| asked.is(method, path)).cloned();
         let waited = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| find(asked).is_some())).await;
-        let seen = waited.unwrap_or_else(|_| panic!("never: {method} {path}")).unwrap();
+        let seen = waited
+            .unwrap_or_else(|_| panic!("never: {method} {path}"))
+            .unwrap();
         find(&seen).unwrap()
     }
 }
@@ -193,7 +203,9 @@ async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {
             None => break,
         }
     }
-    let length: usize = asked.header("content-length").map_or(0, |text| text.parse().unwrap());
+    let length: usize = asked
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap());
     asked.body = vec![0; length];
     asked.whole = socket.read_exact(&mut asked.body).await.is_ok();
     if asked.header("transfer-encoding") == Some("chunked") {
@@ -204,7 +216,11 @@ async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {
 
 async fn line(socket: &mut BufReader<TcpStream>) -> Option<String> {
     let mut line = String::new();
-    socket.read_line(&mut line).await.ok().filter(|bytes| *bytes > 0)?;
+    socket
+        .read_line(&mut line)
+        .await
+        .ok()
+        .filter(|bytes| *bytes > 0)?;
     Some(line.trim_end().to_owned())
 }
 

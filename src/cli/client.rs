@@ -148,7 +148,12 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         Ok(problem) => (format!("{} ({})", problem.detail, problem.code), problem.code),
         Err(_) => (format!("the server answered {status}"), String::new()),
     };
-    match status.as_u16() {
+    of_status(status.as_u16(), &code, text)
+}
+
+/// The exit code of a refusal is that of its status.
+pub(super) fn of_status(status: u16, code: &str, text: String) -> Failure {
+    match status {
         401 | 403 => Failure::Unavailable(format!("not allowed: {text}")),
         // A name that several hosts share is the caller's to make clear; other conflicts are of the moment.
         409 if code == "ambiguous_host" => Failure::Input(text),

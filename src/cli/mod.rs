@@ -40,7 +40,7 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 it failed, 2 bad input or usage, 3 not reachable or not allowed.\n\n\
                   Examples:\n  tripline serve\n  tripline token create --name web01 --role enrol\n  \
-                  tripline host list\n  tripline job submit web01 --verb list_processes --watch"
+                  tripline host list\n  tripline job submit web01 --verb list_processes --watch\n  tripline session open web01"
 )]
 pub struct Cli {
     #[command(flatten)]

@@ -18,13 +18,16 @@ pub enum Format {
 
 /// Prints one line or block. A reader that has gone ends the command quietly.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match text.ends_with('\n') {
+        true => print_bytes(text.as_bytes()),
+        false => print_bytes(format!("{text}\n").as_bytes()),
+    }
+}
+
+/// Prints bytes as they are, for a stdout that is no terminal.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let outcome = stdout.write_all(text.as_bytes()).and_then(|()| {
-        if !text.ends_with('\n') {
-            stdout.write_all(b"\n")?;
-        }
-        stdout.flush()
-    });
+    let outcome = stdout.write_all(bytes).and_then(|()| stdout.flush());
     outcome.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::OutputClosed,
         _ => Failure::Failed(format!("cannot write the output: {error}")),

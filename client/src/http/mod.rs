@@ -217,8 +217,15 @@ impl Http {
 
     fn url(&self, request: &Request) -> Result<Url> {
         // A URL would forget these, and the request would be another one.
-        if let Some(bad) = request.segments.iter().find(|segment| matches!(segment.as_str(), "" | "." | "..")) {
-            return Err(Error::unsupported("bad_name", format!("nothing has the name {bad:?}")));
+        if let Some(bad) = request
+            .segments
+            .iter()
+            .find(|segment| matches!(segment.as_str(), "" | "." | ".."))
+        {
+            return Err(Error::unsupported(
+                "bad_name",
+                format!("nothing has the name {bad:?}"),
+            ));
         }
         let mut url = self.base.clone();
         url.path_segments_mut()

@@ -50,7 +50,12 @@ async fn a_post_is_sent_again_only_when_the_server_says_that_it_did_not_take_it(
         "retry-after: 0\r\n",
         br#"{"type": "", "title": "", "status": 503, "detail": "full", "code": "busy"}"#,
     );
-    let stub = Stub::start(in_turn([busy.clone(), Reply::problem(503, "unavailable"), whole()])).await;
+    let stub = Stub::start(in_turn([
+        busy.clone(),
+        Reply::problem(503, "unavailable"),
+        whole(),
+    ]))
+    .await;
     post(&stub.client()).await.unwrap();
     assert_eq!(stub.asked().len(), 3);
     for lost in [
@@ -82,7 +87,9 @@ async fn what_cannot_have_been_sent_is_sent_again() {
     let listener = taken.listen(1).unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut socket, answer)
+        .await
+        .unwrap();
     assert_eq!(asking.await.unwrap().unwrap(), json!({}));
 }
 
@@ -151,7 +158,9 @@ async fn an_answer_that_is_not_what_was_asked_for_is_a_bad_answer() {
 async fn a_server_that_says_nothing_is_given_up() {
     let stub = Stub::start(|_| Reply::Silence).await;
     let client = Client::builder(stub.url()).token("t");
-    let client = client.request_timeout(Duration::from_millis(100)).patience(Duration::ZERO);
+    let client = client
+        .request_timeout(Duration::from_millis(100))
+        .patience(Duration::ZERO);
     let error = client.build().unwrap().host("x").await.unwrap_err();
     assert_eq!((error.code(), error.is_unsent()), ("no_answer", false));
 }

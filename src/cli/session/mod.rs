@@ -1,5 +1,6 @@
-//! `tripline session`: the sessions there are.
+//! `tripline session`: a console on a host, and the sessions there are.
 
+mod console;
 mod view;
 
 use super::output::{Format, print, print_json};
@@ -13,6 +14,9 @@ const COMMANDS_SHOWN_MAX: usize = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Open a session on a host: a console with files, processes and programs
+    #[command(after_help = console::EXAMPLES)]
+    Open(console::Open),
     /// List sessions, newest first
     #[command(
         after_help = "Examples:\n  tripline session list --open\n  tripline session list --host web01 --limit 10"
@@ -79,6 +83,7 @@ struct Whole {
 
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Open(arguments) => console::run(global, arguments).await,
         Verb::List(arguments) => list(global, &arguments).await,
         Verb::Show { session } => show(global, &session).await,
         Verb::Close { session } => {

@@ -3,7 +3,7 @@
 use crate::cli::output::{clean, fields, or_dash, table};
 use crate::cli::watch::output_detail;
 use serde_json::Value;
-use tripline_protocol::api::Waiting;
+use tripline_protocol::api::{HostView, Waiting};
 use tripline_protocol::session::{CommandView, SessionState, SessionView};
 
 /// Longest arguments and details in a table, in characters.
@@ -30,8 +30,28 @@ pub(super) fn list(sessions: &[SessionView]) -> String {
 
 /// One session.
 pub(super) fn show(session: &SessionView) -> String {
+    fields(rows(session))
+}
+
+/// One session, with more of its host than its name.
+pub(super) fn show_with_host(session: &SessionView, host: &HostView) -> String {
+    let attached = if host.attachments.is_empty() { "no" } else { "yes" };
+    let of_host = [
+        (
+            "platform",
+            format!("{} {} {}", host.platform, host.arch, host.os_version),
+        ),
+        ("addresses", host.addresses.join(" ")),
+        ("agent", host.agent_version.clone()),
+        ("online", attached.to_owned()),
+        ("last seen", host.last_seen_at.to_string()),
+    ];
+    fields(rows(session).into_iter().chain(of_host))
+}
+
+fn rows(session: &SessionView) -> Vec<(&'static str, String)> {
     let verbs: Vec<&str> = session.verbs.iter().map(|verb| verb.as_str()).collect();
-    let rows = [
+    vec![
         ("session", format!("{} ({})", session.number, session.session_id)),
         ("org", session.org.to_string()),
         (
@@ -47,8 +67,7 @@ pub(super) fn show(session: &SessionView) -> String {
         ("last request", session.last_request_at.to_string()),
         ("idle timeout", session.idle_timeout.to_string()),
         ("verbs", verbs.join(" ")),
-    ];
-    fields(rows)
+    ]
 }
 
 /// Why it waits, or why it ended.
