@@ -80,6 +80,7 @@ impl Persona {
             os_version: os_version.to_owned(),
             addresses: Vec::new(),
             verbs: self.verbs.clone(),
+            labels: Vec::new(),
             journal_id,
             running,
             finished,
