@@ -109,25 +109,36 @@ async fn a_session_that_is_no_longer_waited_for_leaves_the_queue() {
 #[tokio::test]
 async fn a_session_that_somebody_else_closed_says_so_and_can_be_closed() {
     let mut scene = Scene::start().await;
-    let session = scene.session().await;
-    let path = format!("/v1/sessions/{}", session.id());
-    scene
-        .api()
-        .request(reqwest::Method::DELETE, &path)
-        .send()
+    let host_id = scene.agents[0].host_id().await;
+    let plain = Client::connect(scene.server.url(), &scene.token)
         .await
-        .expect("an answer");
-    let error = session.list_processes().await.expect_err("closed");
-    assert_eq!(
-        (error.class(), error.code()),
-        (FaultClass::Server, "session_ended")
-    );
-    assert_eq!(
-        session.refreshed().await.expect("kept").state,
-        SessionState::Closed
-    );
-    session.keep_alive().await.expect_err("closed");
-    session.close().await.expect("closed");
+        .expect("a client");
+    for client in [scene.client.clone(), plain] {
+        let session = client
+            .host(host_id)
+            .await
+            .expect("a host")
+            .session()
+            .await
+            .expect("a session");
+        let path = format!("/v1/sessions/{}", session.id());
+        let closed = scene.api().request(reqwest::Method::DELETE, &path).send().await;
+        assert_eq!(closed.expect("an answer").status(), 200);
+        let error = session.list_processes().await.expect_err("closed");
+        assert_eq!(
+            (error.class(), error.code()),
+            (FaultClass::Server, "session_ended")
+        );
+        // It is refused with most of it still to be sent.
+        let large = session.put_file("/tmp/large").from_bytes(vec![7; 30 << 20]).await;
+        assert_eq!(large.expect_err("closed").code(), "session_ended");
+        assert_eq!(
+            session.refreshed().await.expect("kept").state,
+            SessionState::Closed
+        );
+        session.keep_alive().await.expect_err("closed");
+        session.close().await.expect("closed");
+    }
 }
 
 #[tokio::test]
