@@ -73,3 +73,8 @@ pub use tripline_protocol::verb::{
     RegistryListing, RegistryValue, Verb, VerbCall,
 };
 pub use tripline_protocol::{Fault, FaultClass, HostId, Org, RemotePath, SessionId, Sha256};
+
+/// The examples of the guide are programs that compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/client.md")]
+struct Guide;

@@ -28,7 +28,7 @@ async fn keys_and_values_of_a_registry_are_made_read_and_removed() {
     let key = r"HKLM\Software\Acme";
     session.create_registry_key(key).await.expect("made");
     session
-        .create_registry_key(&format!(r"{key}\Deep"))
+        .create_registry_key(format!(r"{key}\Deep"))
         .await
         .expect("made");
     session
@@ -83,7 +83,7 @@ async fn keys_and_values_of_a_registry_are_made_read_and_removed() {
         .await
         .expect("removed");
     session
-        .delete_registry_key(&format!(r"{key}\Deep"))
+        .delete_registry_key(format!(r"{key}\Deep"))
         .await
         .expect("removed");
     let gone = session

@@ -4,7 +4,7 @@ use crate::harness::scripted::{Behaviour, Content, Persona};
 use crate::scene::{Scene, content, on_host};
 use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex};
-use tripline_client::{CommandState, Progress, Verb};
+use tripline_client::{CommandState, FaultClass, Progress, Verb};
 
 /// Not a whole number of pieces.
 const BYTES: usize = (40 << 20) + 12_345;
@@ -106,6 +106,11 @@ async fn the_record_of_a_session_has_its_commands_and_its_contents() {
             (Verb::GetFile, failed)
         ]
     );
+    // Outputs can be asked for by themselves; a content is not one.
+    for (number, status) in [(2, 200), (3, 200), (4, 404), (5, 404)] {
+        let path = format!("/v1/sessions/{}/commands/{number}/output", session.id());
+        assert_eq!(scene.api().get(&path).await.status, status, "{number}");
+    }
     let files = session.files().list().await.expect("files");
     assert_eq!(files.len(), 2);
     for file in &files {
@@ -159,7 +164,7 @@ async fn a_transfer_that_the_host_cuts_arrives_whole_or_is_told() {
         .to_bytes()
         .await
         .expect_err("changed on its way");
-    println!("{error}");
+    assert_eq!((error.class(), error.code()), (FaultClass::Server, "wrong_hash"));
     session
         .put_file(r"C:\data\copy")
         .from_bytes(got)

@@ -112,9 +112,11 @@ impl OpenSession {
                 session.link().set_over();
                 return Err(still_pending(self.wait, &view));
             }
-            view = session.link().view(Some(left.min(LOOK))).await?;
+            // A request that is held is a sign of life when it comes, not while it is held.
+            let look = keepalive::every(view.idle_timeout).min(LOOK);
+            view = session.link().view(Some(left.min(look))).await?;
         }
-        keepalive::start(session.link(), view.idle_timeout.to_duration());
+        keepalive::start(session.link(), view.idle_timeout);
         session.set_view(view);
         Ok(session)
     }
