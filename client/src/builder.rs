@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::http::{Http, Timing};
+use crate::jobs::Limits;
 use crate::secret::Secret;
 use crate::tls;
 use reqwest::Url;
@@ -40,6 +41,7 @@ pub struct Builder {
     allow_plaintext: bool,
     connect_timeout: Duration,
     timing: Timing,
+    jobs: Limits,
 }
 
 impl Builder {
@@ -52,6 +54,7 @@ impl Builder {
             allow_plaintext: false,
             connect_timeout: Duration::from_secs(5),
             timing: Timing::default(),
+            jobs: Limits::default(),
         }
     }
 
@@ -113,6 +116,25 @@ impl Builder {
         self
     }
 
+    /// How many hosts [jobs](Client::submit_job) run on at the same time, each with a session of its own. The server
+    /// has 8 slots for sessions unless it is told otherwise, and others want some, too. Default: 10; at least 1.
+    pub fn jobs_at_once(mut self, hosts: usize) -> Self {
+        self.jobs.at_once = hosts;
+        self
+    }
+
+    /// How many jobs may wait; more are refused (`jobs_full`). Default: 10,000.
+    pub fn jobs_waiting_max(mut self, jobs: usize) -> Self {
+        self.jobs.waiting_max = jobs;
+        self
+    }
+
+    /// How long the session of a host that has no job any more stays open for another. Default: 2 s.
+    pub fn jobs_session_idle(mut self, idle: Duration) -> Self {
+        self.jobs.idle = idle;
+        self
+    }
+
     /// Makes the client and checks that the server answers and that the token is in force, once and without
     /// patience.
     ///
@@ -146,7 +168,11 @@ impl Builder {
         let http = http.build().map_err(|error| {
             Error::server("tls", format!("the connection cannot be set up: {error}")).because(error)
         })?;
-        Ok(Client::new(Http::new(http, url, token, self.timing), org))
+        Ok(Client::new(
+            Http::new(http, url, token, self.timing),
+            org,
+            self.jobs,
+        ))
     }
 
     fn server(&self) -> Result<Url> {

@@ -4,6 +4,7 @@ use crate::builder::Builder;
 use crate::error::Result;
 use crate::host::{Host, Hosts};
 use crate::http::{Http, Request};
+use crate::jobs;
 use crate::listing::{self, Listing};
 use serde::de::IgnoredAny;
 use std::fmt;
@@ -23,6 +24,7 @@ pub struct Client {
 struct Shared {
     http: Http,
     org: Option<Org>,
+    jobs: Arc<jobs::Scheduler>,
 }
 
 impl fmt::Debug for Client {
@@ -54,14 +56,19 @@ impl Client {
         Builder::new(url)
     }
 
-    pub(crate) fn new(http: Http, org: Option<Org>) -> Self {
+    pub(crate) fn new(http: Http, org: Option<Org>, limits: jobs::Limits) -> Self {
+        let jobs = jobs::scheduler(limits);
         Self {
-            shared: Arc::new(Shared { http, org }),
+            shared: Arc::new(Shared { http, org, jobs }),
         }
     }
 
     pub(crate) fn http(&self) -> &Http {
         &self.shared.http
+    }
+
+    pub(crate) fn scheduler(&self) -> &Arc<jobs::Scheduler> {
+        &self.shared.jobs
     }
 
     /// The server's address.
