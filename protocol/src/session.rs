@@ -291,4 +291,10 @@ pub struct SessionFile {
     pub command: Option<u32>,
     /// When it came.
     pub added_at: Timestamp,
+    /// When it was deleted: its content is not to be had any more, and that it was there is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+    /// Who deleted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<String>,
 }

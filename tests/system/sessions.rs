@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 /// A session that is active.
-async fn active(api: &Api, host: impl ToString) -> String {
+pub(crate) async fn active(api: &Api, host: impl ToString) -> String {
     let opened = api.post("/v1/sessions", &json!({"host": host.to_string()})).await;
     assert_eq!(opened.status, 201, "{opened:?}");
     let path = format!(

@@ -111,11 +111,10 @@ impl CommandRecord {
         } else {
             batch.put(Table::OpenCommand, key, b"");
         }
-        if let Some(artifact) = &self.artifact {
-            note_use(batch, &artifact.sha256, &self.org, self.session_id);
-        }
-        if let Some(file) = self.to_file() {
-            file.put(batch);
+        match (self.to_file(), &self.artifact) {
+            (Some(file), _) => file.put(batch),
+            (None, Some(artifact)) => note_use(batch, &artifact.sha256, &self.org, self.session_id),
+            (None, None) => {}
         }
     }
 
@@ -130,6 +129,8 @@ impl CommandRecord {
             bytes: artifact.bytes,
             command: Some(self.number),
             added_at: self.finished_at.unwrap_or(self.queued_at),
+            deleted_at: None,
+            deleted_by: None,
         };
         let org = self.org.clone();
         Some(FileRecord { org, view })

@@ -154,6 +154,8 @@ fn files(golden: &mut Golden) {
         bytes: 6,
         command: None,
         added_at: at("14:00:05"),
+        deleted_at: None,
+        deleted_by: None,
     };
     golden.both_ways("file, uploaded", &uploaded);
     let fetched = SessionFile {
@@ -163,6 +165,12 @@ fn files(golden: &mut Golden) {
         ..uploaded
     };
     golden.both_ways("file, fetched", &fetched);
+    let deleted = SessionFile {
+        deleted_at: Some(at("14:00:07")),
+        deleted_by: Some("amelie".into()),
+        ..fetched
+    };
+    golden.both_ways("file, deleted", &deleted);
 }
 
 #[test]
