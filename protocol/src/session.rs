@@ -263,6 +263,10 @@ pub struct CommandView {
     pub origin: Option<Value>,
     /// Who asked for it.
     pub caller: String,
+    /// Who wanted it cancelled, whether or not it was done before. Of one that was cancelled with its session,
+    /// the session's `reason` says who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
     /// When it was accepted.
     pub queued_at: Timestamp,
     /// When it was sent, the last time.

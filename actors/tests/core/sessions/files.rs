@@ -178,6 +178,15 @@ async fn a_transcript_has_no_contents_of_files() {
     );
     let sent = serde_json::to_value(files.agent.obey().await.call).unwrap();
     assert_eq!(sent["put_file"]["content"], "secret");
+    let binary = json!({ "path": "/tmp/x", "content_b64": "c2VjcmV0" });
+    let put = RunCommand::new(Verb::PutFile, binary);
+    fixture.run(&amelie(), &files.session, put).await;
+    files.agent.obey().await;
+    let id = files.session.session_id;
+    let transcript = fixture.core.list_commands(&amelie(), id, None, 10).await.unwrap();
+    let told = serde_json::to_string(&transcript).unwrap();
+    assert_eq!(transcript.items[1].arguments["content_b64_length"], 8);
+    assert!(!told.contains("secret") && !told.contains("c2VjcmV0"), "{told}");
 }
 
 #[actix::test]
