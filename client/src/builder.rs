@@ -230,3 +230,94 @@ fn is_loopback(url: &Url) -> bool {
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(builder: Builder) -> String {
+        builder.build().unwrap_err().code().to_owned()
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused() {
+        for url in [
+            "",
+            "tripline",
+            "127.0.0.1:7443",
+            "ftp://x",
+            "https://",
+            "file:///etc",
+        ] {
+            assert_eq!(refused(Client::builder(url).token("t")), "bad_url", "{url:?}");
+        }
+        let error = Client::builder("https://me:secret@x")
+            .token("t")
+            .build()
+            .unwrap_err();
+        assert_eq!(error.code(), "bad_url");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn plain_http_goes_to_this_machine_only_unless_it_is_wanted() {
+        for here in [
+            "http://127.0.0.1:7400",
+            "http://localhost",
+            "http://[::1]:1",
+            "http://127.8.9.1",
+        ] {
+            Client::builder(here).token("t").build().unwrap();
+        }
+        for there in [
+            "http://tripline.example",
+            "http://10.0.0.1",
+            "http://127.0.0.1.example",
+        ] {
+            let builder = Client::builder(there).token("t");
+            assert_eq!(refused(builder.clone()), "plaintext", "{there}");
+            builder.allow_plaintext(true).build().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_token_is_needed_and_looks_like_one() {
+        let builder = || Client::builder("https://x");
+        assert_eq!(refused(builder()), "no_token");
+        assert_eq!(refused(builder().token(" \n")), "no_token");
+        assert_eq!(refused(builder().token("two words")), "bad_token");
+        assert_eq!(refused(builder().token("a\u{0}b")), "bad_token");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        assert_eq!(refused(builder().token_file(&path)), "local_io");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(refused(builder().token_file(&path)), "bad_token");
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(refused(builder().token_file(&path)), "no_token");
+        std::fs::write(&path, "abc.def\n").unwrap();
+        builder().token_file(&path).build().unwrap();
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let builder = Client::builder("https://x").token("hidden");
+        let client = builder.clone().build().unwrap();
+        for shown in [
+            format!("{builder:?}"),
+            format!("{client:?}"),
+            format!("{:?}", client.http()),
+        ] {
+            assert!(!shown.contains("hidden"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_certificate_and_an_org_a_name() {
+        let builder = || Client::builder("https://x").token("t");
+        assert_eq!(refused(builder().ca_pem("no certificate")), "bad_ca");
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(refused(builder().ca_pem(broken)), "bad_ca");
+        assert_eq!(refused(builder().ca_file("/nowhere/ca.pem")), "local_io");
+        assert_eq!(refused(builder().org("a/b")), "bad_org");
+    }
+}

@@ -4,11 +4,13 @@ use crate::builder::Builder;
 use crate::error::Result;
 use crate::host::{Host, Hosts};
 use crate::http::{Http, Request};
+use crate::listing::{self, Listing};
 use serde::de::IgnoredAny;
 use std::fmt;
 use std::sync::Arc;
 use tripline_protocol::Org;
 use tripline_protocol::api::HostView;
+use tripline_protocol::session::SessionView;
 
 /// A server, asked as the owner of one token. Cloning it is cheap, and clones share their connections.
 ///
@@ -109,5 +111,21 @@ impl Client {
     /// ```
     pub fn hosts(&self) -> Hosts {
         Hosts::new(self.clone())
+    }
+
+    /// The sessions that the token may see, newest first: of everybody in its org, also those that have ended.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tripline_client::Client) -> tripline_client::Result<()> {
+    /// let mut sessions = client.sessions();
+    /// while let Some(session) = sessions.next_item().await.transpose()? {
+    ///     println!("{} {} {}", session.owner.name, session.host.hostname, session.state);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sessions(&self) -> Listing<SessionView> {
+        let request = Request::get(&[&"sessions"]).query_if("org", self.org());
+        Listing::new(self.clone(), request, listing::ROWS)
     }
 }

@@ -240,3 +240,59 @@ impl From<Fault> for Error {
         error
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_and_errors_are_the_same_in_other_clothes() {
+        let faults = [
+            Fault::timeout("command_timeout", "it took 2 minutes"),
+            Fault::live_response("ENOENT", "not there").with_detail(serde_json::json!({"path": "/x"})),
+            Fault::unsupported("unsupported_verb", "no registry"),
+            Fault::server("interrupted", "nobody knows"),
+        ];
+        for fault in faults {
+            let error = Error::from(fault.clone());
+            assert_eq!(error.to_fault(), fault);
+            assert_eq!(error.class(), fault.class);
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_happened_and_what_to_do() {
+        let error = Error::from(Fault::timeout("session_wait", "still pending"));
+        assert_eq!(
+            error.to_string(),
+            "still pending (session_wait); wait longer with OpenSession::wait, or close sessions that are not needed"
+        );
+        let own = error.advise("do this");
+        assert_eq!(
+            (own.advice(), own.to_string().as_str()),
+            ("do this", "still pending (session_wait); do this")
+        );
+        for class in [
+            FaultClass::Timeout,
+            FaultClass::LiveResponse,
+            FaultClass::Unsupported,
+            FaultClass::Server,
+        ] {
+            let unknown = Error::of_class(class, "EXOTIC".into(), "x".into());
+            assert!(!unknown.advice().is_empty());
+        }
+    }
+
+    #[test]
+    fn causes_are_kept() {
+        let error = Error::local("read x", std::io::Error::other("disk on fire"));
+        let cause = StdError::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "disk on fire");
+        assert!(error.clone().source().is_some());
+    }
+
+    #[test]
+    fn an_error_is_small_enough_to_be_returned_by_everything() {
+        assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());
+    }
+}

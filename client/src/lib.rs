@@ -63,7 +63,7 @@ pub use error::{Error, LiveResponse, Result, Server, Timeout, Unsupported};
 pub use host::{Host, Hosts};
 pub use listing::Listing;
 pub use session::{OpenSession, Session};
-pub use transfer::{Download, Fetched, GetFile, Progress, PutFile};
+pub use transfer::{Archive, Download, Fetched, GetFile, Progress, PutFile};
 
 pub use tripline_protocol as protocol;
 pub use tripline_protocol::api::{HostView, Waiting};
@@ -73,3 +73,8 @@ pub use tripline_protocol::verb::{
     RegistryListing, RegistryValue, Verb, VerbCall,
 };
 pub use tripline_protocol::{Fault, FaultClass, HostId, Org, RemotePath, SessionId, Sha256};
+
+/// The examples of the guide are programs that compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/client.md")]
+struct Guide;

@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, littlebrother_view, metrics,
-    overview, sessions, tokens,
+    agent_channel, artifacts, carbonblack, enrol, event_stream, events, health, hosts, jobs,
+    littlebrother_view, metrics, overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -21,6 +21,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
         .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
+        .service(
+            resource("/v1/hosts/{host}/labels", "PUT, PATCH")
+                .route(web::put().to(hosts::set_labels))
+                .route(web::patch().to(hosts::change_labels)),
+        )
         .service(
             resource("/v1/hosts/{host}/link", "POST, DELETE")
                 .route(web::post().to(hosts::link))
@@ -40,8 +45,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
         .service(
-            resource("/v1/events", "POST")
+            resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
+                .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
         )
         .service(

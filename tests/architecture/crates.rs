@@ -84,6 +84,21 @@ fn the_agent_has_no_actors_and_no_store() {
 }
 
 #[test]
+fn the_client_has_nothing_of_the_server() {
+    let strangers = [
+        "actix",
+        "actix-rt",
+        "actix-web",
+        "sled",
+        "async-nats",
+        "clap",
+        "tripline-actors",
+        "tripline",
+    ];
+    knows_none_of(member("tripline-client"), &strangers);
+}
+
+#[test]
 fn nothing_brings_http2_or_aws_lc() {
     // h2 0.3 has RUSTSEC-2026-0258; aws-lc is the costliest unit of a build, and ring does the same.
     for (name, version) in locked() {

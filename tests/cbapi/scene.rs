@@ -1,6 +1,7 @@
 //! A server over TLS, agents, and scripts.
 
-use crate::harness::{AgentProcess, Api, Server, Site, free_port};
+use crate::harness::scripted::{Persona, ScriptedAgent};
+use crate::harness::{AgentProcess, Api, Server, Site, eventually, free_port};
 use crate::script::Script;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -28,8 +29,13 @@ impl Scene {
 
     /// So many agents, with settings of the server.
     pub(crate) async fn start_with(settings: &[(&str, &str)], agents: usize) -> Self {
-        let site = Site::new().await;
+        Self::start_on(Site::new().await, "", settings, agents).await
+    }
+
+    /// The same with a configuration file.
+    pub(crate) async fn start_on(site: Site, config: &str, settings: &[(&str, &str)], agents: usize) -> Self {
         let mut server = Server::prepare(&site, settings);
+        server.set_config(&site.write("tripline.toml", config));
         // Scripts find it where it was when it was started again.
         let address = format!("127.0.0.1:{}", free_port());
         server.set("http.tls_listen", &address);
@@ -58,8 +64,39 @@ impl Scene {
         host_id
     }
 
+    /// Another host, whose agent has a script.
+    pub(crate) async fn add_scripted(&self, persona: Persona) -> ScriptedAgent {
+        let token = self.api().enrol_token().await;
+        let agent = ScriptedAgent::start(&self.server.url(), &token, persona).await;
+        agent.expect("an agent")
+    }
+
     pub(crate) fn api(&self) -> Api {
         self.server.api()
+    }
+
+    /// Waits until so many slots are held, and so many sessions wait for one.
+    pub(crate) async fn slots(&self, held: usize, waiting: u64) {
+        eventually(
+            &format!("{held} slots are held and {waiting} sessions wait"),
+            async || {
+                let slots = self.api().slots().await;
+                let holds = slots.slots.iter().filter(|slot| slot.session.is_some()).count();
+                (holds == held && slots.sessions_waiting == waiting).then_some(())
+            },
+        )
+        .await;
+    }
+
+    /// The sessions of this state, as administrators see them.
+    pub(crate) async fn sessions(&self, state: &str) -> Vec<Value> {
+        let answer = self.api().get("/v1/sessions?limit=500").await;
+        let items = answer.body["items"].as_array().expect("a list");
+        items
+            .iter()
+            .filter(|item| item["state"] == state)
+            .cloned()
+            .collect()
     }
 
     /// The secret of another operator.
@@ -104,6 +141,15 @@ impl Scene {
         let number = self.scripts.fetch_add(1, Ordering::Relaxed);
         self.site.path(format!("script-{number}"))
     }
+}
+
+/// As many slots as this, none of them reserved.
+pub(crate) fn slots_for_sessions(total: &str) -> [(&'static str, &str); 3] {
+    [
+        ("slots.total", total),
+        ("slots.jobs_reserved", "0"),
+        ("slots.interactive_reserved", "0"),
+    ]
 }
 
 async fn operator(api: &Api, name: &str) -> String {

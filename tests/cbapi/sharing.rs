@@ -1,44 +1,10 @@
-//! Several scripts at once: sessions of their own, turns where slots are few, and what a script leaves that did not
-//! close.
+//! Several scripts at once, and jobs beside them: sessions of their own, and turns where slots are few.
 
-use crate::harness::{append_line, cloud_event, eventually, job_of, job_of_event, until, wait_at};
-use crate::scene::Scene;
-use serde_json::{Value, json};
+use crate::harness::{append_line, cloud_event, job_of, job_of_event, until, wait_at};
+use crate::scene::{Scene, slots_for_sessions};
+use serde_json::json;
 use std::path::Path;
 use tripline_protocol::job::{JobState, Outcome};
-
-/// As many slots as this, all of them for sessions.
-fn only_slots(total: &str) -> [(&'static str, &str); 3] {
-    [
-        ("slots.total", total),
-        ("slots.jobs_reserved", "0"),
-        ("slots.interactive_reserved", "0"),
-    ]
-}
-
-/// Waits until so many slots are held, and so many sessions wait for one.
-async fn slots(scene: &Scene, held: usize, waiting: u64) {
-    eventually(
-        &format!("{held} slots are held and {waiting} sessions wait"),
-        async || {
-            let slots = scene.api().slots().await;
-            let holds = slots.slots.iter().filter(|slot| slot.session.is_some()).count();
-            (holds == held && slots.sessions_waiting == waiting).then_some(())
-        },
-    )
-    .await;
-}
-
-/// The sessions of this state, as administrators see them.
-async fn sessions(scene: &Scene, state: &str) -> Vec<Value> {
-    let answer = scene.api().get("/v1/sessions?limit=500").await;
-    let items = answer.body["items"].as_array().expect("a list");
-    items
-        .iter()
-        .filter(|item| item["state"] == state)
-        .cloned()
-        .collect()
-}
 
 #[tokio::test]
 async fn two_scripts_on_one_host_have_sessions_and_files_of_their_own() {
@@ -99,7 +65,7 @@ async fn two_scripts_on_one_host_have_sessions_and_files_of_their_own() {
 
 #[tokio::test]
 async fn more_sessions_than_slots_wait_and_are_all_served_by_turns() {
-    let scene = Scene::start_with(&only_slots("2"), 1).await;
+    let scene = Scene::start_with(&slots_for_sessions("2"), 1).await;
     let order = scene.site.write("order", "");
     // Two sessions are held, and four more wait; who gets one writes down whose it is.
     let mut greedy = scene.start_script(
@@ -126,7 +92,7 @@ async fn more_sessions_than_slots_wait_and_are_all_served_by_turns() {
         json!({"order": order}),
     );
     assert_eq!(greedy.says().await, "holds");
-    slots(&scene, 2, 4).await;
+    scene.slots(2, 4).await;
     let modest = scene.start_script(
         r#"
         with session() as lr:
@@ -136,8 +102,8 @@ async fn more_sessions_than_slots_wait_and_are_all_served_by_turns() {
         "#,
         json!({"order": order, "token": scene.operator("modest").await}),
     );
-    slots(&scene, 2, 5).await;
-    let waiting = sessions(&scene, "pending").await;
+    scene.slots(2, 5).await;
+    let waiting = scene.sessions("pending").await;
     assert!(
         waiting
             .iter()
@@ -158,82 +124,6 @@ async fn more_sessions_than_slots_wait_and_are_all_served_by_turns() {
         "who asked last, and once, does not wait for all others: {turns:?}"
     );
     scene.api().all_slots_free().await;
-}
-
-#[tokio::test]
-async fn a_script_that_exits_without_closing_loses_its_slot_to_who_waits() {
-    let mut settings = only_slots("1").to_vec();
-    settings.push(("slots.idle_timeout", "1s"));
-    let scene = Scene::start_with(&settings, 1).await;
-    let said = scene
-        .run(
-            r#"
-            import os
-
-            lr = session()
-            say(len(lr.list_processes()) > 0)
-            os._exit(0)
-            "#,
-            json!({}),
-        )
-        .await;
-    assert_eq!(said, [json!(true)]);
-    let said = scene
-        .ask(
-            r#"
-            with session() as lr:
-                say(lr.create_process("echo free"))
-            "#,
-            json!({}),
-        )
-        .await;
-    assert_eq!(said, "free\n");
-    let closed = sessions(&scene, "closed").await;
-    let reasons: Vec<&Value> = closed.iter().map(|session| &session["reason"]["code"]).collect();
-    assert!(reasons.contains(&&json!("idle")), "{closed:?}");
-    scene.api().all_slots_free().await;
-}
-
-#[tokio::test]
-async fn a_session_that_is_kept_alive_outlives_one_that_is_not() {
-    let scene = Scene::start_with(&[("slots.idle_timeout", "2s")], 1).await;
-    let mut script = scene.start_script(
-        r#"
-        from cbapi.response.cblr import LiveResponseSessionManager
-
-        left = session()
-        manager = LiveResponseSessionManager(connect(), timeout=0.2, keepalive_sessions=True)
-        kept = manager.request_session(1)
-        again = manager.request_session(1)
-        wait([left.session_id, kept.session_id, again.session_id])
-        number = kept.session_id
-        assert kept.list_processes() and kept.session_id == number, "it is still the same"
-        kept.close()
-        again.close()
-        wait("both are closed, so the manager closes the session")
-        "#,
-        json!({}),
-    );
-    let said = script.says().await;
-    assert_eq!(said[1], said[2], "one session for the sensor");
-    assert_ne!(said[0], said[1]);
-    let closed = eventually("one is closed", async || {
-        let closed = sessions(&scene, "closed").await;
-        (!closed.is_empty()).then_some(closed)
-    })
-    .await;
-    assert_eq!(
-        (&closed[0]["number"], &closed[0]["reason"]["code"]),
-        (&said[0], &json!("idle"))
-    );
-    script.go_on().await;
-    script.says().await;
-    eventually("both are closed", async || {
-        (sessions(&scene, "closed").await.len() == 2).then_some(())
-    })
-    .await;
-    script.go_on().await;
-    script.end().await;
 }
 
 #[tokio::test]
@@ -275,7 +165,7 @@ job:
     assert_eq!(workers.says().await, "idle");
     // An eleventh session has to wait: the slots that are free are for jobs.
     let waits = scene.start_script("session().close()", json!({}));
-    slots(&scene, 10, 1).await;
+    scene.slots(10, 1).await;
     let file = scene.site.path("file");
     let event = cloud_event("e-1", "acme.alert", host, json!({"file": file}));
     scene.server.outside().await.publish("acme.alert", &event).await;
@@ -285,7 +175,7 @@ job:
         .await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
     assert_eq!(std::fs::read_to_string(file).expect("written"), "done\n");
-    slots(&scene, 10, 1).await;
+    scene.slots(10, 1).await;
     workers.go_on().await;
     workers.end().await;
     drop(waits);

@@ -30,10 +30,12 @@ mod commands;
 mod console;
 mod crash;
 mod disk;
+mod event_stream;
 mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod labels;
 mod outage;
 mod rules;
 mod scripted;

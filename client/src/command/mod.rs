@@ -3,6 +3,8 @@
 
 mod options;
 mod run;
+#[cfg(test)]
+mod tests;
 mod verbs;
 
 use crate::error::{Error, Result};

@@ -51,7 +51,7 @@ fn by_code(code: &str) -> Option<&'static str> {
         }
         "no_token" => "give one with Builder::token or Builder::token_file",
         "local_io" => "see that the path is right and the disk has room",
-        "hash_mismatch" => "transfer the file again",
+        "hash_mismatch" | "wrong_hash" | "transfer_cut" => "transfer the file again",
         "bad_answer" => {
             "see that client and server are of like versions, and that no proxy answers in its place"
         }

@@ -3,6 +3,8 @@
 mod keepalive;
 mod link;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use crate::background;
 use crate::error::Result;

@@ -58,6 +58,11 @@ impl<'s> Download<'s> {
         }
     }
 
+    /// What is to be got: its name, its hash and its size.
+    pub fn content(&self) -> Fetched {
+        self.content.clone().into()
+    }
+
     /// Called with how far it is, for every piece.
     pub fn progress(mut self, tell: impl FnMut(Progress) + Send + 's) -> Self {
         self.observer = Observer::new(tell);

@@ -2,10 +2,13 @@
 //! between server and this program it is streamed by `download` and `upload`. Neither side ever holds a whole file in
 //! memory.
 
+mod archive;
 mod download;
 mod get;
 mod local_file;
 mod put;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use sha2::{Digest, Sha256 as Hash};
@@ -13,6 +16,7 @@ use std::fmt;
 use tripline_protocol::Sha256;
 use tripline_protocol::step::ArtifactRef;
 
+pub use archive::Archive;
 pub use download::Download;
 pub use get::GetFile;
 pub use put::PutFile;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tripline_protocol::Event;
 use tripline_protocol::api::*;
+use tripline_protocol::event::{StreamGap, StreamedEvent};
 use tripline_protocol::frame::{AgentFrame, ServerFrame};
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::result::JobResult;
@@ -127,6 +128,12 @@ fn results_ignore_unknown_fields() {
 }
 
 #[test]
+fn the_stream_of_events_may_be_of_a_newer_server() {
+    ignores::<StreamedEvent>(case("api.json", "streamed"), &[""]);
+    ignores::<StreamGap>(case("api.json", "gap"), &[""]);
+}
+
+#[test]
 fn events_ignore_unknown_fields() {
     let event = json!({
         "id": "a", "key": "1d1c257b-2511-59fa-8b8d-fd9323d41812", "org": "default", "source": "s", "etype": "x",
@@ -180,7 +187,11 @@ fn what_older_writers_left_out_has_its_default() {
     )
     .unwrap();
     assert_eq!(
-        (host.os_version.as_str(), host.labels.len(), host.jobs_open),
+        (
+            host.os_version.as_str(),
+            host.labels.len() + host.agent_labels.len(),
+            host.jobs_open
+        ),
         ("", 0, 0)
     );
     let publish: PublishEvent = json(r#"{"etype": "x"}"#).unwrap();
