@@ -196,7 +196,7 @@ fn a_program_with_a_session() {
 
 #[tokio::test]
 async fn a_program_that_lives_keeps_its_session_and_one_that_is_killed_loses_it_by_its_lease() {
-    let settings = [ONE_SLOT, &[("slots.idle_timeout", "1s")]].concat();
+    let settings = [ONE_SLOT, &[("slots.idle_timeout", "3s")]].concat();
     let mut scene = Scene::start_with(&settings, 1).await;
     let host_id = scene.agents[0].host_id().await;
     let told = scene.path("told");
@@ -218,7 +218,7 @@ async fn a_program_that_lives_keeps_its_session_and_one_that_is_killed_loses_it_
     let api = scene.api();
     let session = || async { api.get("/v1/sessions?open=true").await.body["items"][0].clone() };
     let opened = session().await;
-    eventually("it has outlived its idle timeout several times", async || {
+    eventually("it has outlived its idle timeout twice", async || {
         let seconds = |field: &str, of: &serde_json::Value| -> i64 {
             let time: tripline_protocol::Timestamp =
                 serde_json::from_value(of[field].clone()).expect("a time");
@@ -226,7 +226,7 @@ async fn a_program_that_lives_keeps_its_session_and_one_that_is_killed_loses_it_
         };
         let now = session().await;
         assert_eq!(now["session_id"], opened["session_id"], "it was closed: {now}");
-        (seconds("last_request_at", &now) - seconds("opened_at", &now) > 3).then_some(())
+        (seconds("last_request_at", &now) - seconds("opened_at", &now) > 6).then_some(())
     })
     .await;
     program.kill();

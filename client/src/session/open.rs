@@ -122,8 +122,10 @@ impl OpenSession {
                 session.link().set_over();
                 return Err(still_pending(self.wait, &view));
             }
+            // A request that is held is a sign of life when it comes, not while it is held.
+            let look = keepalive::every(view.idle_timeout).min(LOOK);
             view = tokio::select! {
-                view = session.link().view(Some(left.min(LOOK))) => view?,
+                view = session.link().view(Some(left.min(look))) => view?,
                 () = &mut self.until => {
                     session.link().close().await?;
                     session.link().set_over();
@@ -131,7 +133,7 @@ impl OpenSession {
                 }
             };
         }
-        keepalive::start(session.link(), view.idle_timeout.to_duration());
+        keepalive::start(session.link(), view.idle_timeout);
         session.set_view(view);
         Ok(session)
     }

@@ -81,6 +81,7 @@ impl Persona {
             addresses: Vec::new(),
             labels: Vec::new(),
             verbs: self.verbs.clone(),
+            labels: Vec::new(),
             journal_id,
             running,
             finished,
