@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn online() -> HostView {
-        host(json!([{"kind": "agent", "verbs": [], "since": "2026-11-20T14:00:00Z"}]))
+        host(json!([{"kind": "agent", "epoch": 1, "verbs": [], "since": "2026-11-20T14:00:00Z"}]))
     }
 
     #[tokio::test]
