@@ -1,6 +1,6 @@
 //! The console, `tripline session open`, by people at a terminal and by scripts.
 
-use crate::harness::{AgentProcess, Api, Server, Site, eventually, tripline, until};
+use crate::harness::{AgentProcess, Api, Server, Site, eventually, free_port, tripline, until};
 use crate::terminal::Terminal;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ async fn a_person_looks_around_and_moves_files_with_completion_and_bars() {
     terminal.tab();
     terminal.enters("--mode 755");
     terminal.sees("] 7 B/7 B").await;
-    terminal.sees("tool: 7 bytes").await;
+    terminal.sees("tool': 7 bytes").await;
     terminal.sees("> ").await;
     let put = remote.join("evidence folder/tool");
     assert_eq!(std::fs::read(&put).expect("put"), b"a tool\n");
@@ -269,7 +269,10 @@ async fn a_session_that_waits_says_so_and_can_be_given_up() {
 #[tokio::test]
 async fn a_host_that_goes_and_a_session_that_is_ended_are_told_with_what_to_do_next() {
     let site = Site::new().await;
-    let (mut server, mut agent, host) = scene(&site, &[("slots.idle_timeout", "2s")]).await;
+    // An address that stays the same over a restart.
+    let listen = format!("127.0.0.1:{}", free_port());
+    let settings = [("slots.idle_timeout", "2s"), ("http.tls_listen", &*listen)];
+    let (mut server, mut agent, host) = scene(&site, &settings).await;
     let api = server.api();
     let mut terminal = Terminal::start(&console(&site, &server, host));
     terminal.sees(":/> ").await;

@@ -80,6 +80,15 @@ async fn a_session_that_stays_pending_is_given_back() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_given_up_is_closed_before_that_is_said() {
+    let stub = showing([waiting(4)]).await;
+    let host = stub.client().host("web01").await.unwrap();
+    let error = host.session().until(std::future::ready(())).await.unwrap_err();
+    assert_eq!((error.class(), error.code()), (FaultClass::Timeout, "given_up"));
+    assert_eq!(stub.count("DELETE", &of_session("")), 1);
+}
+
+#[tokio::test]
 async fn a_session_that_fails_has_the_error_of_the_server() {
     let mut failed = session("failed");
     failed["error"] = json!({"class": "timeout", "code": "host_offline", "text": "it never came"});

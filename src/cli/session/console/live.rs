@@ -2,18 +2,23 @@
 
 use super::interrupts::Interrupts;
 use super::refusal;
+use super::say;
 use crate::cli::Failure;
 use crate::cli::output::clean;
 use crate::cli::session::view;
-use std::io::Write;
 use std::time::Duration;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
-use tripline_client::{Host, Session, Waiting};
+use tripline_client::{Host, Session};
 use tripline_protocol::api::HostView;
 use tripline_protocol::session::SessionView;
 
 /// How long a session may be pending: as long as somebody wants to wait. The server has limits of its own.
 const WAIT: Duration = Duration::from_secs(24 * 3600);
+/// A wait that is shorter is not spoken of.
+const WORTH_A_WORD: Duration = Duration::from_millis(700);
+/// How long the server may take to say how the session is, before people are told that it takes long.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether the session goes on.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -23,28 +28,47 @@ pub(super) async fn open(
     idle_timeout: Option<Duration>,
     interrupts: &mut Interrupts,
 ) -> Result<Session, Failure> {
-    let mut opening = host.session().wait(WAIT).on_waiting(told_once());
-    if let Some(idle_timeout) = idle_timeout {
-        opening = opening.idle_timeout(idle_timeout);
+    let (tell, mut told) = watch::channel(String::new());
+    let (give_up, given_up) = oneshot::channel::<()>();
+    let opening = host
+        .session()
+        .wait(WAIT)
+        .on_waiting(move |waiting| drop(tell.send_replace(clean(&view::waits(waiting)))))
+        // Ends when it is told, and when nobody is left to tell it.
+        .until(async move { drop(given_up.await) });
+    let mut opening = match idle_timeout {
+        Some(idle_timeout) => opening.idle_timeout(idle_timeout),
+        None => opening,
     }
-    let session = tokio::select! {
-        session = opening => session.map_err(refusal::failure)?,
-        () = interrupts.any() => {
-            return Err(Failure::Failed("given up: the session had not begun".to_owned()));
-        }
-    };
-    Ok(session)
+    .into_future();
+    tokio::select! {
+        session = &mut opening => return session.map_err(refusal::failure),
+        () = say_changes(&mut told) => {}
+        () = interrupts.any() => {}
+    }
+    // What was opened is closed before this program ends.
+    drop(give_up);
+    match opening.await {
+        // It became active in that very moment.
+        Ok(session) => session.close().await.map_err(refusal::failure)?,
+        Err(error) if error.code() == "given_up" => {}
+        Err(error) => return Err(refusal::failure(error)),
+    }
+    Err(Failure::Failed("given up; the session had not begun".to_owned()))
 }
 
-/// Says what a session waits for whenever that changes.
-fn told_once() -> impl FnMut(&Waiting) + Send + 'static {
+/// Says what a session waits for, whenever that changes. Mostly it waits for no time worth a word.
+async fn say_changes(told: &mut watch::Receiver<String>) {
     let mut last = String::new();
-    move |waiting| {
-        let text = clean(&view::waits(waiting));
+    tokio::time::sleep(WORTH_A_WORD).await;
+    loop {
+        let text = told.borrow_and_update().clone();
         if text != last {
-            // Nobody is left to tell when stderr has gone.
-            let _ = writeln!(std::io::stderr(), "waiting, {text}; Ctrl-C gives it up");
+            say(&format!("waiting, {text}; Ctrl-C gives it up"));
             last = text;
+        }
+        if told.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -85,9 +109,10 @@ impl Watch {
                 std::future::pending::<()>().await;
             }
             self.next.tick().await;
-            let news = match look(session, host).await {
-                Ok((view, host)) => self.see(&view, &host),
-                Err(error) => self.cannot_see(error),
+            let news = match tokio::time::timeout(PATIENCE, look(session, host)).await {
+                Ok(Ok((view, host))) => self.see(&view, &host),
+                Ok(Err(error)) => self.cannot_see(&refusal::failure(error).lines().join(" ")),
+                Err(_) => self.cannot_see("the server does not answer"),
             };
             if let Some(news) = news {
                 return news;
@@ -116,9 +141,9 @@ impl Watch {
         }
     }
 
-    fn cannot_see(&mut self, error: tripline_client::Error) -> Option<String> {
+    fn cannot_see(&mut self, why: &str) -> Option<String> {
         let was_dark = std::mem::replace(&mut self.in_the_dark, true);
-        (!was_dark).then(|| format!("{}; trying on", refusal::failure(error).lines().join(" ")))
+        (!was_dark).then(|| format!("{why}; trying on"))
     }
 }
 
@@ -131,7 +156,6 @@ async fn look(session: &Session, host: &Host) -> tripline_client::Result<(Sessio
 mod tests {
     use super::*;
     use serde_json::{Value, json};
-    use tripline_protocol::Fault;
 
     fn session(state: &str) -> SessionView {
         serde_json::from_value(json!({
@@ -154,7 +178,7 @@ mod tests {
     }
 
     fn online() -> HostView {
-        host(json!([{"kind": "agent", "verbs": [], "since": "2026-11-20T14:00:00Z"}]))
+        host(json!([{"kind": "agent", "epoch": 1, "verbs": [], "since": "2026-11-20T14:00:00Z"}]))
     }
 
     #[tokio::test]
@@ -166,14 +190,9 @@ mod tests {
         assert!(gone.contains("web01 is offline"), "{gone}");
         assert_eq!(watch.see(&active, &host(json!([]))), None);
         assert_eq!(watch.see(&active, &online()).unwrap(), "web01 is back");
-        let dark = || watch_error();
-        assert!(watch.cannot_see(dark()).unwrap().ends_with("trying on"));
-        assert_eq!(watch.cannot_see(dark()), None);
+        assert_eq!(watch.cannot_see("no way").unwrap(), "no way; trying on");
+        assert_eq!(watch.cannot_see("no way"), None);
         assert_eq!(watch.see(&active, &online()).unwrap(), "the server answers again");
-    }
-
-    fn watch_error() -> tripline_client::Error {
-        Fault::server("unreachable", "no way").into()
     }
 
     #[tokio::test]

@@ -140,11 +140,11 @@ impl Bar {
             return;
         };
         if bar.length() != progress.bytes_total || bar.length().is_none() {
-            bar.set_style(style(MOVING));
-            bar.set_message(name.to_owned());
             if let Some(total) = progress.bytes_total {
                 bar.set_length(total);
             }
+            bar.set_message(name.to_owned());
+            bar.set_style(style(MOVING));
         }
         bar.set_position(progress.bytes_done);
     }
@@ -152,9 +152,9 @@ impl Bar {
     /// Leaves it on the screen, whole: also that of an empty file.
     fn finish(&self, name: &str) {
         if let Some(bar) = &self.0 {
-            bar.set_style(style(MOVING));
-            bar.set_message(name.to_owned());
             bar.set_length(bar.position());
+            bar.set_message(name.to_owned());
+            bar.set_style(style(MOVING));
             bar.finish();
         }
     }
