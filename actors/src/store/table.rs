@@ -38,6 +38,8 @@ pub enum Table {
     LbAlive = 0x27,
     /// Id of a LittleBrother client that fell silent → since when.
     LbSilent = 0x28,
+    /// Host id → labels that administrators gave it.
+    HostLabels = 0x29,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
     /// Messages that NATS has not acknowledged, in order.
@@ -48,7 +50,7 @@ pub enum Table {
     Quarantine = 0x42,
     /// SHA-256 → artifact.
     Artifact = 0x50,
-    /// SHA-256, org, id of a job or session → nothing.
+    /// SHA-256, org, id of a job or session, number of a session's file if it is one → nothing.
     ArtifactUse = 0x51,
     /// Session id → interactive session.
     Session = 0x60,
