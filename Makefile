@@ -30,6 +30,7 @@ test: broker brokers-of-the-range littlebrother cbapi lint ## everything that CI
 	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
 	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) test --doc -p tripline-client; \
 		$(CARGO) nextest run --workspace; \
 	else \
 		$(CARGO) test --workspace; \

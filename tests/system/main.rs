@@ -29,12 +29,14 @@ mod carbonblack;
 mod commands;
 mod crash;
 mod disk;
+mod event_stream;
 mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod outage;
 mod rules;
+mod scripted;
 mod sessions;
 mod slots;
 mod startup;
