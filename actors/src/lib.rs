@@ -14,6 +14,7 @@ mod ground;
 mod guardian;
 mod host;
 mod ingest;
+mod labels;
 mod link;
 pub mod littlebrother;
 mod outbox;
@@ -28,7 +29,8 @@ mod slot;
 pub mod store;
 
 pub use crate::core::{
-    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, IngestPosition, JobFilter, LinkMessage,
-    OwnSession, Readiness, SessionFilter,
+    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, HostFilter, IngestPosition, JobFilter,
+    LinkMessage, OwnSession, Readiness, SessionFilter,
 };
+pub use labels::LabelChange;
 pub use refusal::Refusal;

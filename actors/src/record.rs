@@ -191,6 +191,7 @@ pub(crate) struct HostRecord {
     pub(crate) addresses: Vec<String>,
     #[serde(default)]
     pub(crate) agent_version: String,
+    /// Those that its agent's configuration gives it; those of administrators are in `crate::labels`.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
     /// Of its agent. A LittleBrother client's own record has none.
@@ -235,6 +236,7 @@ impl HostRecord {
             addresses: self.addresses.clone(),
             agent_version: self.agent_version.clone(),
             labels: self.labels.clone(),
+            agent_labels: self.labels.clone(),
             attachments: Vec::new(),
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,

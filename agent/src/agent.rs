@@ -167,18 +167,20 @@ impl<'a> Service<'a> {
         let mut backoff = Backoff::default();
         loop {
             let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
-                Ok(socket) => match channel::serve(socket, &self.executor, watching).await {
-                    End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
-                        return Err(Error::Refused("its key was revoked".to_owned()));
+                Ok(socket) => {
+                    match channel::serve(socket, &self.executor, &self.config.labels, watching).await {
+                        End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
+                            return Err(Error::Refused("its key was revoked".to_owned()));
+                        }
+                        // Another agent has this one's key: coming back at once would only throw that one out.
+                        End::Bye(reason) if reason == "replaced" => reason,
+                        End::Bye(why) | End::Lost(why) => {
+                            backoff.reset();
+                            why
+                        }
+                        End::NotWelcomed(why) => why,
                     }
-                    // Another agent has this one's key: coming back at once would only throw that one out.
-                    End::Bye(reason) if reason == "replaced" => reason,
-                    End::Bye(why) | End::Lost(why) => {
-                        backoff.reset();
-                        why
-                    }
-                    End::NotWelcomed(why) => why,
-                },
+                }
                 Err(ConnectError::Refused(why)) => return Err(Error::Refused(why)),
                 Err(ConnectError::Failed(why)) => why,
             };

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tripline_protocol::frame::{AgentFrame, Chunk, Hello, SUBPROTOCOL, ServerFrame};
 use tripline_protocol::limit::{CHANNEL_DEAD_SECONDS, FRAME_BYTES_MAX, PING_INTERVAL_SECONDS};
-use tripline_protocol::{CommandId, Fault};
+use tripline_protocol::{CommandId, Fault, Label};
 
 const CONNECT: Duration = Duration::from_secs(15);
 const DEAD: Duration = Duration::from_secs(CHANNEL_DEAD_SECONDS);
@@ -114,9 +114,15 @@ struct Takers<'a> {
 }
 
 /// Introduces the agent and serves the connection until it ends.
-pub async fn serve(socket: Socket, executor: &Executor, watching: Option<&ChannelLine>) -> End {
+pub async fn serve(
+    socket: Socket,
+    executor: &Executor,
+    labels: &[Label],
+    watching: Option<&ChannelLine>,
+) -> End {
     let (mut writer, mut reader) = socket.split();
-    let welcome = match timeout(DEAD, introduce(&mut writer, &mut reader, executor)).await {
+    let hello = hello(executor, labels).await;
+    let welcome = match timeout(DEAD, introduce(&mut writer, &mut reader, hello)).await {
         Ok(Ok(welcome)) => welcome,
         Ok(Err(why)) => return End::NotWelcomed(why),
         Err(_) => return End::NotWelcomed("the server did not answer hello".into()),
@@ -156,9 +162,8 @@ impl Takers<'_> {
 async fn introduce(
     writer: &mut SplitSink<Socket, Message>,
     reader: &mut SplitStream<Socket>,
-    executor: &Executor,
+    hello: Hello,
 ) -> Result<Welcome, String> {
-    let hello = hello(executor).await;
     writer
         .send(text(&AgentFrame::Hello(Box::new(hello)))?)
         .await
@@ -180,7 +185,7 @@ async fn introduce(
     }
 }
 
-async fn hello(executor: &Executor) -> Hello {
+async fn hello(executor: &Executor, labels: &[Label]) -> Hello {
     let platform = executor.platform().clone();
     let facts = tokio::task::spawn_blocking(move || platform.facts()).await;
     let facts = facts.unwrap_or_else(|error| {
@@ -195,6 +200,7 @@ async fn hello(executor: &Executor) -> Hello {
         arch: facts.arch.to_owned(),
         os_version: facts.os_version,
         addresses: facts.addresses,
+        labels: labels.iter().map(Label::to_string).collect(),
         verbs: executor.verbs(),
         journal_id: executor.journal_id(),
         running,

@@ -8,12 +8,13 @@ use crate::policy::{Policy, is_plain_absolute};
 use crate::server_url::{InvalidServer, ServerUrl};
 use clap::Args;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use tripline_protocol::Span;
-use tripline_protocol::limit::OUTPUT_BYTES_MAX;
+use tripline_protocol::limit::{LABELS_MAX, OUTPUT_BYTES_MAX};
 use tripline_protocol::verb::Verb;
+use tripline_protocol::{Label, Span};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +130,14 @@ pub struct Options {
     /// Largest file fetched or written [default: no limit]
     #[arg(long, env = "TRIPLINE_AGENT_FILE_BYTES_MAX", value_name = "BYTES")]
     pub file_bytes_max: Option<u64>,
+    /// Labels of this host, beside those that administrators give it at the server
+    #[arg(
+        long,
+        env = "TRIPLINE_AGENT_LABELS",
+        value_name = "LABEL,…",
+        value_delimiter = ','
+    )]
+    pub labels: Option<Vec<String>>,
     /// error, warn, info, debug, trace, or a tracing filter [default: info]
     #[arg(long, env = "TRIPLINE_AGENT_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -152,6 +161,7 @@ struct FileOptions {
     read_only: Option<bool>,
     output_bytes_max: Option<u64>,
     file_bytes_max: Option<u64>,
+    labels: Option<Vec<String>>,
     littlebrother: Option<String>,
     secret_file: Option<PathBuf>,
     littlebrother_hostname: Option<String>,
@@ -210,6 +220,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the agent is allowed to do.
     pub policy: Policy,
+    /// Labels that it gives its host.
+    pub labels: Vec<Label>,
     /// How it watches processes.
     pub watch: Watch,
     /// How it logs.
@@ -255,6 +267,7 @@ impl Config {
                 variable: "TRIPLINE_AGENT_STATE_DIR",
             })?,
             policy: limits.check()?,
+            labels: labels(&options.labels.or(file.labels).unwrap_or_default())?,
             watch,
             log: log(
                 given(options.log_level).or(file.log.level),
@@ -351,6 +364,18 @@ fn verbs(names: &[String]) -> Result<Vec<Verb>, Error> {
         .collect()
 }
 
+fn labels(words: &[String]) -> Result<Vec<Label>, Error> {
+    let words = words.iter().map(|word| word.trim());
+    let labels: BTreeSet<Label> = words
+        .filter(|word| !word.is_empty())
+        .map(|word| Label::from_str(word).map_err(|error| value("labels", error.to_string())))
+        .collect::<Result<_, _>>()?;
+    if labels.len() > LABELS_MAX {
+        return Err(value("labels", format!("at most {LABELS_MAX} are possible")));
+    }
+    Ok(labels.into_iter().collect())
+}
+
 fn log(level: Option<String>, format: Option<LogFormat>) -> Result<Log, Error> {
     let level = level.unwrap_or_else(|| "info".to_owned());
     tracing_subscriber::EnvFilter::try_new(&level)
@@ -407,6 +432,16 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_there_once_and_in_order() {
+        let config = load(
+            &format!("{MINIMAL}labels = ['web', ' dmz', '', 'web']\n"),
+            Options::default(),
+        );
+        let labels: Vec<String> = config.unwrap().labels.iter().map(Label::to_string).collect();
+        assert_eq!(labels, ["dmz", "web"]);
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let text = error(&format!("{MINIMAL}read_onyl = true\n"));
         assert!(
@@ -441,6 +476,11 @@ mod tests {
         assert!(error(&format!("{MINIMAL}paths_denied = ['/a/../b']\n")).starts_with("paths_denied: "));
         assert!(error(&format!("{MINIMAL}output_bytes_max = 65537\n")).starts_with("output_bytes_max: "));
         assert!(error(&format!("{MINIMAL}log.level = 'a=b=c'\n")).starts_with("log.level: "));
+        assert!(error(&format!("{MINIMAL}labels = ['a b']\n")).starts_with("labels: "));
+        let many: Vec<String> = (0..65).map(|n| format!("'l{n}'")).collect();
+        assert!(
+            error(&format!("{MINIMAL}labels = [{}]\n", many.join(","))).starts_with("labels: at most 64")
+        );
         let text = error(&format!("{MINIMAL}check_interval = '5'\n"));
         assert!(text.contains("agent.toml:3: check_interval"), "{text}");
     }

@@ -130,6 +130,7 @@ async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socke
         arch: "x86_64".to_owned(),
         os_version: String::new(),
         addresses: Vec::new(),
+        labels: Vec::new(),
         verbs: vec![Verb::ListDirectory],
         journal_id: Uuid::new_v4(),
         running: Vec::new(),

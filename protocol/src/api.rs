@@ -1,7 +1,7 @@
 //! Bodies of `/v1` and of the NATS micro service.
 
 use crate::event::EventRef;
-use crate::id::{HostId, InstallId, JobId, Name, Org, SessionId, Sha256};
+use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
 use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};
 use crate::result::HostRef;
 use crate::step::StepReport;
@@ -178,9 +178,12 @@ pub struct HostView {
     /// The agent's version.
     #[serde(default)]
     pub agent_version: String,
-    /// Labels.
+    /// Its labels, in order.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Those of them that its agent's configuration gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agent_labels: Vec<String>,
     /// How it is reachable now; empty: offline.
     pub attachments: Vec<AttachmentView>,
     /// When it was made.
@@ -287,6 +290,26 @@ impl GroupUid {
 pub struct LinkHost {
     /// Id, sensor id or name of the LittleBrother client's own record.
     pub littlebrother: String,
+}
+
+/// `PUT /v1/hosts/{host}/labels`: these, and no others, are the labels that administrators gave the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLabels {
+    /// All of them.
+    pub labels: Vec<Label>,
+}
+
+/// `PATCH /v1/hosts/{host}/labels`: labels that administrators give the host and take from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeLabels {
+    /// To be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Label>,
+    /// Not to be there; one that is not there already is passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<Label>,
 }
 
 /// A way to reach a host.

@@ -148,6 +148,9 @@ pub struct Hello {
     /// IP addresses.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Labels that its own configuration gives the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// What it can do and its own configuration allows. Names it does not know are ignored by a reader.
     #[serde(deserialize_with = "known_verbs")]
     pub verbs: Vec<Verb>,

@@ -209,6 +209,14 @@ text_id!(
     |text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 );
 
+text_id!(
+    /// A word that groups hosts, such as `dmz` or `owner:ana`.
+    Label, "label", "1 to 64 of A-Z a-z 0-9 . _ : / = -, the first a letter or digit",
+    |text| (1..=64).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/=-".contains(&b))
+);
+
 impl Org {
     /// The org of a single-tenant installation.
     pub fn default_org() -> Self {

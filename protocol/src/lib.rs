@@ -24,7 +24,7 @@ pub mod verb;
 
 pub use event::{Attestation, Event};
 pub use fault::{Fault, FaultClass};
-pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Name, Org, SessionId, Sha256};
+pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
 pub use path::RemotePath;
 pub use subject::{Etype, Subjects};
 pub use time::{Span, Timestamp};

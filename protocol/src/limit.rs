@@ -38,6 +38,9 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 /// Longest name a host can be called by in an event.
 pub const HOST_NAME_BYTES_MAX: usize = 255;
 
+/// Most labels of a host, those of an administrator and those of its agent each.
+pub const LABELS_MAX: usize = 64;
+
 /// Whether `value` is nested at most [`NESTING_MAX`] levels: a plain value is one, `[1]` and `{"a": 1}` two.
 pub fn is_shallow(value: &Value) -> bool {
     fn within(value: &Value, levels: usize) -> bool {

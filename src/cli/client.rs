@@ -45,6 +45,17 @@ impl Client {
             .await
     }
 
+    /// `PATCH` of the path `v1/<segments>`.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::PATCH, url).json(body))
+            .await
+    }
+
     /// `DELETE` of the path `v1/<segments>`, whatever it answers.
     pub(crate) async fn delete(&self, segments: &[&str]) -> Result<(), Failure> {
         let url = self.url(segments)?;

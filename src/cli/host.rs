@@ -4,8 +4,10 @@ use super::output::{Format, fields, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
 use std::time::SystemTime;
+use tripline_protocol::Label;
 use tripline_protocol::api::{HostView, LinkHost};
 
+mod label;
 mod wide;
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,18 @@ pub(super) enum Verb {
         /// Its host id, sensor id or hostname
         host: String,
     },
+    /// Give a host labels and take labels from it
+    ///
+    /// +LABEL gives, -LABEL takes away. Labels that the configuration of the host's agent gives are not changed here.
+    /// Options stand before the labels.
+    #[command(after_help = "Example:\n  tripline host label web01 +dmz +owner:ana -old")]
+    Label {
+        /// Its host id, sensor id or hostname
+        host: String,
+        /// +LABEL or -LABEL
+        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true, value_parser = label::change)]
+        change: Vec<label::Change>,
+    },
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
     Show {
@@ -51,6 +65,9 @@ pub(super) struct List {
     /// Only hosts of this tenant
     #[arg(long)]
     org: Option<String>,
+    /// Only hosts with this label
+    #[arg(long)]
+    label: Option<Label>,
     /// At most this many
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     limit: usize,
@@ -62,8 +79,14 @@ pub(super) struct List {
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     let client = Client::find(global)?;
     match verb {
-        Verb::List(List { org, limit, wide }) => {
-            let query: Vec<_> = org.map(|org| ("org", org)).into_iter().collect();
+        Verb::List(List {
+            org,
+            label,
+            limit,
+            wide,
+        }) => {
+            let label = label.map(|label| ("label", label.to_string()));
+            let query: Vec<_> = org.map(|org| ("org", org)).into_iter().chain(label).collect();
             let (hosts, more) = client.list::<HostView>(&["hosts"], &query, limit).await?;
             match global.output {
                 Format::Json => print_json(&hosts)?,
@@ -79,6 +102,14 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
         } => {
             let body = LinkHost { littlebrother };
             let host: HostView = client.post(&["hosts", &host, "link"], &body).await?;
+            match global.output {
+                Format::Json => print_json(&host),
+                Format::Table => print(&show(&host)),
+            }
+        }
+        Verb::Label { host, change } => {
+            let body = label::body(change);
+            let host: HostView = client.patch(&["hosts", &host, "labels"], &body).await?;
             match global.output {
                 Format::Json => print_json(&host),
                 Format::Table => print(&show(&host)),
@@ -158,7 +189,7 @@ fn show(host: &HostView) -> String {
             format!("{} {} {}", host.platform, host.arch, host.os_version),
         ),
         ("addresses", host.addresses.join(" ")),
-        ("labels", host.labels.join(" ")),
+        ("labels", label::shown(host)),
         (
             "agent",
             or_dash((!host.agent_version.is_empty()).then_some(&host.agent_version)),

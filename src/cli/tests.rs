@@ -28,6 +28,8 @@ fn every_command_is_understood() {
         "tripline host list --wide",
         "tripline host link web01 web01.example.org",
         "tripline host unlink web01",
+        "tripline host label --output json web01 +dmz -old",
+        "tripline host list --label dmz",
         "tripline user list --config tripline.toml",
         "tripline user match amelie --name bash",
         "tripline user match amelie --name java --command-line net.minecraft --config tripline.toml",
@@ -95,6 +97,8 @@ fn wrong_usage_is_refused_and_says_what_was_expected() {
             "30s",
         ),
         ("tripline host link web01", "<LITTLEBROTHER_HOST>"),
+        ("tripline host label web01", "<CHANGE>"),
+        ("tripline host label web01 dmz", "+LABEL"),
         ("tripline user match amelie", "--name"),
         ("tripline completion tcl", "possible values"),
     ] {

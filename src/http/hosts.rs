@@ -6,13 +6,16 @@ use super::body::{Body, page_limit, parameter};
 use super::problem::ApiError;
 use actix_web::web;
 use serde::Deserialize;
-use tripline_protocol::api::{HostView, LinkHost, Page};
+use tripline_actors::access::Principal;
+use tripline_actors::{HostFilter, LabelChange};
+use tripline_protocol::api::{ChangeLabels, HostView, LinkHost, Page, SetLabels};
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListHosts {
     org: Option<String>,
+    label: Option<String>,
     after: Option<String>,
     limit: Option<String>,
 }
@@ -23,9 +26,13 @@ pub(super) async fn list(
     query: web::Query<ListHosts>,
 ) -> Result<web::Json<Page<HostView>>, ApiError> {
     let query = query.into_inner();
-    let org = caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?;
-    let limit = page_limit(query.limit.as_deref())?;
-    Ok(web::Json(state.core.list_hosts(org, query.after, limit).await?))
+    let filter = HostFilter {
+        org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
+        label: parameter("label", query.label.as_deref())?,
+        after: query.after,
+        limit: page_limit(query.limit.as_deref())?,
+    };
+    Ok(web::Json(state.core.list_hosts(filter).await?))
 }
 
 /// Query of one host: in which org its name is looked for.
@@ -65,6 +72,38 @@ pub(super) async fn unlink(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(state.core.unlink_host(org, host.into_inner()).await?))
+}
+
+/// `PUT /v1/hosts/{host}/labels`: these are the labels that administrators gave it.
+pub(super) async fn set_labels(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+    Body(SetLabels { labels }): Body<SetLabels>,
+) -> Result<web::Json<HostView>, ApiError> {
+    label(&caller, &state, host, LabelChange::Set(labels)).await
+}
+
+/// `PATCH /v1/hosts/{host}/labels`: some more, some no longer.
+pub(super) async fn change_labels(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    host: web::Path<String>,
+    Body(change): Body<ChangeLabels>,
+) -> Result<web::Json<HostView>, ApiError> {
+    label(&caller, &state, host, LabelChange::Change(change)).await
+}
+
+async fn label(
+    caller: &Principal,
+    state: &HttpState,
+    host: web::Path<String>,
+    change: LabelChange,
+) -> Result<web::Json<HostView>, ApiError> {
+    let org = caller.org_for(None)?;
+    Ok(web::Json(
+        state.core.label_host(org, host.into_inner(), change).await?,
+    ))
 }
 
 /// `DELETE /v1/hosts/{host}/key`: the agent's key is valid no longer.

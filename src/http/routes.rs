@@ -22,6 +22,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
         .service(
+            resource("/v1/hosts/{host}/labels", "PUT, PATCH")
+                .route(web::put().to(hosts::set_labels))
+                .route(web::patch().to(hosts::change_labels)),
+        )
+        .service(
             resource("/v1/hosts/{host}/link", "POST, DELETE")
                 .route(web::post().to(hosts::link))
                 .route(web::delete().to(hosts::unlink)),

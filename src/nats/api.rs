@@ -6,10 +6,10 @@ use super::service::{Api, Endpoint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tripline_actors::access::{Access, Principal};
-use tripline_actors::{Core, JobFilter, Refusal};
+use tripline_actors::{Core, HostFilter, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
 use tripline_protocol::job::JobState;
-use tripline_protocol::{HostId, JobId, Name, Org};
+use tripline_protocol::{HostId, JobId, Label, Name, Org};
 
 /// How many items a list has when the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -50,6 +50,7 @@ struct ListJobs {
 #[serde(deny_unknown_fields, default)]
 struct ListHosts {
     org: Option<Org>,
+    label: Option<Label>,
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -87,12 +88,13 @@ impl Api for CoreApi {
             Endpoint::ListJobs => json(self.core.list_jobs(filter(&caller, optional(body)?)?).await),
             Endpoint::ListHosts => {
                 let request: ListHosts = optional(body)?;
-                let org = org_of(&caller, request.org)?;
-                json(
-                    self.core
-                        .list_hosts(org, request.after, limit(request.limit)?)
-                        .await,
-                )
+                let filter = HostFilter {
+                    org: org_of(&caller, request.org)?,
+                    label: request.label,
+                    after: request.after,
+                    limit: limit(request.limit)?,
+                };
+                json(self.core.list_hosts(filter).await)
             }
             Endpoint::ListSlots => {
                 let Nothing {} = optional(body)?;

@@ -2,6 +2,7 @@
 
 use crate::harness::{eventually, free_port};
 use crate::scene::Scene;
+use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test]
@@ -65,6 +66,33 @@ async fn a_viewer_s_token_sees_sensors_and_opens_no_session() {
         ]
     );
     scene.api().all_slots_free().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_ends_a_script_at_its_next_call() {
+    let scene = Scene::start().await;
+    let token = scene.operator("former").await;
+    let mut script = scene.start_script(
+        r#"
+        lr = session()
+        wait("at work")
+        for call in (lr.list_processes, connect):
+            say(failure(call)["class"])
+        "#,
+        json!({"token": token}),
+    );
+    assert_eq!(script.says().await, "at work");
+    let tokens = scene.api().get("/v1/tokens").await.body;
+    let tokens = tokens["items"].as_array().expect("a list").iter();
+    let former = tokens
+        .clone()
+        .find(|token| token["name"] == "former")
+        .expect("it");
+    let path = format!("/v1/tokens/{}", former["id"].as_str().expect("an id"));
+    let revoked = scene.api().request(Method::DELETE, &path).send().await;
+    assert!(revoked.expect("an answer").status().is_success());
+    script.go_on().await;
+    assert_eq!(script.end().await, ["UnauthorizedError", "UnauthorizedError"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use crate::scene::Scene;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{Cursor, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 /// No byte of it repeats where a piece of a transfer begins.
@@ -177,6 +179,40 @@ async fn a_directory_is_listed_whole_or_by_a_pattern() {
         json!([]),
     ];
     assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn names_of_all_kinds_are_listed_and_those_that_are_text_can_be_used() {
+    let scene = Scene::start().await;
+    let folder = scene.site.path("names");
+    for name in ["a b", "ümläut", "it's", "a\\b", "new\nline", ".hidden"] {
+        scene.site.write(&format!("names/{name}"), name);
+    }
+    let no_text = OsStr::from_bytes(b"no \xff text");
+    std::fs::write(folder.join(no_text), "").expect("to write");
+    let said = scene
+        .ask(
+            r#"
+            with session() as lr:
+                names = sorted(entry["filename"] for entry in lr.list_directory(given.folder))
+                for name in names:
+                    if "\ufffd" not in name:
+                        assert lr.get_file(f"{given.folder}/{name}").decode() == name, name
+                say(names)
+            "#,
+            json!({"folder": folder}),
+        )
+        .await;
+    let expected = [
+        ".hidden",
+        "a b",
+        "a\\b",
+        "it's",
+        "new\nline",
+        "no \u{fffd} text",
+        "ümläut",
+    ];
+    assert_eq!(said, json!(expected));
 }
 
 #[tokio::test]

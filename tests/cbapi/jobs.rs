@@ -99,3 +99,27 @@ async fn one_job_is_run_in_a_session_that_is_closed_after_it() {
     assert_eq!(said, [json!("done\n"), json!("LiveResponseError")]);
     scene.api().all_slots_free().await;
 }
+
+#[tokio::test]
+async fn workers_carry_large_files_both_ways_at_the_same_time() {
+    let scene = Scene::start_with(&[], 4).await;
+    scene
+        .run(
+            r#"
+            import io
+
+            def both_ways(lr):
+                content = bytes([lr.sensor_id]) * 7_000_000
+                path = f"{given.folder}/{lr.sensor_id}"
+                lr.put_file(io.BytesIO(content), path)
+                assert lr.get_file(path) == content
+                return lr.create_process(f"cat {path}") == content
+
+            cb = connect()
+            futures = [cb.live_response.submit_job(both_ways, 1 + at % 4) for at in range(8)]
+            assert all(future.result() for future in futures)
+            "#,
+            json!({"folder": scene.site.path("")}),
+        )
+        .await;
+}

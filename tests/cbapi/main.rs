@@ -11,6 +11,7 @@
 )]
 
 mod errors;
+mod failing;
 mod files;
 #[expect(
     dead_code,
@@ -21,6 +22,8 @@ mod files;
 mod harness;
 mod jobs;
 mod leases;
+mod losing;
+mod memory;
 mod outages;
 mod page;
 mod peers;
@@ -28,11 +31,14 @@ mod processes;
 #[path = "../harness/python.rs"]
 mod python;
 mod refused_uploads;
+mod registry;
 mod reporting_host;
 mod scene;
 mod script;
 mod sensors;
 mod sharing;
+mod slow;
 #[expect(dead_code, reason = "tests/littlebrother uses all of it, this binary a part")]
 #[path = "../littlebrother/watching_agent.rs"]
 mod watching_agent;
+mod windows;

@@ -128,6 +128,29 @@ async fn a_script_goes_on_in_its_session_when_the_server_was_killed_between_two_
 }
 
 #[tokio::test]
+async fn a_script_goes_on_in_its_session_when_the_server_was_stopped_and_started_again() {
+    let mut scene = Scene::start().await;
+    let mut script = scene.start_script(
+        r#"
+        with session() as lr:
+            number = lr.session_id
+            assert lr.list_processes()
+            wait("first")
+            say(lr.create_process("echo second"))
+            assert lr.session_id == number, "it is still the same"
+        "#,
+        json!({}),
+    );
+    assert_eq!(script.says().await, "first");
+    assert!(scene.server.terminate().await.success());
+    scene.server.spawn();
+    scene.server.ready().await;
+    script.go_on().await;
+    assert_eq!(script.end().await, [json!("second\n")]);
+    scene.api().all_slots_free().await;
+}
+
+#[tokio::test]
 async fn a_program_that_ran_while_the_server_was_killed_ran_once_and_its_output_is_there() {
     let mut scene = Scene::start().await;
     let (begun, gate) = (scene.site.path("begun"), scene.site.write("gate", ""));

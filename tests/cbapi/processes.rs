@@ -64,7 +64,7 @@ async fn processes_are_listed_with_every_field_that_scripts_read() {
 #[tokio::test]
 async fn a_process_is_killed_and_one_that_is_not_there_is_an_error() {
     let scene = Scene::start().await;
-    let mut idler = idler();
+    let (mut idler, mut other) = (idler(), idler());
     let pid = idler.id().expect("it runs");
     let mut script = scene.start_script(
         r#"
@@ -74,14 +74,17 @@ async fn a_process_is_killed_and_one_that_is_not_there_is_an_error() {
             say([error["text"], error["details"]["result_desc"]])
             error = failure(lr.kill_process, "init")
             say([error["class"], error["code"], error["text"]])
+            say(lr.kill_process(given.other))
         "#,
-        json!({"pid": pid}),
+        json!({"pid": pid, "other": other.id().expect("it runs").to_string()}),
     );
     assert_eq!(script.says().await, true);
     let status = idler.wait().await.expect("its end");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     script.go_on().await;
     let said = script.end().await;
+    assert_eq!(said[2], true, "an id as text will do");
+    other.wait().await.expect("its end");
     assert_eq!(
         said[0][0],
         "Win32 error code 0x80070057 (ERROR_INVALID_PARAMETER)"

@@ -1,5 +1,6 @@
 //! A server over TLS, agents, and scripts.
 
+use crate::harness::scripted::{Persona, ScriptedAgent};
 use crate::harness::{AgentProcess, Api, Server, Site, eventually, free_port};
 use crate::script::Script;
 use serde_json::{Map, Value, json};
@@ -61,6 +62,13 @@ impl Scene {
         let host_id = agent.host_id().await;
         self.agents.push(agent);
         host_id
+    }
+
+    /// Another host, whose agent has a script.
+    pub(crate) async fn add_scripted(&self, persona: Persona) -> ScriptedAgent {
+        let token = self.api().enrol_token().await;
+        let agent = ScriptedAgent::start(&self.server.url(), &token, persona).await;
+        agent.expect("an agent")
     }
 
     pub(crate) fn api(&self) -> Api {

@@ -144,8 +144,20 @@ async fn a_change_that_tripline_does_not_make_is_refused_and_not_shown() {
 
             cb = connect()
             sensor = cb.select(Sensor, 1)
-            for call in (sensor.isolate, sensor.restart_sensor):
-                error = failure(call)
+
+            def change(field, value):
+                setattr(sensor, field, value)
+                sensor.save()
+
+            changes = [
+                (sensor.isolate,),
+                (sensor.restart_sensor,),
+                (change, "group_id", 2),
+                (change, "notes", "seen"),
+                (change, "uninstall", True),
+            ]
+            for call, *arguments in changes:
+                error = failure(call, *arguments)
                 say([error["class"], error["code"], error["text"]])
                 sensor.refresh()
                 sensor._dirty_attributes.clear()
@@ -157,7 +169,8 @@ async fn a_change_that_tripline_does_not_make_is_refused_and_not_shown() {
             json!({}),
         )
         .await;
-    for (said, word) in said.iter().zip(["isolate", "restart"]) {
+    let words = ["isolate", "restart", "the group", "notes", "uninstall"];
+    for (said, word) in said.iter().zip(words) {
         assert_eq!(
             (&said[0], &said[1]),
             (&json!("ClientError"), &json!(403)),
@@ -170,7 +183,32 @@ async fn a_change_that_tripline_does_not_make_is_refused_and_not_shown() {
         );
     }
     assert_eq!(
-        said[2..],
+        said[words.len()..],
         [json!([false, false, false]), json!(["Default Group"])]
     );
+}
+
+#[tokio::test]
+async fn a_script_has_the_sensors_of_its_org_and_no_others() {
+    let scene = Scene::start().await;
+    let api = scene.api();
+    let token = async |role: &str, org: &str| {
+        api.create_token(json!({"name": role, "role": role, "org": org}))
+            .await
+    };
+    absent(&scene, &token("enrol", "acme").await, "elsewhere", &[]).await;
+    let text = r#"
+        cb = connect()
+        say([sensor.id for sensor in cb.select(Sensor)])
+        error = failure(getattr, cb.select(Sensor, given.foreign), "status")
+        say(error["class"])
+        say(failure(cb.live_response.request_session, given.foreign)["class"])
+        "#;
+    let refused = json!("ObjectNotFoundError");
+    for (org, own, foreign) in [("default", 1, 2), ("acme", 2, 1)] {
+        let given = json!({"foreign": foreign, "token": token("operator", org).await});
+        let said = scene.run(text, given).await;
+        assert_eq!(said, [json!([own]), refused.clone(), refused.clone()], "{org}");
+    }
+    scene.api().all_slots_free().await;
 }

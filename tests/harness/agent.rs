@@ -48,6 +48,11 @@ impl AgentProcess {
         }
     }
 
+    /// An option for the next start.
+    pub(crate) fn option(&mut self, name: &str, value: &str) {
+        self.options.extend([name.to_owned(), value.to_owned()]);
+    }
+
     pub(crate) fn spawn(&mut self) {
         let mut command = clean(Command::new(program()));
         command

@@ -15,7 +15,7 @@ pub(crate) struct Ran {
 /// Runs `tripline` for the server of a data directory, and waits for its end.
 pub(crate) async fn tripline(data_dir: &Path, arguments: &[&str]) -> Ran {
     let mut command = clean(Command::new(env!("CARGO_BIN_EXE_tripline")));
-    command.args(arguments).arg("--data-dir").arg(data_dir);
+    command.arg("--data-dir").arg(data_dir).args(arguments);
     run(command).await
 }
 

@@ -19,7 +19,7 @@ mod simulated_agent;
 pub(crate) use agent::AgentProcess;
 pub(crate) use api::{Answer, Api};
 pub(crate) use broker::Broker;
-pub(crate) use command_line::{run, tripline};
+pub(crate) use command_line::{Ran, run, tripline};
 pub(crate) use journal::commands_begun;
 pub(crate) use outside::Outside;
 pub(crate) use process::Process;

@@ -34,6 +34,7 @@ mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod labels;
 mod outage;
 mod rules;
 mod scripted;

@@ -283,10 +283,10 @@ async fn programs_run_and_processes_end_and_a_linux_host_has_names_for_errors() 
         scene.fault("kill_process", json!({"pid": pid})).await,
         of_host("ESRCH")
     );
-    assert_eq!(
-        scene.fault("kill_process", json!({"pid": 4})).await,
-        of_host("EPERM")
-    );
+    let protected = ("unsupported".to_owned(), "protected_process".to_owned());
+    assert_eq!(scene.fault("kill_process", json!({"pid": 4})).await, protected);
+    let directory = json!({"path": "/tmp"});
+    assert_eq!(scene.fault("get_file", directory).await, of_host("EISDIR"));
     let ran = scene.output("create_process", json!({"command": "id -u"})).await;
     assert_eq!(
         (&ran["stdout"]["text"], &ran["exit_code"]),

@@ -13,11 +13,12 @@ pub use sessions::{OwnSession, SessionFilter};
 use crate::artifact::ArtifactStore;
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, ListHosts, RevokeKey};
+use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host, event_message};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
+use crate::labels::LabelChange;
 use crate::outbox::{BrokerReturned, Load, Publish};
 use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
@@ -37,7 +38,7 @@ use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::{
-    CommandId, Event, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp,
+    CommandId, Event, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
 };
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
@@ -146,6 +147,19 @@ pub struct JobFilter {
     /// Only of this name.
     pub name: Option<Name>,
     /// Only after the job that `Page::next` named.
+    pub after: Option<String>,
+    /// At most this many, 1 to 1000.
+    pub limit: usize,
+}
+
+/// Which hosts to list, by host id.
+#[derive(Debug, Clone, Default)]
+pub struct HostFilter {
+    /// Only of this org.
+    pub org: Option<Org>,
+    /// Only with this label.
+    pub label: Option<Label>,
+    /// Only after the host that `Page::next` named.
     pub after: Option<String>,
     /// At most this many, 1 to 1000.
     pub limit: usize,
@@ -397,11 +411,9 @@ impl Core {
     pub async fn get_host(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.directory.do_send(GetHost { org, name, reply });
-        let mut views = vec![answer.wait().await?];
-        self.count_open(&mut views).await?;
-        views.pop().ok_or(Refusal::Unavailable {
-            detail: "its actors are restarting",
-        })
+        let mut view = answer.wait().await?;
+        self.count_open(std::slice::from_mut(&mut view)).await?;
+        Ok(view)
     }
 
     /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
@@ -411,20 +423,30 @@ impl Core {
         answer.wait().await
     }
 
-    /// Many hosts, by host id; `after` is `Page::next` of the page before, `limit` 1 to 1000.
-    pub async fn list_hosts(
+    /// Changes the labels that administrators gave a host, by its id, sensor id or name.
+    pub async fn label_host(
         &self,
         org: Option<Org>,
-        after: Option<String>,
-        limit: usize,
-    ) -> Result<Page<HostView>, Refusal> {
+        name: String,
+        change: LabelChange,
+    ) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(ListHosts {
+        self.peers()?.directory.do_send(LabelHost {
             org,
-            after,
-            limit,
+            name,
+            change,
             reply,
         });
+        let mut view = answer.wait().await?;
+        self.count_open(std::slice::from_mut(&mut view)).await?;
+        Ok(view)
+    }
+
+    /// Many hosts, by host id. A page may have fewer than `limit`, and even none, while `next` says that there is
+    /// more: so much is looked at for one page and no more.
+    pub async fn list_hosts(&self, filter: HostFilter) -> Result<Page<HostView>, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.directory.do_send(ListHosts { filter, reply });
         let mut page = answer.wait().await?;
         self.count_open(&mut page.items).await?;
         Ok(page)

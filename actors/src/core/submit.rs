@@ -65,7 +65,7 @@ fn spec(
                 id: name.to_string(),
             };
             let named = rules.named_job(name).ok_or_else(not_found)?;
-            let rendered = named.render(&request.params, &book.facts(host));
+            let rendered = named.render(&request.params, &book.facts(host)?);
             rendered
                 .map(|job| job.spec)
                 .map_err(|error| invalid(error.code(), error.to_string()))

@@ -11,7 +11,8 @@ use serde_json::json;
 use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::Hello;
-use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Org, Sha256};
+use tripline_protocol::limit::LABELS_MAX;
+use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Label, Org, Sha256};
 
 /// Longest host name taken, in bytes.
 const HOSTNAME_BYTES_MAX: usize = 255;
@@ -36,6 +37,13 @@ fn check(request: &Enrol) -> Result<(), Refusal> {
 pub(super) fn check_hello(hello: &Hello) -> Result<(), Refusal> {
     let words = [&hello.platform, &hello.arch];
     check_facts("bad_hello", &hello.hostname, &hello.addresses, words)?;
+    let is_label = |text: &String| text.parse::<Label>().is_ok();
+    if hello.labels.len() > LABELS_MAX || !hello.labels.iter().all(is_label) {
+        return Err(Refusal::Invalid {
+            code: "bad_hello",
+            detail: format!("at most {LABELS_MAX} labels of 64 letters, digits and . _ : / = - are taken"),
+        });
+    }
     if hello.os_version.len() > VERSION_BYTES_MAX || hello.agent_version.len() > VERSION_BYTES_MAX {
         return Err(Refusal::Invalid {
             code: "bad_hello",

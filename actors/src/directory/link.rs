@@ -133,7 +133,7 @@ impl Directory {
         };
         let answer = changed.and_then(|batch| {
             self.ground.store.commit(batch, || {});
-            Ok(self.view(&self.known(host)?))
+            self.view(&self.known(host)?)
         });
         self.ground.after_commit(move || reply.send(answer));
     }

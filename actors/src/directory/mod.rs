@@ -7,14 +7,18 @@
 
 mod clients;
 mod enrol;
+mod label;
 mod link;
+mod list;
 mod presence;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
 pub(crate) use enrol::{put_name, put_new_host};
+pub(crate) use label::LabelHost;
 pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
+pub(crate) use list::ListHosts;
 
 use crate::access;
 use crate::core::{AttachAgent, Attached};
@@ -22,6 +26,7 @@ use crate::door::Reply;
 use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
 use crate::host::{Attach, Client, Host, HostCommand, Stop};
+use crate::labels;
 use crate::outbox::Outbox;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
@@ -35,7 +40,7 @@ use link::Move;
 use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView, Page};
+use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView};
 use tripline_protocol::{HostId, Org};
 
 /// For a host, through the Directory; from slots and the scheduler.
@@ -79,16 +84,6 @@ pub(crate) struct RevokeKey {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
     pub(crate) reply: Reply<HostView>,
-}
-
-/// Many hosts in the order of their ids; from the API.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct ListHosts {
-    pub(crate) org: Option<Org>,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: usize,
-    pub(crate) reply: Reply<Page<HostView>>,
 }
 
 /// A Host actor died by a panic; from what remains of it.
@@ -233,8 +228,9 @@ impl Directory {
         Ok(())
     }
 
-    fn view(&self, record: &HostRecord) -> HostView {
+    fn view(&self, record: &HostRecord) -> Result<HostView, Refusal> {
         let mut view = record.to_view();
+        view.labels = labels::all(&self.ground.store, record)?;
         let reach = self.ground.attachments.reach(record.host_id);
         let kinds = [("agent", reach.agent), ("littlebrother", reach.littlebrother)];
         for (kind, live) in kinds {
@@ -251,46 +247,7 @@ impl Directory {
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
         }
-        view
-    }
-
-    fn list(&self, org: Option<&Org>, after: Option<&str>, limit: usize) -> Result<Page<HostView>, Refusal> {
-        let limit = limit.clamp(1, 1000);
-        let mut after = match after {
-            Some(after) => Some(after.parse::<HostId>().map_err(|_| Refusal::Invalid {
-                code: "bad_cursor",
-                detail: "after must be what next of the page before said".into(),
-            })?),
-            None => None,
-        };
-        let mut items = Vec::new();
-        loop {
-            let key = after.as_ref().map(|id| id.as_bytes().as_slice());
-            let page = self.ground.store.scan(Table::Host, &[], key, 500)?;
-            if page.is_empty() {
-                return Ok(Page { items, next: None });
-            }
-            for (_, bytes) in &page {
-                let record: HostRecord = crate::record::decode("host", bytes).map_err(|error| {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a host is unreadable");
-                    Refusal::Unavailable {
-                        detail: "a stored record is unreadable",
-                    }
-                })?;
-                after = Some(record.host_id);
-                // A linked client is shown as the host that reports as it.
-                let linked = self.linked.contains_key(&record.host_id);
-                if !linked && org.is_none_or(|org| *org == record.org) {
-                    items.push(self.view(&record));
-                }
-                if items.len() >= limit {
-                    return Ok(Page {
-                        items,
-                        next: Some(record.host_id.to_string()),
-                    });
-                }
-            }
-        }
+        Ok(view)
     }
 }
 
@@ -390,7 +347,7 @@ impl Handler<GetHost> for Directory {
     type Result = ();
     fn handle(&mut self, message: GetHost, _: &mut Self::Context) {
         let found = self.book().named(message.org.as_ref(), &message.name);
-        let answer = found.map(|record| self.view(&record));
+        let answer = found.and_then(|record| self.view(&record));
         self.ground.after_commit(move || message.reply.send(answer));
     }
 }
@@ -422,7 +379,7 @@ impl Directory {
             active.address.do_send(HostCommand::CutOff("revoked"));
         }
         tracing::warn!(host = %record.host_id, hostname = %record.hostname, "agent key revoked");
-        Ok((batch, self.view(&record)))
+        Ok((batch, self.view(&record)?))
     }
 
     /// An agent whose key was revoked between its request and its hello.
@@ -435,14 +392,6 @@ impl Directory {
                 detail: "the agent's key was revoked".into(),
             }),
         }
-    }
-}
-
-impl Handler<ListHosts> for Directory {
-    type Result = ();
-    fn handle(&mut self, message: ListHosts, _: &mut Self::Context) {
-        let answer = self.list(message.org.as_ref(), message.after.as_deref(), message.limit);
-        self.ground.after_commit(move || message.reply.send(answer));
     }
 }
 

@@ -12,6 +12,7 @@ fn hello() -> Hello {
         arch: "x86_64".into(),
         os_version: "Debian GNU/Linux 13".into(),
         addresses: vec!["10.0.0.1".into()],
+        labels: vec!["dmz".into()],
         verbs: vec![],
         journal_id: Uuid::nil(),
         running: vec![],
@@ -58,6 +59,18 @@ fn a_host_is_described_within_bounds() {
         },
         Hello {
             addresses: vec![String::new(); 65],
+            ..hello()
+        },
+        Hello {
+            labels: vec![long(65)],
+            ..hello()
+        },
+        Hello {
+            labels: vec!["a b".into()],
+            ..hello()
+        },
+        Hello {
+            labels: vec!["a".into(); 65],
             ..hello()
         },
     ];

@@ -217,6 +217,7 @@ impl Host {
         record.os_version = hello.os_version.clone();
         record.addresses = hello.addresses.clone();
         record.agent_version = hello.agent_version.clone();
+        record.labels = hello.labels.clone();
         record.put(batch);
         if old_name != record.hostname {
             crate::directory::put_name(batch, record, Some(&old_name));

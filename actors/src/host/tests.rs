@@ -41,6 +41,7 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
         arch: "x86_64".into(),
         os_version: String::new(),
         addresses: vec![],
+        labels: vec![],
         verbs: vec![Verb::ListProcesses, Verb::DeleteFile],
         journal_id,
         running: running.to_vec(),

@@ -45,7 +45,7 @@ impl EventHost<'_> {
         };
         Ok(match self.book.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
-                let facts = self.book.facts(&record);
+                let facts = self.book.facts(&record)?;
                 Ok((*record, facts))
             }
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {

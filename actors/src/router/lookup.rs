@@ -4,6 +4,7 @@
 //! it. Only [`HostBook::own`] finds the record itself.
 
 use crate::ground::{Attachments, read};
+use crate::labels;
 use crate::link;
 use crate::pipeline::HostFacts;
 use crate::record::{HostRecord, host_name_key};
@@ -148,17 +149,17 @@ impl<'a> HostBook<'a> {
         chosen(only(found), name)
     }
 
-    pub(crate) fn facts(&self, record: &HostRecord) -> HostFacts {
-        HostFacts {
+    pub(crate) fn facts(&self, record: &HostRecord) -> Result<HostFacts, Refusal> {
+        Ok(HostFacts {
             host_id: record.host_id,
             hostname: record.hostname.clone(),
             platform: record.platform.clone(),
             arch: record.arch.clone(),
             os_version: record.os_version.clone(),
-            labels: record.labels.clone(),
+            labels: labels::all(self.store, record)?,
             addresses: record.addresses.clone(),
             attached: self.attachments.get(record.host_id).is_some(),
-        }
+        })
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Table {
     LbAlive = 0x27,
     /// Id of a LittleBrother client that fell silent → since when.
     LbSilent = 0x28,
+    /// Host id → labels that administrators gave it.
+    HostLabels = 0x29,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
     /// Messages that NATS has not acknowledged, in order.

@@ -1,7 +1,7 @@
 //! LittleBrother clients: contact, live response, crashes, refusals.
 
 use crate::client::{Client, attested_by, data, kill, kinds, pids, restarted, served, served_with, settings};
-use crate::fixture::{Fixture, Setup, eventually, list};
+use crate::fixture::{Fixture, Setup, eventually, list, page};
 use crate::recorder;
 use serde_json::json;
 use tripline_actors::littlebrother::UserStatus;
@@ -404,7 +404,7 @@ async fn a_thousand_clients_are_hosts_of_their_own() {
     for answer in answers {
         answer.await.unwrap().unwrap().receipt.written();
     }
-    let page = fixture.core.list_hosts(None, None, 1000).await.unwrap();
+    let page = fixture.core.list_hosts(page(1000)).await.unwrap();
     let mut sensors: Vec<u32> = page.items.iter().map(|view| view.sensor_id).collect();
     sensors.sort_unstable();
     assert_eq!(sensors, (1..=1000).collect::<Vec<_>>());

@@ -46,7 +46,7 @@ fn of_type(fixture: &Fixture, etype: &str, sequence: u64, id: &str, data: Value)
     }
 }
 
-async fn listening(pipelines: Vec<&'static str>) -> (Fixture, HostId) {
+pub(crate) async fn listening(pipelines: Vec<&'static str>) -> (Fixture, HostId) {
     let fixture = Fixture::start_with(Setup {
         pipelines,
         ..Setup::default()
@@ -56,7 +56,7 @@ async fn listening(pipelines: Vec<&'static str>) -> (Fixture, HostId) {
     (fixture, host.host_id)
 }
 
-async fn jobs(fixture: &Fixture) -> Vec<JobView> {
+pub(crate) async fn jobs(fixture: &Fixture) -> Vec<JobView> {
     let all = JobFilter {
         limit: 100,
         ..JobFilter::default()

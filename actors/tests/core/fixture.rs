@@ -14,7 +14,7 @@ use tripline_actors::clock::{Clock, ManualClock};
 use tripline_actors::pipeline::{RuleSet, SourceFile};
 use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
 use tripline_actors::store::{Options, Store, Table};
-use tripline_actors::{AttachAgent, Attached, Core, CoreConfig, LinkMessage};
+use tripline_actors::{AttachAgent, Attached, Core, CoreConfig, HostFilter, LinkMessage};
 use tripline_protocol::api::{CreateToken, Enrol, Enrolled, JobView, Role, SubmitJob};
 use tripline_protocol::frame::{Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::{JobSpec, JobState};
@@ -268,6 +268,14 @@ fn options(dir: &TempDir) -> Options {
     }
 }
 
+/// The first page of all hosts.
+pub(crate) fn page(limit: usize) -> HostFilter {
+    HostFilter {
+        limit,
+        ..HostFilter::default()
+    }
+}
+
 pub(crate) fn request(host_id: HostId, steps: Vec<Step>) -> SubmitJob {
     let job = JobSpec {
         name: "test".parse().unwrap(),
@@ -319,6 +327,7 @@ pub(crate) fn hello(hostname: &str) -> Hello {
         arch: "x86_64".into(),
         os_version: "test".into(),
         addresses: vec![],
+        labels: vec![],
         verbs: vec![
             Verb::ListProcesses,
             Verb::DeleteFile,

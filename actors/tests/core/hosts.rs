@@ -1,9 +1,9 @@
 //! Enrolment, attachments, and hosts that leave memory.
 
-use crate::fixture::{Agent, Fixture, Setup, delete, enrolment, eventually, hello, list};
+use crate::fixture::{Agent, Fixture, Setup, delete, enrolment, eventually, hello, list, page};
 use crate::recorder;
 use serde_json::{Value, json};
-use tripline_actors::{AttachAgent, Refusal};
+use tripline_actors::{AttachAgent, HostFilter, Refusal};
 use tripline_protocol::api::Enrol;
 use tripline_protocol::frame::{AgentEvent, AgentFrame, Hello, ServerFrame};
 use tripline_protocol::job::{JobState, Outcome};
@@ -83,7 +83,14 @@ async fn numbers_and_orgs_of_hosts_are_their_own() {
     let fixture = fixture.restart().await;
     assert_eq!(fixture.enrol("bert").await.sensor_id, 3);
     let acme = Some("acme".parse().unwrap());
-    let page = fixture.core.list_hosts(acme.clone(), None, 10).await.unwrap();
+    let page = fixture
+        .core
+        .list_hosts(HostFilter {
+            org: acme.clone(),
+            ..page(10)
+        })
+        .await
+        .unwrap();
     assert_eq!(page.items.len(), 1);
     let hidden = fixture
         .core

@@ -1,7 +1,7 @@
 //! An agent's host and a LittleBrother client that an administrator joins and parts.
 
 use crate::client::{Client, kill, kinds, restarted, served};
-use crate::fixture::{Fixture, delete, eventually, list};
+use crate::fixture::{Fixture, delete, eventually, list, page};
 use tripline_actors::Refusal;
 use tripline_protocol::HostId;
 use tripline_protocol::api::HostView;
@@ -54,7 +54,7 @@ async fn whatever_means_the_client_means_the_host_it_is_linked_to() {
     ] {
         assert_eq!(get(&fixture, &name).await.host_id, host, "{name}");
     }
-    let listed = fixture.core.list_hosts(None, None, 10).await.unwrap().items;
+    let listed = fixture.core.list_hosts(page(10)).await.unwrap().items;
     assert_eq!(listed.len(), 1, "the client's own record is not shown");
     client.starts(&fixture, 8).await;
     let view = get(&fixture, "amelie").await;
@@ -74,10 +74,7 @@ async fn a_link_survives_a_restart_and_can_be_undone_by_either_name() {
         .unwrap();
     let fixture = restarted(fixture).await;
     assert_eq!(get(&fixture, client.own()).await.host_id, host);
-    assert_eq!(
-        fixture.core.list_hosts(None, None, 10).await.unwrap().items.len(),
-        1
-    );
+    assert_eq!(fixture.core.list_hosts(page(10)).await.unwrap().items.len(), 1);
     let answer = client.say(&fixture.core, vec![]).await;
     assert!(kinds(&answer).contains(&UpdateConfig));
     let view = fixture

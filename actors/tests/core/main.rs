@@ -13,6 +13,8 @@ mod hosts;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod labels;
+#[cfg(test)]
 mod link;
 #[cfg(test)]
 mod many;

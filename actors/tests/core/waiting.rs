@@ -1,6 +1,7 @@
 //! Who waits can see for what; who runs can be seen in the slots.
 
-use crate::fixture::{Fixture, Setup, eventually, list};
+use crate::fixture::{Fixture, Setup, eventually, list, page};
+use tripline_actors::HostFilter;
 use tripline_protocol::JobId;
 use tripline_protocol::api::SlotHolder;
 use tripline_protocol::job::JobState;
@@ -82,8 +83,15 @@ async fn a_host_shows_its_attachment_and_its_open_jobs() {
         view.attachments.is_empty().then_some(())
     })
     .await;
-    let page = fixture.core.list_hosts(None, None, 1).await.unwrap();
-    assert_eq!(page.items.len(), 1);
-    let rest = fixture.core.list_hosts(None, page.next, 1).await.unwrap();
+    let first = fixture.core.list_hosts(page(1)).await.unwrap();
+    assert_eq!(first.items.len(), 1);
+    let rest = fixture
+        .core
+        .list_hosts(HostFilter {
+            after: first.next,
+            ..page(1)
+        })
+        .await
+        .unwrap();
     assert_eq!((rest.items, rest.next), (vec![], None));
 }

@@ -152,7 +152,7 @@ pub struct RegistryValue {
     pub value_name: String,
     /// `REG_SZ`, …
     pub value_type: String,
-    /// Its data.
+    /// Its data: a text, a number, a list of texts, or base64 (`REG_BINARY`).
     pub value_data: Value,
 }
 

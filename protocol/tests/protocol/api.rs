@@ -125,7 +125,8 @@ fn hosts(golden: &mut Golden) {
         os_version: "Debian GNU/Linux 12".into(),
         addresses: vec!["192.0.2.7".into()],
         agent_version: "0.1.0".into(),
-        labels: vec!["prod".into()],
+        labels: vec!["dmz".into(), "prod".into()],
+        agent_labels: vec!["dmz".into()],
         attachments: vec![attachment],
         created_at: at("13:00:00"),
         last_seen_at: at("14:00:00"),
@@ -133,6 +134,15 @@ fn hosts(golden: &mut Golden) {
         littlebrother: None,
     };
     golden.both_ways("host", &view);
+    let labels = vec![p("dmz"), p("owner:ana")];
+    golden.both_ways("set labels", &SetLabels { labels });
+    golden.both_ways(
+        "change labels",
+        &ChangeLabels {
+            add: vec![p("dmz")],
+            remove: vec![p("old")],
+        },
+    );
     littlebrother(golden);
 }
 

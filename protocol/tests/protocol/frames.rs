@@ -23,6 +23,7 @@ fn hello() -> Hello {
         arch: "x86_64".into(),
         os_version: "Debian GNU/Linux 12".into(),
         addresses: vec!["192.0.2.7".into(), "2001:db8::7".into()],
+        labels: vec!["dmz".into()],
         verbs: vec![Verb::GetFile, Verb::ListProcesses],
         journal_id: p("11111111-2222-4333-8444-555555555555"),
         running: vec![command()],

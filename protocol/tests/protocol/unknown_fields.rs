@@ -187,7 +187,11 @@ fn what_older_writers_left_out_has_its_default() {
     )
     .unwrap();
     assert_eq!(
-        (host.os_version.as_str(), host.labels.len(), host.jobs_open),
+        (
+            host.os_version.as_str(),
+            host.labels.len() + host.agent_labels.len(),
+            host.jobs_open
+        ),
         ("", 0, 0)
     );
     let publish: PublishEvent = json(r#"{"etype": "x"}"#).unwrap();

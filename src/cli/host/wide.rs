@@ -11,6 +11,7 @@ pub(super) fn list(hosts: &[HostView], now: Timestamp) -> String {
         [
             "HOSTNAME",
             "HOST ID",
+            "LABELS",
             "NODE",
             "ATTACHED",
             "VERSION",
@@ -28,7 +29,7 @@ pub(super) fn list(hosts: &[HostView], now: Timestamp) -> String {
     )
 }
 
-fn row(host: &HostView, now: Timestamp) -> [String; 14] {
+fn row(host: &HostView, now: Timestamp) -> [String; 15] {
     let client = host.littlebrother.as_ref();
     let stats = client.and_then(|client| client.client_stats.as_ref());
     let text = |get: fn(&ClientStats) -> Option<&String>| or_dash(stats.and_then(get));
@@ -38,6 +39,7 @@ fn row(host: &HostView, now: Timestamp) -> [String; 14] {
     [
         host.hostname.clone(),
         host.host_id.to_string(),
+        host.labels.join(" "),
         node(host),
         super::attached(host),
         or_dash(version.or(agent)),
@@ -167,9 +169,9 @@ mod tests {
     fn a_client_shows_what_the_topology_page_shows() {
         let now = "2026-11-20T14:01:40Z".parse().unwrap();
         let shown = row(&host(view()), now);
-        assert_eq!(shown[2], "client (Docker)");
+        assert_eq!(shown[3], "client (Docker)");
         assert_eq!(
-            shown[4..],
+            shown[5..],
             [
                 "0.5.7",
                 "91",
@@ -191,18 +193,18 @@ mod tests {
         silent["client_stats"] = serde_json::Value::Null;
         let now = "2026-11-20T13:00:00Z".parse().unwrap();
         let shown = row(&host(silent), now);
-        assert_eq!((&*shown[2], &*shown[4], &*shown[8]), ("client", "–", "0s ago"));
-        assert_eq!(row(&host(serde_json::Value::Null), now)[2], "");
+        assert_eq!((&*shown[3], &*shown[5], &*shown[9]), ("client", "–", "0s ago"));
+        assert_eq!(row(&host(serde_json::Value::Null), now)[3], "");
         let mut watcher = host(view());
         watcher.agent_version = "0.1.0".into();
-        assert_eq!(row(&watcher, now)[2], "agent (Docker)");
+        assert_eq!(row(&watcher, now)[3], "agent (Docker)");
         watcher.host_id = "9a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11".parse().unwrap();
-        assert_eq!(row(&watcher, now)[2], "agent + client (Docker)");
+        assert_eq!(row(&watcher, now)[3], "agent + client (Docker)");
         let mut agent = host(serde_json::Value::Null);
         agent.agent_version = "0.1.0".into();
         let shown = row(&agent, now);
         assert_eq!(
-            (&*shown[2], &*shown[4], &*shown[9], &*shown[10]),
+            (&*shown[3], &*shown[5], &*shown[10], &*shown[11]),
             ("agent", "0.1.0", "", "–")
         );
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use tripline_actors::access::Principal;
-use tripline_actors::{Core, Refusal};
+use tripline_actors::{Core, HostFilter, Refusal};
 use tripline_protocol::api::HostView;
 
 /// Sensors on a page at most, and where the caller does not say.
@@ -134,13 +134,17 @@ fn number(query: &Query, name: &str) -> Result<Option<usize>, DialectError> {
 /// All sensors that the query is about, in its order.
 async fn found(core: &Core, caller: &Principal, query: &Query) -> Result<Vec<HostView>, DialectError> {
     let filter = Filter::of(query)?;
-    let (org, mut after) = (caller.org_for(None)?, None);
+    let mut next = HostFilter {
+        org: caller.org_for(None)?,
+        limit: ROWS_MAX,
+        ..HostFilter::default()
+    };
     let mut hosts = Vec::new();
     loop {
-        let page = core.list_hosts(org.clone(), after, ROWS_MAX).await?;
+        let page = core.list_hosts(next.clone()).await?;
         hosts.extend(page.items.into_iter().filter(|host| filter.takes(host)));
-        after = page.next;
-        if after.is_none() {
+        next.after = page.next;
+        if next.after.is_none() {
             break;
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn host(sensor_id: u32, hostname: &str) -> HostView {
         addresses: Vec::new(),
         agent_version: String::new(),
         labels: Vec::new(),
+        agent_labels: Vec::new(),
         attachments: Vec::new(),
         created_at: EARLY,
         last_seen_at: EARLY,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tripline_protocol::frame::{AgentFrame, Chunk, Command, CommandResult};
+use tripline_protocol::limit::FRAME_BYTES_MAX;
 use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault};
 use uuid::Uuid;
@@ -48,6 +49,25 @@ pub(super) struct Host {
 /// A lock that a panicking test does not spoil.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A result frame. One that fits no frame would end every connection that it is offered on.
+fn result(command_id: CommandId, outcome: Result<Value, Fault>) -> String {
+    let (output, error) = match outcome {
+        Ok(output) => (Some(output), None),
+        Err(fault) => (None, Some(fault)),
+    };
+    let text = text_of(&AgentFrame::Result(Box::new(CommandResult {
+        command_id,
+        output,
+        error,
+        truncated: None,
+    })));
+    if text.len() <= FRAME_BYTES_MAX {
+        return text;
+    }
+    let too_large = format!("the result of {} bytes fits no frame", text.len());
+    result(command_id, Err(Fault::server("output_too_large", too_large)))
 }
 
 /// What to do with a command that came.
@@ -137,16 +157,7 @@ impl Host {
 
     /// A command ended: its result is offered until it is acked.
     pub(super) fn finish(&self, command_id: CommandId, outcome: Result<Value, Fault>) {
-        let (output, error) = match outcome {
-            Ok(output) => (Some(output), None),
-            Err(fault) => (None, Some(fault)),
-        };
-        let text = text_of(&AgentFrame::Result(Box::new(CommandResult {
-            command_id,
-            output,
-            error,
-            truncated: None,
-        })));
+        let text = result(command_id, outcome);
         let mut table = lock(&self.table);
         table.running.remove(&command_id);
         if let Some(line) = &table.line {

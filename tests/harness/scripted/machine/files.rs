@@ -108,7 +108,7 @@ impl Files {
     pub(crate) fn read(&self, path: &str) -> Result<Content, Trouble> {
         match self.nodes.get(&self.key(path)) {
             Some((_, Node::File(content))) => Ok(content.clone()),
-            Some((_, Node::Directory)) => Err(Trouble::Denied),
+            Some((_, Node::Directory)) => Err(Trouble::IsADirectory),
             None => Err(Trouble::NoFile),
         }
     }
@@ -125,7 +125,7 @@ impl Files {
     pub(super) fn check_put(&self, path: &str, overwrite: bool) -> Result<(), Trouble> {
         let key = self.key(path);
         match self.nodes.get(&key) {
-            Some((_, Node::Directory)) => Err(Trouble::Denied),
+            Some((_, Node::Directory)) => Err(Trouble::IsADirectory),
             Some(_) if !overwrite => Err(Trouble::Exists),
             _ => self.check_parent(&key),
         }

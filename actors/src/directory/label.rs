@@ -1,0 +1,49 @@
+//! Labels that administrators give hosts and take from them.
+
+use super::Directory;
+use crate::door::Reply;
+use crate::labels::{self, LabelChange};
+use crate::refusal::Refusal;
+use crate::store::Batch;
+use actix::prelude::*;
+use tripline_protocol::Org;
+use tripline_protocol::api::HostView;
+
+/// Change the labels of a host, by its id, sensor id or name; from the API. Refuses with `NotFound`, `Invalid` and
+/// `Conflict`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct LabelHost {
+    pub(crate) org: Option<Org>,
+    pub(crate) name: String,
+    pub(crate) change: LabelChange,
+    pub(crate) reply: Reply<HostView>,
+}
+
+impl Directory {
+    fn label(&self, org: Option<&Org>, name: &str, change: LabelChange) -> Result<HostView, Refusal> {
+        let record = self.book().named(org, name)?;
+        let store = &self.ground.store;
+        let given = labels::given(store, record.host_id)?;
+        let changed = labels::changed(given, change, &record.labels)?;
+        let mut batch = Batch::new();
+        labels::put(&mut batch, record.host_id, &changed);
+        store.commit(batch, || {});
+        tracing::info!(host = %record.host_id, hostname = %record.hostname, labels = changed.len(), "host labelled");
+        self.view(&record)
+    }
+}
+
+impl Handler<LabelHost> for Directory {
+    type Result = ();
+    fn handle(&mut self, message: LabelHost, _: &mut Self::Context) {
+        let LabelHost {
+            org,
+            name,
+            change,
+            reply,
+        } = message;
+        let answer = self.label(org.as_ref(), &name, change);
+        self.ground.after_commit(move || reply.send(answer));
+    }
+}
