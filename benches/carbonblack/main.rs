@@ -1,12 +1,13 @@
 //! The load program of the Carbon Black dialect and of the Rust client: `cargo bench --bench carbonblack
-//! [-- cbapi|download …]`.
+//! [-- cbapi|client|download …]`.
 //!
-//! It starts a broker, `tripline serve` and agents, lets the real cbapi run jobs and large files go both ways, and
-//! prints the figures as tables in markdown beside peers and floors that are measured in the same run. Method and
+//! It starts a broker, `tripline serve` and agents, lets the real cbapi and the Rust client run jobs and large files
+//! go both ways, and prints the figures as tables in markdown beside peers and floors that are measured in the same run. Method and
 //! numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a test. But a job that fails
 //! and a file that is not what it was end the program.
 
 mod cbapi;
+mod client;
 mod download;
 mod floor;
 mod options;
@@ -23,7 +24,7 @@ mod table;
 use clap::Parser;
 use options::{Options, Part};
 use stage::Stage;
-use support::{Outcome, agents, machine, stage, stats, usage};
+use support::{Outcome, agents, commit, machine, stage, stats, usage};
 
 /// So much room that every round can keep its files.
 const CONFIGURATION: &str = "[artifacts]\nbytes_max = \"64GiB\"\n";
@@ -45,6 +46,7 @@ async fn run(options: &Options) -> Outcome {
     for part in options.parts() {
         match part {
             Part::Cbapi => cbapi::run(&stage, options).await?,
+            Part::Client => client::run(&stage, options).await?,
             Part::Download => download::run(&stage, options).await?,
         }
     }

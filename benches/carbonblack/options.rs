@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) enum Part {
     /// Jobs of the real cbapi, beside a plainly polled server.
     Cbapi,
+    /// Jobs of the Rust client, beside what bounds them.
+    Client,
     /// A large file from a host and to it, beside its floors.
     Download,
 }
@@ -20,7 +22,7 @@ pub(crate) struct Options {
     /// What to measure; all of it when nothing is named.
     #[arg(value_enum)]
     named: Vec<Part>,
-    /// Jobs of a round.
+    /// Jobs of a round; the Rust client has a longer one with ten times as many.
     #[arg(long, default_value_t = 200)]
     pub(crate) jobs: u32,
     /// Simulated agents.

@@ -1,6 +1,7 @@
 //! The figures as tables in markdown.
 
 use super::cbapi::{Runs, WORKERS};
+use super::client::{self, SLOTS};
 use super::download::{Fetched, Measured, STEPS};
 use super::floor::Floor;
 use super::machine;
@@ -50,6 +51,58 @@ pub(crate) fn delays(mut took: Samples, options: &Options) {
         options.delay(),
         took.percentile_ms(50),
         took.percentile_ms(99)
+    );
+}
+
+/// The runs that the hosts' time bounds, the one that it does not, and its floors.
+pub(crate) fn client(
+    bound: &[client::Runs],
+    free: &client::Runs,
+    floors: &[client::Floor],
+    options: &Options,
+) {
+    println!(
+        "\nThe Rust client: {} hosts, {SLOTS} slots, {} rounds, {}\n",
+        options.hosts,
+        options.rounds,
+        machine::load()
+    );
+    println!(
+        "| jobs | jobs/s | of slots ÷ {:?} | on a host, ms | of slots ÷ that | CPU of a job, ms: server | broker | load \
+         program |",
+        options.delay()
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let most = f64::from(SLOTS) / options.delay().as_secs_f64();
+    for runs in bound.iter().chain([free]) {
+        let rate = runs.median(|round| round.jobs_per_second);
+        let on_host = runs.median(|round| round.on_host.mean_ms());
+        let share = |most: f64| match on_host > 1.0 {
+            true => format!("{:.0} %", 100.0 * rate / most),
+            false => "–".to_owned(),
+        };
+        println!(
+            "| {} | {rate:.0} | {} | {on_host:.2} | {} | {:.2} | {:.2} | {:.2} |",
+            runs.name,
+            share(most),
+            share(f64::from(SLOTS) * 1e3 / on_host),
+            runs.median(|round| round.cpu.server),
+            runs.median(|round| round.cpu.broker),
+            runs.median(|round| round.cpu.load),
+        );
+    }
+    let rate = free.median(|round| round.jobs_per_second);
+    let floor = |part: fn(&client::Floor) -> f64| median(floors.iter().map(part));
+    let (trips, requests) = (floor(|floor| floor.round_trips), floor(|floor| floor.requests));
+    println!(
+        "\n| no time at the host: jobs/s | bare WebSocket round trips/s | ratio | bare HTTPS requests/s | ratio | a durable commit |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| {rate:.0} | {trips:.0} | {:.2} | {requests:.0} | {:.2} | {:.2} ms |",
+        rate / trips,
+        rate / requests,
+        floor(|floor| floor.commit_ms)
     );
 }
 
