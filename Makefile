@@ -7,8 +7,10 @@ CARGO ?= cargo
 PYTHON ?= python3
 # The nats-server to use, when make found or fetched one. A recipe that needs it asks for `broker`.
 BROKER = $(PYTHON) scripts/fetch-nats-server
-# The environment with the real LittleBrother programs, made when it is missing or not what it should be.
-LITTLEBROTHER = $(PYTHON) scripts/littlebrother-venv
+# The environments with the real LittleBrother programs and the real cbapi, made when they are missing or not what
+# they should be.
+LITTLEBROTHER = $(PYTHON) scripts/venv littlebrother
+CBAPI = $(PYTHON) scripts/venv cbapi
 
 .PHONY: help
 help: ## show this
@@ -24,9 +26,9 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 
 # The last line printed is the test runner's own summary.
 .PHONY: test
-test: broker brokers-of-the-range littlebrother lint ## everything that CI runs: formatting, lints, tests
-	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; \
-	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother"; \
+test: broker brokers-of-the-range littlebrother cbapi lint ## everything that CI runs: formatting, lints, tests
+	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
+	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --workspace; \
 	else \
@@ -37,6 +39,10 @@ test: broker brokers-of-the-range littlebrother lint ## everything that CI runs:
 test-littlebrother: broker littlebrother build ## only the tests against the real LittleBrother programs
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LITTLEBROTHER="$$($(LITTLEBROTHER))" \
 		$(CARGO) test -p tripline --test littlebrother
+
+.PHONY: test-cbapi
+test-cbapi: broker cbapi build ## only the tests that drive the real cbapi
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) test -p tripline --test cbapi
 
 .PHONY: lint
 lint: ## formatting and lints alone
@@ -68,6 +74,10 @@ broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin
 .PHONY: littlebrother
 littlebrother: ## put the real LittleBrother programs into .venv/littlebrother, for the tests
 	@$(LITTLEBROTHER) >/dev/null
+
+.PHONY: cbapi
+cbapi: ## put the real cbapi into .venv/cbapi, for the tests
+	@$(CBAPI) >/dev/null
 
 # Always fetched, whatever else is installed.
 .nats/bin/nats-server:

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod demo;
 pub mod endpoints;
+pub mod feed;
 pub mod http;
 pub mod littlebrother;
 pub mod logging;

@@ -15,12 +15,12 @@ pub use error::Error;
 use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
-use crate::http::{self, HttpState, RunningHttp};
+use crate::http::{self, HttpState, Places, RunningHttp};
 use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
-use crate::nats::{EmbeddedBroker, NatsEdge, NatsPublisher};
+use crate::nats::{EmbeddedBroker, NatsEdge, NatsFeed, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
 use bridges::Broker;
 use signals::{Asked, Signals};
@@ -118,7 +118,7 @@ impl Server {
         let (pipelines, named_jobs) = count(&rules);
         tracing::info!(pipelines, named_jobs, "rules in force");
 
-        let publisher = NatsPublisher::new();
+        let (publisher, feed) = (NatsPublisher::new(), NatsFeed::new());
         let core = Core::start(
             options::core(config),
             store.clone(),
@@ -143,6 +143,8 @@ impl Server {
             broker: Arc::new(Broker(publisher.status())),
             clock,
             littlebrother: Arc::clone(&dialect),
+            feed: feed.clone(),
+            places: Places::default(),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -152,7 +154,7 @@ impl Server {
             core: core.clone(),
             access,
         };
-        let nats = NatsEdge::start(nats_options, &publisher, core.clone(), api).await?;
+        let nats = NatsEdge::start(nats_options, (&publisher, &feed), core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
         let configuration = ConfigWatch::start((core.clone(), dialect), source, config.clone(), zone);
         let data_dir = config.data_dir().to_owned();

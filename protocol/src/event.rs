@@ -6,7 +6,10 @@
 //! [`HostHint`] is taken from it.
 
 mod header;
+mod stream;
 mod wire;
+
+pub use stream::{GAP, StreamGap, StreamedEvent};
 
 use crate::id::{EventKey, HostId, Org};
 use crate::limit::EVENT_BYTES_MAX;

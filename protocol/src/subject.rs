@@ -97,6 +97,35 @@ impl EtypePattern {
         }
         words.next().is_none()
     }
+
+    /// Whether every etype that `other` covers is covered by this one too.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut theirs = other.0.split('.');
+        for token in self.0.split('.') {
+            match (token, theirs.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(their)) if their != ">" => {}
+                (token, Some(their)) if token == their => {}
+                _ => return false,
+            }
+        }
+        theirs.next().is_none()
+    }
+
+    /// Whether there may be an etype that both cover.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some(ours), Some(theirs)) if ours == theirs || ours == "*" || theirs == "*" => {}
+                _ => return false,
+            }
+        }
+    }
 }
 
 impl FromStr for EtypePattern {
@@ -130,6 +159,19 @@ impl<'de> Deserialize<'de> for EtypePattern {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// Those that no other one covers.
+fn widest(patterns: &[EtypePattern]) -> Vec<&EtypePattern> {
+    let mut kept: Vec<&EtypePattern> = Vec::new();
+    for pattern in patterns {
+        if kept.iter().any(|wider| wider.covers(pattern)) {
+            continue;
+        }
+        kept.retain(|narrower| !pattern.covers(narrower));
+        kept.push(pattern);
+    }
+    kept
 }
 
 /// Builds and reads subjects and stream names under one prefix.
@@ -220,6 +262,22 @@ impl Subjects {
     /// An event.
     pub fn event(&self, org: &Org, etype: &Etype) -> String {
         format!("{}.events.{org}.{etype}", self.prefix)
+    }
+
+    /// Filters for the events of these patterns (none: all), of one org or of all. No two of them cover the same
+    /// event, as a consumer of several filters wants it; therefore they may cover more than the patterns do.
+    pub fn event_filters(&self, org: Option<&Org>, patterns: &[EtypePattern]) -> Vec<String> {
+        let org = org.map_or("*", Org::as_str);
+        let filter = |etypes: &str| format!("{}.events.{org}.{etypes}", self.prefix);
+        let distinct = widest(patterns);
+        let apart = distinct
+            .iter()
+            .enumerate()
+            .all(|(at, one)| !distinct.iter().skip(at + 1).any(|other| one.overlaps(other)));
+        match apart && !distinct.is_empty() {
+            true => distinct.iter().map(|pattern| filter(pattern.as_str())).collect(),
+            false => vec![filter(">")],
+        }
     }
 
     /// A result.

@@ -35,12 +35,20 @@ pub(super) async fn list(
     Ok(web::Json(state.core.list_hosts(filter).await?))
 }
 
+/// Query of one host: in which org its name is looked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowHost {
+    org: Option<String>,
+}
+
 pub(super) async fn show(
     caller: Viewer,
     state: web::Data<HttpState>,
     host: web::Path<String>,
+    query: web::Query<ShowHost>,
 ) -> Result<web::Json<HostView>, ApiError> {
-    let org = caller.org_for(None)?;
+    let org = caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?;
     Ok(web::Json(state.core.get_host(org, host.into_inner()).await?))
 }
 

@@ -14,6 +14,7 @@ mod broker_status;
 mod carbonblack;
 mod content;
 mod enrol;
+mod event_stream;
 mod events;
 mod health;
 mod held;
@@ -34,9 +35,11 @@ mod tokens;
 mod upload;
 
 pub use broker_status::BrokerStatus;
+pub use event_stream::Places;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
+use crate::feed::Feed;
 use crate::littlebrother::Dialect;
 use std::sync::Arc;
 use tripline_actors::Core;
@@ -59,4 +62,8 @@ pub struct HttpState {
     pub clock: Arc<dyn Clock>,
     /// The LittleBrother dialect.
     pub littlebrother: Arc<Dialect>,
+    /// The events, for who follows them.
+    pub feed: Arc<dyn Feed>,
+    /// How many follow them.
+    pub places: Places,
 }

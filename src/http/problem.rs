@@ -60,6 +60,14 @@ pub(super) enum ApiError {
         /// Its length.
         bytes: u64,
     },
+    /// As many streams as there may be.
+    #[error("{whose} can have {limit} streams of events at a time; end one, or try again later")]
+    TooManyStreams {
+        /// How many.
+        limit: usize,
+        /// Whose limit it is.
+        whose: &'static str,
+    },
     /// No WebSocket handshake, or not of our subprotocol.
     #[error("{0}")]
     Handshake(String),
@@ -99,6 +107,7 @@ impl ApiError {
             Self::Json(_) => "bad_json",
             Self::Parameter(_) => "bad_parameter",
             Self::Range { .. } => "range_not_satisfiable",
+            Self::TooManyStreams { .. } => "too_many_streams",
             Self::Handshake(_) => "bad_handshake",
             Self::Internal { .. } => "internal",
         }
@@ -117,7 +126,9 @@ impl ApiError {
                 RETRY_AFTER,
                 retry_after.as_millis().div_ceil(1000).max(1).to_string(),
             ),
-            Self::Refused(Refusal::Unavailable { .. }) => text(RETRY_AFTER, "5".to_owned()),
+            Self::Refused(Refusal::Unavailable { .. }) | Self::TooManyStreams { .. } => {
+                text(RETRY_AFTER, "5".to_owned())
+            }
             Self::Unauthenticated { presented: false } => {
                 text(WWW_AUTHENTICATE, r#"Bearer realm="tripline""#.to_owned())
             }
@@ -166,6 +177,7 @@ impl ResponseError for ApiError {
             Self::BodyBroken(_) | Self::Json(_) | Self::Parameter(_) | Self::Handshake(_) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::TooManyStreams { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }

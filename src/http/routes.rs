@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, events, health, hosts, jobs, littlebrother_view, metrics,
-    overview, sessions, tokens,
+    agent_channel, artifacts, carbonblack, enrol, event_stream, events, health, hosts, jobs,
+    littlebrother_view, metrics, overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -45,8 +45,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
         .service(
-            resource("/v1/events", "POST")
+            resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
+                .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
         )
         .service(
@@ -87,6 +88,10 @@ fn sessions(config: &mut web::ServiceConfig) {
             resource("/v1/sessions/{session}/commands/{number}", "GET, DELETE")
                 .route(web::get().to(commands::show))
                 .route(web::delete().to(commands::cancel)),
+        )
+        .service(
+            resource("/v1/sessions/{session}/commands/{number}/output", "GET")
+                .route(web::get().to(commands::output)),
         )
         .service(
             resource("/v1/sessions/{session}/files", "GET, POST")

@@ -2,6 +2,7 @@
 //! again.
 
 use super::consumer::{self, Attached, CONSUMER};
+use super::feed::{self, Followers, NatsFeed};
 use super::intake::{Intake, Taker};
 use super::link::Link;
 use super::publisher::{NatsPublisher, Receiver, Sender};
@@ -19,6 +20,8 @@ use tripline_protocol::Timestamp;
 
 /// How long the broker may take to answer a request of JetStream's API, or to ack a message.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of events that are asked for at once.
+const REQUEST_BYTES: u64 = 8 << 20;
 /// Shortest and longest pause before streams and consumer are looked at again.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +53,7 @@ impl NatsEdge {
     /// until the options were looked at.
     pub async fn start<I, A>(
         options: NatsOptions,
-        publisher: &NatsPublisher,
+        (publisher, feed): (&NatsPublisher, &NatsFeed),
         intake: I,
         api: A,
     ) -> Result<Self, Error>
@@ -59,6 +62,7 @@ impl NatsEdge {
         A: Api + Send,
     {
         let receiver = publisher.take_receiver().ok_or(Error::PublisherTaken)?;
+        let followers = feed.take_followers().ok_or(Error::FeedTaken)?;
         let status = publisher.status();
         let (stop, stop_view) = watch::channel(Stop::Nothing);
         let (intake_done, intake_stopped) = watch::channel(false);
@@ -68,10 +72,12 @@ impl NatsEdge {
             status: status.clone(),
             stop: stop_view,
             intake_done,
+            receiver,
+            followers,
         };
         let thread = std::thread::Builder::new()
             .name("nats".into())
-            .spawn(move || run_thread(parts, receiver, intake, api, opened))
+            .spawn(move || run_thread(parts, intake, api, opened))
             .map_err(Error::Thread)?;
         match result.await {
             Ok(Ok(())) => Ok(Self {
@@ -128,11 +134,12 @@ struct Parts {
     status: NatsStatus,
     stop: watch::Receiver<Stop>,
     intake_done: watch::Sender<bool>,
+    receiver: Receiver,
+    followers: Followers,
 }
 
 fn run_thread<I: Intake, A: Api>(
     parts: Parts,
-    receiver: Receiver,
     intake: I,
     api: A,
     opened: oneshot::Sender<Result<(), Error>>,
@@ -147,18 +154,20 @@ fn run_thread<I: Intake, A: Api>(
             Err(error) => drop(opened.send(Err(error))),
             Ok(link) => {
                 drop(opened.send(Ok(())));
-                run(parts, link, receiver, intake, api).await;
+                run(parts, link, intake, api).await;
             }
         }
     });
 }
 
-async fn run<I: Intake, A: Api>(parts: Parts, link: Link, receiver: Receiver, intake: I, api: A) {
+async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
     let Parts {
         options,
         status,
         mut stop,
         intake_done,
+        receiver,
+        followers,
     } = parts;
     let context = ContextBuilder::new()
         .timeout(REQUEST_TIMEOUT)
@@ -167,6 +176,12 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, receiver: Receiver, in
     let recheck = Arc::new(Notify::new());
     let sender = Sender::new(context.clone(), status.clone(), &link, recheck.clone());
     let sending = tokio::task::spawn_local(sender.run(receiver));
+    let source = feed::Source {
+        link: link.clone(),
+        context: context.clone(),
+        subjects: options.subjects.clone(),
+    };
+    let feeding = tokio::task::spawn_local(feed::serve(source, followers));
     let answering = tokio::task::spawn_local(service::run(
         link.clone(),
         options.subjects.clone(),
@@ -196,6 +211,7 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, receiver: Receiver, in
     // A dropped sender means a dropped edge: everything stops.
     drop(stop.wait_for(|stop| *stop == Stop::Everything).await);
     sending.abort();
+    feeding.abort();
     status.enter(Phase::Away("stopped".into()));
 }
 
@@ -315,7 +331,8 @@ impl Supervisor {
         {
             taker.forget();
         }
-        Ok(Puller::open(&self.context, &checked.events.config.name, CONSUMER).await?)
+        let stream = &checked.events.config.name;
+        Ok(Puller::open(&self.context, stream, CONSUMER, REQUEST_BYTES).await?)
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Deliberately not here: any I/O.
 
+use super::place::Place;
 use async_nats::{Message, Subject};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 use tripline_actors::Delivery;
-use tripline_protocol::Timestamp;
 
 /// Most messages offered to the actors at once.
 pub(crate) const BATCH_MAX: usize = 500;
@@ -29,20 +29,11 @@ pub(crate) struct Waiting {
     pub(crate) touched: Instant,
 }
 
-/// What a reply subject says about its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    stream: String,
-    delivered: u64,
-    sequence: u64,
-    stored_at: Timestamp,
-}
-
 impl Waiting {
     /// `None` when it is no message of a consumer.
     pub(crate) fn new(message: Message) -> Option<Self> {
         let reply = message.reply.clone()?;
-        let place = parse_reply(&reply)?;
+        let place = Place::of(&message)?;
         Some(Self {
             message,
             reply,
@@ -58,48 +49,12 @@ impl Waiting {
 
     /// As the actors take it.
     pub(crate) fn delivery(&self) -> Delivery {
-        let headers = self.message.headers.as_ref().map_or_else(Vec::new, |headers| {
-            let pairs = headers.iter().flat_map(|(name, values)| {
-                values
-                    .iter()
-                    .map(move |value| (name.to_string(), value.as_str().to_owned()))
-            });
-            pairs.collect()
-        });
-        Delivery {
-            subject: self.message.subject.as_str().to_owned(),
-            headers,
-            payload: self.message.payload.clone(),
-            stream: self.place.stream.clone(),
-            sequence: self.place.sequence,
-            stored_at: self.place.stored_at,
-            delivered: self.place.delivered,
-        }
+        self.place.delivery(&self.message)
     }
 
     fn is_suspect(&self) -> bool {
         self.place.delivered >= SUSPECT_FROM
     }
-}
-
-/// `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>`, or with
-/// domain and account hash before the stream and room for more at the end (NATS ADR-15).
-fn parse_reply(reply: &str) -> Option<Place> {
-    let tokens = reply.strip_prefix("$JS.ACK.")?;
-    let mut tokens = tokens
-        .split('.')
-        .skip(if tokens.split('.').count() >= 9 { 2 } else { 0 });
-    let stream = tokens.next()?.to_owned();
-    let delivered = tokens.nth(1)?.parse().ok()?;
-    let sequence = tokens.next()?.parse().ok()?;
-    let nanos: i64 = tokens.nth(1)?.parse().ok()?;
-    tokens.next()?;
-    Some(Place {
-        stream,
-        delivered,
-        sequence,
-        stored_at: Timestamp::from_micros(nanos / 1000),
-    })
 }
 
 /// What is held, in the order it is offered.
@@ -211,22 +166,6 @@ mod tests {
 
     fn sequences(batch: &[Waiting]) -> Vec<u64> {
         batch.iter().map(|waiting| waiting.place.sequence).collect()
-    }
-
-    #[test]
-    fn both_forms_of_a_reply_are_understood() {
-        let expected = Place {
-            stream: "S".into(),
-            delivered: 2,
-            sequence: 7,
-            stored_at: Timestamp::from_micros(1_700_000_000_123_456),
-        };
-        let old = "$JS.ACK.S.c.2.7.9.1700000000123456789.5";
-        let new = "$JS.ACK.hub.hash.S.c.2.7.9.1700000000123456789.5.token";
-        assert_eq!(parse_reply(old), Some(expected.clone()));
-        assert_eq!(parse_reply(new), Some(expected));
-        assert_eq!(parse_reply("_INBOX.x"), None);
-        assert_eq!(parse_reply("$JS.ACK.S.c.2.7"), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The NATS edge: takes events from JetStream, publishes results, answers the micro service, and runs the
-//! embedded broker.
+//! The NATS edge: takes events from JetStream, publishes results, answers the micro service, feeds who follows
+//! the events, and runs the embedded broker.
 //!
 //! Everything runs on one thread of its own, so that the actors' threads are not held up by protocol work. The
 //! broker may be away at any time, at the start too: the edge then waits, says so in [`NatsStatus`], and
@@ -12,9 +12,12 @@ pub mod connection;
 pub mod consumer;
 mod edge;
 pub mod embedded;
+pub mod feed;
+mod follower;
 mod held;
 pub mod intake;
 mod link;
+mod place;
 pub mod publisher;
 mod pull;
 pub mod service;
@@ -24,6 +27,7 @@ pub mod streams;
 pub use connection::ConnectionInfo;
 pub use edge::NatsEdge;
 pub use embedded::EmbeddedBroker;
+pub use feed::NatsFeed;
 pub use intake::Intake;
 pub use publisher::NatsPublisher;
 pub use service::Api;
@@ -99,6 +103,9 @@ pub enum Error {
     /// The publisher serves another edge.
     #[error("serve a publisher that already has a connection")]
     PublisherTaken,
+    /// The feed serves another edge.
+    #[error("serve a feed that already has a connection")]
+    FeedTaken,
     /// No thread.
     #[error("start a thread for the broker's connection")]
     Thread(#[source] std::io::Error),

@@ -12,8 +12,6 @@ use tokio::time::Instant;
 
 /// Most messages of one request.
 const REQUEST_MESSAGES: u64 = 500;
-/// Most bytes of one request.
-const REQUEST_BYTES: u64 = 8 << 20;
 /// How long a request waits for messages.
 const REQUEST_EXPIRES: Duration = Duration::from_secs(30);
 /// How often the broker says that a request is still waiting.
@@ -41,6 +39,8 @@ pub(crate) struct Puller {
     request_subject: String,
     inbox: Subject,
     subscriber: Subscriber,
+    /// Most bytes of one request; a message that is larger is never delivered.
+    request_bytes: u64,
     outstanding: u64,
     /// Whether nothing was heard since the last look, and since when.
     silent: bool,
@@ -49,7 +49,12 @@ pub(crate) struct Puller {
 
 impl Puller {
     /// Listens, and asks for nothing yet.
-    pub(crate) async fn open(context: &Context, stream: &str, consumer: &str) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        context: &Context,
+        stream: &str,
+        consumer: &str,
+        request_bytes: u64,
+    ) -> Result<Self, Error> {
         let client = context.client();
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(inbox.clone()).await.map_err(|_| Error::Closed)?;
@@ -58,6 +63,7 @@ impl Puller {
             inbox: inbox.into(),
             client,
             subscriber,
+            request_bytes,
             outstanding: 0,
             silent: false,
             silent_since: Instant::now(),
@@ -74,7 +80,8 @@ impl Puller {
             return Ok(());
         }
         let request = format!(
-            r#"{{"batch":{wanted},"max_bytes":{REQUEST_BYTES},"expires":{},"idle_heartbeat":{}}}"#,
+            r#"{{"batch":{wanted},"max_bytes":{},"expires":{},"idle_heartbeat":{}}}"#,
+            self.request_bytes,
             REQUEST_EXPIRES.as_nanos(),
             HEARTBEAT.as_nanos()
         );

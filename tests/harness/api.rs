@@ -165,7 +165,8 @@ impl Api {
     pub(crate) async fn all_slots_free(&self) {
         eventually("all slots are free", async || {
             let slots = self.slots().await;
-            (slots.waiting == 0 && slots.slots.iter().all(|slot| slot.session.is_none())).then_some(())
+            let nobody_waits = slots.waiting == 0 && slots.sessions_waiting == 0;
+            (nobody_waits && slots.slots.iter().all(|slot| slot.session.is_none())).then_some(())
         })
         .await;
     }

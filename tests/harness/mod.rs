@@ -12,6 +12,7 @@ mod journal;
 mod outside;
 mod process;
 mod random;
+pub(crate) mod scripted;
 mod server;
 mod simulated_agent;
 

@@ -2,27 +2,21 @@
 //! would not do.
 
 use super::Server;
-use futures_util::{SinkExt, StreamExt};
+use super::scripted::Error;
+use super::scripted::connection::{Account, Connection};
 use serde_json::{Value, json};
-use sha2::Digest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tripline_protocol::HostId;
-use tripline_protocol::api::Enrolled;
-use tripline_protocol::frame::SUBPROTOCOL;
 use uuid::Uuid;
 
 /// Enrolled, and perhaps connected.
 pub(crate) struct SimulatedAgent {
-    url: String,
-    key: String,
+    account: Account,
     pub(crate) host_id: HostId,
-    socket: Option<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+    connection: Option<Connection>,
 }
 
 /// Commands that simulated agents hold at the same time.
@@ -54,60 +48,43 @@ impl Gauge {
 impl SimulatedAgent {
     /// Enrols in the org of the enrolment token.
     pub(crate) async fn enrol(server: &Server, token: &str, hostname: &str) -> Self {
-        let key = Uuid::new_v4().to_string();
-        let request = json!({
-            "install_id": Uuid::new_v4(), "hostname": hostname, "platform": "linux", "arch": "x86_64",
-            "key_sha256": tripline_protocol::Sha256::from_digest(&sha2::Sha256::digest(&key).into()),
-        });
-        let answer = server
-            .api()
-            .with_token(token)
-            .post("/v1/agent/enrol", &request)
-            .await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let enrolled: Enrolled = serde_json::from_value(answer.body).expect("an enrolment");
+        let url = server.url();
+        let enrolling = Account::enrol(&url, token, hostname, "linux");
+        let account = enrolling.await.expect("an enrolment");
         Self {
-            url: server.url().replace("http://", "ws://"),
-            key,
-            host_id: enrolled.host_id,
-            socket: None,
+            host_id: account.enrolled.host_id,
+            account,
+            connection: None,
         }
     }
 
     /// Opens the channel; the HTTP status when it is refused.
     pub(crate) async fn open(&mut self) -> Result<(), u16> {
-        let mut request = format!("{}/v1/agent", self.url)
-            .into_client_request()
-            .expect("a request");
-        let headers = request.headers_mut();
-        headers.insert("sec-websocket-protocol", SUBPROTOCOL.parse().expect("a header"));
-        let bearer = format!("Bearer {}", self.key);
-        headers.insert("authorization", bearer.parse().expect("a header"));
-        match tokio_tungstenite::connect_async(request).await {
-            Ok((socket, _)) => self.socket = Some(socket),
-            Err(Error::Http(response)) => return Err(response.status().as_u16()),
+        match self.account.open().await {
+            Ok(connection) => self.connection = Some(connection),
+            Err(Error::Refused(status)) => return Err(status),
             Err(error) => panic!("no connection: {error}"),
         }
         Ok(())
     }
 
     pub(crate) fn set_key(&mut self, key: &str) {
-        key.clone_into(&mut self.key);
+        key.clone_into(&mut self.account.key);
     }
 
     /// Opens the channel, says hello and hears welcome.
     pub(crate) async fn attach(&mut self) {
         self.open().await.expect("not refused");
-        self.say(json!({
+        let hello = json!({
             "type": "hello", "agent_version": "0", "hostname": "simulated", "platform": "linux",
             "arch": "x86_64", "verbs": ["list_processes", "create_process"], "journal_id": Uuid::new_v4(),
-        }))
-        .await;
-        assert_eq!(self.hear().await.expect("open")["type"], "welcome");
+        });
+        let welcome = self.connection().introduce(hello.to_string()).await;
+        welcome.expect("a welcome");
     }
 
-    fn socket(&mut self) -> &mut WebSocketStream<MaybeTlsStream<TcpStream>> {
-        self.socket.as_mut().expect("connected")
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("connected")
     }
 
     pub(crate) async fn say(&mut self, frame: Value) {
@@ -115,22 +92,12 @@ impl SimulatedAgent {
     }
 
     pub(crate) async fn say_text(&mut self, text: String) {
-        self.socket()
-            .send(Message::Text(text.into()))
-            .await
-            .expect("sent");
+        self.connection().say(text).await.expect("sent");
     }
 
     /// The next text frame, or how the server closed the channel.
     pub(crate) async fn hear(&mut self) -> Result<Value, Option<CloseFrame>> {
-        loop {
-            match self.socket().next().await {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(close))) => return Err(close),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(None),
-            }
-        }
+        self.connection().hear().await
     }
 
     /// Answers every command at once after it got a permit of `gate`, until the channel closes.

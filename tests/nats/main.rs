@@ -3,12 +3,14 @@
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
 mod edge;
 mod embedded;
+mod feed;
 mod permissions;
 mod publisher;
 mod streams;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tripline::nats::embedded::find::Search;
 use tripline::nats::embedded::{EmbeddedBroker, EmbeddedOptions};
 use tripline::nats::service::Endpoint;
-use tripline::nats::{Api, ConnectionInfo, Intake, NatsEdge, NatsOptions, NatsPublisher};
+use tripline::nats::{Api, ConnectionInfo, Intake, NatsEdge, NatsFeed, NatsOptions, NatsPublisher};
 use tripline_actors::{Delivery, IngestPosition, Refusal};
 use tripline_protocol::Subjects;
 use tripline_protocol::api::Problem;
@@ -256,18 +256,20 @@ impl Api for EchoApi {
 pub(crate) struct TestEdge {
     pub(crate) edge: NatsEdge,
     pub(crate) publisher: Arc<NatsPublisher>,
+    pub(crate) feed: Arc<NatsFeed>,
     pub(crate) intake: RememberingIntake,
 }
 
 impl TestEdge {
     pub(crate) async fn start(options: NatsOptions, intake: RememberingIntake) -> Self {
-        let publisher = NatsPublisher::new();
-        let edge = NatsEdge::start(options, &publisher, intake.clone(), EchoApi)
+        let (publisher, feed) = (NatsPublisher::new(), NatsFeed::new());
+        let edge = NatsEdge::start(options, (&publisher, &feed), intake.clone(), EchoApi)
             .await
             .expect("an edge");
         Self {
             edge,
             publisher,
+            feed,
             intake,
         }
     }

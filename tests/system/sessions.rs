@@ -24,7 +24,7 @@ pub(crate) async fn active(api: &Api, host: impl ToString) -> String {
 }
 
 /// A command that has ended.
-async fn run(api: &Api, session: &str, verb: &str, arguments: Value) -> Value {
+pub(crate) async fn run(api: &Api, session: &str, verb: &str, arguments: Value) -> Value {
     let command = json!({"verb": verb, "arguments": arguments});
     let accepted = api.post(&format!("{session}/commands"), &command).await;
     assert_eq!(accepted.status, 201, "{accepted:?}");
@@ -36,7 +36,7 @@ async fn run(api: &Api, session: &str, verb: &str, arguments: Value) -> Value {
     .await
 }
 
-async fn bytes(api: &Api, path: &str) -> Vec<u8> {
+pub(crate) async fn bytes(api: &Api, path: &str) -> Vec<u8> {
     let answer = api.request(Method::GET, path).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     answer.bytes().await.expect("a body").to_vec()

@@ -3,6 +3,7 @@
 mod generation;
 mod hold;
 mod littlebrother;
+mod reading;
 mod sessions;
 mod submit;
 mod transcript;

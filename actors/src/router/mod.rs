@@ -9,7 +9,7 @@ mod lookup;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use lookup::HostBook;
+pub(crate) use lookup::{HostBook, Resolution};
 
 use crate::door::Reply;
 use crate::ground::Ground;

@@ -13,7 +13,7 @@ mod direct_line;
 mod ends;
 mod kept;
 mod line;
-mod nap;
+mod pace;
 mod round;
 mod scanner;
 mod stats;

@@ -5,13 +5,13 @@ use super::clock::Clock;
 use super::ends::Ends;
 use super::kept::Kept;
 use super::line::{Delivery, Line, Status, Undelivered};
-use super::nap::Nap;
+use super::pace::Pace;
 use super::scanner::{Scanned, Scanner};
 use crate::config::Watch;
 use crate::state_dir::StateDir;
-use crate::watcher::{Effect, Failure, Kill, KillOutcome, Level, Notice, ProcessKey, Saved, Watcher};
+use crate::watcher::{Effect, Failure, Kill, KillOutcome, Level, Moment, Notice, ProcessKey, Saved, Watcher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tripline_protocol::Fault;
@@ -64,6 +64,7 @@ struct Agenda {
 pub(super) struct Round {
     watcher: Watcher,
     clock: Clock,
+    pace: Pace,
     scanner: Scanner,
     ends: Ends,
     line: Arc<dyn Line>,
@@ -91,6 +92,7 @@ impl Round {
         Self {
             watcher,
             scanner: Scanner::new(hands.platform.clone(), clock.clone()),
+            pace: Pace::begin(Instant::now(), hands.platform.since_boot()),
             clock,
             ends: Ends::new(hands.platform.clone()),
             line,
@@ -122,8 +124,9 @@ impl Round {
                 return self.farewell(agenda.delivery).await;
             }
             tracing::info!("processes are not watched any more");
-            let effects = self.watcher.dismissed(self.clock.moment());
-            self.carry_out(effects).await;
+            let now = self.moment().await;
+            let effects = self.watcher.dismissed(now);
+            self.carry_out(effects, now).await;
             self.forget().await;
         }
     }
@@ -136,15 +139,12 @@ impl Round {
     ) -> Left {
         agenda.meet(*status.borrow_and_update());
         self.scan_soon = true;
+        self.pace = Pace::begin(Instant::now(), self.platform.since_boot());
         loop {
             self.begin_due(agenda).await;
-            let nap = Nap::new(&*self.platform, self.rest(agenda));
             let woke = self.wait(agenda, status, stopped).await;
-            let overslept = nap.overslept(&*self.platform);
-            if overslept > LATE {
-                let effects = self.watcher.overslept(overslept, self.clock.moment());
-                self.carry_out(effects).await;
-            }
+            // Each wait has its own plan.
+            self.moment().await;
             match woke {
                 Woke::Time => {}
                 Woke::Scanned(result) => self.scanned(agenda, result).await,
@@ -162,6 +162,17 @@ impl Round {
         }
     }
 
+    /// Now. The watcher hears of a stop before anything else is judged by the time that went by in it.
+    async fn moment(&mut self) -> Moment {
+        let now = self.clock.moment();
+        let overslept = self.pace.overslept(Instant::now(), now.up);
+        if overslept > LATE {
+            let effects = self.watcher.overslept(overslept, now);
+            self.carry_out(effects, now).await;
+        }
+        now
+    }
+
     /// Begins what is due.
     async fn begin_due(&mut self, agenda: &mut Agenda) {
         let now = self.platform.since_boot();
@@ -172,17 +183,19 @@ impl Round {
             agenda.scan = Some(tokio::task::spawn_blocking(move || scanner.scan(&looks, boot)));
         }
         if self.watcher.next_due().is_some_and(|due| due <= now) {
-            let effects = self.watcher.tick(self.clock.moment());
-            self.carry_out(effects).await;
+            let now = self.moment().await;
+            let effects = self.watcher.tick(now);
+            self.carry_out(effects, now).await;
         }
         if agenda.delivery.is_none() && agenda.message_due.is_some_and(|due| due <= now) {
             agenda.message_due = Some(now + self.check_interval);
-            agenda.delivery = Some(self.send());
+            agenda.delivery = Some(self.send().await);
         }
     }
 
-    fn send(&mut self) -> Delivery {
-        let message = self.watcher.next_message(self.stats.clone(), self.clock.moment());
+    async fn send(&mut self) -> Delivery {
+        let now = self.moment().await;
+        let message = self.watcher.next_message(self.stats.clone(), now);
         self.line.deliver(message)
     }
 
@@ -209,6 +222,7 @@ impl Round {
         stopped: &mut oneshot::Receiver<()>,
     ) -> Woke {
         let rest = self.rest(agenda);
+        self.pace.plan(rest);
         tokio::select! {
             biased;
             _ = stopped => Woke::Stopped,
@@ -222,7 +236,7 @@ impl Round {
     }
 
     async fn scanned(&mut self, agenda: &mut Agenda, result: ScanResult) {
-        let now = self.clock.moment();
+        let now = self.moment().await;
         agenda.message_due.get_or_insert(now.up);
         match result {
             Ok(Ok(scanned)) => {
@@ -232,7 +246,7 @@ impl Round {
                     self.kept.write(&self.state).await;
                 }
                 let effects = self.watcher.scan(&scanned.seen, now);
-                self.carry_out(effects).await;
+                self.carry_out(effects, now).await;
             }
             Ok(Err(fault)) => tracing::error!(%fault, "failed to look at the processes"),
             Err(error) => tracing::error!(%error, "failed to look at the processes"),
@@ -240,7 +254,7 @@ impl Round {
     }
 
     async fn delivered(&mut self, delivered: Delivered) {
-        let now = self.clock.moment();
+        let now = self.moment().await;
         let effects = match delivered {
             Ok(events) => {
                 self.why = None;
@@ -251,7 +265,7 @@ impl Round {
                 self.watcher.failed(undelivered.failure, now)
             }
         };
-        self.carry_out(effects).await;
+        self.carry_out(effects, now).await;
     }
 
     fn tell_why(&mut self, undelivered: &Undelivered) {
@@ -265,10 +279,10 @@ impl Round {
     }
 
     async fn ended(&mut self, outcomes: Vec<(ProcessKey, KillOutcome)>) {
-        let now = self.clock.moment();
+        let now = self.moment().await;
         for (process, outcome) in outcomes {
             let effects = self.watcher.kill_ended(process, outcome, now);
-            self.carry_out(effects).await;
+            self.carry_out(effects, now).await;
         }
     }
 
@@ -276,18 +290,18 @@ impl Round {
     async fn line_changed(&mut self, agenda: &mut Agenda, status: Status) {
         let is_first = agenda.connection.is_none();
         if agenda.meet(status) {
-            let now = self.clock.moment();
+            let now = self.moment().await;
             if !is_first && agenda.delivery.is_none() {
                 // Taken and not sent: what waits goes again, and what is open is announced again.
                 self.watcher.next_message(None, now);
                 let effects = self.watcher.failed(Failure::Unreachable, now);
-                self.carry_out(effects).await;
+                self.carry_out(effects, now).await;
             }
             agenda.message_due = agenda.message_due.map(|_| now.up);
         }
     }
 
-    async fn carry_out(&mut self, effects: Vec<Effect>) {
+    async fn carry_out(&mut self, effects: Vec<Effect>, now: Moment) {
         let mut effects = effects;
         while !effects.is_empty() {
             let mut kills = Vec::new();
@@ -298,16 +312,15 @@ impl Round {
                     Effect::Log(notice) => tell(&notice),
                 }
             }
-            effects = self.kill(&kills);
+            effects = self.kill(&kills, now);
         }
     }
 
-    fn kill(&mut self, kills: &[Kill]) -> Vec<Effect> {
+    fn kill(&mut self, kills: &[Kill], now: Moment) -> Vec<Effect> {
         if !self.read_only {
             self.ends.begin(kills);
             return Vec::new();
         }
-        let now = self.clock.moment();
         let spare = |kill: &Kill| {
             let why = KillOutcome::Failed("this agent only reads".to_owned());
             self.watcher.kill_ended(kill.process, why, now)
@@ -336,9 +349,10 @@ impl Round {
                 let delivered = delivery.await;
                 self.delivered(delivered).await;
             }
-            self.watcher.stop(self.clock.moment());
+            let now = self.moment().await;
+            self.watcher.stop(now);
             while self.watcher.has_waiting() {
-                let delivered = self.send().await;
+                let delivered = self.send().await.await;
                 let failed = delivered.is_err();
                 self.delivered(delivered).await;
                 if failed {

@@ -216,7 +216,8 @@ pub struct RegistryPath {
 pub struct SetRegistryValue {
     /// Full path of the value.
     pub path: String,
-    /// A number (REG_DWORD), a list of strings (REG_MULTI_SZ) or a string (REG_SZ) unless `value_type`.
+    /// A number (REG_DWORD), a list of strings (REG_MULTI_SZ) or a string (REG_SZ) unless `value_type`; as a
+    /// REG_BINARY in base64.
     pub value: Value,
     /// `REG_SZ`, `REG_DWORD`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]

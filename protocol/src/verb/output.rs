@@ -2,6 +2,8 @@
 
 use crate::id::Sha256;
 use crate::path::RemotePath;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -131,6 +133,18 @@ pub struct Captured {
     pub truncated_bytes: u64,
 }
 
+impl Captured {
+    /// The bytes as they were written, up to the limit.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match (&self.text, &self.b64) {
+            (Some(text), _) => text.as_bytes().to_vec(),
+            // What is no base64 was not written by an agent.
+            (None, Some(b64)) => STANDARD.decode(b64).unwrap_or_default(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
 /// One registry value; output of `get_registry_value`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegistryValue {
@@ -138,7 +152,7 @@ pub struct RegistryValue {
     pub value_name: String,
     /// `REG_SZ`, …
     pub value_type: String,
-    /// Its data.
+    /// Its data: a text, a number, a list of texts, or base64 (`REG_BINARY`).
     pub value_data: Value,
 }
 

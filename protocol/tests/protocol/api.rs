@@ -5,11 +5,12 @@ use crate::jobs::{cause, contain_miner, report, web_1};
 use crate::samples::{at, client_stats, hash, host, p};
 use serde_json::json;
 use tripline_protocol::api::*;
+use tripline_protocol::event::{HostHint, StreamGap, StreamedEvent};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
 use tripline_protocol::littlebrother::{LoginMapping, UserConfig};
 use tripline_protocol::step::{Step, StepStatus};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, InstallId, Org};
+use tripline_protocol::{Attestation, Event, HostId, InstallId, Org};
 
 fn token() -> TokenView {
     TokenView {
@@ -363,6 +364,45 @@ fn events(golden: &mut Golden) {
         key: p("1d1c257b-2511-59fa-8b8d-fd9323d41812"),
     };
     golden.both_ways("published", &published);
+    streamed(golden);
+}
+
+fn streamed(golden: &mut Golden) {
+    let read = Event {
+        id: "a-1".into(),
+        key: p("1d1c257b-2511-59fa-8b8d-fd9323d41812"),
+        org: Org::default_org(),
+        source: "urn:acme:scanner".into(),
+        etype: p("acme.alert"),
+        host: Some(HostHint::Hostname("web-1".into())),
+        time: at("14:00:00"),
+        data: json!({"hostname": "web-1"}),
+        attested_by: Attestation::Agent,
+        depth: 2,
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+    };
+    let about = |hint| Event {
+        host: Some(hint),
+        depth: 0,
+        traceparent: None,
+        ..read.clone()
+    };
+    let named = StreamedEvent::of(about(HostHint::HostId(host())), None);
+    let subject = StreamedEvent::of(about(HostHint::Subject("orders/7".into())), None);
+    golden.both_ways("streamed", &StreamedEvent::of(read, Some(host())));
+    golden.both_ways("streamed, of a subject", &subject);
+    assert_eq!(
+        named.hostid,
+        Some(host()),
+        "what a publisher said of its host is kept"
+    );
+    let gap = StreamGap {
+        after: 2,
+        next: 5,
+        lost: Some(2),
+    };
+    golden.both_ways("gap", &gap);
+    golden.both_ways("gap, of another stream", &StreamGap { lost: None, ..gap });
 }
 
 #[test]

@@ -65,6 +65,17 @@ proptest! {
     }
 
     #[test]
+    fn what_patterns_say_of_each_other_holds_for_every_etype(one in pattern(), other in pattern(), etype in short_etype()) {
+        let (one, other): (EtypePattern, EtypePattern) = (p(&one), p(&other));
+        let etype: Etype = p(&etype);
+        let both = one.matches(&etype) && other.matches(&etype);
+        assert!(!both || (one.overlaps(&other) && other.overlaps(&one)));
+        assert!(!one.covers(&other) || one.matches(&etype) || !other.matches(&etype));
+        assert!(!one.covers(&other) || one.overlaps(&other));
+        assert!(one.covers(&one) && p::<EtypePattern>(">").covers(&one));
+    }
+
+    #[test]
     fn subjects(prefix in "[A-Za-z0-9_-]{1,9}(\\.[a-z]{1,9}){0,2}", org in "[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name in "[a-z0-9][a-z0-9_-]{0,63}", etype in etype(), host in uuid(), ended: bool) {
         let subjects: Subjects = p(&prefix);
         let (org, name, host): (Org, Name, _) = (p(&org), p(&name), HostId(host));

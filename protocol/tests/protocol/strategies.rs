@@ -24,6 +24,15 @@ pub(crate) fn etype() -> impl Strategy<Value = Etype> {
     "[A-Za-z0-9_äß-]{1,12}(\\.[A-Za-z0-9_$-]{1,12}){0,4}".prop_map(|text| p(&text))
 }
 
+/// Of few words, so that patterns and etypes meet.
+pub(crate) fn short_etype() -> impl Strategy<Value = String> {
+    "[abc](\\.[abc]){0,3}"
+}
+
+pub(crate) fn pattern() -> impl Strategy<Value = String> {
+    "([abc*]\\.){0,3}[abc*>]"
+}
+
 pub(crate) fn span() -> impl Strategy<Value = Span> {
     any::<u64>().prop_map(Span::from_millis)
 }

@@ -50,6 +50,28 @@ fn subjects_and_streams_under_the_default_prefix() {
 }
 
 #[test]
+fn filters_of_events_never_overlap_and_leave_nothing_out() {
+    let subjects = Subjects::default();
+    let (all, acme) = (None, Some(&p::<Org>("acme")));
+    let filters = |org, patterns: &[&str]| {
+        let patterns: Vec<EtypePattern> = patterns.iter().map(|text| p(text)).collect();
+        subjects.event_filters(org, &patterns)
+    };
+    assert_eq!(filters(all, &[]), ["tripline.events.*.>"]);
+    assert_eq!(filters(acme, &["NEW"]), ["tripline.events.acme.NEW"]);
+    assert_eq!(
+        filters(acme, &["a.b", "NEW", "a.*", "a.b", "a.c"]),
+        ["tripline.events.acme.NEW", "tripline.events.acme.a.*"],
+        "the wider one is enough"
+    );
+    assert_eq!(
+        filters(acme, &["a.*", "*.b"]),
+        ["tripline.events.acme.>"],
+        "neither covers the other, and both cover a.b"
+    );
+}
+
+#[test]
 fn another_prefix_moves_subjects_and_streams() {
     let subjects: Subjects = p("soc-1.tripline");
     assert_eq!(subjects.events_stream(), "SOC-1_TRIPLINE_EVENTS");

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tripline_protocol::Event;
 use tripline_protocol::api::*;
+use tripline_protocol::event::{StreamGap, StreamedEvent};
 use tripline_protocol::frame::{AgentFrame, ServerFrame};
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::result::JobResult;
@@ -124,6 +125,12 @@ fn results_ignore_unknown_fields() {
         &["", "/artifact"],
     );
     ignores::<StepReport>(case("jobs.json", "step report, with output"), &["/truncated"]);
+}
+
+#[test]
+fn the_stream_of_events_may_be_of_a_newer_server() {
+    ignores::<StreamedEvent>(case("api.json", "streamed"), &[""]);
+    ignores::<StreamGap>(case("api.json", "gap"), &[""]);
 }
 
 #[test]

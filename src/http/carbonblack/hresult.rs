@@ -23,7 +23,7 @@ pub(super) fn cancelled() -> u32 {
 pub(super) fn of(fault: &Fault, directory: bool) -> u32 {
     match fault.class {
         FaultClass::LiveResponse => of_host(&fault.code, directory),
-        FaultClass::Timeout => WIN32 | TIMEOUT,
+        FaultClass::Timeout => WIN32 | of_timeout(&fault.code),
         FaultClass::Unsupported => WIN32 | of_unsupported(&fault.code),
         FaultClass::Server => WIN32 | of_server(&fault.code),
     }
@@ -44,7 +44,7 @@ fn of_errno(code: &str, directory: bool) -> u32 {
         "ENOENT" if directory => 3,
         "ENOENT" => 2,
         "EMFILE" | "ENFILE" => 4,
-        "EACCES" | "EPERM" | "EISDIR" | "protected_process" => 5,
+        "EACCES" | "EPERM" | "EISDIR" => 5,
         "EBADF" => 6,
         "ENOMEM" => 8,
         "EXDEV" => 17,
@@ -52,7 +52,7 @@ fn of_errno(code: &str, directory: bool) -> u32 {
         "ENXIO" | "ENODEV" => 20,
         "E2BIG" => 24,
         "ETXTBSY" => 32,
-        "EOPNOTSUPP" | "not_a_regular_file" => NOT_SUPPORTED,
+        "EOPNOTSUPP" => NOT_SUPPORTED,
         "ECONNRESET" | "EPIPE" => 109,
         "EEXIST" => 183,
         "EINVAL" | "ESRCH" | "ERANGE" | "EDOM" | "EILSEQ" | "recycled_pid" => 87,
@@ -74,9 +74,17 @@ fn of_errno(code: &str, directory: bool) -> u32 {
     }
 }
 
+fn of_timeout(code: &str) -> u32 {
+    match code {
+        // The network is unreachable: a slow command is something else.
+        "host_offline" => 1231,
+        _ => TIMEOUT,
+    }
+}
+
 fn of_unsupported(code: &str) -> u32 {
     match code {
-        "path_denied" => 5,
+        "path_denied" | "protected_process" => 5,
         "read_only" => 19,
         "file_too_large" => 223,
         _ => NOT_SUPPORTED,
@@ -89,7 +97,6 @@ fn of_server(code: &str) -> u32 {
         "cancelled" => CANCELLED,
         // Nobody knows how it ended.
         "interrupted" => 995,
-        "host_offline" => 1231,
         _ => INTERNAL_ERROR,
     }
 }
@@ -123,8 +130,11 @@ mod tests {
     fn the_other_classes_are_numbers_that_people_understand() {
         for (fault, number) in [
             (Fault::timeout("command_timeout", ""), 0x8007_05b4),
+            (Fault::timeout("host_offline", ""), 0x8007_04cf),
             (Fault::unsupported("unsupported_verb", ""), 0x8007_0032),
             (Fault::unsupported("path_denied", ""), 0x8007_0005),
+            (Fault::unsupported("protected_process", ""), 0x8007_0005),
+            (Fault::unsupported("not_a_regular_file", ""), 0x8007_0032),
             (Fault::server("interrupted", ""), 0x8007_03e3),
             (Fault::server("whatever", ""), 0x8007_054f),
         ] {

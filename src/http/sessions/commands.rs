@@ -1,14 +1,15 @@
 //! `/v1/sessions/{session}/commands`: what a session does, and its transcript.
 
-use super::super::HttpState;
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{Body, page_limit, parameter, path_part};
 use super::super::held::{held, wait};
 use super::super::problem::ApiError;
+use super::super::{HttpState, content};
 use super::{Wait, named};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use tripline_actors::Refusal;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{CommandView, RunCommand};
 
@@ -65,6 +66,27 @@ pub(in super::super) async fn show(
     Ok(web::Json(
         held(&request, wait(query.wait.as_deref())?, ask).await?,
     ))
+}
+
+/// What the verb returned, as JSON, also when it was too large to be kept with the command.
+pub(in super::super) async fn output(
+    caller: Viewer,
+    request: HttpRequest,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = named(&state.core, &caller, &path.0)?;
+    let number = path_part(&path.1)?;
+    let command = state.core.get_command(&caller, session_id, number, None).await?;
+    match (command.output, command.artifact, command.file) {
+        (Some(output), _, _) => Ok(HttpResponse::Ok().json(output)),
+        // With a file, the artifact is that file's content: it is among the session's files.
+        (None, Some(kept), None) => content::serve(&state, &request, kept.sha256, &kept.name, None).await,
+        _ => {
+            let id = format!("of command {number}");
+            Err(Refusal::NotFound { what: "output", id }.into())
+        }
+    }
 }
 
 /// `wait`: until the host has confirmed it.

@@ -8,6 +8,8 @@ mod database;
 mod ini;
 mod person;
 mod programs;
+#[path = "../../harness/python.rs"]
+mod python;
 mod server;
 mod wire;
 

@@ -55,7 +55,7 @@ impl State {
 
     /// Also when it comes again: then the client did not hear the answer.
     fn client_started(&mut self, sound: &Sound, now: Timestamp) {
-        self.owed.introduce();
+        self.introduce(now);
         let time = sound.event.event_time;
         if self.latest_start(now).is_none_or(|latest| latest <= time) {
             let heard_at = now;

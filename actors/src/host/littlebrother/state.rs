@@ -18,6 +18,9 @@ use uuid::Uuid;
 
 /// How far the stored time of the last message may be behind.
 const REFRESHED_EVERY: Span = Span::from_secs(300);
+/// How often a client that stays is told everything again. Answers that were written whole and never read leave no
+/// trace; what they leave behind is mended by this at the latest.
+const INTRODUCED_EVERY: Span = Span::from_secs(600);
 /// A `START_CLIENT` that finds the server up for this long was under way for less than it.
 const FRESH: Span = Span::from_secs(60);
 
@@ -51,6 +54,8 @@ pub(crate) struct State {
     pub(super) kills: Kills,
     pub(super) owed: Owed,
     pub(super) under_way: UnderWay,
+    /// When it was last told everything.
+    introduced_at: Option<Timestamp>,
     /// The settings it was told, or is about to be.
     told: Option<Arc<Settings>>,
     pub(super) recent: Recent,
@@ -88,6 +93,7 @@ impl State {
             kills: Kills::load(saved.kills, saved.sent),
             owed: Owed::default(),
             under_way: UnderWay::default(),
+            introduced_at: None,
             told: None,
             recent: Recent::default(),
             dirty: false,
@@ -148,18 +154,27 @@ impl State {
         if outcome.attached {
             self.contact = Contact::Attached;
             self.dirty = true;
-            self.owed.introduce();
+            self.introduce(now);
         }
         if self.run != Some(context.run) {
             self.run = Some(context.run);
             self.dirty = true;
             self.owed.start_master = true;
-            self.owed.introduce();
+            self.introduce(now);
+        }
+        if now.since(*self.introduced_at.get_or_insert(now)) >= INTRODUCED_EVERY {
+            self.introduce(now);
         }
         if !self.was_told(context.settings) {
             self.owed.config_again();
         }
         self.told = Some(context.settings.clone());
+    }
+
+    /// It is told everything with the next answers.
+    pub(super) fn introduce(&mut self, now: Timestamp) {
+        self.owed.introduce();
+        self.introduced_at = Some(now);
     }
 
     fn was_told(&self, settings: &Arc<Settings>) -> bool {

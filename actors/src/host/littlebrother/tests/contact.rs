@@ -203,6 +203,22 @@ fn a_configuration_that_was_lost_goes_into_two_successive_answers_again() {
 }
 
 #[test]
+fn a_client_that_stays_is_told_everything_again_every_ten_minutes() {
+    let mut server = Server::introduced();
+    server.post(vec![start(7, 0)]);
+    // Answers that were written whole and that nobody read look like any others.
+    let mut told = Vec::new();
+    for _ in 0..30 {
+        told.push(server.later(40).poll());
+    }
+    let again: Vec<usize> = (0..30).filter(|poll| told[*poll].len() == 3).collect();
+    assert_eq!(again, [14, 29], "after 600 s each");
+    assert_eq!(told[14], ["config", "mapping", "start 7"]);
+    assert_eq!(told[15], CONFIGURATION);
+    assert!(told[16..29].iter().all(Vec::is_empty));
+}
+
+#[test]
 fn a_receipt_counts_once() {
     let mut server = Server::new();
     let first = server.post(vec![]);

@@ -106,9 +106,6 @@ struct World {
     skew: i64,
     late: Vec<(Timestamp, ClientMessage)>,
     receipts: Vec<(Ticket, bool)>,
-    /// The last answer that went out was not heard. Two in succession that the server took for heard are beyond
-    /// what it can know.
-    deaf: bool,
     config: u64,
     commands: Vec<u128>,
     silent: bool,
@@ -132,7 +129,6 @@ impl World {
             skew,
             late: Vec::new(),
             receipts: Vec::new(),
-            deaf: false,
             config: 0,
             commands: Vec::new(),
             silent: false,
@@ -302,11 +298,6 @@ impl World {
             events: std::mem::take(&mut self.client.queue),
             client_stats: None,
         };
-        // One of two successive answers arrives, or nothing would.
-        let fate = match fate {
-            Fate::NotHeard if self.deaf => Fate::NotWritten,
-            fate => fate,
-        };
         match fate {
             Fate::Heard | Fate::HeardReceiptLate => {
                 let outcome = self.post(message);
@@ -314,14 +305,12 @@ impl World {
                 if fate == Fate::Heard {
                     self.receipt(self.receipts.len() - 1);
                 }
-                self.deaf = false;
                 self.hear(outcome.answer);
                 return;
             }
             Fate::NotWritten | Fate::NotHeard => {
                 let outcome = self.post(message.clone());
                 self.receipts.push((outcome.ticket, fate == Fate::NotHeard));
-                self.deaf |= fate == Fate::NotHeard;
             }
             Fate::Lost => {}
             Fate::Late => self.late.push((self.server.now, message.clone())),
@@ -335,7 +324,6 @@ impl World {
             let (_, message) = self.late.remove(index % self.late.len());
             let outcome = self.post(message);
             self.receipts.push((outcome.ticket, false));
-            self.deaf = true;
         }
     }
 
@@ -481,6 +469,12 @@ impl World {
         self.step(Op::StartClient);
         for _ in 0..40 {
             self.step(Op::Later(3));
+            self.step(Op::Scan);
+            self.step(Op::Send(Fate::Heard));
+        }
+        // What was written and never heard is mended when everything is told again.
+        for _ in 0..25 {
+            self.step(Op::Later(30));
             self.step(Op::Scan);
             self.step(Op::Send(Fate::Heard));
         }

@@ -1,0 +1,34 @@
+//! Signs of life of a session that is held, whether it is used or not.
+
+use super::link::Link;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// The server closes a session that others wait for after 30 s.
+const EVERY: Duration = Duration::from_secs(10);
+/// No oftener, however short a session's idle timeout is.
+const EVERY_MIN: Duration = Duration::from_millis(200);
+
+/// Goes on while the session lives.
+pub(crate) fn start(link: &Arc<Link>, idle_timeout: Duration) {
+    let every = (idle_timeout / 3).clamp(EVERY_MIN, EVERY);
+    tokio::spawn(keep_alive(Arc::downgrade(link), every));
+}
+
+/// Only weak: a session that is dropped is not held for the sake of its signs of life.
+async fn keep_alive(link: Weak<Link>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(link) = link.upgrade().filter(|link| !link.is_over()) else {
+            return;
+        };
+        let Err(error) = link.keep_alive().await else {
+            continue;
+        };
+        tracing::debug!(session_id = %link.session_id, %error, "no sign of life was taken");
+        // What was closed by somebody else stays so. Anything else may pass.
+        if matches!(error.code(), "session_ended" | "not_found") {
+            return;
+        }
+    }
+}
