@@ -81,7 +81,6 @@ impl Persona {
             addresses: Vec::new(),
             labels: Vec::new(),
             verbs: self.verbs.clone(),
-            labels: Vec::new(),
             journal_id,
             running,
             finished,
