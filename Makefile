@@ -68,6 +68,12 @@ bench-littlebrother: broker littlebrother ## Tripline beside the real LittleBrot
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LITTLEBROTHER="$$($(LITTLEBROTHER))" \
 		$(CARGO) bench --bench littlebrother
 
+# The agent is a program of its own, which the bench starts.
+.PHONY: bench-carbonblack
+bench-carbonblack: broker cbapi ## the real cbapi, the Rust client and large files, beside peers and floors
+	$(CARGO) build --release -p tripline-agent
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) bench --bench carbonblack
+
 .PHONY: broker
 broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin
 	@$(BROKER) >/dev/null

@@ -37,7 +37,7 @@ impl Outside {
             publisher: outside::publisher(stage.info()).await?,
             results,
             _subscriber: subscriber,
-            hosts: agents.hosts.clone(),
+            hosts: agents.hosts.iter().map(|host| host.host_id).collect(),
             published: 0,
         })
     }
@@ -97,7 +97,7 @@ fn check(message: &Message) -> Outcome {
 }
 
 pub(crate) async fn run(stage: &mut Stage, options: &Options) -> Outcome {
-    let agents = agents::start(stage, options.hosts).await?;
+    let agents = agents::start(stage, options.agents()).await?;
     let mut outside = Outside::connect(stage, &agents).await?;
     outside.round(options.jobs / 10, options.window).await?;
     let mut rounds = Vec::new();

@@ -5,7 +5,6 @@
 //! the same run. Method and numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a
 //! test.
 
-mod agents;
 mod events;
 mod floor;
 mod jobs;
@@ -18,7 +17,7 @@ mod support;
 use clap::Parser;
 use options::{Options, Scenario};
 use stage::Stage;
-use support::{Outcome, commit, machine, outside, stage, stats, usage};
+use support::{Outcome, agents, commit, machine, outside, stage, stats, usage};
 
 fn main() -> Outcome {
     let options = Options::parse();

@@ -1,6 +1,8 @@
 //! What to measure, and how much of it.
 
+use super::agents::Plan;
 use clap::{Parser, ValueEnum};
+use std::time::Duration;
 
 /// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +46,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// They answer at once.
+    pub(crate) fn agents(&self) -> Plan {
+        Plan {
+            name: "bench",
+            count: self.hosts,
+            delay: Duration::ZERO,
+        }
+    }
+
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         match self.named.is_empty() {
             true => vec![Scenario::Events, Scenario::Jobs, Scenario::Latency],

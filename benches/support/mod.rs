@@ -1,5 +1,6 @@
-//! What the load programs share: the processes of a run, the outside NATS client, floors and figures.
+//! What the load programs share: the processes of a run, simulated agents, the outside NATS client, floors and figures.
 
+pub(crate) mod agents;
 pub(crate) mod commit;
 pub(crate) mod machine;
 pub(crate) mod outside;

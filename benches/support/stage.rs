@@ -14,6 +14,7 @@ use tripline::endpoints::Endpoints;
 use tripline::nats::embedded::EmbeddedOptions;
 use tripline::nats::{ConnectionInfo, EmbeddedBroker};
 use tripline_protocol::Subjects;
+use tripline_protocol::api::{CreateToken, CreatedToken, Role};
 
 /// The program that is measured, built with the same settings as this one.
 const TRIPLINE: &str = env!("CARGO_BIN_EXE_tripline");
@@ -84,10 +85,42 @@ impl Stage {
         self.folder.path().join("data")
     }
 
+    /// Where the server's certificate is (`server.pem`, `server.key`), and who signed it (`ca.pem`).
+    pub(crate) fn tls(&self) -> PathBuf {
+        self.data().join("tls")
+    }
+
+    fn endpoints(&self) -> Outcome<Endpoints> {
+        Ok(Endpoints::read(&self.data()).ok_or("the server has no server.json")?)
+    }
+
     /// The server's plain listener.
     pub(crate) fn address(&self) -> Outcome<SocketAddr> {
-        let endpoints = Endpoints::read(&self.data()).ok_or("the server has no server.json")?;
-        Ok(endpoints.http)
+        Ok(self.endpoints()?.http)
+    }
+
+    /// The server's listener with TLS.
+    pub(crate) fn tls_address(&self) -> Outcome<SocketAddr> {
+        Ok(self.endpoints()?.https)
+    }
+
+    /// A token with which programs come in.
+    pub(crate) async fn token(&self, role: Role) -> Outcome<String> {
+        let request = CreateToken {
+            name: "bench".to_owned(),
+            role,
+            org: None,
+            uses: None,
+            expires: None,
+        };
+        let answer = reqwest::Client::new()
+            .post(format!("http://{}/v1/tokens", self.address()?))
+            .bearer_auth(ADMIN_TOKEN)
+            .json(&request)
+            .send()
+            .await?;
+        let created: CreatedToken = answer.error_for_status()?.json().await?;
+        Ok(created.token)
     }
 
     fn configuration(&self) -> String {
@@ -175,7 +208,8 @@ impl Stage {
         Ok(())
     }
 
-    fn server_pid(&self) -> Outcome<u32> {
+    /// The server's process.
+    pub(crate) fn server_pid(&self) -> Outcome<u32> {
         let pid = self.server.as_ref().and_then(Child::id);
         pid.ok_or_else(|| "the server does not run".into())
     }

@@ -59,11 +59,26 @@ pub(crate) fn cpu_seconds(pid: u32) -> Outcome<f64> {
 
 /// Resident memory in MiB.
 pub(crate) fn resident_mib(pid: u32) -> Outcome<f64> {
+    memory_mib(pid, "VmRSS:")
+}
+
+/// The most resident memory in MiB since [`forget_peak`], or since the start.
+pub(crate) fn peak_mib(pid: u32) -> Outcome<f64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// Makes the present memory the most there was.
+pub(crate) fn forget_peak(pid: u32) -> Outcome {
+    // What proc(5) has for it.
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn memory_mib(pid: u32, what: &str) -> Outcome<f64> {
     let status = read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     let kib: f64 = line
         .and_then(|rest| rest.split_whitespace().next())
-        .ok_or("no VmRSS")?
+        .ok_or("no such memory in the status")?
         .parse()?;
     Ok(kib / 1024.0)
 }

@@ -1,44 +1,74 @@
-//! Simulated agents: enrolled over the real API, each with a real WebSocket, answering every command at once.
+//! Simulated agents: enrolled over the real API, each with a real WebSocket, answering every command at once or after
+//! a time that they are told.
 
 use super::Outcome;
 use super::stage::Stage;
+use super::stats::Samples;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use sha2::{Digest, Sha256 as Hasher};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
-use tripline_protocol::api::{CreateToken, CreatedToken, Enrol, Enrolled, Role};
+use tripline_protocol::api::{Enrol, Enrolled, Role};
 use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, InstallId, Sha256};
+use tripline_protocol::{InstallId, Sha256};
 use uuid::Uuid;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What a small directory looks like; as long as the outputs of most commands that only look.
-const OUTPUT: &str = r#"{"files":[{"filename":"report.txt","attributes":["ARCHIVE"],"size":4242,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":420,"owner":"amelie"},{"filename":"work","attributes":["DIRECTORY"],"size":4096,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":493,"owner":"amelie"}],"omitted":0}"#;
+pub(crate) const OUTPUT: &str = r#"{"files":[{"filename":"report.txt","attributes":["ARCHIVE"],"size":4242,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":420,"owner":"amelie"},{"filename":"work","attributes":["DIRECTORY"],"size":4096,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":493,"owner":"amelie"}],"omitted":0}"#;
+
+/// What agents are to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Their hosts' names begin with it.
+    pub(crate) name: &'static str,
+    pub(crate) count: u32,
+    /// How long each command takes.
+    pub(crate) delay: Duration,
+}
 
 /// Agents at work. They end when this is dropped.
 pub(crate) struct Agents {
-    pub(crate) hosts: Vec<HostId>,
+    pub(crate) hosts: Vec<Enrolled>,
+    took: Took,
     _tasks: JoinSet<()>,
 }
 
-/// Enrols and attaches `count` agents.
-pub(crate) async fn start(stage: &Stage, count: u32) -> Outcome<Agents> {
+/// How long the commands really took.
+type Took = Arc<Mutex<Samples>>;
+
+impl Agents {
+    /// How long the commands really took, from the frame's arrival to the answer, since this was asked last.
+    pub(crate) fn took(&self) -> Samples {
+        std::mem::take(&mut *self.took.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Enrols and attaches agents.
+pub(crate) async fn start(stage: &Stage, plan: Plan) -> Outcome<Agents> {
     let door = Door::open(stage).await?;
     let (mut hosts, mut tasks) = (Vec::new(), JoinSet::new());
-    for number in 0..count {
-        let (host_id, socket) = door.enter(&format!("bench-{number}")).await?;
-        hosts.push(host_id);
-        tasks.spawn(serve(socket));
+    let took = Took::default();
+    for number in 0..plan.count {
+        let (host, socket) = door.enter(&format!("{}-{number}", plan.name)).await?;
+        hosts.push(host);
+        tasks.spawn(serve(socket, plan.delay, took.clone()));
     }
-    Ok(Agents { hosts, _tasks: tasks })
+    Ok(Agents {
+        hosts,
+        took,
+        _tasks: tasks,
+    })
 }
 
 /// The way in: where the server is, and a token to enrol with.
@@ -50,30 +80,15 @@ struct Door {
 
 impl Door {
     async fn open(stage: &Stage) -> Outcome<Self> {
-        let (http, address) = (reqwest::Client::new(), stage.address()?);
-        let request = CreateToken {
-            name: "bench".to_owned(),
-            role: Role::Enrol,
-            org: None,
-            uses: None,
-            expires: None,
-        };
-        let answer = http
-            .post(format!("http://{address}/v1/tokens"))
-            .bearer_auth(stage.admin_token())
-            .json(&request)
-            .send()
-            .await?;
-        let created: CreatedToken = answer.error_for_status()?.json().await?;
         Ok(Self {
-            http,
-            address,
-            token: created.token,
+            http: reqwest::Client::new(),
+            address: stage.address()?,
+            token: stage.token(Role::Enrol).await?,
         })
     }
 
     /// A new host and its connection, welcomed.
-    async fn enter(&self, hostname: &str) -> Outcome<(HostId, Socket)> {
+    async fn enter(&self, hostname: &str) -> Outcome<(Enrolled, Socket)> {
         let key = Uuid::new_v4().simple().to_string();
         let request = Enrol {
             install_id: InstallId(Uuid::new_v4()),
@@ -92,7 +107,7 @@ impl Door {
             .await?;
         let enrolled: Enrolled = answer.error_for_status()?.json().await?;
         let socket = attach(self.address, &key, hostname).await?;
-        Ok((enrolled.host_id, socket))
+        Ok((enrolled, socket))
     }
 }
 
@@ -137,28 +152,52 @@ struct Frame<'a> {
     command_id: Option<&'a str>,
 }
 
-/// The answer to a frame, if it wants one.
-fn answer(text: &str) -> Option<String> {
+/// What a frame asks of an agent here.
+enum Asked {
+    Command { answer: String },
+    Pong,
+}
+
+/// What the frame asks, if anything.
+fn asked(text: &str) -> Option<Asked> {
     let frame: Frame<'_> = serde_json::from_str(text).ok()?;
     match (frame.r#type, frame.command_id) {
-        ("command", Some(id)) => Some(format!(
-            r#"{{"type":"result","command_id":"{id}","output":{OUTPUT}}}"#
-        )),
-        ("ping", _) => Some(r#"{"type":"pong"}"#.to_owned()),
+        ("command", Some(id)) => Some(Asked::Command {
+            answer: format!(r#"{{"type":"result","command_id":"{id}","output":{OUTPUT}}}"#),
+        }),
+        ("ping", _) => Some(Asked::Pong),
         _ => None,
     }
 }
 
-/// Answers until the connection ends.
-async fn serve(mut socket: Socket) {
+/// Answers until the connection ends, one frame after the other.
+async fn serve(mut socket: Socket, delay: Duration, took: Took) {
     while let Some(Ok(message)) = socket.next().await {
+        let arrived = Instant::now();
         let Message::Text(text) = message else { continue };
-        if let Some(answer) = answer(&text)
-            && socket.send(Message::Text(answer.into())).await.is_err()
-        {
+        let answer = match asked(&text) {
+            None => continue,
+            Some(Asked::Pong) => r#"{"type":"pong"}"#.to_owned(),
+            Some(Asked::Command { answer }) => {
+                pause(delay).await;
+                let mut took = took.lock().unwrap_or_else(PoisonError::into_inner);
+                took.add(arrived.elapsed());
+                answer
+            }
+        };
+        if socket.send(Message::Text(answer.into())).await.is_err() {
             return;
         }
     }
+}
+
+/// On a thread of its own: the runtime's timer counts whole milliseconds, and would be a part of what is measured.
+pub(crate) async fn pause(delay: Duration) {
+    if delay.is_zero() {
+        return;
+    }
+    // It ends early only when the program does.
+    let _ = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
 }
 
 /// A connection that only measures round trips.
