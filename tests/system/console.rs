@@ -363,6 +363,10 @@ async fn scripts_give_commands_and_get_results_and_the_exit_code_of_the_first_fa
         .collect();
     assert_eq!(lines[0]["files"][0]["filename"], "a.bin", "{ran:?}");
     assert_eq!(lines[1], "/");
+    // What is for people ends its line, so that the next output begins with one.
+    let ran = open(&["-c", "pwd", "-c", &format!("ls {folder}"), "-c", "pwd"]).await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[3]), (4, "/", "/"), "{ran:?}");
     let unknown = tripline(server.data_dir(), &["session", "open", "no-such-host"]).await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
     server.api().all_slots_free().await;

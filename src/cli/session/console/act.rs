@@ -47,11 +47,20 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// The same for people and programs.
-    pub(super) fn new(json: impl serde::Serialize, text: impl Into<Vec<u8>>) -> Self {
+    /// The same for people, in whole lines, and programs.
+    pub(super) fn new(json: impl serde::Serialize, text: impl Into<String>) -> Self {
+        let mut text: String = text.into();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        Self::raw(json, text)
+    }
+
+    /// Bytes of the host, as they are.
+    pub(super) fn raw(json: impl serde::Serialize, bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             json: serde_json::to_value(json).unwrap_or_default(),
-            out: text.into(),
+            out: bytes.into(),
             ..Self::default()
         }
     }

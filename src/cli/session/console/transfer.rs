@@ -30,7 +30,7 @@ pub(super) async fn cat(session: &Session, path: RemotePath) -> Result<Done, Fai
     content.truncate(CAT_BYTES_MAX as usize);
     let text = String::from_utf8_lossy(&content);
     let json = json!({"path": path, "content": text, "truncated": is_cut});
-    let mut done = Done::new(json, content.as_slice());
+    let mut done = Done::raw(json, content);
     if is_cut {
         let note = format!("only the first {CAT_BYTES_MAX} bytes are shown; get fetches all");
         done.notes = note.into_bytes();
