@@ -1,4 +1,5 @@
-//! Tripline for Rust programs: find hosts, open live-response sessions on them, run verbs, carry files.
+//! Tripline for Rust programs: find hosts, open live-response sessions on them, run verbs, carry files, run jobs on many
+//! hosts, and follow events.
 //!
 //! ```no_run
 //! use tripline_client::{Client, Result};
@@ -25,6 +26,9 @@
 //! - [`Host`]: by name, host id or sensor id from [`Client::host`], many of them from [`Client::hosts`].
 //! - [`Session`]: a conversation with one host, opened by [`Host::session`]. It holds one of the server's slots
 //!   until [`Session::close`], or until it is dropped. Every verb is a method of it.
+//! - [`Client::submit_job`]: functions of a session, run on many hosts, a bounded number at a time; [`JobHandle`].
+//! - [`Client::run_job`]: jobs that the server runs; [`ServerJob`].
+//! - [`Client::events`]: events as they come; [`EventStream`].
 //! - [`Error`]: one of four classes, with a stable code and with what to do next.
 //!
 //! # What is promised
@@ -46,11 +50,13 @@ mod builder;
 mod client;
 mod command;
 mod error;
+mod events;
 mod host;
 mod http;
 mod jobs;
 mod listing;
 mod secret;
+mod server_job;
 mod session;
 #[cfg(test)]
 mod stub;
@@ -61,20 +67,26 @@ pub use builder::Builder;
 pub use client::Client;
 pub use command::Command;
 pub use error::{Error, LiveResponse, Result, Server, Timeout, Unsupported};
+pub use events::{EventStream, Events, Heard};
 pub use host::{Host, Hosts};
 pub use jobs::{ByFunction, ByType, IntoJob, Job, JobFunction, JobHandle, JobHost, Jobs};
 pub use listing::Listing;
+pub use server_job::{JobWatch, RunJob, ServerJob};
 pub use session::{OpenSession, Session};
 pub use transfer::{Archive, Download, Fetched, GetFile, Progress, PutFile};
 
 pub use tripline_protocol as protocol;
-pub use tripline_protocol::api::{HostView, Waiting};
+pub use tripline_protocol::api::{HostView, JobView, Waiting};
+pub use tripline_protocol::event::{StreamGap as Gap, StreamedEvent as Event};
+pub use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 pub use tripline_protocol::session::{CommandState, CommandView, SessionFile, SessionState, SessionView};
 pub use tripline_protocol::verb::{
     Captured, DirectoryEntry, DirectoryListing, FileWritten, ProcessEntry, ProcessListing, ProcessOutcome,
     RegistryListing, RegistryValue, Verb, VerbCall,
 };
-pub use tripline_protocol::{Fault, FaultClass, HostId, Org, RemotePath, SessionId, Sha256};
+pub use tripline_protocol::{
+    Etype, Fault, FaultClass, HostId, JobId, Org, RemotePath, SessionId, Sha256, Timestamp,
+};
 
 /// The examples of the guide are programs that compile.
 #[cfg(doctest)]

@@ -263,6 +263,10 @@ pub struct CommandView {
     pub origin: Option<Value>,
     /// Who asked for it.
     pub caller: String,
+    /// Who wanted it cancelled, whether or not it was done before. Of one that was cancelled with its session,
+    /// the session's `reason` says who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
     /// When it was accepted.
     pub queued_at: Timestamp,
     /// When it was sent, the last time.
@@ -291,4 +295,10 @@ pub struct SessionFile {
     pub command: Option<u32>,
     /// When it came.
     pub added_at: Timestamp,
+    /// When it was deleted: its content is not to be had any more, and that it was there is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+    /// Who deleted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<String>,
 }

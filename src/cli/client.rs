@@ -64,6 +64,12 @@ impl Client {
             .map(drop)
     }
 
+    /// `DELETE` of the path `v1/<segments>`, with what it answers.
+    pub(crate) async fn end<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::DELETE, url)).await
+    }
+
     /// Follows the pages of a list until it has `limit` items; says whether there are more.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
@@ -153,7 +159,12 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         Ok(problem) => (format!("{} ({})", problem.detail, problem.code), problem.code),
         Err(_) => (format!("the server answered {status}"), String::new()),
     };
-    match status.as_u16() {
+    of_status(status.as_u16(), &code, text)
+}
+
+/// The exit code of a refusal is that of its status.
+pub(super) fn of_status(status: u16, code: &str, text: String) -> Failure {
+    match status {
         401 | 403 => Failure::Unavailable(format!("not allowed: {text}")),
         // A name that several hosts share is the caller's to make clear; other conflicts are of the moment.
         409 if code == "ambiguous_host" => Failure::Input(text),

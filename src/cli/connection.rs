@@ -20,6 +20,15 @@ pub(super) struct Connection {
     pub(super) http: Client,
     pub(super) server: Url,
     pub(super) token: Secret,
+    trust: Trust,
+}
+
+/// Whom to trust, with certificates in PEM form.
+#[derive(Debug)]
+enum Trust {
+    System,
+    Only(Vec<u8>),
+    AlsoOf(Vec<u8>),
 }
 
 impl Connection {
@@ -27,9 +36,44 @@ impl Connection {
     pub(super) fn find(global: &Global) -> Result<Self, Failure> {
         let data_dir = data_dir(global);
         let server = server(global, &data_dir)?;
-        let http = client(global, &server, &data_dir)?;
+        let trust = trust(global, &server, &data_dir)?;
+        let http = client(&trust)?;
         let token = token(global, &server, &data_dir)?;
-        Ok(Self { http, server, token })
+        Ok(Self {
+            http,
+            server,
+            token,
+            trust,
+        })
+    }
+
+    /// The same server and caller, for what a [`tripline_client::Client`] does; asks whether they are right.
+    pub(super) async fn client(
+        &self,
+        org: Option<&str>,
+    ) -> Result<tripline_client::Client, tripline_client::Error> {
+        let builder = || {
+            let builder = tripline_client::Client::builder(self.server.as_str())
+                .token(self.token.expose())
+                // The command line uses plain HTTP where it is told to; its server allows it or does not listen.
+                .allow_plaintext(true)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .request_timeout(REQUEST_TIMEOUT);
+            match org {
+                Some(org) => builder.org(org),
+                None => builder,
+            }
+        };
+        match &self.trust {
+            Trust::System => builder().connect().await,
+            Trust::Only(pem) => builder().ca_pem(pem.as_slice()).connect().await,
+            Trust::AlsoOf(pem) => match builder().connect().await {
+                Err(error) if error.code() == "untrusted_certificate" => {
+                    builder().ca_pem(pem.as_slice()).connect().await
+                }
+                outcome => outcome,
+            },
+        }
     }
 }
 
@@ -62,32 +106,46 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn client(global: &Global, server: &Url, data_dir: &Path) -> Result<Client, Failure> {
-    let builder = Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT);
+/// A CA that was given alone counts; that of a local server is for this machine, and one more for others.
+fn trust(global: &Global, server: &Url, data_dir: &Path) -> Result<Trust, Failure> {
     let local_ca = data_dir.join("tls").join("ca.pem");
-    let builder = match &global.ca {
-        Some(path) => builder.tls_certs_only(certificates(path)?),
-        None if local_ca.exists() && is_loopback(server) => builder.tls_certs_only(certificates(&local_ca)?),
-        None if local_ca.exists() => builder.tls_certs_merge(certificates(&local_ca)?),
-        None => builder,
-    };
-    builder
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot set up TLS: {}", chain(&error))))
+    match &global.ca {
+        Some(path) => read_ca(path).map(Trust::Only),
+        None if local_ca.exists() && is_loopback(server) => read_ca(&local_ca).map(Trust::Only),
+        None if local_ca.exists() => read_ca(&local_ca).map(Trust::AlsoOf),
+        None => Ok(Trust::System),
+    }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
+fn read_ca(path: &Path) -> Result<Vec<u8>, Failure> {
     let pem = std::fs::read(path)
         .map_err(|error| Failure::Input(format!("cannot read the CA {}: {error}", path.display())))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(Failure::Input(format!(
+    match certificates(&pem) {
+        Some(_) => Ok(pem),
+        None => Err(Failure::Input(format!(
             "the CA {} has no certificate in PEM form",
             path.display()
         ))),
     }
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<Certificate>> {
+    let certificates = Certificate::from_pem_bundle(pem).ok()?;
+    (!certificates.is_empty()).then_some(certificates)
+}
+
+fn client(trust: &Trust) -> Result<Client, Failure> {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT);
+    let builder = match trust {
+        Trust::System => builder,
+        Trust::Only(pem) => builder.tls_certs_only(certificates(pem).unwrap_or_default()),
+        Trust::AlsoOf(pem) => builder.tls_certs_merge(certificates(pem).unwrap_or_default()),
+    };
+    builder
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot set up TLS: {}", chain(&error))))
 }
 
 /// A token that was given counts; the local administrator's own is sent to nobody but this machine.

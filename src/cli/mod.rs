@@ -16,6 +16,7 @@ mod pipeline;
 mod serve;
 #[cfg(test)]
 mod server_tests;
+mod session;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 it failed, 2 bad input or usage, 3 not reachable or not allowed.\n\n\
                   Examples:\n  tripline serve\n  tripline token create --name web01 --role enrol\n  \
-                  tripline host list\n  tripline job submit web01 --verb list_processes --watch"
+                  tripline host list\n  tripline job submit web01 --verb list_processes --watch\n  tripline session open web01"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -89,6 +90,9 @@ enum Command {
     /// Jobs
     #[command(subcommand)]
     Job(job::Verb),
+    /// Sessions: conversations with one host
+    #[command(subcommand)]
+    Session(session::Verb),
     /// Events
     #[command(subcommand)]
     Event(event::Verb),
@@ -166,6 +170,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
         Command::Host(verb) => block_on(host::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
+        Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),

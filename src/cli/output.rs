@@ -18,13 +18,16 @@ pub enum Format {
 
 /// Prints one line or block. A reader that has gone ends the command quietly.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match text.ends_with('\n') {
+        true => print_bytes(text.as_bytes()),
+        false => print_bytes(format!("{text}\n").as_bytes()),
+    }
+}
+
+/// Prints bytes as they are, for a stdout that is no terminal.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let outcome = stdout.write_all(text.as_bytes()).and_then(|()| {
-        if !text.ends_with('\n') {
-            stdout.write_all(b"\n")?;
-        }
-        stdout.flush()
-    });
+    let outcome = stdout.write_all(bytes).and_then(|()| stdout.flush());
     outcome.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::OutputClosed,
         _ => Failure::Failed(format!("cannot write the output: {error}")),
@@ -79,13 +82,20 @@ fn bare() -> Table {
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() {
+            if is_hazardous(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
             }
         })
         .collect()
+}
+
+/// Whether a terminal acts on it instead of showing it, or shows what is around it in another order.
+pub(super) fn is_hazardous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `–` for what is not there.
@@ -113,5 +123,9 @@ mod tests {
     #[test]
     fn control_characters_of_a_host_do_not_reach_the_terminal() {
         assert!(!table(["HOST"], [["\u{1b}[2Jx".to_owned()]]).contains('\u{1b}'));
+        assert_eq!(
+            clean("a\u{9b}b\u{202e}c\u{200f}é"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}é"
+        );
     }
 }

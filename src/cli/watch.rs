@@ -122,13 +122,13 @@ pub(crate) fn step_detail(step: &StepReport) -> String {
             artifact.name, artifact.bytes, artifact.sha256
         );
     }
-    let Some(output) = step
-        .output
-        .as_ref()
-        .filter(|_| step.status == StepStatus::Succeeded)
-    else {
-        return String::new();
-    };
+    let output = step.output.as_ref();
+    let output = output.filter(|_| step.status == StepStatus::Succeeded);
+    output.map_or_else(String::new, output_detail)
+}
+
+/// What a verb returned, in a few words.
+pub(crate) fn output_detail(output: &serde_json::Value) -> String {
     for (list, what) in [("processes", "processes"), ("files", "entries")] {
         if let Some(items) = output.get(list).and_then(|items| items.as_array()) {
             return format!("{} {what}", items.len());

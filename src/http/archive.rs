@@ -165,6 +165,8 @@ mod tests {
             bytes,
             command: (number > 5).then_some(1),
             added_at: Timestamp::default(),
+            deleted_at: None,
+            deleted_by: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::HttpState;
 use super::auth::{Operator, Viewer};
 use super::body::{Body, page_limit, parameter, path_part};
+use super::held::wait;
 use super::problem::ApiError;
 use super::server::Stopping;
 use actix_web::http::header::LOCATION;
@@ -12,10 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tripline_actors::{Core, JobFilter};
 use tripline_protocol::api::{JobView, Page, SubmitJob};
-use tripline_protocol::{JobId, Org};
+use tripline_protocol::{JobId, Org, Span};
 
-/// Longest `wait`.
-const WAIT_SECONDS_MAX: u64 = 60;
 /// A waiting caller is looked after first and at most this often.
 const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
 /// And later this often.
@@ -83,20 +82,12 @@ pub(super) async fn show(
 ) -> Result<web::Json<JobView>, ApiError> {
     let org = caller.org_for(None)?;
     let job_id = path_part(&job_id)?;
-    let until = Instant::now() + wait(query.wait.as_deref())?;
+    let wait = wait(query.wait.as_deref())?;
+    let until = Instant::now() + wait.map(Span::to_duration).unwrap_or_default();
     let mut stopping = request.app_data::<Stopping>().cloned();
     Ok(web::Json(
         ended_or_late(&state.core, org, job_id, until, stopping.as_mut()).await?,
     ))
-}
-
-fn wait(text: Option<&str>) -> Result<Duration, ApiError> {
-    match parameter::<u64>("wait", text)?.unwrap_or(0) {
-        seconds @ 0..=WAIT_SECONDS_MAX => Ok(Duration::from_secs(seconds)),
-        _ => Err(ApiError::Parameter(format!(
-            "query parameter wait: at most {WAIT_SECONDS_MAX} seconds"
-        ))),
-    }
 }
 
 /// The job when it has ended, or as it is at `until` or when the server stops.
@@ -132,18 +123,4 @@ pub(super) async fn cancel(
 ) -> Result<web::Json<JobView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(state.core.cancel_job(org, path_part(&job_id)?).await?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_bounded() {
-        assert_eq!(wait(None).expect("none"), Duration::ZERO);
-        assert_eq!(wait(Some("60")).expect("the longest"), Duration::from_secs(60));
-        for wrong in ["61", "-1", "soon"] {
-            assert!(wait(Some(wrong)).is_err(), "{wrong}");
-        }
-    }
 }

@@ -99,6 +99,10 @@ fn sessions(config: &mut web::ServiceConfig) {
                 .route(web::post().to(files::add)),
         )
         .service(
+            resource("/v1/sessions/{session}/files/{number}", "DELETE")
+                .route(web::delete().to(files::remove)),
+        )
+        .service(
             resource("/v1/sessions/{session}/files/{number}/content", "GET")
                 .route(web::get().to(files::fetch)),
         )

@@ -1,5 +1,5 @@
-//! The rings: arrows go from `tripline` to `tripline-actors` to `tripline-protocol`, and from agent and client
-//! to the protocol; never the other way, and never to a crate that belongs to another ring.
+//! The rings: arrows go from `tripline` to `tripline-actors` to `tripline-protocol`, from `tripline` (its command line)
+//! to the client, and from agent and client to the protocol; never the other way, and never to a crate that belongs to another ring.
 
 use crate::workspace::{Member, locked, made_of, member, members, root};
 use std::collections::BTreeSet;
@@ -10,7 +10,10 @@ const ARROWS: [(&str, &[&str]); 5] = [
     ("tripline-actors", &["tripline-protocol"]),
     ("tripline-agent", &["tripline-protocol"]),
     ("tripline-client", &["tripline-protocol"]),
-    ("tripline", &["tripline-protocol", "tripline-actors"]),
+    (
+        "tripline",
+        &["tripline-protocol", "tripline-actors", "tripline-client"],
+    ),
 ];
 
 fn knows_none_of(member: &Member, strangers: &[&str]) {
@@ -78,6 +81,21 @@ fn the_agent_has_no_actors_and_no_store() {
         "tripline",
     ];
     knows_none_of(member("tripline-agent"), &strangers);
+}
+
+#[test]
+fn the_client_has_nothing_of_the_server() {
+    let strangers = [
+        "actix",
+        "actix-rt",
+        "actix-web",
+        "sled",
+        "async-nats",
+        "clap",
+        "tripline-actors",
+        "tripline",
+    ];
+    knows_none_of(member("tripline-client"), &strangers);
 }
 
 #[test]

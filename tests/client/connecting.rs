@@ -113,6 +113,29 @@ async fn a_host_is_found_by_its_name_its_id_and_its_number() {
 }
 
 #[tokio::test]
+async fn hosts_are_found_by_their_labels() {
+    let scene = Scene::start_with(&[], 0).await;
+    let web = scene.scripted(Persona::linux("web01")).await;
+    let _database = scene.scripted(Persona::linux("db01")).await;
+    let path = format!("/v1/hosts/{}/labels", web.host_id());
+    let labels = scene
+        .api()
+        .request(reqwest::Method::PUT, &path)
+        .json(&json!({"labels": ["dmz"]}));
+    assert_eq!(labels.send().await.expect("an answer").status(), 200);
+    let found = scene.client.hosts().label("dmz").list().await.expect("hosts");
+    let [found] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(
+        (found.id(), found.view().labels.as_slice()),
+        (web.host_id(), ["dmz".to_owned()].as_slice())
+    );
+    let none = scene.client.hosts().label("other").list().await.expect("hosts");
+    assert!(none.is_empty(), "{none:?}");
+}
+
+#[tokio::test]
 async fn a_name_that_several_hosts_have_is_not_guessed() {
     let scene = Scene::start_with(&[], 0).await;
     let one = scene.scripted(Persona::linux("twin")).await;

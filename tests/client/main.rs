@@ -10,6 +10,8 @@
 
 mod connecting;
 mod errors;
+mod events;
+mod examples;
 #[expect(
     dead_code,
     unused_imports,
@@ -17,6 +19,7 @@ mod errors;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod jobs;
 mod outages;
 mod processes;
 mod scene;

@@ -106,6 +106,11 @@ async fn the_record_of_a_session_has_its_commands_and_its_contents() {
             (Verb::GetFile, failed)
         ]
     );
+    // Outputs can be asked for by themselves; a content is not one.
+    for (number, status) in [(2, 200), (3, 200), (4, 404), (5, 404)] {
+        let path = format!("/v1/sessions/{}/commands/{number}/output", session.id());
+        assert_eq!(scene.api().get(&path).await.status, status, "{number}");
+    }
     let files = session.files().list().await.expect("files");
     assert_eq!(files.len(), 2);
     for file in &files {

@@ -5,7 +5,7 @@ use clap::Parser;
 use tripline::cli::Cli;
 
 /// Words of the shell that end a command.
-const ENDS: [&str; 8] = ["|", ">", ">>", "2>", "&", "&&", "||", ";"];
+const ENDS: [&str; 9] = ["|", "<", ">", ">>", "2>", "&", "&&", "||", ";"];
 
 /// The command lines of `tripline` in a shell's text, where `\` at the end goes on: those behind `prompt`.
 fn commands(text: &str, prompt: &str) -> Vec<Vec<String>> {

@@ -6,19 +6,31 @@ use crate::store::key::{self, Key};
 use crate::store::{Batch, Error, Store, Table};
 use tripline_protocol::{JobId, Org, SessionId, Sha256};
 
-/// A job or a session that has a content.
+/// What has a content: a job, a session, or a file of a session, which can lose it before the session ends.
 #[derive(Debug, Clone, Copy)]
-pub struct Holder([u8; 16]);
+pub struct Holder {
+    id: [u8; 16],
+    file: Option<u32>,
+}
 
 impl From<JobId> for Holder {
     fn from(job_id: JobId) -> Self {
-        Self(*job_id.as_bytes())
+        let id = *job_id.as_bytes();
+        Self { id, file: None }
     }
 }
 
 impl From<SessionId> for Holder {
     fn from(session_id: SessionId) -> Self {
-        Self(*session_id.as_bytes())
+        let id = *session_id.as_bytes();
+        Self { id, file: None }
+    }
+}
+
+impl From<(SessionId, u32)> for Holder {
+    fn from((session_id, number): (SessionId, u32)) -> Self {
+        let (id, file) = (*session_id.as_bytes(), Some(number));
+        Self { id, file }
     }
 }
 
@@ -27,7 +39,11 @@ fn content_key(sha256: &Sha256) -> Key {
 }
 
 fn use_key(sha256: &Sha256, org: &Org, holder: Holder) -> Key {
-    content_key(sha256).text(org.as_str()).bytes(&holder.0)
+    let key = content_key(sha256).text(org.as_str()).bytes(&holder.id);
+    match holder.file {
+        Some(number) => key.u32(number),
+        None => key,
+    }
 }
 
 /// Adds to the batch that a job or session of `org` has the content.

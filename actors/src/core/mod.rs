@@ -9,6 +9,7 @@ mod submit;
 mod transcript;
 
 pub use sessions::{OwnSession, SessionFilter};
+pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
 use crate::clients::Clients;

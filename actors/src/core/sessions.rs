@@ -8,7 +8,9 @@ use crate::access::Principal;
 use crate::ground::read;
 use crate::refusal::Refusal;
 use crate::router::HostBook;
-use crate::scheduler::{self, AddFile, CancelCommand, CloseSession, GetSession, KeepAlive, ListSessions};
+use crate::scheduler::{
+    self, AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, KeepAlive, ListSessions,
+};
 use crate::session::{NewCommand, SessionRecord, is_owner, may_see};
 use crate::store::{Table, key};
 use tripline_protocol::api::{Page, Role};
@@ -253,6 +255,19 @@ impl Core {
             caller: caller.clone(),
             session_id,
             file,
+            reply,
+        });
+        answer.wait().await
+    }
+
+    /// Deletes a file of a session, also of one that has ended: it is listed no more and its content is let go,
+    /// while the session's record keeps that it was there. Durable when it returns. Refuses with `NotFound`,
+    /// `Forbidden`.
+    pub async fn delete_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
+        let (reply, answer) = self.doors.session.enter()?;
+        self.peers()?.scheduler.do_send(DeleteFile {
+            caller: caller.clone(),
+            number,
             reply,
         });
         answer.wait().await

@@ -14,6 +14,17 @@ use tripline_protocol::api::Page;
 use tripline_protocol::session::{CommandView, SessionFile};
 use tripline_protocol::{SessionId, Span};
 
+/// Which files of a session to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FilePages {
+    /// Only those after this number.
+    pub after: Option<u32>,
+    /// At most this many, 1 to 1000.
+    pub limit: usize,
+    /// Also those that were deleted.
+    pub deleted: bool,
+}
+
 /// Bytes of a page of commands, as JSON, after which it ends.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows read at once for a page.
@@ -95,34 +106,51 @@ impl Core {
     }
 
     /// A file by its number, of whatever session the caller may see. A file that is being fetched is there when
-    /// its command succeeded. Refuses with `NotFound`.
+    /// its command succeeded. Refuses with `NotFound`, also when it was deleted.
     pub async fn get_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
+        self.file_if(caller, number, |_| true).await
+    }
+
+    /// The same of a session of the caller's own. Refuses with `NotFound`, also when it is another token's.
+    pub async fn own_file(&self, caller: &Principal, number: u32) -> Result<SessionFile, Refusal> {
+        self.file_if(caller, number, |session| is_owner(caller, session))
+            .await
+    }
+
+    async fn file_if(
+        &self,
+        caller: &Principal,
+        number: u32,
+        takes: impl Fn(&SessionRecord) -> bool,
+    ) -> Result<SessionFile, Refusal> {
         let store = &self.ground.store;
-        let file: Option<FileRecord> = read(store, Table::SessionFile, &key::u32(number), "file")?;
-        let seen = file.filter(|file| may_see(caller, &file.org));
-        let file = seen.ok_or_else(|| Refusal::NotFound {
+        let missing = || Refusal::NotFound {
             what: "file",
             id: number.to_string(),
-        })?;
-        let session_id = file.view.session_id;
-        let record: Option<SessionRecord> = read(store, Table::Session, session_id.as_bytes(), "session")?;
-        record.iter().for_each(|record| self.touch(caller, record));
+        };
+        let file: Option<FileRecord> = read(store, Table::SessionFile, &key::u32(number), "file")?;
+        let seen = file.filter(|file| may_see(caller, &file.org) && !file.is_deleted());
+        let file = seen.ok_or_else(missing)?.view;
+        let id = file.session_id;
+        let session: Option<SessionRecord> = read(store, Table::Session, id.as_bytes(), "session")?;
+        let session = session.filter(takes).ok_or_else(missing)?;
+        self.touch(caller, &session);
         self.durable().await?;
-        Ok(file.view)
+        Ok(file)
     }
 
     /// The files of a session in the order of their numbers, after the number `after`, at most `limit` (1 to
-    /// 1000). `Page::next` is a number. Refuses with `NotFound`.
+    /// 1000) and fewer where files were deleted, which are shown only when `deleted` is. `Page::next` is a number.
+    /// Refuses with `NotFound`.
     pub async fn list_files(
         &self,
         caller: &Principal,
         session_id: SessionId,
-        after: Option<u32>,
-        limit: usize,
+        pages: FilePages,
     ) -> Result<Page<SessionFile>, Refusal> {
         self.session_seen_by(caller, session_id)?;
-        let limit = limit.clamp(1, 1000);
-        let after = after.map(|number| file_key(session_id, number));
+        let limit = pages.limit.clamp(1, 1000);
+        let after = pages.after.map(|number| file_key(session_id, number));
         let store = &self.ground.store;
         let prefix = session_id.as_bytes();
         let page = store.scan(Table::FileBySession, prefix, after.as_deref(), limit)?;
@@ -130,12 +158,13 @@ impl Core {
         for (key, _) in &page {
             let number = key.get(prefix.len()..).unwrap_or_default();
             let file: Option<FileRecord> = read(store, Table::SessionFile, number, "file")?;
-            items.extend(file.map(|file| file.view));
+            let shown = file.filter(|file| pages.deleted || !file.is_deleted());
+            items.extend(shown.map(|file| file.view));
         }
         self.durable().await?;
-        let more = page.len() >= limit;
-        let last = items.last().filter(|_| more);
-        let next = last.map(|file| file.number.to_string());
+        let last = page.last().filter(|_| page.len() >= limit);
+        let next = last.and_then(|(key, _)| key::read_u32(key.get(prefix.len()..)?));
+        let next = next.map(|number| number.to_string());
         Ok(Page { items, next })
     }
 

@@ -23,8 +23,8 @@ pub(crate) use messages::{
 };
 
 pub(crate) use sessions::{
-    AddFile, CancelCommand, CloseSession, GetSession, InteractiveEnded, KeepAlive, ListSessions, OpenSession,
-    RunCommand,
+    AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, InteractiveEnded, KeepAlive, ListSessions,
+    OpenSession, RunCommand,
 };
 
 use crate::directory::{Directory, ToHost};

@@ -44,6 +44,9 @@ pub(crate) struct CommandRecord {
     /// Its caller wants it ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cancel_requested: bool,
+    /// Who wanted that, unless the whole session was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancelled_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) started_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl CommandRecord {
             origin: command.origin,
             journal_id: None,
             cancel_requested: false,
+            cancelled_by: None,
             started_at: None,
             finished_at: None,
             output: None,
@@ -111,11 +115,10 @@ impl CommandRecord {
         } else {
             batch.put(Table::OpenCommand, key, b"");
         }
-        if let Some(artifact) = &self.artifact {
-            note_use(batch, &artifact.sha256, &self.org, self.session_id);
-        }
-        if let Some(file) = self.to_file() {
-            file.put(batch);
+        match (self.to_file(), &self.artifact) {
+            (Some(file), _) => file.put(batch),
+            (None, Some(artifact)) => note_use(batch, &artifact.sha256, &self.org, self.session_id),
+            (None, None) => {}
         }
     }
 
@@ -130,6 +133,8 @@ impl CommandRecord {
             bytes: artifact.bytes,
             command: Some(self.number),
             added_at: self.finished_at.unwrap_or(self.queued_at),
+            deleted_at: None,
+            deleted_by: None,
         };
         let org = self.org.clone();
         Some(FileRecord { org, view })
@@ -159,6 +164,7 @@ impl CommandRecord {
             error: self.error.clone(),
             origin: self.origin.clone(),
             caller: self.caller.clone(),
+            cancelled_by: self.cancelled_by.clone(),
             queued_at: self.queued_at,
             started_at: self.started_at,
             finished_at: self.finished_at,

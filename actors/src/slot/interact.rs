@@ -145,7 +145,7 @@ impl SessionSlot {
         let number = message.number;
         let mut cancelled = None;
         self.with_interactive(ctx, |state, journal, now| {
-            let ended = state.cancel(number, journal, now);
+            let ended = state.cancel(number, &message.caller.name, journal, now);
             ended.map_or_else(Vec::new, |(record, effects)| {
                 cancelled = Some(record.to_view());
                 effects

@@ -50,7 +50,7 @@ pub enum Table {
     Quarantine = 0x42,
     /// SHA-256 → artifact.
     Artifact = 0x50,
-    /// SHA-256, org, id of a job or session → nothing.
+    /// SHA-256, org, id of a job or session, number of a session's file if it is one → nothing.
     ArtifactUse = 0x51,
     /// Session id → interactive session.
     Session = 0x60,

@@ -29,6 +29,7 @@ fn by_code(code: &str) -> Option<&'static str> {
             "see that the host is up and its agent runs; or open the session with a longer wait"
         }
         "session_pending" => "wait until it is active",
+        "given_up" => "open it again when it is wanted",
         "session_wait" => "wait longer with OpenSession::wait, or close sessions that are not needed",
         "session_ended" => "open another session",
         "too_many_commands" | "too_many_files" => "open another session",

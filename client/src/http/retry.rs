@@ -79,7 +79,9 @@ impl Backoff {
         if left.is_zero() {
             return false;
         }
-        let pause = wish.unwrap_or_else(|| jittered(self.pause)).min(left);
+        // Whoever wishes for no pause at all gets a short one.
+        let pause = wish.map_or_else(|| jittered(self.pause), |wish| wish.max(PAUSE_MIN));
+        let pause = pause.min(left);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         tokio::time::sleep(pause).await;
         true

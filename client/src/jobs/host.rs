@@ -33,6 +33,15 @@ impl JobHost {
         }
     }
 
+    /// As the server takes it.
+    pub(crate) fn to_text(&self) -> String {
+        match &self.0 {
+            Named::Known(host) => host.id().to_string(),
+            Named::Id(host_id) => host_id.to_string(),
+            Named::Text(name) => name.clone(),
+        }
+    }
+
     /// The host itself, if whoever named it has it.
     pub(super) fn known(self) -> Option<Host> {
         match self.0 {

@@ -66,7 +66,8 @@ impl Client {
     /// in which they were submitted, one at a time, in one session that they share; jobs of up to ten hosts
     /// ([`Builder::jobs_at_once`](crate::Builder::jobs_at_once)) at the same time. When more hosts have jobs they take
     /// turns, of 16 jobs each. A session that has no job any more stays open for two seconds
-    /// ([`Builder::jobs_session_idle`](crate::Builder::jobs_session_idle)), unless another host waits.
+    /// ([`Builder::jobs_session_idle`](crate::Builder::jobs_session_idle)), unless another host waits. So a program ends
+    /// with [`Jobs::drain`], which closes it; one that merely ends leaves it to the server.
     ///
     /// A job that fails or panics takes nothing with it: its handle brings the error, and the next job runs. When
     /// no session can be opened, all jobs of that host that wait bring the reason; later ones try again. Jobs that name

@@ -5,7 +5,7 @@
 //!
 //! Pure: no clock, no I/O, no tasks. Whoever calls carries the orders out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 
 /// Jobs that a worker does for one lane while others wait.
@@ -21,6 +21,8 @@ pub(super) struct Queue<K, J> {
     idle: VecDeque<K>,
     /// The lanes of the jobs that wait.
     places: HashMap<u64, K>,
+    /// Lanes whose worker waits for one of the server's slots.
+    short: HashSet<K>,
     workers: usize,
     workers_max: usize,
     waiting_max: usize,
@@ -80,6 +82,7 @@ impl<K: Clone + Eq + Hash, J> Queue<K, J> {
             ring: VecDeque::new(),
             idle: VecDeque::new(),
             places: HashMap::new(),
+            short: HashSet::new(),
             workers: 0,
             workers_max: workers_max.max(1),
             waiting_max,
@@ -146,7 +149,10 @@ impl<K: Clone + Eq + Hash, J> Queue<K, J> {
 
     /// For the worker of a lane: what it does next. `ready`: it has all that a job needs.
     pub(super) fn next(&mut self, key: &K, ready: bool) -> Next<J> {
-        let others_wait = !self.ring.is_empty();
+        if ready {
+            self.short.remove(key);
+        }
+        let others_wait = !self.ring.is_empty() || self.short.iter().any(|lane| lane != key);
         let Some(lane) = self.lanes.get_mut(key) else {
             return Next::Leave;
         };
@@ -193,6 +199,7 @@ impl<K: Clone + Eq + Hash, J> Queue<K, J> {
     /// The worker of a lane has gone.
     pub(super) fn left(&mut self, key: &K) -> Option<Order<K>> {
         self.workers = self.workers.saturating_sub(1);
+        self.short.remove(key);
         self.idle.retain(|idle| idle != key);
         self.set_worker(key, Worker::None);
         match self.is_empty(key) {
@@ -262,14 +269,26 @@ impl<K: Clone + Eq + Hash, J> Queue<K, J> {
         keys.iter().flat_map(|key| self.take_lane(key)).collect()
     }
 
+    /// The worker of a lane waits for one of the server's slots: those without jobs are to give theirs back.
+    pub(super) fn is_short(&mut self, key: &K) -> Vec<Order<K>> {
+        match self.lanes.contains_key(key) && self.short.insert(key.clone()) {
+            true => self.rouse_all(),
+            false => Vec::new(),
+        }
+    }
+
+    fn rouse_all(&mut self) -> Vec<Order<K>> {
+        let idle: Vec<K> = self.idle.iter().cloned().collect();
+        idle.into_iter().map(|key| self.rouse(key)).collect()
+    }
+
     /// Whether workers without jobs go at once. Those that have none now are to look again.
     pub(super) fn drain(&mut self, draining: bool) -> Vec<Order<K>> {
         self.draining = draining;
-        if !draining {
-            return Vec::new();
+        match draining {
+            true => self.rouse_all(),
+            false => Vec::new(),
         }
-        let idle: Vec<K> = self.idle.iter().cloned().collect();
-        idle.into_iter().map(|key| self.rouse(key)).collect()
     }
 
     /// Whether nothing waits and nobody works.

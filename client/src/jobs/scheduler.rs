@@ -106,6 +106,20 @@ impl<S: Sessions> Scheduler<S> {
         self.state().queue.next(lane, ready)
     }
 
+    /// A worker waits for one of the server's slots.
+    pub(super) fn is_short(&self, lane: &Lane) {
+        let orders = self.state().queue.is_short(lane);
+        self.wake_all(orders);
+    }
+
+    fn wake_all(&self, orders: Vec<Order<Lane>>) {
+        for order in orders {
+            if let Order::Wake(lane) = order {
+                self.wake(&lane);
+            }
+        }
+    }
+
     /// For a worker that has waited long enough.
     pub(super) fn may_leave(&self, lane: &Lane) -> bool {
         self.state().queue.may_leave(lane)
@@ -194,11 +208,7 @@ impl<S: Sessions> Scheduler<S> {
             let draining = state.drains > 0;
             state.queue.drain(draining)
         };
-        for order in orders {
-            if let Order::Wake(lane) = order {
-                self.wake(&lane);
-            }
-        }
+        self.wake_all(orders);
     }
 }
 

@@ -5,7 +5,11 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::session::Session;
 use tripline_protocol::HostId;
+use tripline_protocol::api::Waiting;
 use tripline_protocol::session::SessionState;
+
+/// Why a session waits that waits for a slot.
+const NO_FREE_SLOT: &str = "no_free_slot";
 
 /// Hosts and sessions.
 pub(crate) trait Sessions: Clone + Send + Sync + 'static {
@@ -17,8 +21,13 @@ pub(crate) trait Sessions: Clone + Send + Sync + 'static {
     /// The host of that name, or number, or id.
     fn find(&self, name: String) -> impl Future<Output = Result<(HostId, Self::Host)>> + Send;
 
-    /// A session that is active. Dropping the future leaves nothing behind.
-    fn open(&self, host: &Self::Host) -> impl Future<Output = Result<Self::Session>> + Send;
+    /// A session that is active. `short` is called while it waits for one of the server's slots. Dropping the future
+    /// leaves nothing behind.
+    fn open(
+        &self,
+        host: &Self::Host,
+        short: impl Fn() + Send + 'static,
+    ) -> impl Future<Output = Result<Self::Session>> + Send;
 
     /// Whether a session can still be used.
     fn lives(&self, session: &Self::Session) -> impl Future<Output = bool> + Send;
@@ -36,8 +45,13 @@ impl Sessions for Client {
         Ok((host.id(), host))
     }
 
-    async fn open(&self, host: &Host) -> Result<Session> {
-        host.session().await
+    async fn open(&self, host: &Host, short: impl Fn() + Send + 'static) -> Result<Session> {
+        let waits = move |waiting: &Waiting| {
+            if waiting.reason.code == NO_FREE_SLOT {
+                short();
+            }
+        };
+        host.session().on_waiting(waits).await
     }
 
     async fn lives(&self, session: &Session) -> bool {

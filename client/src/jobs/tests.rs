@@ -29,6 +29,9 @@ struct Book {
     most: usize,
     /// Hosts on which no session can be opened.
     broken: BTreeSet<HostId>,
+    /// Sessions that may be active at a time; none: any number.
+    slots: Option<usize>,
+    active: BTreeSet<HostId>,
     /// How long opening takes.
     slow: u64,
     looked: usize,
@@ -60,7 +63,18 @@ impl Remembered {
     }
 
     fn end(&self, host: HostId) {
-        self.book().open.remove(&host);
+        let mut book = self.book();
+        book.open.remove(&host);
+        book.active.remove(&host);
+    }
+
+    fn is_short_of_slots(&self, host: HostId) -> bool {
+        let mut book = self.book();
+        let short = book.slots.is_some_and(|slots| book.active.len() >= slots);
+        if !short {
+            book.active.insert(host);
+        }
+        short
     }
 }
 
@@ -87,9 +101,13 @@ impl Sessions for Remembered {
         Ok((found, found))
     }
 
-    async fn open(&self, host: &HostId) -> Result<Fake> {
+    async fn open(&self, host: &HostId, short: impl Fn() + Send + 'static) -> Result<Fake> {
         self.begin(*host);
         let mut opening = Opening(self, Some(*host));
+        while self.is_short_of_slots(*host) {
+            short();
+            pass(5).await;
+        }
         let slow = self.book().slow;
         pass(slow).await;
         if self.book().broken.contains(host) {
@@ -224,6 +242,24 @@ async fn ten_hosts_at_a_time_and_a_session_without_jobs_gives_way() {
         begun.elapsed()
     );
     assert_eq!(bench.hosts.book().most, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_server_has_fewer_slots_idle_sessions_are_given_back_to_it() {
+    let bench = Bench::new(Limits::default());
+    bench.hosts.book().slots = Some(2);
+    let begun = Instant::now();
+    let jobs: Vec<_> = (0..8)
+        .map(|number| bench.timed(u128::from(number), number, 100))
+        .collect();
+    for job in jobs {
+        job.await.expect("done");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -470,6 +506,7 @@ async fn carry_out(plans: Vec<Plan>, at_once: usize) -> (Vec<usize>, Vec<Option<
         ..Limits::default()
     });
     bench.hosts.book().slow = 3;
+    bench.hosts.book().slots = Some(3);
     let begun = Arc::new(Mutex::new(Vec::new()));
     let mut results = Vec::new();
     let mut handles = Vec::new();

@@ -120,7 +120,9 @@ impl<S: Sessions> Worker<S> {
             (None, Lane::Host(host_id)) => self.find(host_id.to_string()).await?,
             (None, Lane::Name(name)) => self.find(name.clone()).await?,
         };
-        self.sessions.open(&host).await
+        let (scheduler, lane) = (Arc::clone(&self.scheduler), self.lane.clone());
+        let short = move || scheduler.is_short(&lane);
+        self.sessions.open(&host, short).await
     }
 
     async fn find(&self, name: String) -> Result<S::Host> {

@@ -3,6 +3,7 @@
 use super::link::Link;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tripline_protocol::Span;
 
 /// The server closes a session that others wait for after 30 s.
 const EVERY: Duration = Duration::from_secs(10);
@@ -10,9 +11,13 @@ const EVERY: Duration = Duration::from_secs(10);
 const EVERY_MIN: Duration = Duration::from_millis(200);
 
 /// Goes on while the session lives.
-pub(crate) fn start(link: &Arc<Link>, idle_timeout: Duration) {
-    let every = (idle_timeout / 3).clamp(EVERY_MIN, EVERY);
-    tokio::spawn(keep_alive(Arc::downgrade(link), every));
+pub(super) fn start(link: &Arc<Link>, idle_timeout: Span) {
+    tokio::spawn(keep_alive(Arc::downgrade(link), every(idle_timeout)));
+}
+
+/// How often a session is to be asked for, so that it does not become idle.
+pub(super) fn every(idle_timeout: Span) -> Duration {
+    (idle_timeout.to_duration() / 3).clamp(EVERY_MIN, EVERY)
 }
 
 /// Only weak: a session that is dropped is not held for the sake of its signs of life.

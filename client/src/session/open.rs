@@ -46,6 +46,7 @@ pub struct OpenSession {
     wait: Duration,
     idle_timeout: Option<Duration>,
     on_waiting: Box<dyn FnMut(&Waiting) + Send>,
+    until: BoxFuture<'static, ()>,
 }
 
 impl fmt::Debug for OpenSession {
@@ -67,6 +68,7 @@ impl OpenSession {
             wait: WAIT_DEFAULT,
             idle_timeout: None,
             on_waiting: Box::new(|_| {}),
+            until: Box::pin(std::future::pending()),
         }
     }
 
@@ -86,6 +88,14 @@ impl OpenSession {
     /// Called with why the session waits and where in the queue, at least every few seconds while it does.
     pub fn on_waiting(mut self, tell: impl FnMut(&Waiting) + Send + 'static) -> Self {
         self.on_waiting = Box::new(tell);
+        self
+    }
+
+    /// When this ends before the session is active, the session is closed, and the error is a
+    /// [`Timeout`](Error::Timeout) `given_up`. Dropping the future does the same in the background, which a program that
+    /// ends right after does not live to see.
+    pub fn until(mut self, given_up: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.until = Box::pin(given_up);
         self
     }
 
@@ -112,9 +122,18 @@ impl OpenSession {
                 session.link().set_over();
                 return Err(still_pending(self.wait, &view));
             }
-            view = session.link().view(Some(left.min(LOOK))).await?;
+            // A request that is held is a sign of life when it comes, not while it is held.
+            let look = keepalive::every(view.idle_timeout).min(LOOK);
+            view = tokio::select! {
+                view = session.link().view(Some(left.min(look))) => view?,
+                () = &mut self.until => {
+                    session.link().close().await?;
+                    session.link().set_over();
+                    return Err(Error::timeout("given_up", "the session was given up before it was active"));
+                }
+            };
         }
-        keepalive::start(session.link(), view.idle_timeout.to_duration());
+        keepalive::start(session.link(), view.idle_timeout);
         session.set_view(view);
         Ok(session)
     }

@@ -53,6 +53,20 @@ async fn a_session_is_there_once_it_is_active_and_tells_why_it_waits() {
 }
 
 #[tokio::test]
+async fn a_session_that_waits_asks_often_enough_not_to_be_idle() {
+    let mut impatient = waiting(1);
+    impatient["idle_timeout"] = json!("1500ms");
+    let stub = showing([impatient, waiting(1), session("active")]).await;
+    stub.session().await;
+    let asked = stub.asked();
+    let looks = asked.iter().filter(|asked| asked.is("GET", &of_session("")));
+    let waits: Vec<&str> = looks
+        .filter_map(|asked| asked.line.split('=').next_back())
+        .collect();
+    assert_eq!(waits, ["500ms", "5000ms"]);
+}
+
+#[tokio::test]
 async fn a_session_that_stays_pending_is_given_back() {
     let stub = showing([waiting(4)]).await;
     let host = stub.client().host("web01").await.unwrap();
@@ -62,6 +76,15 @@ async fn a_session_that_stays_pending_is_given_back() {
         (FaultClass::Timeout, "session_wait")
     );
     assert!(error.text().contains("all slots are taken (place 4)"), "{error}");
+    assert_eq!(stub.count("DELETE", &of_session("")), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_given_up_is_closed_before_that_is_said() {
+    let stub = showing([waiting(4)]).await;
+    let host = stub.client().host("web01").await.unwrap();
+    let error = host.session().until(std::future::ready(())).await.unwrap_err();
+    assert_eq!((error.class(), error.code()), (FaultClass::Timeout, "given_up"));
     assert_eq!(stub.count("DELETE", &of_session("")), 1);
 }
 

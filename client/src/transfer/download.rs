@@ -2,6 +2,7 @@
 
 use super::local_file::LocalFile;
 use super::{Fetched, Observer, Progress, sha256};
+use crate::client::Client;
 use crate::error::{Error, Result, unreachable};
 use crate::http::{Backoff, Repeat, Request};
 use crate::session::{Link, Session};
@@ -29,8 +30,8 @@ const IN_MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 #[must_use = "it moves nothing before to_path, to_writer or to_bytes"]
 pub struct Download<'s> {
-    link: &'s Link,
-    file: u32,
+    client: &'s Client,
+    request: Request,
     content: ArtifactRef,
     observer: Observer<'s>,
 }
@@ -50,11 +51,20 @@ impl Session {
 
 impl<'s> Download<'s> {
     pub(super) fn new(link: &'s Link, file: u32, content: ArtifactRef, observer: Observer<'s>) -> Self {
+        let request = Request::get(&[&"sessions", &link.session_id, &"files", &file, &"content"]);
         Self {
-            link,
-            file,
-            content,
             observer,
+            ..Self::of(&link.client, request, content)
+        }
+    }
+
+    /// A content that this request is answered with.
+    pub(crate) fn of(client: &'s Client, request: Request, content: ArtifactRef) -> Self {
+        Self {
+            client,
+            request,
+            content,
+            observer: Observer::none(),
         }
     }
 
@@ -103,13 +113,7 @@ impl<'s> Download<'s> {
     }
 
     fn request(&self, from: u64) -> Request {
-        let request = Request::get(&[
-            &"sessions",
-            &self.link.session_id,
-            &"files",
-            &self.file,
-            &"content",
-        ]);
+        let request = self.request.clone();
         if from == 0 {
             return request;
         }
@@ -156,12 +160,12 @@ impl<W: AsyncWrite + Unpin + ?Sized> Transfer<'_, '_, W> {
     }
 
     fn backoff(&self) -> Backoff {
-        self.download.link.http().backoff()
+        self.download.client.http().backoff()
     }
 
     /// From where it is to the end, or to where it breaks off.
     async fn part(&mut self) -> Result<()> {
-        let http = self.download.link.http();
+        let http = self.download.client.http();
         let mut response = http.open(&self.download.request(self.done)).await?;
         let mut skip = self.done - begins_at(&response, self.done)?;
         loop {

@@ -124,3 +124,25 @@ fn changed(file: &SessionFile, hash: &Sha256) -> Error {
     let text = format!("{name} arrived at the server with the SHA-256 {found}, not {hash}");
     Error::server("hash_mismatch", text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    #[tokio::test]
+    async fn a_body_ends_only_when_its_reader_said_so() {
+        for (said, whole) in [(true, true), (false, false)] {
+            let (parts, taken) = mpsc::channel(PIECES);
+            let piece = Part::Piece(Bytes::from_static(b"x"));
+            assert!(parts.send(piece).await.is_ok());
+            if said {
+                assert!(parts.send(Part::End).await.is_ok());
+            }
+            drop(parts);
+            let sent: Vec<io::Result<Bytes>> = body(taken).collect().await;
+            assert_eq!(sent.iter().all(Result::is_ok), whole, "{sent:?}");
+            assert_eq!(sent[0].as_ref().unwrap(), "x");
+        }
+    }
+}

@@ -112,6 +112,7 @@ fn commands(golden: &mut Golden) {
         error: None,
         origin: Some(json!({"name": "kill"})),
         caller: "amelie".into(),
+        cancelled_by: None,
         queued_at: at("14:00:05"),
         started_at: None,
         finished_at: None,
@@ -125,6 +126,14 @@ fn commands(golden: &mut Golden) {
         ..waiting.clone()
     };
     golden.both_ways("command, failed", &failed);
+    let cancelled = CommandView {
+        state: CommandState::Cancelled,
+        error: None,
+        cancelled_by: Some("bert".into()),
+        finished_at: Some(at("14:00:06")),
+        ..waiting.clone()
+    };
+    golden.both_ways("command, cancelled", &cancelled);
     let fetched = CommandView {
         number: 2,
         verb: Verb::GetFile,
@@ -154,6 +163,8 @@ fn files(golden: &mut Golden) {
         bytes: 6,
         command: None,
         added_at: at("14:00:05"),
+        deleted_at: None,
+        deleted_by: None,
     };
     golden.both_ways("file, uploaded", &uploaded);
     let fetched = SessionFile {
@@ -163,6 +174,12 @@ fn files(golden: &mut Golden) {
         ..uploaded
     };
     golden.both_ways("file, fetched", &fetched);
+    let deleted = SessionFile {
+        deleted_at: Some(at("14:00:07")),
+        deleted_by: Some("amelie".into()),
+        ..fetched
+    };
+    golden.both_ways("file, deleted", &deleted);
 }
 
 #[test]

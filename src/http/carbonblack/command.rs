@@ -35,7 +35,7 @@ pub(super) async fn run(
     let own = own(&state.core, &caller, &session)?;
     let wanted = Request::read(body)?;
     let file = match wanted.file_id()? {
-        Some(number) => Some(state.core.get_file(&caller, number).await?),
+        Some(number) => Some(state.core.own_file(&caller, number).await?),
         None => None,
     };
     let command = wanted.command(file.as_ref())?;

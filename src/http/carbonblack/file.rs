@@ -4,6 +4,7 @@
 //! uploaded to, which is what the client does when a session ended under its hands.
 
 use super::super::alive::SignsOfLife;
+use super::super::body::Body;
 use super::super::problem::ApiError;
 use super::super::sessions::files::all_files;
 use super::super::{HttpState, archive, content, upload};
@@ -13,7 +14,7 @@ use super::session::own;
 use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tripline_actors::Core;
 use tripline_actors::access::Principal;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
@@ -83,7 +84,7 @@ fn object(file: &SessionFile) -> Value {
         "size": file.bytes,
         "size_uploaded": file.bytes,
         "status": 0,
-        "delete": false,
+        "delete": file.deleted_at.is_some(),
     })
 }
 
@@ -105,7 +106,7 @@ async fn found(
     own(core, caller, &path.0)?;
     let missing = || DialectError::not_found(format!("File {} not found", path.1));
     let number = path.1.parse().map_err(|_| missing())?;
-    Ok(core.get_file(caller, number).await?)
+    Ok(core.own_file(caller, number).await?)
 }
 
 pub(super) async fn show(
@@ -116,16 +117,32 @@ pub(super) async fn show(
     Ok(web::Json(object(&found(&state.core, &caller, &path).await?)))
 }
 
-/// A session's files are a part of its record, and go with it.
+/// It is gone for every caller of this dialect. The session's record, which `/v1` shows, keeps that it was there.
 pub(super) async fn remove(
     caller: Operator,
     state: web::Data<HttpState>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, DialectError> {
-    found(&state.core, &caller, &path).await?;
-    Err(DialectError::refused(
-        "A session's files are kept with its record, and removed with it; nothing was changed",
-    ))
+    let file = found(&state.core, &caller, &path).await?;
+    state.core.delete_file(&caller, file.number).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The object put back with `delete` set is another way to delete it; nothing else of it can be changed.
+pub(super) async fn change(
+    caller: Operator,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+    body: Result<Body<Map<String, Value>>, ApiError>,
+) -> Result<web::Json<Value>, DialectError> {
+    let Body(body) = body?;
+    let file = found(&state.core, &caller, &path).await?;
+    if body.get("delete") != Some(&Value::Bool(true)) {
+        return Err(DialectError::bad("delete: a file can only be put to true"));
+    }
+    Ok(web::Json(object(
+        &state.core.delete_file(&caller, file.number).await?,
+    )))
 }
 
 pub(super) async fn fetch(

@@ -95,8 +95,9 @@ fn commands_and_files(config: &mut web::ServiceConfig) {
                 .route(web::post().to(file::add)),
         )
         .service(
-            resource("/api/v1/cblr/session/{session}/file/{file}", "GET, DELETE")
+            resource("/api/v1/cblr/session/{session}/file/{file}", "GET, PUT, DELETE")
                 .route(web::get().to(file::show))
+                .route(web::put().to(file::change))
                 .route(web::delete().to(file::remove)),
         )
         .service(

@@ -151,7 +151,7 @@ fn of_verb(command: &CommandView, output: Value) -> Map<String, Value> {
     match command.verb {
         Verb::ListDirectory | Verb::Walk => {
             files(command, &mut output);
-            output
+            only(output, &["files", "omitted"])
         }
         Verb::GetRegistryValue => Map::from_iter([("value".to_owned(), Value::Object(output))]),
         Verb::CreateProcess => {
@@ -159,9 +159,18 @@ fn of_verb(command: &CommandView, output: Value) -> Map<String, Value> {
             let pid = output.remove("pid").unwrap_or(Value::Null);
             Map::from_iter([("return_code".to_owned(), code), ("pid".to_owned(), pid)])
         }
-        Verb::ListProcesses | Verb::ListRegistryKeys | Verb::ListRegistryKeysAndValues => output,
+        Verb::ListProcesses => only(output, &["processes", "omitted"]),
+        Verb::ListRegistryKeys | Verb::ListRegistryKeysAndValues => {
+            only(output, &["values", "sub_keys", "omitted"])
+        }
         _ => Map::new(),
     }
+}
+
+/// What a host says stands beside the command's own fields, and must not take their places.
+fn only(mut output: Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
+    output.retain(|field, _| fields.contains(&field.as_str()));
+    output
 }
 
 /// Names become texts, and only those that fit the pattern are shown.
@@ -241,6 +250,19 @@ mod tests {
             .filter_map(|file| file["filename"].as_str())
             .collect();
         assert_eq!(names, ["a.log", "\u{fffd}.log"]);
+    }
+
+    #[test]
+    fn a_host_that_lies_changes_no_field_of_the_command() {
+        for verb in [Verb::ListProcesses, Verb::ListDirectory, Verb::ListRegistryKeys] {
+            let mut command = command(verb, json!({}));
+            command.state = CommandState::Succeeded;
+            let honest = shown_as(&command);
+            // `errorMessage` makes an error of any reply, and any other status makes the client poll on.
+            command.output =
+                Some(json!({"status": "pending", "id": 99, "session_id": 1, "errorMessage": "x"}));
+            assert_eq!(shown_as(&command), honest, "{verb}");
+        }
     }
 
     #[test]

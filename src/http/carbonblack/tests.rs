@@ -85,6 +85,7 @@ pub(super) fn command(verb: Verb, arguments: Value) -> CommandView {
         error: None,
         origin: None,
         caller: "ana".into(),
+        cancelled_by: None,
         queued_at: EARLY,
         started_at: None,
         finished_at: None,

@@ -71,6 +71,43 @@ async fn both_listeners_serve_and_the_authority_is_all_a_client_needs() {
     running.stop().await;
 }
 
+/// Whether the connections that were accepted at an address wait for more before they send; the sockets are this
+/// process' own.
+fn delays(at: SocketAddr) -> Vec<bool> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).expect("this process");
+    let fds = std::fs::read_dir("/proc/self/fd").expect("a folder");
+    let fds = fds.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let sockets = fds.filter_map(|fd| pidfd_getfd(&me, fd, PidfdGetfdFlags::empty()).ok());
+    let accepted = sockets.filter(|socket| {
+        let own = rustix::net::getsockname(socket).ok();
+        let own: Option<SocketAddr> = own.and_then(|own| own.try_into().ok());
+        own == Some(at) && rustix::net::getpeername(socket).is_ok()
+    });
+    accepted
+        .map(|socket| !rustix::net::sockopt::tcp_nodelay(&socket).expect("an option"))
+        .collect()
+}
+
+#[actix_web::test]
+async fn no_reply_waits_for_more_to_send_on_either_listener() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let tls = running.tls_addr.expect("HTTPS");
+    let client = client(&dir);
+    for url in [
+        format!("http://{}/healthz", running.addr),
+        format!("https://localhost:{}/healthz", tls.port()),
+    ] {
+        let answer = client.get(url).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect("a body");
+    }
+    // The client keeps both connections.
+    assert_eq!((delays(running.addr), delays(tls)), (vec![false], vec![false]));
+    running.stop().await;
+}
+
 #[actix_web::test]
 async fn a_taken_port_is_named_with_its_key() {
     let dir = tempfile::tempdir().expect("a folder");

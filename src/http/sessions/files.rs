@@ -5,14 +5,13 @@ use super::super::auth::{Operator, Viewer};
 use super::super::body::{page_limit, parameter, path_part};
 use super::super::problem::ApiError;
 use super::super::{HttpState, archive, content, upload};
-use super::commands::ListByNumber;
 use super::named;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tripline_actors::access::Principal;
-use tripline_actors::{Core, Refusal};
+use tripline_actors::{Core, FilePages, Refusal};
 use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
@@ -26,6 +25,15 @@ const ROWS: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct AddFile {
     name: Option<String>,
+}
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct ListFiles {
+    after: Option<String>,
+    limit: Option<String>,
+    deleted: Option<String>,
 }
 
 /// The body is the content, as it is.
@@ -56,14 +64,42 @@ pub(in super::super) async fn list(
     caller: Viewer,
     state: web::Data<HttpState>,
     session: web::Path<String>,
-    query: web::Query<ListByNumber>,
+    query: web::Query<ListFiles>,
 ) -> Result<web::Json<Page<SessionFile>>, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
-    let after = parameter("after", query.after.as_deref())?;
-    let limit = page_limit(query.limit.as_deref())?;
+    let pages = FilePages {
+        after: parameter("after", query.after.as_deref())?,
+        limit: page_limit(query.limit.as_deref())?,
+        deleted: parameter("deleted", query.deleted.as_deref())?.unwrap_or(false),
+    };
     Ok(web::Json(
-        state.core.list_files(&caller, session_id, after, limit).await?,
+        state.core.list_files(&caller, session_id, pages).await?,
     ))
+}
+
+/// What was deleted is not listed any more, unless that is asked for: that it was there is a part of the record.
+pub(in super::super) async fn remove(
+    caller: Operator,
+    state: web::Data<HttpState>,
+    path: web::Path<(String, String)>,
+) -> Result<web::Json<SessionFile>, ApiError> {
+    let file = found(&state.core, &caller, &path).await?;
+    Ok(web::Json(state.core.delete_file(&caller, file.number).await?))
+}
+
+/// The file of this number, if it is one of the session's.
+async fn found(core: &Core, caller: &Principal, path: &(String, String)) -> Result<SessionFile, ApiError> {
+    let session_id = named(core, caller, &path.0)?;
+    let number: u32 = path_part(&path.1)?;
+    core.sign_of_life(caller, session_id);
+    let file = core.get_file(caller, number).await?;
+    match file.session_id == session_id {
+        true => Ok(file),
+        false => {
+            let id = number.to_string();
+            Err(Refusal::NotFound { what: "file", id }.into())
+        }
+    }
 }
 
 pub(in super::super) async fn fetch(
@@ -72,15 +108,8 @@ pub(in super::super) async fn fetch(
     state: web::Data<HttpState>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    let session_id = named(&state.core, &caller, &path.0)?;
-    let number: u32 = path_part(&path.1)?;
-    state.core.sign_of_life(&caller, session_id);
-    let file = state.core.get_file(&caller, number).await?;
-    if file.session_id != session_id {
-        let id = number.to_string();
-        return Err(Refusal::NotFound { what: "file", id }.into());
-    }
-    let alive = SignsOfLife::new(&state.core, &caller, session_id);
+    let file = found(&state.core, &caller, &path).await?;
+    let alive = SignsOfLife::new(&state.core, &caller, file.session_id);
     content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await
 }
 
@@ -98,18 +127,22 @@ pub(in super::super) async fn all(
     archive::answer(state.artifacts.as_ref().clone(), files, &name, Some(alive))
 }
 
-/// Every file of a session.
+/// Every file of a session that was not deleted.
 pub(in super::super) async fn all_files(
     core: &Core,
     caller: &Principal,
     session_id: SessionId,
 ) -> Result<Vec<SessionFile>, Refusal> {
-    let (mut files, mut after) = (Vec::new(), None);
+    let mut files = Vec::new();
+    let mut pages = FilePages {
+        limit: ROWS,
+        ..FilePages::default()
+    };
     loop {
-        let page = core.list_files(caller, session_id, after, ROWS).await?;
+        let page = core.list_files(caller, session_id, pages).await?;
         files.extend(page.items);
-        after = page.next.and_then(|next| next.parse().ok());
-        if after.is_none() {
+        pages.after = page.next.and_then(|next| next.parse().ok());
+        if pages.after.is_none() {
             return Ok(files);
         }
     }

@@ -79,6 +79,7 @@ impl Persona {
             arch: "x86_64".to_owned(),
             os_version: os_version.to_owned(),
             addresses: Vec::new(),
+            labels: Vec::new(),
             verbs: self.verbs.clone(),
             journal_id,
             running,

@@ -1,10 +1,11 @@
-//! Files that are uploaded to a session.
+//! Files that are uploaded to a session, and files that are deleted from one.
 
-use super::messages::AddFile;
+use super::messages::{AddFile, DeleteFile};
+use crate::ground::read;
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
-use crate::session::FileRecord;
-use crate::store::Batch;
+use crate::session::{FileRecord, check_act};
+use crate::store::{Batch, Table, key};
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, FILES_MAX, SessionFile};
 use tripline_protocol::step::ArtifactRef;
 
@@ -38,6 +39,8 @@ impl JobScheduler {
                 bytes,
                 command: None,
                 added_at: self.ground.now(),
+                deleted_at: None,
+                deleted_by: None,
             },
         };
         file.put(&mut batch);
@@ -45,6 +48,27 @@ impl JobScheduler {
             record.files += 1;
             record.put(&mut batch);
         }
+        Ok((batch, file.view))
+    }
+
+    /// The file as it was, and the batch with which it is gone. That it was there stays in the session's record.
+    pub(super) fn delete_file(&self, message: &DeleteFile) -> Result<(Batch, SessionFile), Refusal> {
+        let missing = || Refusal::NotFound {
+            what: "file",
+            id: message.number.to_string(),
+        };
+        let (store, key) = (&self.ground.store, key::u32(message.number));
+        let file: Option<FileRecord> = read(store, Table::SessionFile, &key, "file")?;
+        let mut file = file.filter(|file| !file.is_deleted()).ok_or_else(missing)?;
+        let seen = self.seen_by(&message.caller, file.view.session_id);
+        let record = seen.map_err(|refusal| match refusal {
+            Refusal::NotFound { .. } => missing(),
+            refusal => refusal,
+        })?;
+        check_act(&message.caller, &record)?;
+        let mut batch = Batch::new();
+        file.put_deleted(&mut batch, self.ground.now(), message.caller.name.clone());
+        tracing::info!(session = %record.session_id, file = message.number, by = %message.caller.name, "file deleted");
         Ok((batch, file.view))
     }
 }

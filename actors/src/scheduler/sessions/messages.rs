@@ -92,6 +92,16 @@ pub(crate) struct AddFile {
     pub(crate) reply: Reply<SessionFile>,
 }
 
+/// Deletes a file of a session, whether that has ended or not; from the API. Refuses with `NotFound`, `Forbidden`,
+/// `Busy`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct DeleteFile {
+    pub(crate) caller: Principal,
+    pub(crate) number: u32,
+    pub(crate) reply: Reply<SessionFile>,
+}
+
 /// An interactive session is over and its slot free; from the slot.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]

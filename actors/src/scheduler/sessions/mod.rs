@@ -13,8 +13,8 @@ mod queue;
 mod tests;
 
 pub(crate) use messages::{
-    AddFile, CancelCommand, CloseSession, GetSession, InteractiveEnded, KeepAlive, ListSessions, OpenSession,
-    RunCommand,
+    AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, InteractiveEnded, KeepAlive, ListSessions,
+    OpenSession, RunCommand,
 };
 
 use super::JobScheduler;
@@ -271,6 +271,19 @@ impl Handler<AddFile> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: AddFile, _: &mut Self::Context) {
         match self.add_file(&message) {
+            Err(refusal) => refuse(self, message.reply, refusal),
+            Ok((batch, view)) => self
+                .ground
+                .store
+                .commit(batch, move || message.reply.send(Ok(view))),
+        }
+    }
+}
+
+impl Handler<DeleteFile> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: DeleteFile, _: &mut Self::Context) {
+        match self.delete_file(&message) {
             Err(refusal) => refuse(self, message.reply, refusal),
             Ok((batch, view)) => self
                 .ground

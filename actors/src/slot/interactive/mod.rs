@@ -204,15 +204,16 @@ impl State {
             .find(|record| record.number == number)
     }
 
-    /// The caller wants a command ended: the command as it is then. `None`: it has ended, or never was.
+    /// Somebody wants a command ended: the command as it is then. `None`: it has ended, or never was.
     pub(super) fn cancel(
         &mut self,
         number: u32,
+        by: &str,
         journal: Journal,
         now: Timestamp,
     ) -> Option<(CommandRecord, Vec<Effect>)> {
         let mut session = self.session.take()?;
-        match session.cancel(number, journal, now) {
+        match session.cancel(number, by, journal, now) {
             Some((record, effects)) => Some((record, self.settle(session, effects))),
             None => {
                 self.session = Some(session);

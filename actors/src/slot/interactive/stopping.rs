@@ -10,11 +10,13 @@ impl Session {
     pub(super) fn cancel(
         &mut self,
         number: u32,
+        by: &str,
         journal: Journal,
         now: Timestamp,
     ) -> Option<(CommandRecord, Vec<Effect>)> {
         if let Some(index) = self.queue.iter().position(|record| record.number == number) {
             let mut record = self.queue.remove(index)?;
+            record.cancelled_by = Some(by.to_owned());
             end_record(&mut record, CommandState::Cancelled, Some(cancelled()), now);
             let persist = Effect::Persist(Box::new(record.clone()));
             return Some((record, vec![persist]));
@@ -23,6 +25,8 @@ impl Session {
             .current
             .as_mut()
             .filter(|current| current.record.number == number)?;
+        // The first who wanted it is the one who had it ended.
+        current.record.cancelled_by.get_or_insert_with(|| by.to_owned());
         let mut ended = current.record.clone();
         if matches!(current.place, Place::Waiting { .. }) {
             end_record(&mut ended, CommandState::Cancelled, Some(cancelled()), now);

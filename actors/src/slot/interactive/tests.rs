@@ -147,7 +147,7 @@ impl Rig {
     }
 
     fn cancel(&mut self, number: u32) -> Option<Vec<String>> {
-        let (_, effects) = self.state.cancel(number, self.journal, self.now)?;
+        let (_, effects) = self.state.cancel(number, "bert", self.journal, self.now)?;
         Some(self.words(effects))
     }
 

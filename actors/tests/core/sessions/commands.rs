@@ -71,16 +71,22 @@ async fn a_waiting_command_is_cancelled_at_once_and_a_running_one_when_its_host_
     let id = session.session_id;
     let running = fixture.run(&amelie(), &session, delete()).await;
     let waiting = fixture.run(&amelie(), &session, processes()).await;
-    let cancelled = fixture.core.cancel_command(&amelie(), id, 2).await.unwrap();
+    let chief = with_role("chief", Role::Admin);
+    let cancelled = fixture.core.cancel_command(&chief, id, 2).await.unwrap();
     assert_eq!(cancelled.state, CommandState::Cancelled);
+    assert_eq!(cancelled.cancelled_by.as_deref(), Some("chief"));
     let sent = agent.command().await.command_id;
     let still = fixture.core.cancel_command(&amelie(), id, 1).await.unwrap();
     assert_eq!(still.state, CommandState::Running);
     assert_eq!(agent.cancel().await, sent);
     agent.fail(sent, Fault::server(CODE_CANCELLED, "cancelled"));
     assert_eq!(agent.ack().await, [sent]);
-    for command in [running, waiting] {
+    for (command, by) in [(running, "amelie"), (waiting, "chief")] {
         let view = fixture.done(&amelie(), &command).await;
+        assert_eq!(
+            (view.caller.as_str(), view.cancelled_by.as_deref()),
+            ("amelie", Some(by))
+        );
         assert_eq!(
             (view.state, view.error.unwrap().code.as_str()),
             (CommandState::Cancelled, CODE_CANCELLED)

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fixture::hello;
 use std::sync::Arc;
+use tripline_actors::FilePages;
 use tripline_actors::artifact::{ArtifactStore, may_read};
 use tripline_actors::store::Table;
 use tripline_protocol::frame::{CommandResult, Hello};
@@ -45,6 +46,14 @@ impl Files {
             bytes,
             name: "tool.bin".into(),
         }
+    }
+}
+
+fn from(after: Option<u32>, limit: usize) -> FilePages {
+    FilePages {
+        after,
+        limit,
+        deleted: false,
     }
 }
 
@@ -126,9 +135,17 @@ async fn a_fetched_file_has_its_number_from_the_beginning() {
     };
     let uploaded = fixture.core.add_file(&amelie(), id, upload).await;
     assert_eq!(uploaded.unwrap().number, 2);
-    let listed = fixture.core.list_files(&amelie(), id, None, 1).await.unwrap();
+    let listed = fixture
+        .core
+        .list_files(&amelie(), id, from(None, 1))
+        .await
+        .unwrap();
     assert_eq!((listed.items, listed.next.as_deref()), (vec![file], Some("1")));
-    let rest = fixture.core.list_files(&amelie(), id, Some(1), 10).await.unwrap();
+    let rest = fixture
+        .core
+        .list_files(&amelie(), id, from(Some(1), 10))
+        .await
+        .unwrap();
     assert_eq!((rest.items[0].number, rest.next), (2, None));
 }
 
@@ -161,6 +178,15 @@ async fn a_transcript_has_no_contents_of_files() {
     );
     let sent = serde_json::to_value(files.agent.obey().await.call).unwrap();
     assert_eq!(sent["put_file"]["content"], "secret");
+    let binary = json!({ "path": "/tmp/x", "content_b64": "c2VjcmV0" });
+    let put = RunCommand::new(Verb::PutFile, binary);
+    fixture.run(&amelie(), &files.session, put).await;
+    files.agent.obey().await;
+    let id = files.session.session_id;
+    let transcript = fixture.core.list_commands(&amelie(), id, None, 10).await.unwrap();
+    let told = serde_json::to_string(&transcript).unwrap();
+    assert_eq!(transcript.items[1].arguments["content_b64_length"], 8);
+    assert!(!told.contains("secret") && !told.contains("c2VjcmV0"), "{told}");
 }
 
 #[actix::test]
@@ -205,4 +231,73 @@ async fn another_org_does_not_see_a_file() {
     };
     let refused = fixture.core.get_file(&foreign, file.number).await;
     assert_eq!(refused.unwrap_err().code(), "not_found");
+}
+
+#[actix::test]
+async fn a_deleted_file_is_gone_and_the_record_keeps_that_it_was_there() {
+    let files = files().await;
+    let (fixture, id) = (files.fixture, files.session.session_id);
+    let org = Org::default_org();
+    let content = files.artifacts.put_bytes(b"evidence").unwrap();
+    let artifact = ArtifactRef {
+        sha256: content.0.clone(),
+        bytes: content.1,
+        name: "tool.bin".into(),
+    };
+    for number in 1..=2 {
+        let file = fixture.core.add_file(&amelie(), id, artifact.clone()).await;
+        assert_eq!(file.unwrap().number, number);
+    }
+    let may_read = |fixture: &Fixture| may_read(&fixture.store, &content.0, Some(&org)).unwrap();
+    let stranger = fixture.core.delete_file(&caller("bert"), 1).await.unwrap_err();
+    assert_eq!(stranger.code(), "forbidden");
+    let deleted = fixture.core.delete_file(&amelie(), 1).await.unwrap();
+    assert_eq!(deleted.deleted_by.as_deref(), Some("amelie"));
+    assert!(may_read(&fixture), "the other file has the same content");
+    fixture.core.close_session(&amelie(), id).await.unwrap();
+    fixture.core.delete_file(&amelie(), 2).await.unwrap();
+    assert!(!may_read(&fixture), "nothing has the content any more");
+
+    let fixture = fixture.restart().await;
+    for number in [1, 2, 3] {
+        for refused in [
+            fixture.core.get_file(&amelie(), number).await,
+            fixture.core.own_file(&amelie(), number).await,
+            fixture.core.delete_file(&amelie(), number).await,
+        ] {
+            assert_eq!(refused.unwrap_err().code(), "not_found", "{number}");
+        }
+    }
+    let owner = amelie();
+    let listed = |pages| fixture.core.list_files(&owner, id, pages);
+    assert_eq!(listed(from(None, 10)).await.unwrap().items, []);
+    let all = FilePages {
+        deleted: true,
+        ..from(None, 10)
+    };
+    let kept = listed(all).await.unwrap().items;
+    let what: Vec<_> = kept
+        .iter()
+        .map(|file| (file.name.as_str(), &file.sha256, file.bytes))
+        .collect();
+    assert_eq!(what, [("tool.bin", &content.0, 8); 2]);
+    assert!(kept.iter().all(|file| file.deleted_at.is_some()), "{kept:?}");
+    // A page of files that are gone says that there is more.
+    let page = listed(from(None, 1)).await.unwrap();
+    assert_eq!((page.items, page.next.as_deref()), (vec![], Some("1")));
+}
+
+#[actix::test]
+async fn a_file_of_another_token_is_not_the_callers_own() {
+    let files = files().await;
+    let (fixture, content) = (&files.fixture, files.content("hello"));
+    let id = files.session.session_id;
+    let file = fixture.core.add_file(&amelie(), id, content).await.unwrap();
+    assert_eq!(fixture.core.own_file(&amelie(), file.number).await.unwrap(), file);
+    let other = fixture.core.own_file(&caller("bert"), file.number).await;
+    assert_eq!(other.unwrap_err().code(), "not_found");
+    assert_eq!(
+        fixture.core.get_file(&caller("bert"), file.number).await.unwrap(),
+        file
+    );
 }

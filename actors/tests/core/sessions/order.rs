@@ -162,6 +162,49 @@ async fn jobs_do_not_take_the_slots_of_sessions() {
     assert_eq!(holders.iter().filter(|held| held.holder == expected).count(), 1);
 }
 
+/// Ten slots of which two each are kept for the others, as it is unless it is configured.
+#[actix::test]
+async fn of_ten_slots_sessions_have_eight_at_most_and_jobs_too() {
+    for sessions_first in [true, false] {
+        let fixture = Fixture::start_with(Setup {
+            config: CoreConfig::default(),
+            ..Setup::default()
+        });
+        let mut agents = Vec::new();
+        for n in 0..9 {
+            let name = format!("host-{n}");
+            let host_id = fixture.enrol(&name).await.host_id;
+            agents.push((host_id, fixture.attach(host_id, &name).await));
+        }
+        let open = async || {
+            for _ in 0..9 {
+                fixture.open(&amelie(), agents[0].0).await;
+            }
+        };
+        let submit = async || {
+            for (host_id, _) in &agents {
+                fixture.submit(*host_id, vec![list()]).await;
+            }
+        };
+        let held = async || {
+            let view = fixture.core.slots().await.unwrap();
+            let used = view.slots.iter().filter(|slot| slot.session.is_some()).count();
+            (used, view.waiting, view.sessions_waiting)
+        };
+        if sessions_first {
+            open().await;
+            assert_eq!(held().await, (8, 0, 1));
+            submit().await;
+            assert_eq!(held().await, (10, 7, 1));
+        } else {
+            submit().await;
+            assert_eq!(held().await, (8, 1, 0));
+            open().await;
+            assert_eq!(held().await, (10, 1, 7));
+        }
+    }
+}
+
 #[actix::test]
 async fn several_sessions_and_a_job_run_on_one_host_at_once() {
     let fixture = Fixture::start();

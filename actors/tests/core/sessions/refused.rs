@@ -1,7 +1,7 @@
 //! Who may not, and what cannot be.
 
 use super::*;
-use tripline_actors::{Refusal, SessionFilter};
+use tripline_actors::{FilePages, Refusal, SessionFilter};
 use uuid::Uuid;
 
 #[actix::test]
@@ -93,7 +93,9 @@ async fn another_org_sees_nothing() {
         core.run_command(&foreign, id, processes()).await.unwrap_err(),
         core.get_command(&foreign, id, 1, None).await.unwrap_err(),
         core.list_commands(&foreign, id, None, 10).await.unwrap_err(),
-        core.list_files(&foreign, id, None, 10).await.unwrap_err(),
+        core.list_files(&foreign, id, FilePages::default())
+            .await
+            .unwrap_err(),
         core.close_session(&foreign, id).await.unwrap_err(),
         core.open_session(&foreign, on(host.host_id)).await.unwrap_err(),
     ];

@@ -81,6 +81,24 @@ fn no_more_wait_than_may_and_one_that_is_taken_back_makes_room() {
 }
 
 #[test]
+fn while_a_worker_waits_for_a_slot_those_without_jobs_give_theirs_back() {
+    let mut queue = Jobs::new(3, 100);
+    push(&mut queue, 1, 1);
+    push(&mut queue, 2, 2);
+    assert_eq!(queue.next(&1, true), Next::Run(1));
+    assert_eq!(queue.next(&1, true), Next::Wait);
+    assert_eq!(queue.next(&2, false), Next::Prepare);
+    assert_eq!(queue.is_short(&2), [Order::Wake(1)]);
+    assert_eq!(queue.is_short(&2), [], "it is known");
+    assert_eq!(queue.next(&1, true), Next::Leave);
+    assert_eq!(queue.left(&1), None);
+    assert_eq!(queue.next(&2, true), Next::Run(2), "it has one");
+    push(&mut queue, 1, 3);
+    assert_eq!(queue.next(&1, true), Next::Run(3));
+    assert_eq!(queue.next(&1, true), Next::Wait, "nobody wants one any more");
+}
+
+#[test]
 fn a_lane_without_jobs_that_never_had_a_worker_is_forgotten() {
     let mut queue = Jobs::new(1, 100);
     push(&mut queue, 1, 1);
@@ -103,6 +121,8 @@ enum Step {
     /// A worker cannot get ready.
     Fail(u8),
     Drain(bool),
+    /// A worker waits for a slot.
+    Short(u8),
 }
 
 /// Lanes from here on are names: their jobs move to another lane.
@@ -116,6 +136,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..8_u8).prop_map(Step::Tire),
         1 => (0..8_u8).prop_map(Step::Fail),
         1 => any::<bool>().prop_map(Step::Drain),
+        1 => (0..8_u8).prop_map(Step::Short),
     ]
 }
 
@@ -203,6 +224,13 @@ impl Office {
                 if self.hands.contains_key(&lane) {
                     for id in self.queue.take_lane(&lane) {
                         self.end(id, "failed");
+                    }
+                }
+            }
+            Step::Short(lane) => {
+                if self.hands.get(&lane).is_some_and(|hand| !hand.ready) {
+                    for order in self.queue.is_short(&lane) {
+                        self.carry_out(Some(order));
                     }
                 }
             }
