@@ -104,7 +104,7 @@ pub(crate) async fn run(stage: &Stage, options: &Options) -> Outcome {
         measured.real.push(way.real(&source).await?);
         measured
             .floors
-            .push(floor::measure(&stage.tls(), stage.folder(), &source).await?);
+            .push(floor::measure(&stage.tls(), stage.folder(), &source, number).await?);
     }
     way.check(&source)?;
     way.close().await?;

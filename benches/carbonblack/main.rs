@@ -1,10 +1,10 @@
 //! The load program of the Carbon Black dialect and of the Rust client: `cargo bench --bench carbonblack
 //! [-- cbapi|client|download …]`.
 //!
-//! It starts a broker, `tripline serve` and agents, lets the real cbapi and the Rust client run jobs and large files
-//! go both ways, and prints the figures as tables in markdown beside peers and floors that are measured in the same run. Method and
-//! numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a test. But a job that fails
-//! and a file that is not what it was end the program.
+//! It starts a broker, `tripline serve` and agents, lets the real cbapi and the Rust client run jobs and large files go
+//! both ways, and prints the figures as tables in markdown beside peers and floors that are measured in the same run.
+//! Method and numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a test. But a job
+//! that fails and a file that is not what it was end the program.
 
 mod cbapi;
 mod client;

@@ -198,11 +198,12 @@ async fn session(hosts: Data<Hosts>, session: Path<u32>) -> Json<Value> {
     shown(*session, sensor.unwrap_or_default(), "active")
 }
 
-async fn close(session: Path<u32>) -> Json<Value> {
+// A body that nobody reads would cost its connection.
+async fn close(session: Path<u32>, _body: web::Bytes) -> Json<Value> {
     shown(*session, 0, "close")
 }
 
-async fn run(hosts: Data<Hosts>, session: Path<u32>) -> Json<Value> {
+async fn run(hosts: Data<Hosts>, session: Path<u32>, _body: web::Bytes) -> Json<Value> {
     let complete_at = Instant::now() + hosts.delay;
     let mut told = hosts.told();
     let command = told.commands.len() as u32 + 1;

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 use tripline_actors::Refusal;
 use tripline_protocol::Sha256;
 
@@ -85,38 +86,62 @@ fn answer(
     response.body(SizedStream::new(bytes, content(file, first, bytes, alive)))
 }
 
-/// Reads on blocking threads, piece by piece, as fast as the caller takes it.
+/// Piece by piece, as fast as the caller takes it.
 fn content(
     file: File,
     first: u64,
     bytes: u64,
     alive: Option<SignsOfLife>,
 ) -> impl Stream<Item = io::Result<web::Bytes>> {
-    let file = Arc::new(file);
-    stream::try_unfold(
-        (file, first, bytes, alive),
-        async |(file, at, left, mut alive)| {
-            if let Some(alive) = &mut alive {
-                alive.give();
-            }
-            let piece = usize::try_from(left.min(PIECE_BYTES)).unwrap_or(0);
-            if piece == 0 {
-                return Ok(None);
-            }
-            let reader = Arc::clone(&file);
-            let bytes = tokio::task::spawn_blocking(move || {
-                let mut bytes = vec![0; piece];
-                reader.read_exact_at(&mut bytes, at).map(|()| bytes)
-            })
-            .await
-            .map_err(io::Error::other)??;
-            let read = bytes.len() as u64;
-            Ok(Some((
-                web::Bytes::from(bytes),
-                (file, at + read, left - read, alive),
-            )))
-        },
-    )
+    let ahead = ReadAhead::new(file, first, bytes);
+    stream::try_unfold((ahead, alive), async |(mut ahead, mut alive)| {
+        if let Some(alive) = &mut alive {
+            alive.give();
+        }
+        let piece = ahead.next().await?;
+        Ok(piece.map(|piece| (piece, (ahead, alive))))
+    })
+}
+
+/// Reads on blocking threads, and the next piece while the last one is being sent: two pieces are in memory.
+struct ReadAhead {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+}
+
+impl ReadAhead {
+    fn new(file: File, at: u64, left: u64) -> Self {
+        let file = Arc::new(file);
+        Self {
+            file,
+            at,
+            left,
+            reading: None,
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<Option<web::Bytes>> {
+        let Some(reading) = self.reading.take().or_else(|| self.read_on()) else {
+            return Ok(None);
+        };
+        let piece = reading.await.map_err(io::Error::other)??;
+        self.reading = self.read_on();
+        Ok(Some(piece.into()))
+    }
+
+    fn read_on(&mut self) -> Option<JoinHandle<io::Result<Vec<u8>>>> {
+        let bytes = self.left.min(PIECE_BYTES);
+        let length = usize::try_from(bytes).ok().filter(|length| *length > 0)?;
+        let (file, at) = (Arc::clone(&self.file), self.at);
+        self.at += bytes;
+        self.left -= bytes;
+        Some(tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; length];
+            file.read_exact_at(&mut piece, at).map(|()| piece)
+        }))
+    }
 }
 
 /// `Content-Disposition` with the name twice: for old clients in plain ASCII, for others by RFC 8187.

@@ -53,7 +53,10 @@ impl Core {
             })?;
             if command.state.has_ended() || hold.is_over(watch).await {
                 self.touch(caller, &record);
-                self.durable().await?;
+                // Mostly it is: whoever waits is told by the commit. Another one would double the time.
+                if !self.ground.store.is_durable(Table::SessionCommand, &key) {
+                    self.durable().await?;
+                }
                 return Ok(command.to_view());
             }
         }

@@ -131,6 +131,12 @@ impl Store {
         }
     }
 
+    /// Whether everything that was submitted about `key` so far is durable; asked after a read, it is so of what was
+    /// read. Then an answer that shows nothing else need not wait for a commit.
+    pub fn is_durable(&self, table: Table, key: &[u8]) -> bool {
+        !self.inner.shared.overlay.read().has(&table.full_key(key))
+    }
+
     /// At most `limit` rows whose keys begin with `prefix`, ascending, strictly after the key `after`;
     /// submitted batches included. Keys are without the table's byte.
     pub fn scan(

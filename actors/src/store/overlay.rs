@@ -1,7 +1,7 @@
-//! What was submitted and is not in sled yet, so that readers see their own writes at once.
+//! What was submitted and is not durable yet, so that readers see their own writes at once.
 //!
 //! A key that is not in the overlay cannot change in sled while the overlay's lock is held: the writer only
-//! writes keys that were submitted, and takes them out after it has written them. Reads under the lock are
+//! writes keys that were submitted, and takes them out after it has written and synced them. Reads under the lock are
 //! therefore a snapshot, over several entries too.
 
 use super::batch::{Value, Write};
@@ -35,7 +35,7 @@ struct Pending {
     value: Option<Value>,
 }
 
-/// The newest submitted write of each key that is not in sled yet.
+/// The newest submitted write of each key that is not durable yet.
 #[derive(Default)]
 pub(super) struct Overlay {
     entries: BTreeMap<IVec, Pending>,
@@ -59,8 +59,8 @@ impl Overlay {
         self.sequence
     }
 
-    /// The write of `key` in batch `sequence` is in sled: forgets it unless a later batch wrote the key again.
-    pub(super) fn applied(&mut self, key: &IVec, sequence: u64) {
+    /// The write of `key` in batch `sequence` is durable: forgets it unless a later batch wrote the key again.
+    pub(super) fn durable(&mut self, key: &IVec, sequence: u64) {
         if self
             .entries
             .get(key)
@@ -70,7 +70,12 @@ impl Overlay {
         }
     }
 
-    /// The submitted value of a full key, if sled has not got it yet; `Some(None)`: it is being removed.
+    /// Whether a write of a full key waits.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The submitted value of a full key, if it is not durable yet; `Some(None)`: it is being removed.
     pub(super) fn pending(&self, key: &[u8]) -> Option<Option<Value>> {
         self.entries.get(key).map(|pending| pending.value.clone())
     }

@@ -112,12 +112,12 @@ impl Writer {
         }
         let (batch, keys) = self.stage(writes)?;
         self.shared.disk.apply(batch)?;
+        self.shared.disk.sync()?;
         let mut overlay = self.shared.overlay.write();
         for (key, sequence) in &keys {
-            overlay.applied(key, *sequence);
+            overlay.durable(key, *sequence);
         }
-        drop(overlay);
-        self.shared.disk.sync()
+        Ok(())
     }
 
     /// One sled batch with the last write of each key, and those keys with the sequence that wrote them.

@@ -18,6 +18,37 @@ fn a_submitted_batch_is_visible_before_it_is_durable_and_answered_after() {
 }
 
 #[test]
+fn a_row_is_durable_when_its_last_write_is_synced_and_not_when_it_is_only_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, keeper) = gated(dir.path());
+    assert!(store.is_durable(Table::Job, b"a"));
+    keeper.set(|gate| gate.holds_sync = true);
+    let first = submit(&store, put(Table::Job, b"a", b"1"));
+    assert!(!store.is_durable(Table::Job, b"a"));
+    keeper.let_through(1);
+    keeper.wait_until_applied(1);
+    assert!(!store.is_durable(Table::Job, b"a"));
+    let second = submit(&store, put(Table::Job, b"a", b"2"));
+    keeper.set(|gate| gate.holds_sync = false);
+    assert!(acknowledged(&first));
+    assert!(!store.is_durable(Table::Job, b"a"));
+    assert!(store.is_durable(Table::Job, b"b"));
+    keeper.open();
+    assert!(acknowledged(&second));
+    assert!(store.is_durable(Table::Job, b"a"));
+}
+
+#[test]
+fn a_row_whose_sync_failed_is_never_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, keeper) = gated(dir.path());
+    keeper.set(|gate| gate.fail_sync = true);
+    keeper.open();
+    assert!(!commit(&store, put(Table::Job, b"a", b"1")));
+    assert!(!store.is_durable(Table::Job, b"a"));
+}
+
+#[test]
 fn a_batch_submitted_after_another_was_applied_keeps_its_own_value() {
     let dir = tempfile::tempdir().unwrap();
     let (store, keeper) = gated(dir.path());

@@ -77,6 +77,7 @@ fn no_spilled_files(dir: &Path) -> bool {
 #[derive(Default)]
 struct Gate {
     applies_let_through: u64,
+    holds_sync: bool,
     applied: u64,
     synced: u64,
     fail_apply: bool,
@@ -109,6 +110,16 @@ impl Keeper {
 
     fn applied(&self) -> u64 {
         self.0.0.lock().applied
+    }
+
+    fn wait_until_applied(&self, applies: u64) {
+        let mut gate = self.0.0.lock();
+        while gate.applied < applies {
+            assert!(
+                !self.0.1.wait_for(&mut gate, PATIENCE).timed_out(),
+                "nothing was applied"
+            );
+        }
     }
 
     fn synced(&self) -> u64 {
@@ -148,11 +159,15 @@ impl Disk for GatedDisk {
         gate.applies_let_through -= 1;
         self.disk.apply(batch)?;
         gate.applied += 1;
+        self.gate.1.notify_all();
         Ok(())
     }
 
     fn sync(&self) -> Result<(), Error> {
         let mut gate = self.gate.0.lock();
+        while gate.holds_sync {
+            self.gate.1.wait(&mut gate);
+        }
         if gate.fail_sync {
             return Err(Error::Sync("told to fail".into()));
         }
