@@ -191,6 +191,7 @@ fn steady(dir: &Path) -> Outcome {
         for n in 0..rate * STEADY_SECONDS {
             let due = Duration::from_secs(1) * n / rate;
             if let Some(early) = due.checked_sub(began.elapsed()) {
+                // A steady rate is what is measured: the next one is not due yet.
                 std::thread::sleep(early);
             }
             submit(&store, source.batch(5), &done);

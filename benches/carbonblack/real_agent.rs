@@ -50,6 +50,7 @@ impl RealAgent {
                 let log = std::fs::read_to_string(folder.join("log"))?;
                 return Err(format!("the agent is not enrolled; its log:\n{log}").into());
             }
+            // Between two looks at another process, which cannot wake this one.
             tokio::time::sleep(LOOK).await;
         }
     }

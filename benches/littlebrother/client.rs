@@ -76,6 +76,7 @@ impl Client {
         self.compose(kind);
         loop {
             match self.exchange().await {
+                // A server that says it is full does not say when it is not.
                 Err(error) if error.is::<Busy>() => tokio::time::sleep(BUSY_PAUSE).await,
                 other => return other,
             }

@@ -150,6 +150,7 @@ impl Backlog {
                 let text = format!("the broker has {stored} of {expected} events, and {waiting} wait");
                 return Err(text.into());
             }
+            // Between two looks at the broker's and the server's figures, which nobody announces.
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -130,6 +130,7 @@ impl RealServer {
             if self.child.try_wait()?.is_some() || since.elapsed() > PATIENCE {
                 return Err(log_of(&self.folder, "the real server does not answer").into());
             }
+            // Between two looks at another process, which cannot wake this one.
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

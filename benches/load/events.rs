@@ -146,6 +146,7 @@ async fn acked_beyond(stream: &Stream, sequence: u64) -> Outcome<(Instant, u64)>
         if floor > sequence {
             return Ok((Instant::now(), floor));
         }
+        // Between two looks at the consumer, which tells nobody of its acks.
         tokio::time::sleep(LOOK).await;
     }
     Err("the server does not take the events".into())

@@ -196,7 +196,7 @@ pub(crate) async fn pause(delay: Duration) {
     if delay.is_zero() {
         return;
     }
-    // It ends early only when the program does.
+    // The time that a command takes on a host; it ends early only when the program does.
     let _ = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
 }
 

@@ -147,6 +147,7 @@ impl Stage {
         let since = Instant::now();
         while !self.is_ready().await {
             self.check_server(since)?;
+            // Between two looks at another process, which cannot wake this one.
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

@@ -274,6 +274,7 @@ async fn pause(since: Instant, what: &'static str) -> Result<(), Error> {
             within: START_WAIT,
         });
     }
+    // Between two looks at another process, which cannot wake this one.
     tokio::time::sleep(LOOK).await;
     Ok(())
 }

@@ -104,6 +104,7 @@ async fn ended_or_late(
         if job.state.outcome().is_some() || Instant::now() >= until {
             return Ok(job);
         }
+        // A job's end is announced to nobody here: it is looked for, with growing pauses.
         let next = tokio::time::sleep_until(until.min(Instant::now() + pause));
         match stopping.as_deref_mut() {
             None => next.await,

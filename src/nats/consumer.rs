@@ -231,6 +231,7 @@ async fn adjust(stream: &Stream<()>, found: &consumer::Info, take_over: bool) ->
             messages = found.num_ack_pending,
             "taking over messages delivered before"
         );
+        // Until the broker gives up waiting for acks of the server before.
         tokio::time::sleep(TAKE_OVER_WAIT).await;
     }
     let differs = found.config.ack_wait != ACK_WAIT || found.config.max_ack_pending != ACK_PENDING_MAX;

@@ -83,6 +83,7 @@ impl Backoff {
         let pause = wish.map_or_else(|| jittered(self.pause), |wish| wish.max(PAUSE_MIN));
         let pause = pause.min(left);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+        // Back-off with jitter: a server that restarts is not met by all its clients at once.
         tokio::time::sleep(pause).await;
         true
     }

@@ -23,6 +23,7 @@ pub(super) fn every(idle_timeout: Span) -> Duration {
 /// Only weak: a session that is dropped is not held for the sake of its signs of life.
 async fn keep_alive(link: Weak<Link>, every: Duration) {
     loop {
+        // Nothing else happens: a sign of life is due by time alone.
         tokio::time::sleep(every).await;
         let Some(link) = link.upgrade().filter(|link| !link.is_over()) else {
             return;

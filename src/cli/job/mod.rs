@@ -137,6 +137,7 @@ async fn watch(global: &Global, client: &Client, job_id: JobId) -> Result<(), Fa
         match outcome {
             Some(Outcome::Succeeded) => return Ok(()),
             Some(_) => return Err(Failure::NotSucceeded),
+            // Between two looks: what changes in between is shown by the next.
             None => tokio::time::sleep(WATCH_PAUSE).await,
         }
     }

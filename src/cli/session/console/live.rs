@@ -60,6 +60,7 @@ pub(super) async fn open(
 /// Says what a session waits for, whenever that changes. Mostly it waits for no time worth a word.
 async fn say_changes(told: &mut watch::Receiver<String>) {
     let mut last = String::new();
+    // Most sessions are active before; nobody reads a word that is gone at once.
     tokio::time::sleep(WORTH_A_WORD).await;
     loop {
         let text = told.borrow_and_update().clone();
