@@ -4,10 +4,15 @@
 //! own state machine ([`Effect::Littlebrother`]), which knows best whether a process is gone. A command that changes
 //! something is carried out by the one its intent names, or not at all.
 
+mod client;
+
+pub(super) use client::LITTLEBROTHER_VERBS;
+
 use super::littlebrother::KillStatus;
 use super::messages::{Adopt, Execute};
 use crate::slot::Report;
-use serde_json::{Value, json};
+use client::Client;
+use serde_json::json;
 use std::collections::{HashMap, HashSet, VecDeque};
 use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
@@ -59,9 +64,6 @@ enum Carrier {
     Littlebrother,
 }
 
-/// What a LittleBrother client can be asked for.
-pub(super) const LITTLEBROTHER_VERBS: [Verb; 2] = [Verb::ListProcesses, Verb::KillProcess];
-
 #[derive(Debug)]
 struct Pending<S> {
     slot: S,
@@ -79,15 +81,6 @@ struct Pending<S> {
 struct Attachment {
     verbs: Vec<Verb>,
     journal_id: Uuid,
-}
-
-/// The LittleBrother client that the host reports as.
-#[derive(Debug)]
-struct Client {
-    /// The id of its own record stands for a journal.
-    journal_id: Uuid,
-    /// Its messages come.
-    attached: bool,
 }
 
 #[derive(Debug)]
@@ -134,15 +127,6 @@ impl<S: Clone> State<S> {
             && !self.is_client_attached()
             && self.pending.is_empty()
             && self.settling.is_empty()
-    }
-
-    fn is_client_attached(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| client.attached)
-    }
-
-    fn is_client(&self, journal_id: Option<Uuid>) -> bool {
-        let client = self.client.as_ref().map(|client| client.journal_id);
-        client.is_some() && client == journal_id
     }
 
     /// Who would carry a command out now.
@@ -320,35 +304,6 @@ impl<S: Clone> State<S> {
         effects
     }
 
-    fn found_by_client(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
-        let here = self.is_client_attached();
-        let report = if here { Report::Found } else { Report::Lost };
-        let mut effects: Vec<Effect<S>> = self.tell(command_id, report).into_iter().collect();
-        effects.extend(self.flush());
-        effects
-    }
-
-    /// Without an agent, listings that were perhaps sent to one are made by the client: they only read.
-    fn take_to_client(&mut self) -> Vec<Effect<S>> {
-        if self.attachment.is_some() || !self.is_client_attached() {
-            return Vec::new();
-        }
-        let mut listings: Vec<CommandId> = Vec::new();
-        for (command_id, pending) in &mut self.pending {
-            if pending.place == Place::There(None) && pending.call.verb() == Verb::ListProcesses {
-                pending.place = Place::Here;
-                listings.push(*command_id);
-            }
-        }
-        listings.sort_unstable();
-        let found: Vec<Effect<S>> = listings
-            .iter()
-            .filter_map(|command_id| self.tell(*command_id, Report::Found))
-            .collect();
-        self.waiting.extend(listings);
-        found.into_iter().chain(self.flush()).collect()
-    }
-
     pub(super) fn cancel(&mut self, command_id: CommandId) -> Vec<Effect<S>> {
         let Some(pending) = self.pending.get_mut(&command_id) else {
             return Vec::new();
@@ -517,73 +472,9 @@ impl<S: Clone> State<S> {
             .collect()
     }
 
-    /// The host reports as the client whose own record has this id, or as none any more.
-    pub(super) fn set_client(&mut self, own: Option<Uuid>) -> Vec<Effect<S>> {
-        let mut effects = Vec::new();
-        let with = |pending: &Pending<S>| pending.place == Place::Littlebrother;
-        if own.is_none() {
-            effects = self.tell_all(with, &Report::JournalLost);
-            self.pending.retain(|_, pending| !with(pending));
-        }
-        self.client = own.map(|journal_id| Client {
-            journal_id,
-            attached: false,
-        });
-        effects
-    }
-
-    /// The client's messages come.
-    pub(super) fn client_attached(&mut self) -> Vec<Effect<S>> {
-        match &mut self.client {
-            Some(client) if !client.attached => client.attached = true,
-            _ => return Vec::new(),
-        }
-        let with = |pending: &Pending<S>| pending.place == Place::Littlebrother;
-        let mut effects = self.tell_all(with, &Report::Found);
-        effects.extend(self.found_waiting());
-        effects.extend(self.take_to_client());
-        effects.extend(self.flush());
-        effects
-    }
-
-    /// The client fell silent.
-    pub(super) fn client_detached(&mut self) -> Vec<Effect<S>> {
-        match &mut self.client {
-            Some(client) if client.attached => client.attached = false,
-            _ => return Vec::new(),
-        }
-        let agent = self.attachment.is_some();
-        let lost = |pending: &Pending<S>| pending.place == Place::Littlebrother || !agent;
-        self.tell_all(lost, &Report::Lost)
-    }
-
     /// Whether a slot waits for this command, or has its end and has not taken note of it yet.
     pub(super) fn awaits(&self, command_id: CommandId) -> bool {
         self.pending.contains_key(&command_id) || self.settling.contains_key(&command_id)
-    }
-
-    /// How a command ended that the client was asked for.
-    pub(super) fn client_ended(
-        &mut self,
-        command_id: CommandId,
-        ended: Result<Value, Fault>,
-    ) -> Vec<Effect<S>> {
-        let is_there = |pending: &mut Pending<S>| pending.place == Place::Littlebrother;
-        if !self.pending.get_mut(&command_id).is_some_and(is_there) {
-            return Vec::new();
-        }
-        match ended {
-            Err(fault) => self.fail(command_id, fault).into_iter().collect(),
-            Ok(output) => {
-                let result = CommandResult {
-                    command_id,
-                    output: Some(output),
-                    error: None,
-                    truncated: None,
-                };
-                self.settle(result, None)
-            }
-        }
     }
 
     /// Tells the slot that waits how its command ended.

@@ -5,6 +5,7 @@ mod captures;
 mod clock;
 mod contact;
 mod kill;
+mod log;
 mod model;
 mod prohibited;
 mod server;
