@@ -1,6 +1,6 @@
 //! A LittleBrother client played by the test, by hand.
 
-use crate::fixture::{Fixture, Setup};
+use crate::fixture::{Fixture, Setup, eventually};
 use serde_json::{Value, json};
 use tripline_actors::littlebrother::{Answer, Settings};
 use tripline_actors::ports::OutMessage;
@@ -131,6 +131,14 @@ impl Client {
     pub(crate) async fn ends(&self, fixture: &Fixture, pid: u32) -> Vec<WireEvent> {
         let event = self.of_process(EventType::ProcessEnd, pid, fixture.now());
         self.say(&fixture.core, vec![event]).await
+    }
+
+    /// Asks until it is told to end this process, and nothing else.
+    pub(crate) async fn is_told_to_kill(&self, fixture: &Fixture, pid: u32) {
+        eventually("the client is told", || async {
+            (self.kills(&fixture.core).await == [pid]).then_some(())
+        })
+        .await;
     }
 
     /// The pids it is told to end, by its next answer.

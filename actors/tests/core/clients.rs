@@ -183,10 +183,7 @@ async fn a_kill_that_is_cancelled_is_told_to_the_client_no_more() {
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     fixture.core.cancel_job(None, job.job_id).await.unwrap();
     let view = fixture.ended(job.job_id).await;
     assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
@@ -200,10 +197,7 @@ async fn a_kill_that_leads_to_nothing_times_out() {
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     for _ in 0..5 {
         fixture.advance(30);
         client.say(&fixture.core, vec![]).await;
@@ -222,10 +216,7 @@ async fn a_kill_goes_on_after_the_core_was_restarted_and_its_job_ends_once() {
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     let fixture = restarted(fixture).await;
     fixture.advance(11);
     let again = client.say(&fixture.core, vec![]).await;
@@ -242,10 +233,7 @@ async fn a_kill_whose_process_ended_while_nobody_took_note_is_done_after_a_resta
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     let ends = client.of_process(ProcessEnd, 7, fixture.now());
     let answer = client.ask(&fixture.core, vec![ends]).await;
     drop(answer);
@@ -435,10 +423,7 @@ async fn a_client_whose_actor_panicked_is_heard_again_and_its_job_goes_on() {
     fixture.published("PROCESS_START", 1).await;
     let thread = fixture.publisher.thread.lock().unwrap().unwrap();
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     recorder::arm(thread, "tripline_littlebrother_messages_total");
     let refused = client.ask(&fixture.core, vec![]).await.unwrap_err();
     assert_eq!(refused.code(), "unavailable");

@@ -126,10 +126,7 @@ async fn a_client_with_an_open_job_is_not_linked() {
     let (fixture, host, client) = twins().await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
     assert_eq!(code(&fixture, "amelie", "amelie").await, "jobs_open");
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     client.ends(&fixture, 7).await;
     fixture.ended(job.job_id).await;
     assert_eq!(link(&fixture, "amelie", "amelie").await.unwrap().host_id, host);
@@ -153,10 +150,7 @@ async fn with_both_attached_commands_go_to_the_agent_and_without_it_to_the_clien
     })
     .await;
     let job = fixture.submit(host, vec![list(), kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     client.ends(&fixture, 7).await;
     let view = fixture.ended(job.job_id).await;
     assert_eq!(view.state, SUCCEEDED, "{view:?}");
@@ -169,10 +163,7 @@ async fn a_command_stays_with_whom_it_was_sent_to() {
     link(&fixture, "amelie", "amelie").await.unwrap();
     client.say(&fixture.core, vec![]).await;
     let job = fixture.submit(host, vec![kill(7), delete()]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     let mut agent = fixture.attach(host, "amelie").await;
     client.ends(&fixture, 7).await;
     let next = agent.obey().await;
@@ -186,10 +177,7 @@ async fn a_command_of_a_client_that_is_unlinked_is_interrupted() {
     link(&fixture, "amelie", "amelie").await.unwrap();
     client.say(&fixture.core, vec![]).await;
     let job = fixture.submit(host, vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     fixture.core.unlink_host(None, "amelie".into()).await.unwrap();
     let view = fixture.ended(job.job_id).await;
     assert_eq!(view.state, JobState::Ended(Outcome::Interrupted), "{view:?}");

@@ -161,10 +161,7 @@ async fn a_command_under_way_at_a_client_that_stays_silent_is_interrupted() {
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     fixture.advance(51);
     silent(&fixture, 1).await;
     fixture.advance(31);
@@ -179,10 +176,7 @@ async fn a_command_at_a_client_that_comes_back_in_time_goes_on() {
     let client = Client::new("amelie-pc");
     client.arrive(&fixture, 7).await;
     let job = fixture.submit(client.own(), vec![kill(7)]).await;
-    eventually("the client is told", || async {
-        (client.kills(&fixture.core).await == [7]).then_some(())
-    })
-    .await;
+    client.is_told_to_kill(&fixture, 7).await;
     fixture.advance(51);
     silent(&fixture, 1).await;
     fixture.advance(20);
