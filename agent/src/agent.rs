@@ -52,7 +52,7 @@ impl Error {
             | Self::Tls(_)
             | Self::NoToken
             | Self::Identity(identity::Error::State(_))
-            | Self::Watching(watching::Error::StateDir(_)) => 2,
+            | Self::Watching(watching::Error::StateDir(_) | watching::Error::Unsupported) => 2,
             Self::Enrol(enrol::Error::Refused(_)) | Self::Refused(_) => 3,
             Self::Identity(_)
             | Self::Journal(_)
@@ -67,13 +67,17 @@ impl Error {
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     tls::install_provider();
     let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let platform = platform::native();
+    for missing in platform.lacks() {
+        tracing::warn!("{missing}");
+    }
     let trust = tls::client_config(config.ca.as_deref())?;
     let service = match &config.server {
         Some(server) => Some(Service::open(&config, server, &state, trust.as_ref()).await?),
         None => None,
     };
     let hands = Hands {
-        platform: platform::native(),
+        platform,
         state: state.clone(),
         read_only: config.policy.read_only,
     };
