@@ -10,6 +10,7 @@ pub mod clock;
 mod core;
 mod directory;
 mod door;
+pub mod export;
 mod ground;
 mod guardian;
 mod host;

@@ -80,7 +80,7 @@ impl Batch {
 }
 
 impl Value {
-    fn encode(mut value: Vec<u8>) -> Self {
+    pub(super) fn encode(mut value: Vec<u8>) -> Self {
         if value.len() > long::INLINE_BYTES_MAX {
             return Self::Long(Arc::new(value));
         }

@@ -11,13 +11,16 @@ mod batch;
 mod disk;
 mod error;
 mod format;
+mod inspect;
 mod keepsake;
 pub mod key;
+mod load;
 mod lock;
 mod long;
 mod open;
 mod overlay;
 mod shared;
+mod snapshot;
 mod space;
 mod table;
 #[cfg(test)]
@@ -26,7 +29,11 @@ mod writer;
 
 pub use batch::{Batch, KEY_BYTES_MAX};
 pub use error::{Cause, Error, OpenError};
+pub use inspect::Inspected;
+pub use load::{Built, Loader};
 pub use overlay::{Row, Rows};
+pub use space::free_bytes;
+pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};
 pub use table::Table;
 
 use batch::Value;
@@ -34,7 +41,7 @@ use disk::Disk;
 use lock::DirLock;
 use long::LongKeys;
 use overlay::{Order, Overlay};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use shared::{Failure, Shared};
 use space::Space;
 use std::ops::Bound;
@@ -87,6 +94,11 @@ impl Store {
         open::open(options, lock, format::UPGRADES)
     }
 
+    /// The newest format of rows that this program knows.
+    pub const fn newest_format() -> u32 {
+        format::newest(format::UPGRADES)
+    }
+
     fn start(
         disk: Box<dyn Disk>,
         long_keys: LongKeys,
@@ -96,6 +108,7 @@ impl Store {
         let shared = Arc::new(Shared {
             disk,
             overlay: RwLock::new(Overlay::default()),
+            kept: Mutex::default(),
             undurable: AtomicUsize::new(0),
             failure: Failure::default(),
             space,
@@ -261,6 +274,12 @@ impl Store {
     /// a second ago.
     pub fn disk_low(&self) -> bool {
         self.inner.shared.space.is_low()
+    }
+
+    /// The rows as they are between two commits now, to be read while commits go on. Everything that was
+    /// acknowledged before is in it, and no batch in part.
+    pub fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+        Snapshot::begin(Arc::clone(&self.inner.shared))
     }
 
     /// Takes no further batch and waits until all before are durable, or the store failed. Not to be called

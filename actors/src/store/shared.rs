@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use super::lock::DirLock;
 use super::overlay::Overlay;
+use super::snapshot::Kept;
 use super::space::Space;
 use parking_lot::{Mutex, RwLock};
 use std::sync::OnceLock;
@@ -12,6 +13,8 @@ use std::sync::atomic::AtomicUsize;
 pub(super) struct Shared {
     pub(super) disk: Box<dyn Disk>,
     pub(super) overlay: RwLock<Overlay>,
+    /// Held while a group is applied and synced, and while a snapshot reads a page.
+    pub(super) kept: Mutex<Option<Kept>>,
     /// Batches submitted whose `then` has not run yet.
     pub(super) undurable: AtomicUsize,
     pub(super) failure: Failure,
