@@ -16,6 +16,7 @@ mod content;
 mod enrol;
 mod event_stream;
 mod events;
+mod fleet;
 mod health;
 mod held;
 mod hosts;

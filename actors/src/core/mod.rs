@@ -1,5 +1,6 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
+mod fleet;
 mod generation;
 mod hold;
 mod littlebrother;

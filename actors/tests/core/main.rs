@@ -9,6 +9,8 @@ mod events;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod forget;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod jobs;
