@@ -1,5 +1,6 @@
 //! What callers and the writer share, and how a failure is told.
 
+use super::chain::Heads;
 use super::disk::Disk;
 use super::lock::DirLock;
 use super::overlay::Overlay;
@@ -12,6 +13,7 @@ use std::sync::atomic::AtomicUsize;
 pub(super) struct Shared {
     pub(super) disk: Box<dyn Disk>,
     pub(super) overlay: RwLock<Overlay>,
+    pub(super) heads: Heads,
     /// Batches submitted whose `then` has not run yet.
     pub(super) undurable: AtomicUsize,
     pub(super) failure: Failure,
