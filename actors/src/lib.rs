@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod artifact;
+pub mod audit;
 mod clients;
 pub mod clock;
 mod core;

@@ -26,6 +26,7 @@ mod littlebrother_view;
 pub mod metrics;
 mod observe;
 mod overview;
+mod place;
 mod problem;
 mod range;
 mod routes;

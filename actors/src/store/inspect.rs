@@ -2,6 +2,7 @@
 //!
 //! sled writes when it opens, and so does an upgrade; both happen to the copy.
 
+use super::Store;
 use super::disk::wait_until_free;
 use super::error::OpenError;
 use super::format;
@@ -10,7 +11,6 @@ use super::load::refuse_unfinished;
 use super::lock::DirLock;
 use super::open::open_disk;
 use super::space::{Space, free_bytes};
-use super::Store;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,10 +41,18 @@ impl Inspected {
         let opened = open_disk(&copy.dir, CACHE_BYTES, announced, format::UPGRADES);
         // The store is what the operator knows; the copy is gone when the text is read.
         let (disk, long_keys) = opened.map_err(|error| match error {
-            OpenError::Broken { detail, .. } => OpenError::Broken { path: store.clone(), detail },
+            OpenError::Broken { detail, .. } => OpenError::Broken {
+                path: store.clone(),
+                detail,
+            },
             error => error,
         })?;
-        let started = Store::start(Box::new(disk), long_keys, Space::new(data_dir.to_owned(), 0), None);
+        let started = Store::start(
+            Box::new(disk),
+            long_keys,
+            Space::new(data_dir.to_owned(), 0),
+            None,
+        );
         let store = started.map_err(|source| OpenError::Unwritable { path: store, source })?;
         Ok(Self {
             store,

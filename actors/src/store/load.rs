@@ -137,7 +137,11 @@ impl Loader {
 
     /// Adds a row whose key was not added before.
     pub fn put(&mut self, row: TableRow) -> Result<(), Error> {
-        let TableRow { table, mut key, value } = row;
+        let TableRow {
+            table,
+            mut key,
+            value,
+        } = row;
         key.insert(0, table);
         self.bytes += key.len() + value.len();
         self.writes += 1;
@@ -267,7 +271,9 @@ fn remove(dir: &Path) -> io::Result<()> {
 const BESIDE_AN_IMPORT: [&str; 6] = ["lock", "admin.token", "tls", "nats", "artifacts", IMPORTING];
 
 fn refuse_full(data_dir: &Path) -> Result<(), OpenError> {
-    let entries = data_dir.read_dir().map_err(|source| unwritable(data_dir, source))?;
+    let entries = data_dir
+        .read_dir()
+        .map_err(|source| unwritable(data_dir, source))?;
     for entry in entries {
         let name = entry.map_err(|source| unwritable(data_dir, source))?.file_name();
         if !BESIDE_AN_IMPORT.iter().any(|allowed| name == *allowed) {

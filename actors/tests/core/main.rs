@@ -1,6 +1,8 @@
 //! The actors as edges see them, with a real store, a recording publisher and agents played by the test.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod clients;
