@@ -4,7 +4,7 @@
 use crate::artifact::ArtifactStore;
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::core::CoreConfig;
+use crate::core::{CoreConfig, Ending};
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::outbox::Load;
@@ -16,6 +16,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tripline_protocol::api::{Asker, Pause};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{HostId, Span, Timestamp};
 use uuid::Uuid;
@@ -116,6 +117,12 @@ pub(crate) struct Ground {
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
+    /// There while no new jobs start; what is durable of it.
+    pub(crate) pause: ArcSwapOption<Pause>,
+    /// Who asked for an orderly end, over the API.
+    pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
+    /// There from when an orderly end began.
+    pub(crate) ending: ArcSwapOption<Ending>,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.
@@ -141,6 +148,11 @@ impl Ground {
 
     /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
     pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
+        if self.ending.load().is_some() {
+            return Err(Refusal::Unavailable {
+                detail: "it is stopping",
+            });
+        }
         if self.store.failed() {
             return Err(Refusal::Unavailable {
                 detail: "its store cannot write",
