@@ -1,7 +1,8 @@
 //! The server as a whole: what is made of what, in which order it starts, and in which it stops.
 //!
-//! Start: store, rules, actors, HTTP, broker, NATS. Stop: the edges take nothing more, the actors drain, the
-//! connection to the broker closes, the store closes, the broker ends. Deliberately not here: what any of
+//! Start: store, rules, actors, HTTP, broker, NATS. Stop: no event and no new work is taken, running jobs end while
+//! agents stay connected, HTTP closes, the actors stop, the connection to the broker closes, the store closes, the
+//! broker ends. Deliberately not here: what any of
 //! them does.
 
 mod admin;
@@ -38,6 +39,7 @@ use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::{Clock, SystemClock};
 use tripline_actors::store::Store;
 use tripline_protocol::Span;
+use tripline_protocol::api::Asker;
 
 /// What the actors get to drain, however long the edges took.
 const DRAIN_LEAST: Duration = Duration::from_secs(1);
@@ -66,13 +68,14 @@ async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
     let endpoints = server.announce()?;
     supervisor.ready(&format!("serves {} and {}", endpoints.tls_url(), endpoints.url()));
     match server.watch(&mut signals).await {
-        End::Asked => {
+        End::Asked(by) => {
             tracing::info!("stopping");
             supervisor.stopping();
             let mut failed = server.failed.clone();
+            let by_signal = by.is_none();
             tokio::select! {
-                () = server.stop(config.drain.timeout) => Ok(()),
-                () = signals.stop() => Err(Error::CutShort),
+                () = server.stop(by, config.drain.timeout) => Ok(()),
+                () = signals.hurry(by_signal) => Err(Error::CutShort),
                 why = failure(&mut failed) => Err(Error::StoreFailed(why)),
             }
         }
@@ -86,7 +89,8 @@ async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
 
 /// Why a running server ends.
 enum End {
-    Asked,
+    /// By an administrator, or by a signal.
+    Asked(Option<Asker>),
     StoreFailed(String),
 }
 
@@ -205,33 +209,31 @@ impl Server {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return End::Asked,
+                    Asked::Stop => return End::Asked(None),
                     Asked::Reload => {
                         tracing::info!("reading rules and configuration again");
                         self.rules.reload();
                         self.configuration.reload();
                     }
                 },
+                by = self.core.drain_asked() => return End::Asked(Some(by)),
                 why = failure(&mut self.failed) => return End::StoreFailed(why),
             }
         }
     }
 
     /// Ends in order: what was begun is finished as far as `within` reaches.
-    async fn stop(mut self, within: Span) {
+    async fn stop(mut self, by: Option<Asker>, within: Span) {
         let deadline = Instant::now() + within.to_duration();
+        let left = || deadline.saturating_duration_since(Instant::now());
         self.withdraw();
         drop((self.rules, self.configuration));
         self.nats.stop_intake().await;
+        self.core.begin_drain(by, to_span(left()));
+        // Agents are still there: what runs can end, and how far that has come can be asked.
+        self.core.finish(to_span(left())).await;
         self.http.stop().await;
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(DRAIN_LEAST);
-        self.core
-            .drain(Span::from_millis(
-                u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-            ))
-            .await;
+        self.core.drain(to_span(left().max(DRAIN_LEAST))).await;
         self.nats.stop().await;
         let store = self.store;
         if let Err(error) = tokio::task::spawn_blocking(move || store.flush_and_close()).await {
@@ -258,6 +260,10 @@ impl Server {
             tracing::warn!(%error, "server.json stays behind");
         }
     }
+}
+
+fn to_span(duration: Duration) -> Span {
+    Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The broker of our own, unless another is configured.

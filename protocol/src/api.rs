@@ -14,6 +14,10 @@ use crate::verb::Verb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod control;
+
+pub use control::{Asker, DrainView, Pause, PauseView, SetPause};
+
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
@@ -475,6 +479,9 @@ pub struct SlotsView {
     /// Interactive sessions that wait for one.
     #[serde(default)]
     pub sessions_waiting: u64,
+    /// There when no new jobs start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
     /// Each.
     pub slots: Vec<SlotView>,
 }

@@ -45,6 +45,17 @@ impl Client {
             .await
     }
 
+    /// `PUT` of a body to the path `v1/<segments>`.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::PUT, url).json(body))
+            .await
+    }
+
     /// `PATCH` of the path `v1/<segments>`.
     pub(crate) async fn patch<T: DeserializeOwned>(
         &self,

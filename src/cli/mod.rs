@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod connection;
+mod control;
 mod event;
 mod failure;
 mod health;
@@ -108,6 +109,17 @@ enum Command {
     Token(token::Verb),
     /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
     Health(health::Arguments),
+    /// Let no new jobs start, over restarts, until `tripline resume`
+    ///
+    /// Running jobs finish. Events are taken and jobs queue, and expire, as ever; interactive sessions go on and new
+    /// ones are opened.
+    Pause(control::PauseArguments),
+    /// Let jobs start again after `tripline pause`
+    Resume,
+    /// End the server in order, as SIGTERM does, from afar
+    ///
+    /// No new work is taken; what runs gets `drain.timeout` to end, and goes on at the next start if it does not.
+    Drain(control::DrainArguments),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -179,6 +191,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
+        Command::Pause(arguments) => block_on(control::pause(global, arguments)),
+        Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
+        Command::Resume => block_on(control::resume(global)),
     }
 }
 

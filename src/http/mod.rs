@@ -13,6 +13,7 @@ mod body;
 mod broker_status;
 mod carbonblack;
 mod content;
+mod control;
 mod enrol;
 mod event_stream;
 mod events;

@@ -3,7 +3,7 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, event_stream, events, fleet, health, hosts, jobs,
+    agent_channel, artifacts, carbonblack, control, enrol, event_stream, events, fleet, health, hosts, jobs,
     littlebrother_view, metrics, overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
@@ -48,6 +48,17 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
+        .service(
+            resource("/v1/pause", "GET, PUT, DELETE")
+                .route(web::get().to(control::show_pause))
+                .route(web::put().to(control::pause))
+                .route(web::delete().to(control::resume)),
+        )
+        .service(
+            resource("/v1/drain", "GET, POST")
+                .route(web::get().to(control::show_drain))
+                .route(web::post().to(control::drain)),
+        )
         .service(
             resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))

@@ -28,6 +28,7 @@ mod bad_events;
 mod carbonblack;
 mod commands;
 mod console;
+mod control;
 mod crash;
 mod disk;
 mod event_stream;

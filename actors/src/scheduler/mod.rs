@@ -10,6 +10,7 @@ mod accept;
 mod forget;
 mod link;
 mod messages;
+mod pause;
 mod prune;
 mod query;
 mod sessions;
@@ -22,6 +23,7 @@ pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
     ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
+pub(crate) use pause::ChangePause;
 
 pub(crate) use forget::{ForgetHost, HostForgotten};
 pub(crate) use sessions::{
@@ -47,7 +49,7 @@ use state::{Entry, Limits, Phase, State};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::JobView;
+use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::{HostRef, JobResult};
@@ -80,6 +82,8 @@ pub(crate) struct JobScheduler {
     /// Hosts to be forgotten as soon as their work has ended.
     forgetting: forget::Forgetting,
     draining: Option<Reply<()>>,
+    /// There while no new jobs start.
+    pause: Option<Pause>,
     sentinel: Sentinel,
 }
 
@@ -122,6 +126,8 @@ impl JobScheduler {
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
         let cache = HashMap::new();
+        let pause = pause::load(&ground)?;
+        state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
         Ok(Self {
             ground,
@@ -136,6 +142,7 @@ impl JobScheduler {
             cancelled,
             forgetting: forget::Forgetting::default(),
             draining: None,
+            pause,
             sentinel,
         })
     }
@@ -227,7 +234,7 @@ impl JobScheduler {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => {
-                    let why = query::wait_text(wait);
+                    let why = self.wait_text(wait);
                     let reason = Reason::new("expired", format!("it did not start in time: {why}"));
                     self.end(record, Outcome::Expired, reason);
                 }
@@ -406,6 +413,7 @@ impl Actor for JobScheduler {
             scheduler.expire();
             scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
+            scheduler.show_pause();
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
         });

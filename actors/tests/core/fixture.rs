@@ -56,6 +56,10 @@ impl Publisher for RecordingPublisher {
     fn notify(&self, subject: String, _: Vec<u8>) {
         self.notices.lock().unwrap().push(subject);
     }
+
+    fn is_reachable(&self) -> bool {
+        !self.away.load(Ordering::Relaxed)
+    }
 }
 
 impl RecordingPublisher {

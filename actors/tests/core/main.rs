@@ -27,6 +27,8 @@ mod outbox;
 #[cfg(test)]
 mod panics;
 #[cfg(test)]
+mod pause;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod restart;
