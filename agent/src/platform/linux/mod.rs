@@ -39,14 +39,14 @@ const VERBS: &[Verb] = &[
     Verb::KillProcess,
     Verb::CreateProcess,
 ];
-/// Those of them that do not need it: a static agent runs in an empty chroot as well.
+/// Those of them that do not need it: a static agent runs in an empty chroot as well. A program could be started, but
+/// what is left of it after a crash of the agent could not be found.
 const VERBS_WITHOUT_PROC: &[Verb] = &[
     Verb::PutFile,
     Verb::DeleteFile,
     Verb::ListDirectory,
     Verb::CreateDirectory,
     Verb::Walk,
-    Verb::CreateProcess,
 ];
 
 impl Platform for Linux {
@@ -69,8 +69,8 @@ impl Platform for Linux {
         let missing = VERBS.iter().filter(|verb| !VERBS_WITHOUT_PROC.contains(verb));
         let missing: Vec<String> = missing.map(Verb::to_string).collect();
         vec![format!(
-            "/proc is not mounted: {} are not offered, no processes are watched, what an interrupted command leaves is \
-             not ended, and with paths_denied nothing that names a path is done",
+            "/proc is not mounted: {} are not offered, no processes are watched, and with paths_denied nothing that \
+             names a path is done",
             missing.join(", ")
         )]
     }
