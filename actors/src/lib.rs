@@ -5,11 +5,13 @@
 
 pub mod access;
 pub mod artifact;
+pub mod audit;
 mod clients;
 pub mod clock;
 mod core;
 mod directory;
 mod door;
+pub mod export;
 mod ground;
 mod guardian;
 mod host;

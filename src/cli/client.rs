@@ -65,8 +65,15 @@ impl Client {
     }
 
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
-    pub(crate) async fn end<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
-        let url = self.url(segments)?;
+    pub(crate) async fn end<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(segments)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         self.send(self.connection.http.request(Method::DELETE, url)).await
     }
 

@@ -43,7 +43,19 @@ struct Inner {
     bytes_used: AtomicU64,
     /// Held while a content gets or loses its name.
     naming: Mutex<()>,
+    /// How many keep every content from being swept.
+    keepers: AtomicU64,
     next_incoming: AtomicU64,
+}
+
+/// Keeps every content from being swept.
+#[derive(Debug)]
+pub struct KeptAll(Arc<Inner>);
+
+impl Drop for KeptAll {
+    fn drop(&mut self) {
+        self.0.keepers.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What a sweep removed.
@@ -72,7 +84,7 @@ impl ArtifactStore {
         let bytes_used = AtomicU64::new(artifacts.iter().map(|(_, bytes)| bytes).sum());
         sync_dir(&root)?;
         sync_dir(data_dir)?;
-        let naming = Mutex::default();
+        let (naming, keepers) = (Mutex::default(), AtomicU64::new(0));
         let next_incoming = AtomicU64::new(0);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -80,6 +92,7 @@ impl ArtifactStore {
                 bytes_max,
                 bytes_used,
                 naming,
+                keepers,
                 next_incoming,
             }),
         })
@@ -132,6 +145,9 @@ impl ArtifactStore {
             .unwrap_or(SystemTime::UNIX_EPOCH);
         for (sha256, _) in list(&self.inner.root)? {
             let _naming = self.inner.naming.lock();
+            if self.inner.keepers.load(Ordering::Acquire) > 0 {
+                break;
+            }
             if self.inner.brought_after(&sha256, before) || is_used(store, &sha256)? {
                 continue;
             }
@@ -141,6 +157,13 @@ impl ArtifactStore {
             }
         }
         Ok(swept)
+    }
+
+    /// No content is swept while the answer lives.
+    pub fn keep_all(&self) -> KeptAll {
+        let _naming = self.inner.naming.lock();
+        self.inner.keepers.fetch_add(1, Ordering::AcqRel);
+        KeptAll(Arc::clone(&self.inner))
     }
 
     /// Bytes of all artifacts and of those coming in.
