@@ -29,7 +29,7 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 
 # The last line printed is the test runner's own summary.
 .PHONY: test
-test: broker brokers-of-the-range littlebrother cbapi lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
+test: broker brokers-of-the-range littlebrother cbapi cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
 	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
 	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -47,6 +47,10 @@ test-littlebrother: broker littlebrother build ## only the tests against the rea
 .PHONY: test-cbapi
 test-cbapi: broker cbapi build ## only the tests that drive the real cbapi
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) test -p tripline --test cbapi
+
+.PHONY: test-packaging
+test-packaging: broker cargo-deb build ## only the tests of units, packages and container
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) test -p tripline --test packaging
 
 .PHONY: lint
 lint: ## formatting and lints alone
@@ -126,7 +130,19 @@ brokers-of-the-range:
 	@$(BROKER) --version 2.11.11 --to .nats/2.11.11 >/dev/null
 	@$(BROKER) --version 2.10.26 --to .nats/2.10.26 >/dev/null
 
+# cargo install does nothing when this version is there.
+.PHONY: cargo-deb
+cargo-deb: ## put cargo-deb into .tools
+	@$(CARGO) install --quiet --locked --root .tools --version 3.8.0 --no-default-features cargo-deb
+
+# AGENT_TARGET names another target of the agent: a static one from `make dist`, such as x86_64-unknown-linux-musl.
+.PHONY: deb
+deb: cargo-deb ## build .deb packages of server and agent into target/deb
+	$(CARGO) build --release --locked -p tripline $(if $(AGENT_TARGET),,-p tripline-agent)
+	@$(PYTHON) scripts/deb --to target/deb --package tripline
+	@$(PYTHON) scripts/deb --to target/deb --package tripline-agent $(if $(AGENT_TARGET),--target $(AGENT_TARGET))
+
 .PHONY: clean
 clean: ## remove what was built and fetched, and the demo's data
 	$(CARGO) clean
-	rm -rf .nats .venv dist
+	rm -rf .nats .venv .tools dist
