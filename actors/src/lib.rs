@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod artifact;
+pub mod check;
 mod clients;
 pub mod clock;
 mod core;
@@ -22,6 +23,7 @@ mod outbox;
 pub mod pipeline;
 pub mod ports;
 mod record;
+pub mod recover;
 pub mod refusal;
 mod router;
 mod scheduler;

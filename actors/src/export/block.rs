@@ -67,12 +67,18 @@ impl<W: Write> Blocks<W> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
         let written = self.to.write_all(bytes);
-        written.map_err(|source| Error::Stream { verb: "write", source })
+        written.map_err(|source| Error::Stream {
+            verb: "write",
+            source,
+        })
     }
 
     pub(super) fn finish(mut self) -> Result<W, Error> {
         let flushed = self.to.flush();
-        flushed.map_err(|source| Error::Stream { verb: "write", source })?;
+        flushed.map_err(|source| Error::Stream {
+            verb: "write",
+            source,
+        })?;
         Ok(self.to)
     }
 }
@@ -136,10 +142,12 @@ impl<R: Read> Checked<R> {
     }
 
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.from.read_exact(bytes).map_err(|source| match source.kind() {
-            ErrorKind::UnexpectedEof => Error::Cut { at: self.bytes },
-            _ => Error::Stream { verb: "read", source },
-        })?;
+        self.from
+            .read_exact(bytes)
+            .map_err(|source| match source.kind() {
+                ErrorKind::UnexpectedEof => Error::Cut { at: self.bytes },
+                _ => Error::Stream { verb: "read", source },
+            })?;
         self.hash.update(&*bytes);
         self.bytes += bytes.len() as u64;
         Ok(())

@@ -22,7 +22,9 @@ pub enum Error {
         at: u64,
     },
     /// A newer program wrote it.
-    #[error("read the export: it has {what} {found}, this version of tripline knows up to {known}; use a newer one")]
+    #[error(
+        "read the export: it has {what} {found}, this version of tripline knows up to {known}; use a newer one"
+    )]
     Newer {
         /// Which number.
         what: &'static str,

@@ -194,7 +194,10 @@ impl Write for Watched<'_> {
             if self.free() < self.free_min {
                 return Err(io::Error::new(
                     io::ErrorKind::StorageFull,
-                    format!("less than {} bytes (disk.free_min) would stay free", self.free_min),
+                    format!(
+                        "less than {} bytes (disk.free_min) would stay free",
+                        self.free_min
+                    ),
                 ));
             }
         }

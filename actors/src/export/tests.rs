@@ -297,7 +297,10 @@ fn a_newer_format_is_refused_and_an_older_one_upgraded() {
     let newest = Store::newest_format();
     std::fs::write(&file, written(newest + 1, &[])).unwrap();
     let error = check(&file).unwrap_err();
-    assert!(matches!(error, Error::Newer { found, .. } if found == newest + 1), "{error}");
+    assert!(
+        matches!(error, Error::Newer { found, .. } if found == newest + 1),
+        "{error}"
+    );
     assert!(newest > 1, "there is an older format");
     std::fs::write(&file, written(1, &[(Table::Job, b"a", b"1")])).unwrap();
     let to = folder.path().join("data");
@@ -320,7 +323,10 @@ fn rows_that_no_store_can_have_or_out_of_order_are_refused_though_every_hash_is_
     ] {
         let bytes = written(1, rows);
         let mut reader = Reader::begin(bytes.as_slice(), 1).unwrap();
-        assert!(matches!(reader.next_item(), Err(Error::Damaged { .. })), "{rows:?}");
+        assert!(
+            matches!(reader.next_item(), Err(Error::Damaged { .. })),
+            "{rows:?}"
+        );
     }
 }
 

@@ -97,7 +97,8 @@ impl<W: Write> Writer<W> {
                 self.artifact(artifacts, &sha256)?;
             }
         }
-        self.blocks.write(Kind::End, &crate::record::encode(&self.totals))?;
+        self.blocks
+            .write(Kind::End, &crate::record::encode(&self.totals))?;
         let (bytes, totals) = (self.blocks.bytes, self.totals);
         Ok((self.blocks.finish()?, Made { bytes, totals }))
     }

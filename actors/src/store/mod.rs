@@ -19,6 +19,7 @@ mod lock;
 mod long;
 mod open;
 mod overlay;
+mod salvage;
 mod shared;
 mod snapshot;
 mod space;
@@ -32,8 +33,9 @@ pub use error::{Cause, Error, OpenError};
 pub use inspect::Inspected;
 pub use load::{Built, Loader};
 pub use overlay::{Row, Rows};
-pub use space::free_bytes;
+pub use salvage::{Loss, Salvaged};
 pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};
+pub use space::free_bytes;
 pub use table::Table;
 
 use batch::Value;

@@ -25,6 +25,8 @@ mod panics;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod recover;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod sessions;

@@ -29,7 +29,11 @@ type Change = (usize, u16, Option<(u8, usize)>);
 fn change() -> impl Strategy<Value = Change> {
     // Lengths on both sides of what fits one entry.
     let length = prop_oneof![0_usize..40, 4090_usize..4100, 9000_usize..20_000];
-    (0..TABLES.len(), 0..300_u16, prop::option::of((any::<u8>(), length)))
+    (
+        0..TABLES.len(),
+        0..300_u16,
+        prop::option::of((any::<u8>(), length)),
+    )
 }
 
 fn apply(store: &Store, model: &mut Model, changes: &[Change]) {
@@ -118,7 +122,9 @@ fn each_batch_is_in_a_snapshot_whole_or_not_at_all_while_writers_go_on() {
         assert!(n >= least, "{n} of {least}");
         for table in TABLES {
             assert_eq!((number(table, b"a"), number(table, b"z")), (n, n));
-            let others = found.keys().filter(|(of, key)| *of == table as u8 && key.len() == 8);
+            let others = found
+                .keys()
+                .filter(|(of, key)| *of == table as u8 && key.len() == 8);
             assert_eq!(others.count() as u64, n);
         }
     }
