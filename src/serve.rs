@@ -9,6 +9,7 @@ mod bridges;
 mod error;
 mod options;
 mod signals;
+mod supervisor;
 
 pub use error::Error;
 
@@ -28,6 +29,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use supervisor::Supervisor;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tripline_actors::Core;
@@ -56,14 +58,17 @@ pub fn run(config: Config, source: config::Source) -> Result<(), Failure> {
 
 async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
+    let supervisor = Supervisor::from_environment();
     let mut server = tokio::select! {
         server = Server::start(&config, source) => server?,
         () = signals.stop() => return Ok(()),
     };
-    server.announce()?;
+    let endpoints = server.announce()?;
+    supervisor.ready(&format!("serves {} and {}", endpoints.tls_url(), endpoints.url()));
     match server.watch(&mut signals).await {
         End::Asked => {
             tracing::info!("stopping");
+            supervisor.stopping();
             let mut failed = server.failed.clone();
             tokio::select! {
                 () = server.stop(config.drain.timeout) => Ok(()),
@@ -173,7 +178,7 @@ impl Server {
     }
 
     /// Tells people and programs on this machine where it is.
-    fn announce(&self) -> Result<(), Error> {
+    fn announce(&self) -> Result<Endpoints, Error> {
         let endpoints = Endpoints {
             pid: std::process::id(),
             http: self.http.addr,
@@ -193,7 +198,7 @@ impl Server {
             endpoints.url(),
             self.broker_url
         );
-        Ok(())
+        Ok(endpoints)
     }
 
     async fn watch(&mut self, signals: &mut Signals) -> End {

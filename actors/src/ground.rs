@@ -2,6 +2,7 @@
 //! share. It outlives a generation of actors.
 
 use crate::artifact::ArtifactStore;
+use crate::audit::{By, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::CoreConfig;
@@ -16,8 +17,9 @@ use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tripline_protocol::audit::Action;
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, Span, Timestamp};
+use tripline_protocol::{HostId, Org, Span, Timestamp};
 use uuid::Uuid;
 
 /// Batches that may wait for the disk before new work is refused.
@@ -159,6 +161,11 @@ impl Ground {
             });
         }
         Ok(())
+    }
+
+    /// A record that `action` was done now, to be completed and added to the decision's batch with [`Batch::audit`].
+    pub(crate) fn audit(&self, action: Action, by: &By, org: Option<&Org>) -> Entry {
+        Entry::new(action, by, org, self.now())
     }
 
     /// Answers once everything decided so far is durable.

@@ -1,5 +1,9 @@
 //! Bodies of `/v1` and of the NATS micro service.
 
+mod fleet;
+
+pub use fleet::*;
+
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
 use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};

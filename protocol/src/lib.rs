@@ -7,6 +7,7 @@
 //! is a typo that would silently change what a job does.
 
 pub mod api;
+pub mod audit;
 pub mod event;
 pub mod fault;
 pub mod frame;

@@ -65,8 +65,15 @@ impl Client {
     }
 
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
-    pub(crate) async fn end<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
-        let url = self.url(segments)?;
+    pub(crate) async fn end<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(segments)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         self.send(self.connection.http.request(Method::DELETE, url)).await
     }
 
@@ -119,7 +126,7 @@ impl Client {
             .bearer_auth(self.connection.token.expose())
             .send()
             .await
-            .map_err(|error| self.unreachable(&error))?;
+            .map_err(|error| unreachable(&self.connection.server, &error))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => {
@@ -129,28 +136,33 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut text = format!("cannot reach {}", self.server());
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        if error.is_timeout() {
-            text.push_str(": no answer in time");
-        } else {
-            text.push_str(&format!(": {cause}"));
-        }
-        if text.contains("UnknownIssuer") {
-            text.push_str("; name the server's CA with --ca, or the data directory it is in with --data-dir");
-        } else if error.is_connect() {
-            text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
-        }
-        Failure::Unavailable(text)
-    }
-
     fn server(&self) -> &str {
-        self.connection.server.as_str().trim_end_matches('/')
+        name_of(&self.connection.server)
     }
+}
+
+fn name_of(server: &Url) -> &str {
+    server.as_str().trim_end_matches('/')
+}
+
+/// Why there was no answer, and what may help.
+pub(super) fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
+    let mut text = format!("cannot reach {}", name_of(server));
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() {
+        text.push_str(": no answer in time");
+    } else {
+        text.push_str(&format!(": {cause}"));
+    }
+    if text.contains("UnknownIssuer") {
+        text.push_str("; name the server's CA with --ca, or the data directory it is in with --data-dir");
+    } else if error.is_connect() {
+        text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
+    }
+    Failure::Unavailable(text)
 }
 
 /// An error of the server as one line.

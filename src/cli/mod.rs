@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod event;
 mod failure;
+mod health;
 mod host;
 mod job;
 mod nats;
@@ -105,6 +106,8 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
+    Health(health::Arguments),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -168,6 +171,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
         Command::Nats(verb) => nats::run(global, &verb),
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
+        Command::Health(health::Arguments {}) => block_on(health::run(global)),
         Command::Host(verb) => block_on(host::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),

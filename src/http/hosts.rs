@@ -102,7 +102,11 @@ async fn label(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(
-        state.core.label_host(org, host.into_inner(), change).await?,
+        state
+            .core
+            .by(caller)
+            .label_host(org, host.into_inner(), change)
+            .await?,
     ))
 }
 

@@ -3,7 +3,7 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, event_stream, events, health, hosts, jobs,
+    agent_channel, artifacts, carbonblack, enrol, event_stream, events, fleet, health, hosts, jobs,
     littlebrother_view, metrics, overview, sessions, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
@@ -19,7 +19,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
-        .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
+        .service(
+            resource("/v1/hosts/{host}", "GET, DELETE")
+                .route(web::get().to(hosts::show))
+                .route(web::delete().to(fleet::forget)),
+        )
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
         .service(
             resource("/v1/hosts/{host}/labels", "PUT, PATCH")

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tripline_actors::access::{Access, Principal};
 use tripline_actors::{Core, HostFilter, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
+use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::job::JobState;
 use tripline_protocol::{HostId, JobId, Label, Name, Org};
 
@@ -15,6 +16,13 @@ use tripline_protocol::{HostId, JobId, Label, Name, Org};
 const LIMIT_DEFAULT: usize = 100;
 /// Most items of a list.
 const LIMIT_MAX: usize = 1_000;
+
+/// Where requests come from, as far as NATS tells.
+const PLACE: Place = Place {
+    dialect: Dialect::Nats,
+    address: None,
+    request: None,
+};
 
 /// Answers requests by asking the actors.
 pub struct CoreApi {
@@ -126,7 +134,8 @@ fn admit(access: &Access, token: Option<&str>, needed: Role) -> Result<Principal
     let unauthenticated = |detail: &str| problem(401, "unauthenticated", detail.into());
     let token = token.ok_or_else(|| unauthenticated("a token is needed in header Tripline-Token"))?;
     let caller = access.authenticate(token);
-    let caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
+    let mut caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
+    caller.place = Some(PLACE);
     if caller.may(needed) {
         Ok(caller)
     } else {

@@ -44,5 +44,6 @@ mod slots;
 mod startup;
 mod stop;
 mod streams;
+mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;

@@ -3,6 +3,7 @@
 use crate::refusal::Refusal;
 use tripline_protocol::Org;
 use tripline_protocol::api::Role;
+use tripline_protocol::audit::Place;
 
 /// The holder of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Principal {
     pub role: Role,
     /// The only org it may act in; `None`: all.
     pub org: Option<Org>,
+    /// Where its request came from, as its edge knows it.
+    pub place: Option<Place>,
 }
 
 impl Principal {

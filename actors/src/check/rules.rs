@@ -1,5 +1,6 @@
 //! What is true of the rows of each table. A table is in [`RULES`] as soon as there is one.
 
+mod audit;
 mod hosts;
 mod jobs;
 mod messages;
@@ -48,9 +49,13 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::OpenCommand, sessions::open_command),
     (Table::SessionFile, sessions::file),
     (Table::FileBySession, sessions::file_by_session),
+    (Table::Audit, audit::record),
+    (Table::AuditHead, audit::place),
+    (Table::AuditAnchor, audit::place),
+    (Table::AuditPublished, nothing),
 ];
 
-/// Of tables that never had a row.
+/// Of tables that never had a row, or whose rows mean something only to their owner.
 fn nothing(_: &mut Look<'_>, _: &[u8], _: &[u8]) -> Result<(), Error> {
     Ok(())
 }

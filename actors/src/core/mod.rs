@@ -1,5 +1,7 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
+mod audit;
+mod fleet;
 mod generation;
 mod hold;
 mod littlebrother;
@@ -12,6 +14,7 @@ pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
+use crate::audit::By;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
@@ -276,6 +279,7 @@ pub struct Core {
     ground: Arc<Ground>,
     generations: Arc<Generations>,
     doors: Arc<Doors>,
+    by: Arc<By>,
 }
 
 impl Core {
@@ -326,6 +330,7 @@ impl Core {
             ground,
             generations,
             doors: Arc::new(doors),
+            by: Arc::new(By::system()),
         })
     }
 
@@ -436,6 +441,7 @@ impl Core {
             org,
             name,
             change,
+            by: self.on_record(),
             reply,
         });
         let mut view = answer.wait().await?;

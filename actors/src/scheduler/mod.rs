@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod forget;
 mod link;
 mod messages;
 mod prune;
@@ -22,6 +23,7 @@ pub(crate) use messages::{
     ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
 
+pub(crate) use forget::{ForgetHost, HostForgotten};
 pub(crate) use sessions::{
     AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, InteractiveEnded, KeepAlive, ListSessions,
     OpenSession, RunCommand,
@@ -75,6 +77,8 @@ pub(crate) struct JobScheduler {
     resume: Vec<JobId>,
     /// Jobs that somebody cancelled and the server stopped before they ended.
     cancelled: Vec<JobId>,
+    /// Hosts to be forgotten as soon as their work has ended.
+    forgetting: forget::Forgetting,
     draining: Option<Reply<()>>,
     sentinel: Sentinel,
 }
@@ -130,6 +134,7 @@ impl JobScheduler {
             pruner,
             resume,
             cancelled,
+            forgetting: forget::Forgetting::default(),
             draining: None,
             sentinel,
         })
@@ -399,6 +404,7 @@ impl Actor for JobScheduler {
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.tick_sessions();
             scheduler.expire();
+            scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
@@ -454,6 +460,12 @@ impl Handler<SessionEnded> for JobScheduler {
 impl Handler<CancelJob> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: CancelJob, _: &mut Self::Context) {
+        self.cancel_job(message);
+    }
+}
+
+impl JobScheduler {
+    fn cancel_job(&mut self, message: CancelJob) {
         let answer = self.cancel(&message);
         let CancelJob { org, job_id, reply } = message;
         // A running job's slot writes it down, and only then is it answered.
@@ -464,9 +476,7 @@ impl Handler<CancelJob> for JobScheduler {
         }
         self.ground.after_commit(move || reply.send(answer));
     }
-}
 
-impl JobScheduler {
     fn cancel(&mut self, message: &CancelJob) -> Result<JobView, Refusal> {
         let job_id = message.job_id;
         let not_found = || Refusal::NotFound {

@@ -164,6 +164,11 @@ impl State {
             .unwrap_or_default()
     }
 
+    /// The job of a host that runs.
+    pub(super) fn running_of(&self, host_id: HostId) -> Option<JobId> {
+        self.lanes.get(&host_id)?.running
+    }
+
     /// Whether another job may wait.
     pub(super) fn room(&self, host_id: HostId, pipeline: Option<&Name>) -> Result<(), Full> {
         let waiting = |lane: &Lane| lane.queue.len() >= self.limits.per_host as usize;

@@ -8,6 +8,7 @@
 //! waiting batches (callers look at [`Store::durable_lag`]), asynchronous code.
 
 mod batch;
+mod chain;
 mod disk;
 mod error;
 mod format;
@@ -29,6 +30,8 @@ mod tests;
 mod writer;
 
 pub use batch::{Batch, KEY_BYTES_MAX};
+pub use chain::{Head, Link};
+pub(crate) use chain::{chain_key, row_key};
 pub use error::{Cause, Error, OpenError};
 pub use inspect::Inspected;
 pub use load::{Built, Loader};
@@ -39,6 +42,7 @@ pub use space::free_bytes;
 pub use table::Table;
 
 use batch::Value;
+use chain::Chains;
 use disk::Disk;
 use lock::DirLock;
 use long::LongKeys;
@@ -107,17 +111,19 @@ impl Store {
         space: Space,
         lock: Option<DirLock>,
     ) -> std::io::Result<Self> {
+        let heads = chain::load(disk.as_ref()).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             disk,
             overlay: RwLock::new(Overlay::default()),
             kept: Mutex::default(),
+            heads: RwLock::new(heads.clone()),
             undurable: AtomicUsize::new(0),
             failure: Failure::default(),
             space,
             _lock: lock,
         });
         let (sender, receiver) = channel();
-        let writer = Writer::new(shared.clone(), receiver, long_keys);
+        let writer = Writer::new(shared.clone(), receiver, long_keys, Chains::new(heads));
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let writer = thread.spawn(|| writer.run())?;
         Ok(Self {
@@ -243,6 +249,7 @@ impl Store {
         let batch = Submitted {
             sequence,
             writes: batch.writes,
+            links: batch.links,
             then,
         };
         // Sent under the lock: the queue's order is the order of the sequences.
@@ -255,6 +262,18 @@ impl Store {
         // The writer ends only after the last handle is gone, so it refuses nothing. If it did, what `then`
         // holds is dropped here, outside the lock.
         drop(refused);
+    }
+
+    /// The newest durable row of each chain, by chain.
+    pub fn heads(&self) -> Vec<(String, Head)> {
+        let heads = self.inner.shared.heads.read();
+        heads.iter().map(|(chain, head)| (chain.clone(), *head)).collect()
+    }
+
+    /// The newest durable row of a chain; number 0 when it has none.
+    pub fn head(&self, chain: &str) -> Head {
+        let heads = self.inner.shared.heads.read();
+        heads.get(chain).copied().unwrap_or_default()
     }
 
     /// Whether a write or a sync failed. Nothing submitted since is durable, nor will it be.

@@ -1,5 +1,6 @@
 //! What callers and the writer share, and how a failure is told.
 
+use super::chain::Heads;
 use super::disk::Disk;
 use super::lock::DirLock;
 use super::overlay::Overlay;
@@ -15,6 +16,7 @@ pub(super) struct Shared {
     pub(super) overlay: RwLock<Overlay>,
     /// Held while a group is applied and synced, and while a snapshot reads a page.
     pub(super) kept: Mutex<Option<Kept>>,
+    pub(super) heads: Heads,
     /// Batches submitted whose `then` has not run yet.
     pub(super) undurable: AtomicUsize,
     pub(super) failure: Failure,

@@ -70,6 +70,14 @@ pub enum Table {
     SessionFile = 0x67,
     /// Session id, number → nothing: files of a session.
     FileBySession = 0x68,
+    /// Chain, number → record of the audit. Written by the writer alone.
+    Audit = 0x70,
+    /// Chain → number and hash of its newest record. Written by the writer alone.
+    AuditHead = 0x71,
+    /// Chain → number and hash of the last record that was pruned.
+    AuditAnchor = 0x72,
+    /// Chain → how far it was published.
+    AuditPublished = 0x73,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,
 }

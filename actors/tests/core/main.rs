@@ -1,6 +1,8 @@
 //! The actors as edges see them, with a real store, a recording publisher and agents played by the test.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod clients;
@@ -8,6 +10,8 @@ mod clients;
 mod events;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod forget;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
