@@ -36,7 +36,7 @@ pub fn examine(data_dir: &Path, scratch: Option<&Path>) -> Result<Condition, Ope
 }
 
 /// What was saved, and what was not.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Saved {
     /// Rows that could be read, by table.
     pub read: BTreeMap<String, u64>,

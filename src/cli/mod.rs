@@ -18,6 +18,7 @@ mod serve;
 #[cfg(test)]
 mod server_tests;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -108,6 +109,9 @@ enum Command {
     Token(token::Verb),
     /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
     Health(health::Arguments),
+    /// The store: check, export, import, recover
+    #[command(subcommand)]
+    Store(store::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -179,6 +183,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
+        Command::Store(verb) => block_on(store::run(global, verb)),
     }
 }
 

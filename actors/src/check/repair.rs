@@ -14,7 +14,7 @@ const ROUNDS_MAX: u32 = 8;
 const BATCH_WRITES: usize = 512;
 
 /// What was done, by table.
-#[derive(Debug, Default, Serialize, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Serialize, PartialEq, Eq)]
 pub struct Repaired {
     /// Rows that were made again from others.
     pub made: BTreeMap<String, u64>,

@@ -303,6 +303,11 @@ impl Store {
         Snapshot::begin(Arc::clone(&self.inner.shared))
     }
 
+    /// Whether it takes no further batch.
+    pub fn is_closed(&self) -> bool {
+        self.inner.shared.overlay.read().closed
+    }
+
     /// Takes no further batch and waits until all before are durable, or the store failed. Not to be called
     /// from a `then`, which it would wait for.
     pub fn flush_and_close(&self) {
