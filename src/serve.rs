@@ -8,11 +8,13 @@
 mod admin;
 mod bridges;
 mod error;
+mod exports;
 mod options;
 mod signals;
 mod supervisor;
 
 pub use error::Error;
+pub use exports::Exports;
 
 use crate::cli::Failure;
 use crate::config::{self, Config};
@@ -25,6 +27,7 @@ use crate::nats::embedded::EmbeddedOptions;
 use crate::nats::{EmbeddedBroker, NatsEdge, NatsFeed, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
 use bridges::Broker;
+use exports::Exporting;
 use signals::{Asked, Signals};
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,6 +40,7 @@ use tripline_actors::Core;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::{Clock, SystemClock};
+use tripline_actors::export::Exporter;
 use tripline_actors::store::Store;
 use tripline_protocol::Span;
 use tripline_protocol::api::Asker;
@@ -102,6 +106,7 @@ struct Server {
     core: Core,
     rules: RulesWatch,
     configuration: ConfigWatch,
+    exporting: Exporting,
     http: RunningHttp,
     broker: Option<EmbeddedBroker>,
     broker_url: String,
@@ -145,6 +150,14 @@ impl Server {
             core.set_littlebrother(Some(settings));
         }
         let dialect = Arc::new(Dialect::new(&config.littlebrother));
+        let exporter = Exporter::new(
+            store.clone(),
+            Arc::clone(&artifacts),
+            Arc::clone(&clock),
+            config.data_dir(),
+            config.disk.free_min.0,
+        );
+        let (exports, exporting) = exports::start(config, exporter.clone()).map_err(Error::Exports)?;
         let state = HttpState {
             core: core.clone(),
             access: Arc::new(access.clone()),
@@ -154,6 +167,8 @@ impl Server {
             littlebrother: Arc::clone(&dialect),
             feed: feed.clone(),
             places: Places::default(),
+            exporter,
+            exports,
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -174,6 +189,7 @@ impl Server {
             core,
             rules,
             configuration,
+            exporting,
             http,
             broker,
             broker_url,
@@ -227,7 +243,7 @@ impl Server {
         let deadline = Instant::now() + within.to_duration();
         let left = || deadline.saturating_duration_since(Instant::now());
         self.withdraw();
-        drop((self.rules, self.configuration));
+        drop((self.rules, self.configuration, self.exporting));
         self.nats.stop_intake().await;
         self.core.begin_drain(by, to_span(left()));
         // Agents are still there: what runs can end, and how far that has come can be asked.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod artifact;
 pub mod audit;
+pub mod check;
 mod clients;
 pub mod clock;
 mod core;
@@ -23,6 +24,7 @@ mod outbox;
 pub mod pipeline;
 pub mod ports;
 mod record;
+pub mod recover;
 pub mod refusal;
 mod router;
 mod scheduler;

@@ -1,8 +1,10 @@
 //! Bodies of `/v1` and of the NATS micro service.
 
 mod fleet;
+mod store;
 
 pub use fleet::*;
+pub use store::*;
 
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};

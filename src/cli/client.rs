@@ -6,8 +6,11 @@ use super::failure::{Failure, chain};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
+/// What a download may take.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Items a page holds at most.
 const PAGE_ITEMS_MAX: usize = 1000;
 
@@ -32,6 +35,18 @@ impl Client {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.send(self.connection.http.request(Method::GET, url)).await
+    }
+
+    /// `GET` of the path `v1/<segments>` whose answer takes as long as it takes.
+    pub(crate) async fn download(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Response, Failure> {
+        let mut url = self.url(segments)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.connection.http.request(Method::GET, url);
+        self.answer(request.timeout(DOWNLOAD_TIMEOUT)).await
     }
 
     /// `POST` of a body to the path `v1/<segments>`.

@@ -19,6 +19,7 @@ mod serve;
 #[cfg(test)]
 mod server_tests;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -120,6 +121,9 @@ enum Command {
     ///
     /// No new work is taken; what runs gets `drain.timeout` to end, and goes on at the next start if it does not.
     Drain(control::DrainArguments),
+    /// The store: check, export, import, recover
+    #[command(subcommand)]
+    Store(store::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -194,6 +198,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(control::pause(global, arguments)),
         Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
         Command::Resume => block_on(control::resume(global)),
+        Command::Store(verb) => block_on(store::run(global, verb)),
     }
 }
 

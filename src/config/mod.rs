@@ -19,7 +19,7 @@ mod users;
 
 pub use keys::{
     Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
-    Pipelines, Session, Slots,
+    Pipelines, Session, Slots, Store,
 };
 pub use problem::{Error, Origin, Problem};
 pub use table::Tables;
@@ -61,6 +61,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// `[disk]`
     pub disk: Disk,
+    /// `[store]`
+    pub store: Store,
     /// `[drain]`
     pub drain: Drain,
     /// `[littlebrother]`
@@ -214,6 +216,7 @@ impl Config {
             artifacts,
             hosts,
             disk,
+            store,
             drain,
             littlebrother,
             log,
@@ -233,6 +236,7 @@ impl Config {
             artifacts.changed(&other.artifacts),
             hosts.changed(&other.hosts),
             disk.changed(&other.disk),
+            store.changed(&other.store),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
             log.changed(&other.log),
@@ -240,7 +244,7 @@ impl Config {
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 16] {
+    fn sections(&self) -> [&dyn Section; 17] {
         [
             &self.general,
             &self.http,
@@ -255,13 +259,14 @@ impl Config {
             &self.artifacts,
             &self.hosts,
             &self.disk,
+            &self.store,
             &self.drain,
             &self.littlebrother,
             &self.log,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 16] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 17] {
         [
             &mut self.general,
             &mut self.http,
@@ -276,6 +281,7 @@ impl Config {
             &mut self.artifacts,
             &mut self.hosts,
             &mut self.disk,
+            &mut self.store,
             &mut self.drain,
             &mut self.littlebrother,
             &mut self.log,

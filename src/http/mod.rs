@@ -33,6 +33,7 @@ mod range;
 mod routes;
 mod server;
 mod sessions;
+mod store;
 pub mod tls;
 mod tokens;
 mod upload;
@@ -44,11 +45,13 @@ pub use tls::TlsOptions;
 
 use crate::feed::Feed;
 use crate::littlebrother::Dialect;
+use crate::serve::Exports;
 use std::sync::Arc;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::Clock;
+use tripline_actors::export::Exporter;
 
 /// What the handlers ask.
 #[derive(Clone)]
@@ -69,4 +72,8 @@ pub struct HttpState {
     pub feed: Arc<dyn Feed>,
     /// How many follow them.
     pub places: Places,
+    /// Makes exports of the store.
+    pub exporter: Exporter,
+    /// Those that are made by themselves.
+    pub exports: Exports,
 }

@@ -4,7 +4,7 @@ use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
     agent_channel, artifacts, carbonblack, control, enrol, event_stream, events, fleet, health, hosts, jobs,
-    littlebrother_view, metrics, overview, sessions, tokens,
+    littlebrother_view, metrics, overview, sessions, store, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -71,6 +71,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(tokens::create)),
         )
         .service(resource("/v1/tokens/{id}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .service(resource("/v1/store", "GET").route(web::get().to(store::show)))
+        .service(resource("/v1/store/export", "GET").route(web::get().to(store::export)))
         .configure(sessions)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))

@@ -44,6 +44,7 @@ mod sessions;
 mod slots;
 mod startup;
 mod stop;
+mod store;
 mod streams;
 mod supervision;
 #[path = "../harness/terminal.rs"]

@@ -12,6 +12,7 @@ mod uses;
 
 pub use error::Error;
 pub use incoming::Incoming;
+pub(crate) use uses::use_key;
 pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
@@ -179,8 +180,7 @@ impl ArtifactStore {
 
 impl Inner {
     fn path(&self, sha256: &Sha256) -> PathBuf {
-        let (folder, file) = sha256.as_str().split_at(2);
-        self.root.join(folder).join(file)
+        path(&self.root, sha256)
     }
 
     /// Makes room for `bytes` more, or says that there is none.
@@ -220,6 +220,12 @@ impl Inner {
     }
 }
 
+/// The file of a content below `root`.
+pub(crate) fn path(root: &Path, sha256: &Sha256) -> PathBuf {
+    let (folder, file) = sha256.as_str().split_at(2);
+    root.join(folder).join(file)
+}
+
 fn make_dir(path: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
@@ -235,7 +241,7 @@ fn sync_dir(path: &Path) -> Result<(), Error> {
 }
 
 /// All contents below `root` with their lengths; anything that is not named like one is left alone.
-fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
+pub(crate) fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
     let mut contents = Vec::new();
     for folder in root.read_dir().doing("list", root)? {
         let folder = folder.doing("list", root)?;

@@ -21,6 +21,7 @@
 
 mod block;
 mod error;
+mod folder;
 mod import;
 mod read;
 mod spool;
@@ -30,6 +31,7 @@ mod tests;
 mod write;
 
 pub use error::Error;
+pub use folder::{Folder, Kept};
 pub use import::{Imported, Progress, import, unpack, verify};
 pub use read::{Item, Reader};
 pub use spool::{Export, Exporter};

@@ -124,7 +124,7 @@ impl<'a> Writing<'a> {
     }
 
     fn write(mut self, file: &File, path: &Path, artifacts: bool) -> Result<Made, Error> {
-        let watched = Watched::new(file, path, self.exporter.free_min)?;
+        let watched = Watched::new(file, path, self.exporter)?;
         let to = BufWriter::with_capacity(BUFFER_BYTES, watched);
         let mut writer = Writer::begin(to, self.snapshot.format(), self.made_at, artifacts)?;
         loop {
@@ -153,20 +153,24 @@ fn create(path: &Path) -> Result<File, Error> {
     options.open(path).doing("make", path)
 }
 
-/// A file that takes nothing more when its file system gets too full.
+/// A file that takes nothing more when its file system gets too full, or the server stops.
 struct Watched<'a> {
     file: &'a File,
     folder: &'a Path,
+    store: &'a Store,
     free_min: u64,
     until_look: u64,
 }
 
 impl<'a> Watched<'a> {
-    fn new(file: &'a File, path: &'a Path, free_min: u64) -> Result<Self, Error> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+    fn new(file: &'a File, path: &'a Path, exporter: &'a Exporter) -> Result<Self, Error> {
+        let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new("."));
+        let free_min = exporter.free_min;
         let watched = Self {
             file,
             folder,
+            store: &exporter.store,
             free_min,
             until_look: 0,
         };
@@ -191,6 +195,9 @@ impl Write for Watched<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.until_look < bytes.len() as u64 {
             self.until_look = LOOK_EVERY;
+            if self.store.is_closed() {
+                return Err(io::Error::other("the server is stopping"));
+            }
             if self.free() < self.free_min {
                 return Err(io::Error::new(
                     io::ErrorKind::StorageFull,

@@ -15,6 +15,11 @@ use std::path::Path;
 const KEY: &[u8] = b"store/format";
 const FILE: &str = "FORMAT";
 
+/// The full key of the format.
+pub(super) fn full_key() -> Vec<u8> {
+    Table::Meta.full_key(KEY)
+}
+
 /// Whether a full key is one of the store's own, which are no rows.
 pub(super) fn is_own(key: &[u8]) -> bool {
     key.strip_prefix(&[Table::Meta as u8])

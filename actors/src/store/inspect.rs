@@ -2,27 +2,31 @@
 //!
 //! sled writes when it opens, and so does an upgrade; both happen to the copy.
 
-use super::Store;
 use super::disk::wait_until_free;
-use super::error::OpenError;
+use super::error::{Error, OpenError};
 use super::format;
 use super::keepsake::files;
 use super::load::refuse_unfinished;
 use super::lock::DirLock;
 use super::open::open_disk;
 use super::space::{Space, free_bytes};
+use super::table::{Table, prefix_end};
+use super::{Store, long};
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Pieces without a row that are named.
+const CHUNK_PROBLEMS_MAX: usize = 10_000;
 
 /// A store that was opened to be read. Dropping it removes the copy.
 pub struct Inspected {
     store: Store,
     _copy: Copy,
-    lock: DirLock,
+    _lock: DirLock,
 }
 
 impl Inspected {
@@ -57,20 +61,13 @@ impl Inspected {
         Ok(Self {
             store,
             _copy: copy,
-            lock,
+            _lock: lock,
         })
     }
 
     /// What the copy holds.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// Lets go of the copy and keeps the lock.
-    pub(super) fn into_lock(self) -> DirLock {
-        let Self { store, _copy, lock } = self;
-        drop((store, _copy));
-        lock
     }
 }
 
@@ -133,5 +130,46 @@ impl Drop for Copy {
         if let Err(error) = fs::remove_dir_all(&self.dir) {
             tracing::warn!(%error, free, path = %self.dir.display(), "cannot remove a copy of the store");
         }
+    }
+}
+
+impl Store {
+    /// Every row of a table, in order, of a store that nobody else writes. A value that cannot be put together is
+    /// told as an error, and the walk goes on.
+    pub fn walk(
+        &self,
+        table: Table,
+        mut take: impl FnMut(&[u8], Result<Vec<u8>, Error>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let disk = self.inner.shared.disk.as_ref();
+        let from = vec![table as u8];
+        let to = prefix_end(&from);
+        for entry in disk.range(Bound::Included(&from), Bound::Excluded(&to)) {
+            let (key, stored) = entry?;
+            if !format::is_own(&key) {
+                let value = long::read(disk, &key, &stored);
+                take(key.get(1..).unwrap_or_default(), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pieces of long values that belong to no row, by the key of the row they name, table byte included. Of a store
+    /// that nobody else writes.
+    pub fn chunk_problems(&self) -> Result<Vec<(Vec<u8>, &'static str)>, Error> {
+        let disk = self.inner.shared.disk.as_ref();
+        let from = [Table::Chunk as u8];
+        let to = prefix_end(&from);
+        let mut problems = Vec::new();
+        for entry in disk.range(Bound::Included(&from), Bound::Excluded(&to)) {
+            let (key, _) = entry?;
+            if let Some((row, what)) = long::orphan(disk, &key)? {
+                problems.push((row.to_vec(), what));
+                if problems.len() >= CHUNK_PROBLEMS_MAX {
+                    break;
+                }
+            }
+        }
+        Ok(problems)
     }
 }

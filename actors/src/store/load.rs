@@ -14,7 +14,7 @@ use super::lock::DirLock;
 use super::long::LongKeys;
 use super::open::open_disk;
 use super::space::Space;
-use super::{Store, TableRow, format};
+use super::{Store, TableRow, format, inspect};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ struct Place {
     data_dir: PathBuf,
     dir: PathBuf,
     /// A scratch store has none.
-    lock: Option<DirLock>,
+    _lock: Option<DirLock>,
     /// It is removed when it is dropped.
     temporary: bool,
 }
@@ -96,9 +96,26 @@ impl Loader {
         Self::begin(Purpose::Import, data_dir, data_dir.join(IMPORTING), Some(lock))
     }
 
-    /// Begins a store in place of the one in `data_dir`, which stays as it is for now.
-    pub(super) fn recovery(data_dir: &Path, lock: DirLock) -> Result<Self, OpenError> {
-        Self::begin(Purpose::Recovery, data_dir, data_dir.join(RECOVERING), Some(lock))
+    /// Begins a store in place of the one in `data_dir`, which stays as it is for now; with the folder of that one,
+    /// which nobody else writes meanwhile.
+    pub fn recovery(data_dir: &Path) -> Result<(Self, PathBuf), OpenError> {
+        let lock = inspect::lock(data_dir)?;
+        let store = data_dir.join("store");
+        if !store.is_dir() {
+            return Err(inspect::missing(data_dir));
+        }
+        wait_until_free(&store)?;
+        let dir = data_dir.join(RECOVERING);
+        Ok((Self::begin(Purpose::Recovery, data_dir, dir, Some(lock))?, store))
+    }
+
+    /// Puts a recovery that is complete in its place, if there is one; the folder of what was there before.
+    pub fn go_on(data_dir: &Path) -> Result<Option<PathBuf>, OpenError> {
+        let _lock = inspect::lock(data_dir)?;
+        match data_dir.join(RECOVERED).exists() {
+            true => exchange(data_dir).map_err(|source| unwritable(data_dir, source)),
+            false => Ok(None),
+        }
     }
 
     /// Begins a store in the new folder `dir`, which lasts as long as the store.
@@ -116,7 +133,7 @@ impl Loader {
             purpose,
             data_dir: data_dir.to_owned(),
             dir,
-            lock,
+            _lock: lock,
             temporary: true,
         };
         remove(&place.dir).map_err(|source| unwritable(&place.dir, source))?;
@@ -218,14 +235,6 @@ impl Built {
         place.temporary = false;
         placed.map_err(|source| unwritable(&data_dir, source))
     }
-}
-
-/// Puts a recovery that is complete in its place, if there is one; the folder of what was there before.
-pub(super) fn finish_recovery(data_dir: &Path) -> Result<Option<PathBuf>, OpenError> {
-    if !data_dir.join(RECOVERED).exists() {
-        return Ok(None);
-    }
-    exchange(data_dir).map_err(|source| unwritable(data_dir, source))
 }
 
 fn exchange(data_dir: &Path) -> io::Result<Option<PathBuf>> {

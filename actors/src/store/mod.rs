@@ -20,6 +20,7 @@ mod lock;
 mod long;
 mod open;
 mod overlay;
+mod salvage;
 mod shared;
 mod snapshot;
 mod space;
@@ -35,6 +36,7 @@ pub use error::{Cause, Error, OpenError};
 pub use inspect::Inspected;
 pub use load::{Built, Loader};
 pub use overlay::{Row, Rows};
+pub use salvage::{Loss, Salvaged};
 pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};
 pub use space::free_bytes;
 pub use table::Table;
@@ -299,6 +301,11 @@ impl Store {
     /// acknowledged before is in it, and no batch in part.
     pub fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
         Snapshot::begin(Arc::clone(&self.inner.shared))
+    }
+
+    /// Whether it takes no further batch.
+    pub fn is_closed(&self) -> bool {
+        self.inner.shared.overlay.read().closed
     }
 
     /// Takes no further batch and waits until all before are durable, or the store failed. Not to be called

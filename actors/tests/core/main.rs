@@ -31,6 +31,8 @@ mod pause;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod recover;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod sessions;

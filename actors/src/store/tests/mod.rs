@@ -6,6 +6,7 @@ mod failure;
 mod long;
 mod model;
 mod open;
+mod salvage;
 mod snapshot;
 
 use super::disk::{Disk, Entries, SledDisk};
