@@ -2,7 +2,7 @@
 //! share. It outlives a generation of actors.
 
 use crate::artifact::ArtifactStore;
-use crate::audit::{By, Entry};
+use crate::audit::{By, Denials, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::CoreConfig;
@@ -118,6 +118,7 @@ pub(crate) struct Ground {
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
+    pub(crate) denials: Denials,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.

@@ -84,8 +84,6 @@ actions! {
     CommandEnd = "command.end";
     /// A caller cancelled a command.
     CommandCancel = "command.cancel";
-    /// Records of the audit were handed out whole.
-    AuditExport = "audit.export";
     /// A caller verified a chain, and this is what it found.
     AuditVerify = "audit.verify";
     /// The oldest records of this chain were removed.
@@ -246,6 +244,23 @@ pub struct AuditMark {
     pub n: u64,
     /// Of the record's line, without its end.
     pub sha256: Sha256,
+}
+
+/// What a verification found. Body of `POST /v1/audit/<org>/verified`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditVerified {
+    /// Where the records were read: `store` or `nats`.
+    pub source: String,
+    /// The first record that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// The last sound one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<AuditMark>,
+    /// The first record that is wrong; absent when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<u64>,
 }
 
 /// What is kept of a chain.

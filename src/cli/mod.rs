@@ -3,6 +3,7 @@
 //! Every noun has its file with its arguments, its help and what it does. Data goes to stdout and nothing
 //! else does; why something failed is one line on stderr and an exit code ([`Failure`]).
 
+mod audit;
 mod client;
 mod config;
 mod connection;
@@ -105,6 +106,9 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// The audit: who did what, and whether the records of it are as they were written
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -175,6 +179,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
+        Command::Audit(verb) => block_on(audit::run(global, verb)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod keys;
 mod problem;
+mod redact;
 mod render;
 mod rules;
 mod section;
@@ -18,10 +19,11 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
-    Pipelines, Session, Slots,
+    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats,
+    Outbox, Pipelines, Session, Slots,
 };
 pub use problem::{Error, Origin, Problem};
+pub use redact::Redact;
 pub use table::Tables;
 pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 pub use users::{Entries, LoginPattern, Mapping, ProhibitedText, User};
@@ -65,6 +67,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[littlebrother]`
     pub littlebrother: Littlebrother,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
     /// What is legal and probably not meant.
@@ -216,6 +220,7 @@ impl Config {
             disk,
             drain,
             littlebrother,
+            audit,
             log,
             warnings: _,
         } = self;
@@ -235,12 +240,13 @@ impl Config {
             disk.changed(&other.disk),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
+            audit.changed(&other.audit),
             log.changed(&other.log),
         ]
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 16] {
+    fn sections(&self) -> [&dyn Section; 17] {
         [
             &self.general,
             &self.http,
@@ -257,11 +263,12 @@ impl Config {
             &self.disk,
             &self.drain,
             &self.littlebrother,
+            &self.audit,
             &self.log,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 16] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 17] {
         [
             &mut self.general,
             &mut self.http,
@@ -278,6 +285,7 @@ impl Config {
             &mut self.disk,
             &mut self.drain,
             &mut self.littlebrother,
+            &mut self.audit,
             &mut self.log,
         ]
     }

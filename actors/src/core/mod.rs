@@ -13,7 +13,7 @@ pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
-use crate::audit::By;
+use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
@@ -83,6 +83,12 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `audit.retain`: how long records of the audit are kept.
+    pub audit_retain: Span,
+    /// `audit.retain_max`: how many records of a chain are kept.
+    pub audit_retain_max: u64,
+    /// `audit.redact`
+    pub audit_redact: Redactor,
 }
 
 impl Default for CoreConfig {
@@ -106,6 +112,9 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            audit_retain: Span::from_secs(400 * 24 * 3600),
+            audit_retain_max: 1_000_000,
+            audit_redact: Redactor::default(),
         }
     }
 }
@@ -308,6 +317,7 @@ impl Core {
             sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
+            denials: Denials::default(),
             run: uuid::Uuid::new_v4(),
             started: now,
         });
@@ -385,7 +395,7 @@ impl Core {
     /// Accepts a job; durable when it returns.
     pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
         let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request)?;
+        let job = submit::new_job(&self.ground, &rules.set, request, &self.by)?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.scheduler.do_send(Submit { job, reply });
         answer.wait().await
@@ -408,7 +418,12 @@ impl Core {
     /// Cancels a job that has not ended; a running one ends when its host confirms.
     pub async fn cancel_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.scheduler.do_send(CancelJob { org, job_id, reply });
+        self.peers()?.scheduler.do_send(CancelJob {
+            org,
+            job_id,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -424,7 +439,12 @@ impl Core {
     /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
     pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(RevokeKey { org, name, reply });
+        self.peers()?.directory.do_send(RevokeKey {
+            org,
+            name,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -480,6 +500,7 @@ impl Core {
     /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
     pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
         let message = event_message(&self.ground, &event);
+        let entry = Some(self.event_entry(&event, message.payload.len()));
         submit::check_size(&message)?;
         let (reply, answer) = self.doors.submit.enter()?;
         let published = PublishedEvent {
@@ -487,7 +508,7 @@ impl Core {
             key: event.key,
         };
         let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
-        self.peers()?.outbox.do_send(Publish { message, done });
+        self.peers()?.outbox.do_send(Publish { message, entry, done });
         answer.wait().await
     }
 
@@ -514,6 +535,7 @@ impl Core {
         self.peers()?.directory.do_send(EnrolAgent {
             token_id,
             request,
+            by: self.on_record(),
             reply,
         });
         answer.wait().await
