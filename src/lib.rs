@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: decisions. Edges translate and ask `tripline_actors`.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 mod demo;

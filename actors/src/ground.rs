@@ -2,7 +2,7 @@
 //! share. It outlives a generation of actors.
 
 use crate::artifact::ArtifactStore;
-use crate::audit::{By, Entry};
+use crate::audit::{By, Denials, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
@@ -125,6 +125,7 @@ pub(crate) struct Ground {
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.
     pub(crate) ending: ArcSwapOption<Ending>,
+    pub(crate) denials: Denials,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.

@@ -1,6 +1,7 @@
 //! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
 
 use crate::artifact::{forget_use, note_use};
+use crate::audit::{By, Note};
 use crate::store::{Batch, Table};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tripline_protocol::api::{HostView, JobView, Waiting};
@@ -76,9 +77,24 @@ pub(crate) struct JobRecord {
     /// A person cancelled it while it ran.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cancel_requested: bool,
+    /// Who submitted it; `None`: a pipeline, or a version that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<By>,
+    /// What happened to its commands and goes on record with its next batch.
+    #[serde(skip)]
+    pub(crate) notes: Vec<Note>,
 }
 
 impl JobRecord {
+    /// On whose behalf it runs.
+    pub(crate) fn by(&self) -> By {
+        match (&self.by, &self.pipeline) {
+            (Some(by), _) => by.clone(),
+            (None, Some(pipeline)) => By::pipeline(pipeline),
+            (None, None) => By::system(),
+        }
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {

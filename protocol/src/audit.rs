@@ -44,6 +44,14 @@ actions! {
     ConfigLoad = "config.load";
     /// A set of pipelines and named jobs came into force, or was refused.
     RulesLoad = "rules.load";
+    /// No new jobs start from now on.
+    ServerPause = "server.pause";
+    /// Jobs start again.
+    ServerResume = "server.resume";
+    /// Somebody asked for an orderly end.
+    ServerDrain = "server.drain";
+    /// Somebody took an export of the store.
+    StoreExport = "store.export";
     /// A token was made.
     TokenCreate = "token.create";
     /// A token was revoked.
@@ -60,6 +68,8 @@ actions! {
     HostLink = "host.link";
     /// They were parted.
     HostUnlink = "host.unlink";
+    /// A host was forgotten: its record, key, labels and link were removed.
+    HostForget = "host.forget";
     /// An agent's key was revoked.
     KeyRevoke = "key.revoke";
     /// A caller submitted a job.
@@ -84,8 +94,6 @@ actions! {
     CommandEnd = "command.end";
     /// A caller cancelled a command.
     CommandCancel = "command.cancel";
-    /// Records of the audit were handed out whole.
-    AuditExport = "audit.export";
     /// A caller verified a chain, and this is what it found.
     AuditVerify = "audit.verify";
     /// The oldest records of this chain were removed.
@@ -246,6 +254,23 @@ pub struct AuditMark {
     pub n: u64,
     /// Of the record's line, without its end.
     pub sha256: Sha256,
+}
+
+/// What a verification found. Body of `POST /v1/audit/<org>/verified`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditVerified {
+    /// Where the records were read: `store` or `nats`.
+    pub source: String,
+    /// The first record that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// The last sound one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<AuditMark>,
+    /// The first record that is wrong; absent when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<u64>,
 }
 
 /// What is kept of a chain.

@@ -236,6 +236,11 @@ impl Subjects {
         self.stream("DEAD")
     }
 
+    /// Name of the stream of the audit.
+    pub fn audit_stream(&self) -> String {
+        self.stream("AUDIT")
+    }
+
     /// What the stream of events captures.
     pub fn all_events(&self) -> String {
         format!("{}.events.>", self.prefix)
@@ -252,6 +257,11 @@ impl Subjects {
     /// What the stream of dead letters captures.
     pub fn all_dead(&self) -> String {
         format!("{}.dead.>", self.prefix)
+    }
+
+    /// What the stream of the audit captures.
+    pub fn all_audit(&self) -> String {
+        format!("{}.audit.*", self.prefix)
     }
 
     /// Where jobs' changes of state are published.
@@ -293,6 +303,11 @@ impl Subjects {
     /// A dead letter. `org` is absent when the subject it came on named none.
     pub fn dead(&self, org: Option<&Org>, reason: &str) -> String {
         format!("{}.dead.{}.{reason}", self.prefix, org.map_or("_", Org::as_str))
+    }
+
+    /// A record of the audit. `chain` is an org, or `_` for what concerns the server itself.
+    pub fn audit(&self, chain: &str) -> String {
+        format!("{}.audit.{chain}", self.prefix)
     }
 
     /// What waits for a person.

@@ -71,6 +71,32 @@ impl Client {
             .await
     }
 
+    /// `GET` of the path `v1/<segments>`, with what it answers as it is.
+    pub(crate) async fn get_bytes(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Vec<u8>, Failure> {
+        let mut url = self.url(segments)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let answer = self
+            .answer(self.connection.http.request(Method::GET, url))
+            .await?;
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| unreachable(&self.connection.server, &error))?;
+        Ok(bytes.to_vec())
+    }
+
+    /// `POST` of a body to the path `v1/<segments>`, whatever it answers.
+    pub(crate) async fn tell(&self, segments: &[&str], body: &impl Serialize) -> Result<(), Failure> {
+        let url = self.url(segments)?;
+        self.answer(self.connection.http.request(Method::POST, url).json(body))
+            .await
+            .map(drop)
+    }
+
     /// `PATCH` of the path `v1/<segments>`.
     pub(crate) async fn patch<T: DeserializeOwned>(
         &self,

@@ -3,6 +3,7 @@
 //! Every noun has its file with its arguments, its help and what it does. Data goes to stdout and nothing
 //! else does; why something failed is one line on stderr and an exit code ([`Failure`]).
 
+mod audit;
 mod client;
 mod config;
 mod connection;
@@ -124,6 +125,9 @@ enum Command {
     /// The store: check, export, import, recover
     #[command(subcommand)]
     Store(store::Verb),
+    /// The audit: who did what, and whether the records of it are as they were written
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -199,6 +203,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
         Command::Resume => block_on(control::resume(global)),
         Command::Store(verb) => block_on(store::run(global, verb)),
+        Command::Audit(verb) => block_on(audit::run(global, verb)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod keys;
 mod problem;
+mod redact;
 mod render;
 mod rules;
 mod section;
@@ -18,10 +19,11 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
-    Pipelines, Session, Slots, Store,
+    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats,
+    Outbox, Pipelines, Session, Slots, Store,
 };
 pub use problem::{Error, Origin, Problem};
+pub use redact::Redact;
 pub use table::Tables;
 pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 pub use users::{Entries, LoginPattern, Mapping, ProhibitedText, User};
@@ -67,6 +69,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[littlebrother]`
     pub littlebrother: Littlebrother,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
     /// What is legal and probably not meant.
@@ -219,6 +223,7 @@ impl Config {
             store,
             drain,
             littlebrother,
+            audit,
             log,
             warnings: _,
         } = self;
@@ -239,12 +244,13 @@ impl Config {
             store.changed(&other.store),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
+            audit.changed(&other.audit),
             log.changed(&other.log),
         ]
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 17] {
+    fn sections(&self) -> [&dyn Section; 18] {
         [
             &self.general,
             &self.http,
@@ -262,11 +268,12 @@ impl Config {
             &self.store,
             &self.drain,
             &self.littlebrother,
+            &self.audit,
             &self.log,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 17] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 18] {
         [
             &mut self.general,
             &mut self.http,
@@ -284,6 +291,7 @@ impl Config {
             &mut self.store,
             &mut self.drain,
             &mut self.littlebrother,
+            &mut self.audit,
             &mut self.log,
         ]
     }

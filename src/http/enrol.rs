@@ -13,6 +13,10 @@ pub(super) async fn enrol(
     Body(request): Body<Enrol>,
 ) -> Result<web::Json<Enrolled>, ApiError> {
     Ok(web::Json(
-        state.core.enrol(caller.token_id.clone(), request).await?,
+        state
+            .core
+            .by(&caller)
+            .enrol(caller.token_id.clone(), request)
+            .await?,
     ))
 }

@@ -25,6 +25,10 @@ pub(super) async fn forget(
     let org = caller.org_for(None)?;
     let force = parameter("force", query.force.as_deref())?.unwrap_or(false);
     Ok(web::Json(
-        state.core.forget_host(org, host.into_inner(), force).await?,
+        state
+            .core
+            .by(&caller)
+            .forget_host(org, host.into_inner(), force)
+            .await?,
     ))
 }

@@ -8,6 +8,7 @@ mod agent_channel;
 mod alive;
 mod archive;
 mod artifacts;
+mod audit;
 mod auth;
 mod body;
 mod broker_status;

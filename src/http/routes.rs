@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, control, enrol, event_stream, events, fleet, health, hosts, jobs,
-    littlebrother_view, metrics, overview, sessions, store, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, enrol, event_stream, events, fleet, health, hosts,
+    jobs, littlebrother_view, metrics, overview, sessions, store, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -74,6 +74,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/store", "GET").route(web::get().to(store::show)))
         .service(resource("/v1/store/export", "GET").route(web::get().to(store::export)))
         .configure(sessions)
+        .configure(on_record)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
         .configure(carbonblack::configure)
@@ -124,6 +125,15 @@ fn sessions(config: &mut web::ServiceConfig) {
                 .route(web::get().to(files::fetch)),
         )
         .service(resource("/v1/sessions/{session}/archive", "GET").route(web::get().to(files::all)));
+}
+
+fn on_record(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/audit", "GET").route(web::get().to(audit::list)))
+        .service(resource("/v1/audit/chains", "GET").route(web::get().to(audit::chains)))
+        .service(resource("/v1/audit/{org}/records", "GET").route(web::get().to(audit::records)))
+        .service(resource("/v1/audit/{org}/records/{number}", "GET").route(web::get().to(audit::show)))
+        .service(resource("/v1/audit/{org}/verified", "POST").route(web::post().to(audit::verified)));
 }
 
 /// A path that takes `allow`.

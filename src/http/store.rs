@@ -13,6 +13,7 @@ use tripline_actors::export::{Error, Export};
 use tripline_actors::store::SnapshotError;
 use tripline_protocol::Span;
 use tripline_protocol::api::StoreView;
+use tripline_protocol::audit::Action;
 
 pub(super) async fn show(_caller: Viewer, state: web::Data<HttpState>) -> web::Json<StoreView> {
     web::Json(StoreView {
@@ -47,6 +48,15 @@ pub(super) async fn export(
     let Export { file, made, made_at } = made.map_err(refused)?;
     let (bytes, rows) = (made.bytes, made.totals.rows());
     tracing::info!(bytes, rows, artifacts, by = caller.name, "store exported");
+    let exported = state.core.by(&caller);
+    exported
+        .put_on_record(Action::StoreExport, None, |entry| {
+            entry
+                .detail("rows", rows)
+                .detail("bytes", bytes)
+                .detail("artifacts", artifacts)
+        })
+        .await?;
     let name = format!("tripline-{made_at}.export");
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

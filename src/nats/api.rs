@@ -75,7 +75,7 @@ impl Api for CoreApi {
             Endpoint::SubmitJob => {
                 let mut request: SubmitJob = required(body)?;
                 request.org = org_of(&caller, request.org)?;
-                json(self.core.submit_job(request).await)
+                json(self.core.by(&caller).submit_job(request).await)
             }
             Endpoint::GetJob => {
                 let request: OneJob = required(body)?;
@@ -89,6 +89,7 @@ impl Api for CoreApi {
                 let request: OneJob = required(body)?;
                 json(
                     self.core
+                        .by(&caller)
                         .cancel_job(org_of(&caller, request.org)?, request.job_id)
                         .await,
                 )

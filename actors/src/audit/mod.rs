@@ -9,10 +9,20 @@
 //! [`Batch::audit`]: crate::store::Batch::audit
 
 mod by;
+mod command;
+mod denied;
 mod entry;
+mod keeper;
+mod prune;
 mod read;
+mod redact;
 
 pub use by::By;
+pub(crate) use command::{End, Note, of_job, of_session};
+pub(crate) use denied::Denials;
+pub use denied::Denied;
 pub use entry::Entry;
+pub(crate) use keeper::AuditKeeper;
 pub use read::{AuditFilter, chain_of};
 pub(crate) use read::{chains, list, row, rows};
+pub use redact::{BadPattern, Redactor};

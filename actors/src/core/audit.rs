@@ -2,13 +2,14 @@
 
 use super::Core;
 use crate::access::Principal;
-use crate::audit::{self, AuditFilter, By};
+use crate::audit::{self, AuditFilter, By, Denied, Entry};
 use crate::refusal::Refusal;
-use crate::store::Store;
+use crate::store::{Batch, Store};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tripline_protocol::api::Page;
-use tripline_protocol::audit::AuditChain;
+use tripline_protocol::audit::{Action, AuditChain};
+use tripline_protocol::{Event, Org};
 
 impl Core {
     /// The same actors, asked on behalf of `caller`: what they are asked for goes on record as the caller's.
@@ -69,6 +70,47 @@ impl Core {
         read.unwrap_or(Err(Refusal::Unavailable {
             detail: "reading the audit failed",
         }))
+    }
+
+    /// Puts on record what changes nothing of the actors' own; durable when it returns. `complete` adds to the record
+    /// what it was done to.
+    pub async fn put_on_record(
+        &self,
+        action: Action,
+        org: Option<&Org>,
+        complete: impl FnOnce(Entry) -> Entry,
+    ) -> Result<(), Refusal> {
+        let mut batch = Batch::new();
+        batch.audit(complete(self.ground.audit(action, &self.by, org)));
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.ground.store.commit(batch, move || {
+            // An error says that nobody waits any more; the record counts all the same.
+            let _ = done.send(());
+        });
+        wait.await.map_err(|_| Refusal::Unavailable {
+            detail: "its store cannot write",
+        })
+    }
+
+    /// Somebody was turned away: on record now, or together with others within a minute.
+    pub fn note_denied(&self, denied: Denied) {
+        let now = self.ground.now();
+        if let Some(entry) = self.ground.denials.note(denied, now) {
+            let mut batch = Batch::new();
+            batch.audit(entry);
+            self.ground.store.commit(batch, || {});
+        }
+    }
+
+    /// The record of an event that a caller publishes.
+    pub(super) fn event_entry(&self, event: &Event, bytes: usize) -> Entry {
+        self.ground
+            .audit(Action::EventPublish, &self.by, Some(&event.org))
+            .on("event", event.key)
+            .detail("id", &event.id)
+            .detail("source", &event.source)
+            .detail("etype", &event.etype)
+            .detail("bytes", bytes)
     }
 
     /// On whose behalf, for a message to the actors.

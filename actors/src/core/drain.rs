@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tripline_protocol::api::{Asker, DrainView, SlotHolder};
+use tripline_protocol::audit::Action;
 use tripline_protocol::{Span, Timestamp};
 
 /// How often it is looked whether the outbox is empty.
@@ -29,8 +30,11 @@ pub(crate) struct Ending {
 
 impl Core {
     /// Asks for an orderly end, on behalf of an administrator. [`Core::drain_asked`] hears it.
-    pub fn ask_drain(&self, caller: &Principal) -> Result<(), Refusal> {
+    pub async fn ask_drain(&self, caller: &Principal) -> Result<(), Refusal> {
         caller.require_all_orgs("draining")?;
+        self.by(caller)
+            .put_on_record(Action::ServerDrain, None, |entry| entry)
+            .await?;
         let by = caller.to_asker();
         tracing::warn!(by = by.name, token = by.token_id, "drain asked for");
         self.ground.drain_asked.send_replace(Some(by));

@@ -25,6 +25,7 @@ impl Core {
             org,
             name,
             force,
+            by: self.on_record(),
             reply,
         });
         answer.wait().await

@@ -17,7 +17,7 @@ pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
-use crate::audit::By;
+use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
@@ -87,6 +87,12 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `audit.retain`: how long records of the audit are kept.
+    pub audit_retain: Span,
+    /// `audit.retain_max`: how many records of a chain are kept.
+    pub audit_retain_max: u64,
+    /// `audit.redact`
+    pub audit_redact: Redactor,
 }
 
 impl Default for CoreConfig {
@@ -110,6 +116,9 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            audit_retain: Span::from_secs(400 * 24 * 3600),
+            audit_retain_max: 1_000_000,
+            audit_redact: Redactor::default(),
         }
     }
 }
@@ -315,6 +324,7 @@ impl Core {
             pause: arc_swap::ArcSwapOption::empty(),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
+            denials: Denials::default(),
             run: uuid::Uuid::new_v4(),
             started: now,
         });
@@ -392,7 +402,7 @@ impl Core {
     /// Accepts a job; durable when it returns.
     pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
         let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request)?;
+        let job = submit::new_job(&self.ground, &rules.set, request, &self.by)?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.scheduler.do_send(Submit { job, reply });
         answer.wait().await
@@ -415,7 +425,12 @@ impl Core {
     /// Cancels a job that has not ended; a running one ends when its host confirms.
     pub async fn cancel_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.scheduler.do_send(CancelJob { org, job_id, reply });
+        self.peers()?.scheduler.do_send(CancelJob {
+            org,
+            job_id,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -431,7 +446,12 @@ impl Core {
     /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
     pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(RevokeKey { org, name, reply });
+        self.peers()?.directory.do_send(RevokeKey {
+            org,
+            name,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -487,6 +507,7 @@ impl Core {
     /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
     pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
         let message = event_message(&self.ground, &event);
+        let entry = Some(self.event_entry(&event, message.payload.len()));
         submit::check_size(&message)?;
         let (reply, answer) = self.doors.submit.enter()?;
         let published = PublishedEvent {
@@ -494,7 +515,7 @@ impl Core {
             key: event.key,
         };
         let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
-        self.peers()?.outbox.do_send(Publish { message, done });
+        self.peers()?.outbox.do_send(Publish { message, entry, done });
         answer.wait().await
     }
 
@@ -521,6 +542,7 @@ impl Core {
         self.peers()?.directory.do_send(EnrolAgent {
             token_id,
             request,
+            by: self.on_record(),
             reply,
         });
         answer.wait().await

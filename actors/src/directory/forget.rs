@@ -4,6 +4,7 @@
 //! when the scheduler hears of it; ended jobs, sessions and their contents stay until they are pruned.
 
 use super::Directory;
+use crate::audit::By;
 use crate::door::Reply;
 use crate::ground::Ground;
 use crate::host::HostCommand;
@@ -15,7 +16,9 @@ use crate::scheduler::HostForgotten;
 use crate::store::{Batch, Store, Table, key};
 use actix::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tripline_protocol::api::ForgottenHost;
+use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org, Span};
 
 /// Rows of a client's processes that are read at once.
@@ -26,6 +29,7 @@ const ROWS_PAGE: usize = 1_000;
 #[rtype(result = "()")]
 pub(crate) struct RemoveHost {
     pub(crate) forgotten: ForgottenHost,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<ForgottenHost>,
 }
 
@@ -95,8 +99,8 @@ impl Directory {
     }
 
     fn finish_removal(&mut self, removal: RemoveHost) {
-        let RemoveHost { forgotten, reply } = removal;
-        match self.removal(forgotten.host_id) {
+        let RemoveHost { forgotten, by, reply } = removal;
+        match self.removal(&forgotten, &by) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok(batch) => {
                 tracing::warn!(host = %forgotten.host_id, hostname = %forgotten.hostname, "host forgotten");
@@ -108,7 +112,8 @@ impl Directory {
         }
     }
 
-    fn removal(&mut self, host_id: HostId) -> Result<Batch, Refusal> {
+    fn removal(&mut self, forgotten: &ForgottenHost, by: &By) -> Result<Batch, Refusal> {
+        let host_id = forgotten.host_id;
         let record = self.known(host_id)?;
         let mut batch = Batch::new();
         if let Some(client) = link::client_of(&self.ground.store, host_id)? {
@@ -116,6 +121,13 @@ impl Directory {
             self.linked.remove(&client);
         }
         delete_host(&self.ground.store, &record, &mut batch)?;
+        let entry = self.ground.audit(Action::HostForget, by, Some(&record.org));
+        let entry = entry.host(&record.to_ref());
+        batch.audit(
+            entry
+                .detail("jobs_cancelled", forgotten.jobs_cancelled)
+                .detail("sessions_closed", forgotten.sessions_closed),
+        );
         self.presence.forget(host_id);
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostForgotten(host_id));

@@ -23,6 +23,7 @@ pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
 pub(crate) use list::ListHosts;
 
 use crate::access;
+use crate::audit::By;
 use crate::core::{AttachAgent, Attached};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
@@ -43,6 +44,7 @@ use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView};
+use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org};
 
 /// For a host, through the Directory; from slots and the scheduler.
@@ -67,6 +69,7 @@ pub(crate) struct AttachTo {
 pub(crate) struct EnrolAgent {
     pub(crate) token_id: String,
     pub(crate) request: Enrol,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<Enrolled>,
 }
 
@@ -85,6 +88,7 @@ pub(crate) struct GetHost {
 pub(crate) struct RevokeKey {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 
@@ -332,9 +336,10 @@ impl Handler<EnrolAgent> for Directory {
         let EnrolAgent {
             token_id,
             request,
+            by,
             reply,
         } = message;
-        match enrol::enrol(&self.ground, &mut self.sensors, &token_id, request) {
+        match enrol::enrol(&self.ground, &mut self.sensors, &token_id, request, &by) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, enrolled)) => {
                 let outbox = self.outbox.clone();
@@ -361,8 +366,8 @@ impl Handler<GetHost> for Directory {
 impl Handler<RevokeKey> for Directory {
     type Result = ();
     fn handle(&mut self, message: RevokeKey, _: &mut Self::Context) {
-        let RevokeKey { org, name, reply } = message;
-        match self.revoke(org.as_ref(), &name) {
+        let RevokeKey { org, name, by, reply } = message;
+        match self.revoke(org.as_ref(), &name, &by) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
         }
@@ -371,7 +376,7 @@ impl Handler<RevokeKey> for Directory {
 
 impl Directory {
     /// From the batch on the key opens no connection, and the one it opened is closed.
-    fn revoke(&mut self, org: Option<&Org>, name: &str) -> Result<(Batch, HostView), Refusal> {
+    fn revoke(&mut self, org: Option<&Org>, name: &str, by: &By) -> Result<(Batch, HostView), Refusal> {
         let record = self.book().named(org, name)?;
         let key = record.key_sha256.as_ref().ok_or_else(|| Refusal::Conflict {
             code: "no_agent",
@@ -380,6 +385,8 @@ impl Directory {
         let mut batch = Batch::new();
         let now = self.ground.now();
         access::revoke_key(&self.ground.store, &mut batch, key, now)?;
+        let entry = self.ground.audit(Action::KeyRevoke, by, Some(&record.org));
+        batch.audit(entry.host(&record.to_ref()).on("key", key));
         if let Some(active) = self.active.get_mut(&record.host_id) {
             active.forwarded += 1;
             active.address.do_send(HostCommand::CutOff("revoked"));

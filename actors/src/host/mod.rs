@@ -277,7 +277,8 @@ impl Host {
             Ok(()) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
             Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
         });
-        self.outbox.do_send(Publish { message, done });
+        let entry = None;
+        self.outbox.do_send(Publish { message, entry, done });
     }
 
     fn to_event(&self, event: AgentEvent) -> Event {

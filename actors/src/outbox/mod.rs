@@ -17,6 +17,7 @@ mod tests;
 pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
 
+use crate::audit::Entry;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ports::{OutMessage, PublishError};
@@ -46,6 +47,8 @@ pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 #[rtype(result = "()")]
 pub(crate) struct Publish {
     pub(crate) message: OutMessage,
+    /// The record of a caller who publishes it.
+    pub(crate) entry: Option<Entry>,
     pub(crate) done: Done,
 }
 
@@ -219,12 +222,14 @@ impl Handler<Enqueue> for Outbox {
 
 impl Handler<Publish> for Outbox {
     type Result = ();
-    fn handle(&mut self, Publish { message, done }: Publish, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Publish, ctx: &mut Self::Context) {
+        let Publish { message, entry, done } = message;
         if let Err(refusal) = self.ground.admit() {
             return done(Err(refusal));
         }
         let mut batch = Batch::new();
         let outgoing = stage(&self.ground.load, &mut batch, message);
+        entry.into_iter().for_each(|entry| batch.audit(entry));
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
             me.do_send(Enqueue(vec![outgoing]));

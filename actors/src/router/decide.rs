@@ -165,6 +165,7 @@ fn consider(
             event: Some(event.to_ref()),
             traceparent: event.traceparent.clone(),
             depth: event.depth,
+            by: None,
         })),
         Err(error) => Err(Dead {
             reason: error.code(),

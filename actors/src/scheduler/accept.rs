@@ -2,14 +2,17 @@
 
 use super::messages::{Accept, NewJob, Submit};
 use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
+use crate::audit::Entry;
 use crate::outbox::{Outgoing, stage};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use tripline_protocol::api::JobView;
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{StepReport, StepStatus};
+use tripline_protocol::verb::Verb;
 
 impl Handler<Accept> for JobScheduler {
     type Result = ();
@@ -76,8 +79,26 @@ impl JobScheduler {
         self.ground.admit()?;
         let mut batch = Batch::new();
         let (record, outgoing) = self.take(job, &mut batch);
+        batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
         Ok((batch, outgoing, record.to_view(waiting)))
+    }
+
+    /// The record of a job that somebody submitted. Its arguments are on record with its commands.
+    fn submission(&self, record: &JobRecord) -> Entry {
+        let verbs: Vec<Verb> = record.steps.iter().map(|step| step.verb).collect();
+        let entry = self
+            .ground
+            .audit(Action::JobSubmit, &record.by(), Some(&record.org));
+        let entry = entry
+            .host(&record.host)
+            .on("job", record.job_id)
+            .detail("name", &record.name)
+            .detail("steps", verbs);
+        match &record.reason {
+            Some(reason) => entry.refused(&reason.code),
+            None => entry,
+        }
     }
 
     /// Accepts one job. Beyond a limit it is stored already ended, so that it too ends exactly once and with a
@@ -156,5 +177,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         steps: spec.steps,
         intent: None,
         cancel_requested: false,
+        by: job.by,
+        notes: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::JobScheduler;
 use super::messages::CancelJob;
+use crate::audit::By;
 use crate::directory::{RemoveHost, to_forget};
 use crate::door::{Door, Reply};
 use crate::record::HostRecord;
@@ -12,6 +13,7 @@ use crate::refusal::Refusal;
 use crate::store::Table;
 use actix::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tripline_protocol::api::ForgottenHost;
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{HostId, Org, Span};
@@ -28,6 +30,7 @@ pub(crate) struct ForgetHost {
     pub(crate) name: String,
     /// End its open work first.
     pub(crate) force: bool,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<ForgottenHost>,
 }
 
@@ -36,8 +39,8 @@ pub(crate) struct ForgetHost {
 #[rtype(result = "()")]
 pub(crate) struct HostForgotten(pub(crate) HostId);
 
-/// Hosts whose work is being ended, and who waits for it.
-pub(super) type Forgetting = HashMap<HostId, (ForgottenHost, Reply<ForgottenHost>)>;
+/// Hosts whose work is being ended, and what is to be done then.
+pub(super) type Forgetting = HashMap<HostId, RemoveHost>;
 
 fn reason() -> Reason {
     Reason::new("host_forgotten", "its host was forgotten by an administrator")
@@ -56,7 +59,9 @@ impl Handler<ForgetHost> for JobScheduler {
                     jobs_cancelled: 0,
                     sessions_closed: 0,
                 };
-                self.forgetting.insert(record.host_id, (forgotten, message.reply));
+                let ForgetHost { by, reply, .. } = message;
+                let removal = RemoveHost { forgotten, by, reply };
+                self.forgetting.insert(record.host_id, removal);
                 self.go_on_forgetting(record.host_id);
             }
         }
@@ -99,7 +104,7 @@ impl JobScheduler {
     fn go_on_forgetting(&mut self, host_id: HostId) {
         let jobs = self.cancel_waiting(host_id) + self.cancel_running(host_id);
         let sessions = self.end_sessions_of(host_id, &reason());
-        if let Some((forgotten, _)) = self.forgetting.get_mut(&host_id) {
+        if let Some(RemoveHost { forgotten, .. }) = self.forgetting.get_mut(&host_id) {
             forgotten.jobs_cancelled += jobs;
             forgotten.sessions_closed += sessions;
         }
@@ -107,8 +112,8 @@ impl JobScheduler {
             self.dispatch();
         }
         let open = self.state.host_open_len(host_id) > 0 || self.sessions.is_used(host_id);
-        if !open && let Some((forgotten, reply)) = self.forgetting.remove(&host_id) {
-            self.directory.do_send(RemoveHost { forgotten, reply });
+        if !open && let Some(removal) = self.forgetting.remove(&host_id) {
+            self.directory.do_send(removal);
         }
     }
 
@@ -144,10 +149,17 @@ impl JobScheduler {
         };
         let asked = matches!(self.record_of(job_id), Ok(Some(record)) if record.cancel_requested);
         // Nobody waits for this answer: whether the job has ended is looked at again.
-        if let Ok((reply, _)) = Door::new("forget", 1).enter() {
+        if let Some(removal) = self.forgetting.get(&host_id)
+            && let Ok((reply, _)) = Door::new("forget", 1).enter()
+        {
+            let by = Arc::clone(&removal.by);
             let org = None;
-            let cancel = CancelJob { org, job_id, reply };
-            self.cancel_job(cancel);
+            self.cancel_job(CancelJob {
+                org,
+                job_id,
+                by,
+                reply,
+            });
         }
         u32::from(!asked)
     }

@@ -1,5 +1,6 @@
 //! What the scheduler is told and asked.
 
+use crate::audit::By;
 use crate::core::JobFilter;
 use crate::door::Reply;
 use crate::outbox::Outgoing;
@@ -7,6 +8,7 @@ use crate::record::JobRecord;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tripline_protocol::api::{HostView, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
@@ -24,6 +26,8 @@ pub(crate) struct NewJob {
     pub(crate) event: Option<EventRef>,
     pub(crate) traceparent: Option<String>,
     pub(crate) depth: u8,
+    /// Who submitted it; `None`: a pipeline.
+    pub(crate) by: Option<By>,
 }
 
 /// What a batch of events causes, from the router: committed as one batch.
@@ -51,6 +55,7 @@ pub(crate) struct Submit {
 pub(crate) struct CancelJob {
     pub(crate) org: Option<Org>,
     pub(crate) job_id: JobId,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<JobView>,
 }
 
@@ -104,6 +109,7 @@ pub(crate) struct LinkHost {
     pub(crate) org: Option<Org>,
     pub(crate) host: String,
     pub(crate) client: String,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 

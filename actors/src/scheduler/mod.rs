@@ -31,6 +31,7 @@ pub(crate) use sessions::{
     OpenSession, RunCommand,
 };
 
+use crate::audit;
 use crate::directory::{Directory, ToHost};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
@@ -50,6 +51,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::{JobView, Pause};
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::{HostRef, JobResult};
@@ -84,6 +86,8 @@ pub(crate) struct JobScheduler {
     draining: Option<Reply<()>>,
     /// There while no new jobs start.
     pause: Option<Pause>,
+    /// What goes on record with the next batch.
+    on_record: Vec<audit::Entry>,
     sentinel: Sentinel,
 }
 
@@ -143,6 +147,7 @@ impl JobScheduler {
             forgetting: forget::Forgetting::default(),
             draining: None,
             pause,
+            on_record: Vec::new(),
             sentinel,
         })
     }
@@ -205,12 +210,21 @@ impl JobScheduler {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
         let staged = self.stage_end(&mut batch, &record);
+        self.put_on_record(&mut batch, &record);
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
         self.cache.remove(&record.job_id);
         self.ground.load.release();
         self.pruner.ended();
         self.commit(batch, staged, notice);
+    }
+
+    /// Puts on record what happened to a job's commands, and what was done to the job.
+    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) {
+        for note in &record.notes {
+            batch.audit(audit::of_job(&self.ground, record, note));
+        }
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
     }
 
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
@@ -448,6 +462,7 @@ impl Handler<SessionEnded> for JobScheduler {
                 record.state = JobState::Queued;
                 let mut batch = Batch::new();
                 record.put(&mut batch);
+                self.put_on_record(&mut batch, &record);
                 let notice = self.notice(&record);
                 self.commit(batch, Vec::new(), notice);
                 self.state.give_back(record.job_id);
@@ -475,12 +490,22 @@ impl Handler<CancelJob> for JobScheduler {
 impl JobScheduler {
     fn cancel_job(&mut self, message: CancelJob) {
         let answer = self.cancel(&message);
-        let CancelJob { org, job_id, reply } = message;
+        let CancelJob {
+            org,
+            job_id,
+            by,
+            reply,
+        } = message;
         // A running job's slot writes it down, and only then is it answered.
         if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
             && let Some(slot) = self.slots.get(slot as usize)
         {
-            return slot.do_send(Cancel { org, job_id, reply });
+            return slot.do_send(Cancel {
+                org,
+                job_id,
+                by,
+                reply,
+            });
         }
         self.ground.after_commit(move || reply.send(answer));
     }
@@ -500,6 +525,10 @@ impl JobScheduler {
             }),
             Some(Phase::Waiting) => {
                 let mut ended = record.clone();
+                let entry = self
+                    .ground
+                    .audit(Action::JobCancel, &message.by, Some(&record.org));
+                self.on_record.push(entry.host(&record.host).on("job", job_id));
                 let reason = Reason::new("cancelled", "it was cancelled before it started");
                 ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
                 self.end(record, Outcome::Cancelled, reason);

@@ -5,6 +5,7 @@
 //! into what made the pause necessary needs them.
 
 use super::{JobScheduler, clock_text};
+use crate::audit::By;
 use crate::door::Reply;
 use crate::ground::{Ground, read};
 use crate::record::encode;
@@ -13,6 +14,7 @@ use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::api::{Asker, Pause};
+use tripline_protocol::audit::Action;
 
 /// Its row in the table of what administrators asked for.
 const KEY: &[u8] = b"pause";
@@ -22,6 +24,8 @@ const KEY: &[u8] = b"pause";
 #[rtype(result = "()")]
 pub(crate) struct ChangePause {
     pub(crate) by: Asker,
+    /// The same, for the audit.
+    pub(crate) on_record: Arc<By>,
     /// `Some`: pause, with this reason if there is one.
     pub(crate) pause: Option<Option<String>>,
     pub(crate) reply: Reply<Option<Pause>>,
@@ -61,8 +65,19 @@ impl JobScheduler {
 impl Handler<ChangePause> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: ChangePause, _: &mut Self::Context) {
-        let ChangePause { by, pause, reply } = message;
+        let ChangePause {
+            by,
+            on_record,
+            pause,
+            reply,
+        } = message;
         let mut batch = Batch::new();
+        let action = match pause {
+            Some(_) => Action::ServerPause,
+            None => Action::ServerResume,
+        };
+        let entry = self.ground.audit(action, &on_record, None);
+        batch.audit(entry.detail("reason", pause.as_ref().and_then(Option::as_ref)));
         let pause = match pause {
             Some(reason) => {
                 tracing::warn!(

@@ -3,6 +3,7 @@
 use super::messages::{CloseSession, OpenSession};
 use super::queue::{self, Phase};
 use super::{END_MAX, entry_of, not_found};
+use crate::audit::{By, Entry};
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
 use crate::scheduler::slots::Kind;
@@ -10,10 +11,14 @@ use crate::session::{SessionRecord, check_act};
 use crate::slot::{BeginSession, CloseInteractive};
 use crate::store::Batch;
 use std::sync::Arc;
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::Reason;
 use tripline_protocol::session::{SessionOwner, SessionState, SessionView};
 use tripline_protocol::{Fault, HostId, SessionId, Span};
 use uuid::Uuid;
+
+/// Why a session ends that its caller closes: that is on record when it is asked for.
+const CLOSED: &str = "closed";
 
 impl JobScheduler {
     pub(super) fn open_session(&mut self, message: &OpenSession) -> Result<(Batch, SessionView), Refusal> {
@@ -56,6 +61,7 @@ impl JobScheduler {
             error: None,
         };
         record.put_new(&mut batch);
+        batch.audit(self.session_entry(Action::SessionOpen, &By::from(caller), &record));
         metrics::counter!("tripline_scheduler_sessions_opened_total").increment(1);
         self.ground.sessions.begin(record.session_id, now);
         let (host_id, attachments) = (record.host.host_id, &self.ground.attachments);
@@ -64,6 +70,16 @@ impl JobScheduler {
         let view = self.session_view(&record);
         self.sessions.records.insert(record.session_id, record);
         Ok((batch, view))
+    }
+
+    fn session_entry(&self, action: Action, by: &By, record: &SessionRecord) -> Entry {
+        let entry = self
+            .ground
+            .audit(action, by, Some(&record.org))
+            .host(&record.host);
+        entry
+            .on("session", record.session_id)
+            .detail("number", record.number)
     }
 
     /// Gives the next session its slot.
@@ -108,6 +124,7 @@ impl JobScheduler {
         }
         let mut batch = Batch::new();
         record.put(&mut batch);
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
         let ground = Arc::clone(&self.ground);
         self.ground
             .store
@@ -140,6 +157,11 @@ impl JobScheduler {
             .reason
             .as_ref()
             .map_or_else(String::new, |reason| reason.code.clone());
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+        if code != CLOSED {
+            let entry = self.session_entry(Action::SessionClose, &By::system(), &record);
+            batch.audit(entry.outcome("done", Some(&code)));
+        }
         metrics::counter!("tripline_scheduler_sessions_ended_total", "reason" => code).increment(1);
         self.sessions.pruner.ended();
         let ground = Arc::clone(&self.ground);
@@ -239,7 +261,10 @@ impl JobScheduler {
         else {
             return Ok(self.session_view(&record));
         };
-        let reason = Reason::new("closed", format!("{} closed it", message.caller.name));
+        let by = By::from(&message.caller);
+        let entry = self.session_entry(Action::SessionClose, &by, &record);
+        self.on_record.push(entry);
+        let reason = Reason::new(CLOSED, format!("{} closed it", message.caller.name));
         match phase {
             Phase::Pending => {
                 self.end_session(session_id, reason, None);
