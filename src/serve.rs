@@ -128,6 +128,11 @@ impl Server {
             Arc::clone(&clock),
         )
         .map_err(Error::Core)?;
+        core.note_start(
+            env!("CARGO_PKG_VERSION"),
+            &config.sha256(),
+            &config.changed(&Config::default()),
+        );
         let zone = littlebrother::zone(&config.littlebrother);
         if let Some(settings) = littlebrother::settings(&config.littlebrother, &zone) {
             let (users, clients) = (settings.users.len(), config.littlebrother.secret.is_some());
@@ -222,6 +227,7 @@ impl Server {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(DRAIN_LEAST);
+        self.core.note_stop();
         self.core
             .drain(Span::from_millis(
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX),

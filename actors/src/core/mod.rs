@@ -9,6 +9,7 @@ mod sessions;
 mod submit;
 mod transcript;
 
+pub use audit::FetchedFrom;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
