@@ -142,6 +142,11 @@ impl Server {
             Arc::clone(&clock),
         )
         .map_err(Error::Core)?;
+        core.note_start(
+            env!("CARGO_PKG_VERSION"),
+            &config.sha256(),
+            &config.changed(&Config::default()),
+        );
         let zone = littlebrother::zone(&config.littlebrother);
         if let Some(settings) = littlebrother::settings(&config.littlebrother, &zone) {
             let (users, clients) = (settings.users.len(), config.littlebrother.secret.is_some());
@@ -249,6 +254,7 @@ impl Server {
         // Agents are still there: what runs can end, and how far that has come can be asked.
         self.core.finish(to_span(left())).await;
         self.http.stop().await;
+        self.core.note_stop();
         self.core.drain(to_span(left().max(DRAIN_LEAST))).await;
         self.nats.stop().await;
         let store = self.store;

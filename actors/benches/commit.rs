@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p tripline-actors --bench commit` prints the tables of
 //! `docs/decisions/0001-durable-commits.md`. With `-- only WRITES COMMITS` it does that many commits of that
-//! many writes and nothing else, for strace.
+//! many writes and nothing else, for strace; with `-- audited` only what records of the audit cost.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -11,10 +11,15 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use tripline_actors::audit::{By, Entry};
 use tripline_actors::store::{Batch, Options, Store, Table};
+use tripline_protocol::Timestamp;
+use tripline_protocol::audit::Action;
 
 const VALUE_BYTES: usize = 300;
 const SIZES: [usize; 4] = [1, 8, 64, 512];
+/// Batches with and without records.
+const AUDITED: u64 = 100_000;
 /// Seconds of the steady load.
 const STEADY_SECONDS: u32 = 5;
 
@@ -32,6 +37,11 @@ fn main() -> Outcome {
         let store = Store::open(&Options::new(dir.path()))?;
         return one_after_another(&store, true, writes.parse()?, commits.parse()?).map(drop);
     }
+    if let [only] = arguments.as_slice()
+        && only == "audited"
+    {
+        return audited(dir.path());
+    }
     println!(
         "load average before: {}",
         std::fs::read_to_string("/proc/loadavg")?.trim()
@@ -39,6 +49,7 @@ fn main() -> Outcome {
     alone(dir.path())?;
     grouped(dir.path())?;
     steady(dir.path())?;
+    audited(dir.path())?;
     println!(
         "\nload average after: {}",
         std::fs::read_to_string("/proc/loadavg")?.trim()
@@ -207,6 +218,49 @@ fn steady(dir: &Path) -> Outcome {
         );
     }
     Ok(())
+}
+
+/// The same decisions without a record of the audit, and with one each: how many a second, pipelined.
+fn audited(dir: &Path) -> Outcome {
+    println!("\n| 100,000 batches of 5 writes, 64 waiting | batches/s | CPU us per batch |");
+    println!("| --- | --- | --- |");
+    for records in [0_usize, 1, 2] {
+        let store = Store::open(&Options::new(dir.join(format!("audited-{records}"))))?;
+        let (mut source, (done, wait)) = (
+            Source {
+                spread: true,
+                next: 0,
+            },
+            channel(),
+        );
+        let (began, cpu) = (Instant::now(), cpu_seconds()?);
+        for n in 0..AUDITED {
+            if n >= 64 {
+                wait.recv()?;
+            }
+            let mut batch = source.batch(5);
+            (0..records).for_each(|_| batch.audit(record(n)));
+            submit(&store, batch, &done);
+        }
+        drop(done);
+        wait.iter().for_each(drop);
+        let rate = AUDITED as f64 / began.elapsed().as_secs_f64();
+        let cpu = (cpu_seconds()? - cpu) * 1e6 / AUDITED as f64;
+        println!("| with {records} records each | {rate:.0} | {cpu:.0} |");
+    }
+    Ok(())
+}
+
+/// A record as a command of a job leaves it.
+fn record(n: u64) -> Entry {
+    Entry::new(Action::CommandEnd, &By::system(), None, Timestamp::from_micros(1))
+        .on("host", "4d07bc89-08d6-5304-abc3-105ffe0c827f")
+        .on("hostname", "web01")
+        .on("job", "6a476cc7-fafe-5985-9fb8-67233a7efb39")
+        .on("command", n)
+        .detail("verb", "get_file")
+        .detail("step", "evidence")
+        .detail("arguments", [("path", "/etc/hosts")])
 }
 
 /// User and system time of this process: fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.

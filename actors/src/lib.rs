@@ -33,8 +33,8 @@ mod slot;
 pub mod store;
 
 pub use crate::core::{
-    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FilePages, HostFilter, IngestPosition,
-    JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
+    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
+    IngestPosition, JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
 };
 pub use labels::LabelChange;
 pub use refusal::Refusal;

@@ -216,8 +216,8 @@ section! {
         retain: Span = Span::from_secs(400 * 24 * HOUR_SECONDS),
         /// How many records of an org are kept, and of the server itself.
         retain_max: u64 = 1_000_000,
-        /// Regular expressions of what is taken out of arguments before they go on record; of a match its group `secret`, or the whole.
-        redact: Redact = Redact::default(),
+        /// Regular expressions of what is taken out of arguments before they go on record; without it, common forms of secrets.
+        redact: Option<Redact> = None,
     }
 }
 

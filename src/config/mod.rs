@@ -141,6 +141,12 @@ impl Config {
         render::toml(self)
     }
 
+    /// Names what is in force. Secrets count only in so far as they are set.
+    pub fn sha256(&self) -> tripline_protocol::Sha256 {
+        use sha2::Digest;
+        tripline_protocol::Sha256::from_digest(&sha2::Sha256::digest(self.to_toml()).into())
+    }
+
     /// What is in force as JSON, secrets masked.
     pub fn to_json(&self) -> serde_json::Value {
         render::json(self)

@@ -8,12 +8,6 @@ use tripline_actors::audit::Redactor;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redact(Vec<String>);
 
-impl Default for Redact {
-    fn default() -> Self {
-        Self(Redactor::DEFAULT.map(str::to_owned).to_vec())
-    }
-}
-
 impl Redact {
     /// As the audit uses them.
     pub fn to_redactor(&self) -> Redactor {
@@ -36,6 +30,6 @@ impl Setting for Redact {
     }
 
     fn show(&self) -> Option<toml::Value> {
-        self.0.show()
+        Setting::show(&self.0)
     }
 }

@@ -6,6 +6,7 @@ use super::service::{Api, Endpoint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tripline_actors::access::{Access, Principal};
+use tripline_actors::audit::{By, Denied};
 use tripline_actors::{Core, HostFilter, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
 use tripline_protocol::audit::{Dialect, Place};
@@ -70,7 +71,11 @@ struct Nothing {}
 
 impl Api for CoreApi {
     async fn call(&self, endpoint: Endpoint, token: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Problem> {
-        let caller = admit(&self.access, token, role_for(endpoint))?;
+        let caller = admit(&self.access, token, role_for(endpoint)).inspect_err(|problem| {
+            if let (Some(_), Some(code)) = (token, denied_code(problem)) {
+                self.note_denied(token, code);
+            }
+        })?;
         match endpoint {
             Endpoint::SubmitJob => {
                 let mut request: SubmitJob = required(body)?;
@@ -110,6 +115,30 @@ impl Api for CoreApi {
                 json(self.core.slots().await)
             }
         }
+    }
+}
+
+/// Why a problem is one of who asks, if it is.
+fn denied_code(problem: &Problem) -> Option<&'static str> {
+    match problem.status {
+        401 => Some("unauthenticated"),
+        403 => Some("forbidden"),
+        _ => None,
+    }
+}
+
+impl CoreApi {
+    fn note_denied(&self, token: Option<&str>, code: &'static str) {
+        let caller = token.and_then(|token| self.access.authenticate(token));
+        let by = caller.as_ref().map_or_else(
+            || By::unknown(PLACE),
+            |caller| By {
+                from: Some(PLACE),
+                ..By::from(caller)
+            },
+        );
+        let org = caller.and_then(|caller| caller.org);
+        self.core.note_denied(Denied { by, org, code });
     }
 }
 

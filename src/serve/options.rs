@@ -1,8 +1,9 @@
 //! The configuration as each part of the server wants it.
 
-use crate::config::Config;
+use crate::config::{Config, Redact};
 use crate::http::{HttpOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
+use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
 
 /// `data_dir`, `disk.free_min`.
@@ -36,7 +37,11 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         host_idle: config.hosts.idle_timeout,
         audit_retain: config.audit.retain,
         audit_retain_max: config.audit.retain_max,
-        audit_redact: config.audit.redact.to_redactor(),
+        audit_redact: config
+            .audit
+            .redact
+            .as_ref()
+            .map_or_else(Redactor::default, Redact::to_redactor),
     }
 }
 

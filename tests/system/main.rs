@@ -24,6 +24,7 @@
 )]
 
 mod agents;
+mod audit;
 mod bad_events;
 mod carbonblack;
 mod commands;

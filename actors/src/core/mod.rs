@@ -12,6 +12,7 @@ mod sessions;
 mod submit;
 mod transcript;
 
+pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;

@@ -1,5 +1,6 @@
 //! Tests of the store, and the disks they use.
 
+mod chain;
 mod commit;
 mod crash;
 mod failure;
