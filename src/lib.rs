@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod dead;
 mod demo;
 pub mod endpoints;
 pub mod feed;

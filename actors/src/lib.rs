@@ -22,11 +22,13 @@ pub mod pipeline;
 pub mod ports;
 mod record;
 pub mod refusal;
+mod replay;
 mod router;
 mod scheduler;
 mod session;
 mod slot;
 pub mod store;
+mod tally;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FilePages, HostFilter, IngestPosition,
@@ -34,3 +36,4 @@ pub use crate::core::{
 };
 pub use labels::LabelChange;
 pub use refusal::Refusal;
+pub use replay::Letter;

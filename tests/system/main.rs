@@ -47,3 +47,4 @@ mod stop;
 mod streams;
 #[path = "../harness/terminal.rs"]
 mod terminal;
+mod top;

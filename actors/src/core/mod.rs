@@ -1,12 +1,15 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod control;
+mod dead;
 mod drain;
 mod generation;
 mod hold;
 mod littlebrother;
+mod outbox;
 mod reading;
 mod sessions;
+mod status;
 mod submit;
 mod transcript;
 
@@ -293,7 +296,7 @@ impl Core {
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
-        let load = Load::new(config.outbox_max);
+        let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let now = clock.now();
         let ground = Arc::new(Ground {
             config,
@@ -309,6 +312,7 @@ impl Core {
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
+            tally: crate::tally::Tally::default(),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             run: uuid::Uuid::new_v4(),

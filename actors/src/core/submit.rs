@@ -36,6 +36,7 @@ pub(super) fn new_job(ground: &Ground, rules: &RuleSet, request: SubmitJob) -> R
         event: None,
         traceparent: None,
         depth: 0,
+        run: 0,
     })
 }
 

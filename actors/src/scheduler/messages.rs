@@ -7,7 +7,7 @@ use crate::record::JobRecord;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::collections::HashMap;
-use tripline_protocol::api::{HostView, JobView, Page, SlotsView};
+use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
@@ -24,6 +24,8 @@ pub(crate) struct NewJob {
     pub(crate) event: Option<EventRef>,
     pub(crate) traceparent: Option<String>,
     pub(crate) depth: u8,
+    /// 0, and one more for each replay by a person.
+    pub(crate) run: u32,
 }
 
 /// What a batch of events causes, from the router: committed as one batch.
@@ -76,6 +78,13 @@ pub(crate) struct ListJobs {
 #[rtype(result = "()")]
 pub(crate) struct GetSlots {
     pub(crate) reply: Reply<SlotsView>,
+}
+
+/// How many jobs are open and for what they wait, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetJobCounts {
+    pub(crate) reply: Reply<JobCounts>,
 }
 
 /// How many jobs each host has open, from the API.

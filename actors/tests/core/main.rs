@@ -27,6 +27,8 @@ mod pause;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod sessions;
