@@ -13,6 +13,7 @@ use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
+use crate::tally::Tally;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -100,6 +101,11 @@ impl Attachments {
         metrics::gauge!("tripline_host_attached").set(live.len() as f64);
     }
 
+    /// How many hosts can be reached.
+    pub(crate) fn len(&self) -> usize {
+        self.live.read().len()
+    }
+
     pub(crate) fn clear(&self) {
         self.live.write().clear();
     }
@@ -121,6 +127,7 @@ pub(crate) struct Ground {
     pub(crate) clients: Clients,
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
+    pub(crate) tally: Tally,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.

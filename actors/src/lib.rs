@@ -26,11 +26,13 @@ pub mod ports;
 mod record;
 pub mod recover;
 pub mod refusal;
+mod replay;
 mod router;
 mod scheduler;
 mod session;
 mod slot;
 pub mod store;
+mod tally;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
@@ -38,3 +40,4 @@ pub use crate::core::{
 };
 pub use labels::LabelChange;
 pub use refusal::Refusal;
+pub use replay::Letter;

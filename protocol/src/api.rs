@@ -17,8 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod control;
+mod dead;
+mod outbox;
+mod status;
 
 pub use control::{Asker, DrainView, Pause, PauseView, SetPause};
+pub use dead::{DeadLetter, DeadLetterView, ReplayDead, Replayed, ReplayedEvent};
+pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
+pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

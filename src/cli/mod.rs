@@ -8,12 +8,14 @@ mod client;
 mod config;
 mod connection;
 mod control;
+mod dead;
 mod event;
 mod failure;
 mod health;
 mod host;
 mod job;
 mod nats;
+mod outbox;
 mod output;
 mod pipeline;
 mod serve;
@@ -24,6 +26,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod top;
 mod user;
 mod watch;
 
@@ -111,6 +114,14 @@ enum Command {
     Token(token::Verb),
     /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
     Health(health::Arguments),
+    /// Dead letters: messages that could not be handled
+    #[command(subcommand)]
+    Dead(dead::Verb),
+    /// Messages on their way to the broker
+    #[command(subcommand)]
+    Outbox(outbox::Verb),
+    /// Watch the server: slots, queues, hosts, rates
+    Top(top::Top),
     /// Let no new jobs start, over restarts, until `tripline resume`
     ///
     /// Running jobs finish. Events are taken and jobs queue, and expire, as ever; interactive sessions go on and new
@@ -199,6 +210,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
+        Command::Dead(verb) => block_on(dead::run(global, verb)),
+        Command::Outbox(verb) => block_on(outbox::run(global, verb)),
+        Command::Top(arguments) => block_on(top::run(global, arguments)),
         Command::Pause(arguments) => block_on(control::pause(global, arguments)),
         Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
         Command::Resume => block_on(control::resume(global)),

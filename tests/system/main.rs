@@ -50,3 +50,4 @@ mod streams;
 mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
+mod top;

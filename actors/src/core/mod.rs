@@ -2,13 +2,16 @@
 
 mod audit;
 mod control;
+mod dead;
 mod drain;
 mod fleet;
 mod generation;
 mod hold;
 mod littlebrother;
+mod outbox;
 mod reading;
 mod sessions;
+mod status;
 mod submit;
 mod transcript;
 
@@ -307,7 +310,7 @@ impl Core {
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
-        let load = Load::new(config.outbox_max);
+        let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let now = clock.now();
         let ground = Arc::new(Ground {
             config,
@@ -323,6 +326,7 @@ impl Core {
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
+            tally: crate::tally::Tally::default(),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             denials: Denials::default(),

@@ -10,12 +10,16 @@
 
 mod codec;
 mod load;
+mod quarantine;
+mod replay;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
+pub(crate) use quarantine::{DropEntry, GetOutbox, GetOutboxCounts, ListQuarantine, RetryEntries};
+pub(crate) use replay::ReplayEvent;
 
 use crate::audit::Entry;
 use crate::ground::Ground;
@@ -69,6 +73,8 @@ struct Published {
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
+    /// Messages in quarantine.
+    quarantined: u64,
     ticks: u64,
     sentinel: Sentinel,
 }
@@ -103,9 +109,11 @@ impl Outbox {
         }
         ground.load.restart(state.waiting_len() as u64, state.seq_last());
         ground.store.commit(old, || {});
+        let quarantined = Self::count_quarantined(&ground.store)?;
         Ok(Self {
             ground,
             state,
+            quarantined,
             ticks: 0,
             sentinel,
         })
@@ -162,6 +170,7 @@ impl Outbox {
             let key = seq.to_be_bytes();
             if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
                 batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
+                self.quarantined += 1;
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
@@ -172,6 +181,7 @@ impl Outbox {
             );
         }
         self.ground.load.settled(settled.waiting);
+        self.ground.tally.published.add(settled.sent.len() as u64);
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
@@ -204,6 +214,7 @@ impl Actor for Outbox {
             if outbox.ticks.is_multiple_of(50) {
                 outbox.prune(now);
                 metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
+                metrics::gauge!("tripline_outbox_quarantined").set(outbox.quarantined as f64);
             }
             outbox.pump(ctx);
         });

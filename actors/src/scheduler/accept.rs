@@ -114,6 +114,7 @@ impl JobScheduler {
         let room = self.state.room(job.host.host_id, pipeline);
         let mut record = new_record(job, seq, now);
         metrics::counter!("tripline_scheduler_jobs_accepted_total").increment(1);
+        self.ground.tally.jobs_accepted.add(1);
         match room {
             Ok(()) => {
                 record.put_new(batch);
@@ -131,7 +132,7 @@ impl JobScheduler {
                 record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
                 record.put_new(batch);
                 self.pruner.ended();
-                super::record_metrics(&record);
+                super::record_metrics(&self.ground, &record);
                 let message = result_message(&self.ground, &record);
                 let staged = message.map(|message| stage(&self.ground.load, batch, message));
                 (record, staged.into_iter().collect())
@@ -160,7 +161,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         seq,
         priority: spec.priority,
         state: JobState::Queued,
-        run: 0,
+        run: job.run,
         attempt: 0,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),

@@ -20,8 +20,8 @@ mod state;
 mod tests;
 
 pub(crate) use messages::{
-    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
-    ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
+    Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
+    HostLinked, LinkHost, ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
 pub(crate) use pause::ChangePause;
 
@@ -230,7 +230,7 @@ impl JobScheduler {
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
-        record_metrics(record);
+        record_metrics(&self.ground, record);
         result_message(&self.ground, record)
             .map(|message| stage(&self.ground.load, batch, message))
             .into_iter()
@@ -298,8 +298,9 @@ fn entry_of(record: &JobRecord) -> Entry {
     }
 }
 
-fn record_metrics(record: &JobRecord) {
+fn record_metrics(ground: &Ground, record: &JobRecord) {
     if let Some(outcome) = record.state.outcome() {
+        ground.tally.jobs_ended.add(1);
         metrics::counter!("tripline_scheduler_jobs_ended_total", "outcome" => outcome.as_str()).increment(1);
     }
 }

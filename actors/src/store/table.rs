@@ -6,7 +6,8 @@
 pub enum Table {
     /// Positions, counters, the store's own format. Keys that begin with `store/` are the store's.
     Meta = 0x01,
-    /// What administrators asked of the whole server: `pause`.
+    /// What people asked for: `pause` → the pause; `e`, event key, or `l`, time of its stream, sequence of a dead
+    /// letter → its last replay; `t`, time, hash → such a row of then.
     Control = 0x02,
     /// Job id → job.
     Job = 0x10,

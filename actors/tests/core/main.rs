@@ -32,6 +32,7 @@ mod pause;
 mod recorder;
 #[cfg(test)]
 mod recover;
+mod replay;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
