@@ -2,6 +2,7 @@
 
 mod generation;
 mod hold;
+mod isolation;
 mod littlebrother;
 mod reading;
 mod sessions;

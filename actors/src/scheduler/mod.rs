@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod isolation;
 mod link;
 mod messages;
 mod prune;
@@ -17,6 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
     ListJobs, NewJob, SessionEnd, SessionEnded, Submit,

@@ -3,6 +3,7 @@
 //! Every method blocks and is called on a blocking thread. Whatever may take long asks `stop` in between.
 //! Deliberately not here: limits on output, hashing, and anything about frames.
 
+pub mod isolation;
 #[cfg(target_os = "linux")]
 mod linux;
 
@@ -11,11 +12,12 @@ pub use linux::Linux;
 
 use crate::policy::Policy;
 use crate::stop::Stop;
+use isolation::NetworkIsolation;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
@@ -172,6 +174,12 @@ pub trait Platform: Send + Sync {
 
     /// The verbs it has.
     fn verbs(&self) -> &'static [Verb];
+
+    /// What isolates the host. `program` is the one for it that the configuration names.
+    fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
+        let _ = program;
+        Arc::new(isolation::Missing)
+    }
 
     /// Opens a regular file for reading, never hanging on anything else.
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault>;
