@@ -11,6 +11,8 @@ mod fixture;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod labels;
