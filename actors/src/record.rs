@@ -9,7 +9,7 @@ use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{Step, StepReport, StepStatus};
-use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 /// A stored value that cannot be read.
@@ -219,6 +219,9 @@ pub(crate) struct HostRecord {
     /// Of its latest attachment.
     #[serde(default)]
     pub(crate) epoch: u64,
+    /// The isolation that its agent said it is in, by our clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_seen_at: Timestamp,
 }
@@ -257,6 +260,7 @@ impl HostRecord {
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
             jobs_open: 0,
+            isolation: self.isolation.clone(),
             littlebrother: None,
         }
     }

@@ -6,7 +6,9 @@ use crate::channel::{self, ConnectError, End};
 use crate::config::Config;
 use crate::executor::Executor;
 use crate::identity::Identity;
+use crate::isolation::{self, HostIsolation};
 use crate::journal::{self, Journal};
+use crate::platform::Platform;
 use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
 use crate::watching::{ChannelLine, Hands, Watching};
@@ -105,6 +107,25 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Ok(())
 }
 
+fn isolation_of(
+    config: &Config,
+    server: &ServerUrl,
+    state: &Arc<StateDir>,
+    platform: &Arc<dyn Platform>,
+) -> Arc<HostIsolation> {
+    let network = platform.network_isolation(config.isolation.program.as_deref());
+    if let Some(why) = network.lacks() {
+        tracing::info!(why, "this host cannot be isolated");
+    }
+    Arc::new(HostIsolation::new(
+        network,
+        state.clone(),
+        isolation::host_clock(platform.clone()),
+        isolation::Server::new(server.clone()),
+        config.isolation.allow.clone(),
+    ))
+}
+
 /// The agent as its server knows it.
 struct Service<'a> {
     config: &'a Config,
@@ -127,12 +148,21 @@ impl<'a> Service<'a> {
     async fn open(
         config: &'a Config,
         server: &'a ServerUrl,
-        state: &'a StateDir,
+        state: &'a Arc<StateDir>,
         trust: Option<&'a Arc<ClientConfig>>,
     ) -> Result<Self, Error> {
         let identity = Identity::load_or_make(state)?;
         let journal = Journal::open(state.path(), journal::Options::default())?;
-        let executor = Executor::new(platform::native(), config.policy.clone(), journal).await?;
+        let platform = platform::native();
+        let isolation = isolation_of(config, server, state, &platform);
+        // Before anything is connected to: a host that is to be cut off must not be reachable meanwhile.
+        let taken_up = isolation.clone();
+        let taken_up = tokio::task::spawn_blocking(move || taken_up.take_up()).await;
+        taken_up.unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to take up the isolation of this host");
+            Ok(())
+        })?;
+        let executor = Executor::new(platform, config.policy.clone(), journal, isolation).await?;
         Ok(Self {
             config,
             server,
@@ -151,6 +181,7 @@ impl<'a> Service<'a> {
         tokio::select! {
             ended = work => ended,
             error = self.executor.broken() => Err(error.into()),
+            () = self.executor.isolation().clone().keep() => Ok(()),
         }
     }
 
@@ -170,8 +201,13 @@ impl<'a> Service<'a> {
     async fn stay_connected(&self, watching: Option<&ChannelLine>) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
-            let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
+            let isolation = self.executor.isolation();
+            let known = isolation.before_connecting().await;
+            let why = match channel::connect(self.server, self.trust, self.identity.key(), &known).await {
                 Ok(socket) => {
+                    if let Some(address) = channel::peer_of(&socket) {
+                        isolation.reached(address);
+                    }
                     match channel::serve(socket, &self.executor, &self.config.labels, watching).await {
                         End::Bye(reason) | End::NotWelcomed(reason) if dismissal(&reason).is_some() => {
                             return Err(Error::Refused(dismissal(&reason).unwrap_or_default().to_owned()));

@@ -209,6 +209,9 @@ pub struct HostView {
     /// Jobs that wait or run.
     #[serde(default)]
     pub jobs_open: u32,
+    /// The isolation that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<crate::isolation::Isolation>,
     /// Of a host that reports as a LittleBrother client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub littlebrother: Option<LittlebrotherView>,

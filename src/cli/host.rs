@@ -8,6 +8,7 @@ use tripline_protocol::Label;
 use tripline_protocol::api::{HostView, LinkHost};
 
 mod forget;
+mod isolate;
 mod label;
 mod wide;
 
@@ -57,6 +58,17 @@ pub(super) enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Cut a host off from the network, but for this server and what is allowed, for a time
+    ///
+    /// By a job, which waits for a host that is away. Doing it again renews it: the time counts anew, and what was
+    /// allowed before is forgotten. It ends by itself, also when the host's agent is gone.
+    #[command(
+        after_help = "Examples:\n  tripline host isolate web01\n  tripline host isolate web01 --for 3d --persist --allow 10.1.2.0/24"
+    )]
+    Isolate(isolate::Isolate),
+    /// End a host's isolation
+    #[command(after_help = "Example:\n  tripline host unisolate web01")]
+    Unisolate(isolate::Unisolate),
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
     Show {
@@ -130,6 +142,8 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
         Verb::Forget { host, force } => forget::run(&client, global.output, &host, force).await,
+        Verb::Isolate(arguments) => isolate::isolate(global, arguments).await,
+        Verb::Unisolate(arguments) => isolate::unisolate(global, arguments).await,
         Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
         Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {
@@ -217,11 +231,14 @@ fn show(host: &HostView) -> String {
         .attachments
         .is_empty()
         .then(|| ("attached", "offline".to_owned()));
+    let isolation = host.isolation.iter();
+    let isolation = isolation.map(|isolation| ("isolated", isolate::shown(isolation)));
     let littlebrother = host.littlebrother.iter().flat_map(wide::client);
     fields(
         rows.into_iter()
             .chain(attachments)
             .chain(offline)
+            .chain(isolation)
             .chain(littlebrother),
     )
 }

@@ -7,6 +7,7 @@ mod drain;
 mod fleet;
 mod generation;
 mod hold;
+mod isolation;
 mod littlebrother;
 mod outbox;
 mod reading;

@@ -152,6 +152,7 @@ impl Directory {
             install_id: None,
             key_sha256: None,
             epoch: 0,
+            isolation: None,
             created_at: now,
             last_seen_at: now,
         })

@@ -114,6 +114,7 @@ pub(super) fn enrol(
         install_id: Some(request.install_id),
         key_sha256: Some(request.key_sha256.clone()),
         epoch: 0,
+        isolation: None,
         created_at: now,
         last_seen_at: now,
     };

@@ -17,6 +17,7 @@ fn hello() -> Hello {
         journal_id: Uuid::nil(),
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 

@@ -9,6 +9,7 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod isolation;
 mod leave;
 pub(crate) mod littlebrother;
 mod messages;
@@ -185,6 +186,7 @@ impl Host {
         }
         let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);
+        let outgoing = self.take_isolation(hello.isolation.as_ref(), &mut batch);
         self.link = Some(link);
         let attachment = Attachment {
             epoch: self.record.epoch,
@@ -200,7 +202,7 @@ impl Host {
             host: ctx.address(),
             frames: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)),
         };
-        self.ground.store.commit(batch, move || reply.send(Ok(attached)));
+        self.commit(batch, outgoing, move || reply.send(Ok(attached)));
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
@@ -356,6 +358,7 @@ impl Handler<AgentSays> for Host {
                 self.apply(effects, ctx);
             }
             AgentFrame::Event(event) => self.agent_event(*event),
+            AgentFrame::Isolation { isolation } => self.hear_isolation(&isolation),
             AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}

@@ -8,6 +8,7 @@
 
 mod accept;
 mod forget;
+mod isolation;
 mod link;
 mod messages;
 mod pause;
@@ -19,6 +20,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
     HostLinked, LinkHost, ListJobs, NewJob, SessionEnd, SessionEnded, Submit,

@@ -393,6 +393,7 @@ pub(crate) fn hello(hostname: &str) -> Hello {
         journal_id: Uuid::from_u128(1),
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 

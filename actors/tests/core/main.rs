@@ -15,6 +15,8 @@ mod forget;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod labels;
