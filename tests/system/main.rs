@@ -37,6 +37,7 @@ mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod isolation;
 mod labels;
 mod outage;
 mod rules;
