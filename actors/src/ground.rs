@@ -5,7 +5,7 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::core::CoreConfig;
+use crate::core::{CoreConfig, Ending};
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::outbox::Load;
@@ -17,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tripline_protocol::api::{Asker, Pause};
 use tripline_protocol::audit::Action;
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{HostId, Org, Span, Timestamp};
@@ -119,6 +120,12 @@ pub(crate) struct Ground {
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
     pub(crate) denials: Denials,
+    /// There while no new jobs start; what is durable of it.
+    pub(crate) pause: ArcSwapOption<Pause>,
+    /// Who asked for an orderly end, over the API.
+    pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
+    /// There from when an orderly end began.
+    pub(crate) ending: ArcSwapOption<Ending>,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.
@@ -144,6 +151,11 @@ impl Ground {
 
     /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
     pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
+        if self.ending.load().is_some() {
+            return Err(Refusal::Unavailable {
+                detail: "it is stopping",
+            });
+        }
         if self.store.failed() {
             return Err(Refusal::Unavailable {
                 detail: "its store cannot write",

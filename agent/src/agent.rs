@@ -52,7 +52,7 @@ impl Error {
             | Self::Tls(_)
             | Self::NoToken
             | Self::Identity(identity::Error::State(_))
-            | Self::Watching(watching::Error::StateDir(_)) => 2,
+            | Self::Watching(watching::Error::StateDir(_) | watching::Error::Unsupported) => 2,
             Self::Enrol(enrol::Error::Refused(_)) | Self::Refused(_) => 3,
             Self::Identity(_)
             | Self::Journal(_)
@@ -67,13 +67,17 @@ impl Error {
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     tls::install_provider();
     let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let platform = platform::native();
+    for missing in platform.lacks() {
+        tracing::warn!("{missing}");
+    }
     let trust = tls::client_config(config.ca.as_deref())?;
     let service = match &config.server {
         Some(server) => Some(Service::open(&config, server, &state, trust.as_ref()).await?),
         None => None,
     };
     let hands = Hands {
-        platform: platform::native(),
+        platform,
         state: state.clone(),
         read_only: config.policy.read_only,
     };
@@ -169,8 +173,8 @@ impl<'a> Service<'a> {
             let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
                 Ok(socket) => {
                     match channel::serve(socket, &self.executor, &self.config.labels, watching).await {
-                        End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
-                            return Err(Error::Refused("its key was revoked".to_owned()));
+                        End::Bye(reason) | End::NotWelcomed(reason) if dismissal(&reason).is_some() => {
+                            return Err(Error::Refused(dismissal(&reason).unwrap_or_default().to_owned()));
                         }
                         // Another agent has this one's key: coming back at once would only throw that one out.
                         End::Bye(reason) if reason == "replaced" => reason,
@@ -189,5 +193,18 @@ impl<'a> Service<'a> {
             // Back-off with jitter: a server that restarts is not met by all its agents at once.
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+/// Why there is no coming back, if the server's farewell says that there is none.
+fn dismissal(reason: &str) -> Option<&'static str> {
+    match reason {
+        "revoked" => Some(
+            "its key was revoked; to bring the machine back as a new host, remove the state directory and enrol it again",
+        ),
+        "forgotten" => Some(
+            "its host was forgotten; to bring the machine back as a new host, remove the state directory and enrol it again",
+        ),
+        _ => None,
     }
 }

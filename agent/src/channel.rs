@@ -50,7 +50,8 @@ pub enum ConnectError {
 pub enum End {
     /// Before the server welcomed the agent.
     NotWelcomed(String),
-    /// The server said why, after its welcome: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    /// The server said why, after its welcome: `replaced`, `revoked`, `forgotten`, `shutdown`,
+    /// `protocol_error`.
     Bye(String),
     /// Lost after the welcome.
     Lost(String),

@@ -1,8 +1,8 @@
 //! The agent's state directory: made private, held by one agent at a time, its small files written whole.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use crate::platform::own;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why the state directory cannot be used.
@@ -43,18 +43,11 @@ impl StateDir {
             let path = at.to_path_buf();
             move |source| Error::Open { path, source }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed(path))?;
+        own::make_private_directory(path).map_err(failed(path))?;
         let path = path.canonicalize().map_err(failed(path))?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
+        let lock = own::private_file()
             .truncate(false)
-            .mode(0o600)
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
         match lock.try_lock() {
@@ -98,12 +91,7 @@ fn write_whole(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 /// Writes and syncs what [`publish`] will make `dir/name` (0600). A failure leaves `dir/name` as it was.
 pub(crate) fn stage(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let temporary = dir.join(format!("{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut file = own::private_file().truncate(true).open(temporary)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -111,7 +99,7 @@ pub(crate) fn stage(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 /// Renames what was staged into place and syncs the directory. After a failure either file may be found.
 pub(crate) fn publish(dir: &Path, name: &str) -> io::Result<()> {
     std::fs::rename(dir.join(format!("{name}.new")), dir.join(name))?;
-    File::open(dir)?.sync_all()
+    own::sync_directory(dir)
 }
 
 #[cfg(test)]

@@ -40,6 +40,14 @@ actions! {
     ServerStart = "server.start";
     /// The server is about to end.
     ServerStop = "server.stop";
+    /// No new jobs start.
+    ServerPause = "server.pause";
+    /// They start again.
+    ServerResume = "server.resume";
+    /// An orderly end was asked for.
+    ServerDrain = "server.drain";
+    /// All rows of the store were handed out.
+    StoreExport = "store.export";
     /// The configuration in force, at a start or when it was read again.
     ConfigLoad = "config.load";
     /// A set of pipelines and named jobs came into force, or was refused.
@@ -60,6 +68,8 @@ actions! {
     HostLink = "host.link";
     /// They were parted.
     HostUnlink = "host.unlink";
+    /// A host was forgotten.
+    HostForget = "host.forget";
     /// An agent's key was revoked.
     KeyRevoke = "key.revoke";
     /// A caller submitted a job.

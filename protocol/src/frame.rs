@@ -121,7 +121,8 @@ pub enum ServerFrame {
     Ping,
     /// Answers a ping.
     Pong,
-    /// The server ends the connection, and why: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    /// The server ends the connection, and why: `replaced`, `revoked`, `forgotten`, `reconfigured`, `shutdown`,
+    /// `protocol_error`.
     Bye {
         /// A stable word.
         reason: String,

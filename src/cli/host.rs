@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tripline_protocol::Label;
 use tripline_protocol::api::{HostView, LinkHost};
 
+mod forget;
 mod label;
 mod wide;
 
@@ -42,6 +43,19 @@ pub(super) enum Verb {
         /// +LABEL or -LABEL
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true, value_parser = label::change)]
         change: Vec<label::Change>,
+    },
+    /// Forget a host: its record, its agent's key, its labels and its link
+    ///
+    /// Jobs and sessions that have ended stay until they are pruned. The agent is refused from then on; to bring the
+    /// machine back, remove the agent's state directory and enrol it again, as a new host. A LittleBrother client that
+    /// reports again is a new host, too.
+    #[command(after_help = "Examples:\n  tripline host forget web01\n  tripline host forget web01 --force")]
+    Forget {
+        /// Its host id, sensor id or hostname
+        host: String,
+        /// Cancel its open jobs and close its open sessions first; without it they are in the way
+        #[arg(long)]
+        force: bool,
     },
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
@@ -115,6 +129,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
                 Format::Table => print(&show(&host)),
             }
         }
+        Verb::Forget { host, force } => forget::run(&client, global.output, &host, force).await,
         Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
         Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {

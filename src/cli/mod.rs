@@ -7,8 +7,10 @@ mod audit;
 mod client;
 mod config;
 mod connection;
+mod control;
 mod event;
 mod failure;
+mod health;
 mod host;
 mod job;
 mod nats;
@@ -18,6 +20,7 @@ mod serve;
 #[cfg(test)]
 mod server_tests;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -109,6 +112,22 @@ enum Command {
     /// The audit: who did what, and whether the records of it are as they were written
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
+    Health(health::Arguments),
+    /// Let no new jobs start, over restarts, until `tripline resume`
+    ///
+    /// Running jobs finish. Events are taken and jobs queue, and expire, as ever; interactive sessions go on and new
+    /// ones are opened.
+    Pause(control::PauseArguments),
+    /// Let jobs start again after `tripline pause`
+    Resume,
+    /// End the server in order, as SIGTERM does, from afar
+    ///
+    /// No new work is taken; what runs gets `drain.timeout` to end, and goes on at the next start if it does not.
+    Drain(control::DrainArguments),
+    /// The store: check, export, import, recover
+    #[command(subcommand)]
+    Store(store::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -172,6 +191,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
         Command::Nats(verb) => nats::run(global, &verb),
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
+        Command::Health(health::Arguments {}) => block_on(health::run(global)),
         Command::Host(verb) => block_on(host::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
@@ -180,6 +200,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
         Command::Audit(verb) => block_on(audit::run(global, verb)),
+        Command::Pause(arguments) => block_on(control::pause(global, arguments)),
+        Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
+        Command::Resume => block_on(control::resume(global)),
+        Command::Store(verb) => block_on(store::run(global, verb)),
     }
 }
 

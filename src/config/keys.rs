@@ -164,6 +164,18 @@ section! {
 }
 
 section! {
+    /// `[store]`: exports that the server makes by itself.
+    Store, "store" {
+        /// Folder of the exports that the server makes by itself, best on another disk; without it none are made.
+        export_dir: Option<PathBuf> = None,
+        /// How often one is made.
+        export_every: Span = Span::from_secs(24 * HOUR_SECONDS),
+        /// How many are kept; the oldest goes when a newer one was made and verified.
+        exports_kept: u64 = 7,
+    }
+}
+
+section! {
     /// `[drain]`: an orderly end.
     Drain, "drain" {
         /// How long a stopping server finishes what it has begun.

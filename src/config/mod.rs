@@ -20,7 +20,7 @@ mod users;
 
 pub use keys::{
     Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats,
-    Outbox, Pipelines, Session, Slots,
+    Outbox, Pipelines, Session, Slots, Store,
 };
 pub use problem::{Error, Origin, Problem};
 pub use redact::Redact;
@@ -63,6 +63,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// `[disk]`
     pub disk: Disk,
+    /// `[store]`
+    pub store: Store,
     /// `[drain]`
     pub drain: Drain,
     /// `[littlebrother]`
@@ -224,6 +226,7 @@ impl Config {
             artifacts,
             hosts,
             disk,
+            store,
             drain,
             littlebrother,
             audit,
@@ -244,6 +247,7 @@ impl Config {
             artifacts.changed(&other.artifacts),
             hosts.changed(&other.hosts),
             disk.changed(&other.disk),
+            store.changed(&other.store),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
             audit.changed(&other.audit),
@@ -252,7 +256,7 @@ impl Config {
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 17] {
+    fn sections(&self) -> [&dyn Section; 18] {
         [
             &self.general,
             &self.http,
@@ -267,6 +271,7 @@ impl Config {
             &self.artifacts,
             &self.hosts,
             &self.disk,
+            &self.store,
             &self.drain,
             &self.littlebrother,
             &self.audit,
@@ -274,7 +279,7 @@ impl Config {
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 17] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 18] {
         [
             &mut self.general,
             &mut self.http,
@@ -289,6 +294,7 @@ impl Config {
             &mut self.artifacts,
             &mut self.hosts,
             &mut self.disk,
+            &mut self.store,
             &mut self.drain,
             &mut self.littlebrother,
             &mut self.audit,

@@ -103,7 +103,7 @@ fn answer(
 }
 
 /// Piece by piece, as fast as the caller takes it.
-fn content(
+pub(super) fn content(
     file: File,
     first: u64,
     bytes: u64,

@@ -14,9 +14,11 @@ mod body;
 mod broker_status;
 mod carbonblack;
 mod content;
+mod control;
 mod enrol;
 mod event_stream;
 mod events;
+mod fleet;
 mod health;
 mod held;
 mod hosts;
@@ -32,6 +34,7 @@ mod range;
 mod routes;
 mod server;
 mod sessions;
+mod store;
 pub mod tls;
 mod tokens;
 mod upload;
@@ -43,11 +46,13 @@ pub use tls::TlsOptions;
 
 use crate::feed::Feed;
 use crate::littlebrother::Dialect;
+use crate::serve::Exports;
 use std::sync::Arc;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::Clock;
+use tripline_actors::export::Exporter;
 
 /// What the handlers ask.
 #[derive(Clone)]
@@ -68,4 +73,8 @@ pub struct HttpState {
     pub feed: Arc<dyn Feed>,
     /// How many follow them.
     pub places: Places,
+    /// Makes exports of the store.
+    pub exporter: Exporter,
+    /// Those that are made by themselves.
+    pub exports: Exports,
 }

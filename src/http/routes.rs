@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, enrol, event_stream, events, health, hosts, jobs,
-    littlebrother_view, metrics, overview, sessions, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, enrol, event_stream, events, fleet, health, hosts,
+    jobs, littlebrother_view, metrics, overview, sessions, store, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -19,7 +19,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
-        .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
+        .service(
+            resource("/v1/hosts/{host}", "GET, DELETE")
+                .route(web::get().to(hosts::show))
+                .route(web::delete().to(fleet::forget)),
+        )
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
         .service(
             resource("/v1/hosts/{host}/labels", "PUT, PATCH")
@@ -45,6 +49,17 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
         .service(
+            resource("/v1/pause", "GET, PUT, DELETE")
+                .route(web::get().to(control::show_pause))
+                .route(web::put().to(control::pause))
+                .route(web::delete().to(control::resume)),
+        )
+        .service(
+            resource("/v1/drain", "GET, POST")
+                .route(web::get().to(control::show_drain))
+                .route(web::post().to(control::drain)),
+        )
+        .service(
             resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
                 .route(web::get().to(event_stream::watch))
@@ -56,6 +71,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(tokens::create)),
         )
         .service(resource("/v1/tokens/{id}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .service(resource("/v1/store", "GET").route(web::get().to(store::show)))
+        .service(resource("/v1/store/export", "GET").route(web::get().to(store::export)))
         .configure(sessions)
         .configure(on_record)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))

@@ -29,6 +29,7 @@ mod bad_events;
 mod carbonblack;
 mod commands;
 mod console;
+mod control;
 mod crash;
 mod disk;
 mod event_stream;
@@ -44,6 +45,8 @@ mod sessions;
 mod slots;
 mod startup;
 mod stop;
+mod store;
 mod streams;
+mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;

@@ -2,7 +2,7 @@
 
 use crate::refusal::Refusal;
 use tripline_protocol::Org;
-use tripline_protocol::api::Role;
+use tripline_protocol::api::{Asker, Role};
 use tripline_protocol::audit::Place;
 
 /// The holder of a valid token.
@@ -28,6 +28,25 @@ impl Principal {
             (Role::Admin, _) | (Role::Enrol, Role::Enrol) => true,
             (Role::Enrol, _) | (_, Role::Enrol) => false,
             (role, needed) => role >= needed,
+        }
+    }
+
+    /// Refuses a token that is bound to an org where `what` concerns the whole server.
+    pub fn require_all_orgs(&self, what: &str) -> Result<(), Refusal> {
+        match &self.org {
+            None => Ok(()),
+            Some(own) => {
+                let detail = format!("{what} concerns all orgs, and this token acts in org {own} only");
+                Err(Refusal::Forbidden { detail })
+            }
+        }
+    }
+
+    /// Who it is, as records name it.
+    pub fn to_asker(&self) -> Asker {
+        Asker {
+            token_id: self.token_id.clone(),
+            name: self.name.clone(),
         }
     }
 

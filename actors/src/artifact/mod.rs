@@ -12,6 +12,7 @@ mod uses;
 
 pub use error::Error;
 pub use incoming::Incoming;
+pub(crate) use uses::use_key;
 pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
@@ -43,7 +44,19 @@ struct Inner {
     bytes_used: AtomicU64,
     /// Held while a content gets or loses its name.
     naming: Mutex<()>,
+    /// How many keep every content from being swept.
+    keepers: AtomicU64,
     next_incoming: AtomicU64,
+}
+
+/// Keeps every content from being swept.
+#[derive(Debug)]
+pub struct KeptAll(Arc<Inner>);
+
+impl Drop for KeptAll {
+    fn drop(&mut self) {
+        self.0.keepers.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What a sweep removed.
@@ -72,7 +85,7 @@ impl ArtifactStore {
         let bytes_used = AtomicU64::new(artifacts.iter().map(|(_, bytes)| bytes).sum());
         sync_dir(&root)?;
         sync_dir(data_dir)?;
-        let naming = Mutex::default();
+        let (naming, keepers) = (Mutex::default(), AtomicU64::new(0));
         let next_incoming = AtomicU64::new(0);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -80,6 +93,7 @@ impl ArtifactStore {
                 bytes_max,
                 bytes_used,
                 naming,
+                keepers,
                 next_incoming,
             }),
         })
@@ -132,6 +146,9 @@ impl ArtifactStore {
             .unwrap_or(SystemTime::UNIX_EPOCH);
         for (sha256, _) in list(&self.inner.root)? {
             let _naming = self.inner.naming.lock();
+            if self.inner.keepers.load(Ordering::Acquire) > 0 {
+                break;
+            }
             if self.inner.brought_after(&sha256, before) || is_used(store, &sha256)? {
                 continue;
             }
@@ -141,6 +158,13 @@ impl ArtifactStore {
             }
         }
         Ok(swept)
+    }
+
+    /// No content is swept while the answer lives.
+    pub fn keep_all(&self) -> KeptAll {
+        let _naming = self.inner.naming.lock();
+        self.inner.keepers.fetch_add(1, Ordering::AcqRel);
+        KeptAll(Arc::clone(&self.inner))
     }
 
     /// Bytes of all artifacts and of those coming in.
@@ -156,8 +180,7 @@ impl ArtifactStore {
 
 impl Inner {
     fn path(&self, sha256: &Sha256) -> PathBuf {
-        let (folder, file) = sha256.as_str().split_at(2);
-        self.root.join(folder).join(file)
+        path(&self.root, sha256)
     }
 
     /// Makes room for `bytes` more, or says that there is none.
@@ -197,6 +220,12 @@ impl Inner {
     }
 }
 
+/// The file of a content below `root`.
+pub(crate) fn path(root: &Path, sha256: &Sha256) -> PathBuf {
+    let (folder, file) = sha256.as_str().split_at(2);
+    root.join(folder).join(file)
+}
+
 fn make_dir(path: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
@@ -212,7 +241,7 @@ fn sync_dir(path: &Path) -> Result<(), Error> {
 }
 
 /// All contents below `root` with their lengths; anything that is not named like one is left alone.
-fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
+pub(crate) fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
     let mut contents = Vec::new();
     for folder in root.read_dir().doing("list", root)? {
         let folder = folder.doing("list", root)?;

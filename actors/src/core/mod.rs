@@ -1,6 +1,9 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
 mod audit;
+mod control;
+mod drain;
+mod fleet;
 mod generation;
 mod hold;
 mod littlebrother;
@@ -10,6 +13,7 @@ mod submit;
 mod transcript;
 
 pub use audit::FetchedFrom;
+pub(crate) use drain::Ending;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
@@ -17,7 +21,7 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host, event_message};
@@ -28,7 +32,7 @@ use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
-use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs, Submit};
 use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
@@ -319,6 +323,9 @@ impl Core {
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
             denials: Denials::default(),
+            pause: arc_swap::ArcSwapOption::empty(),
+            drain_asked: tokio::sync::watch::Sender::new(None),
+            ending: arc_swap::ArcSwapOption::empty(),
             run: uuid::Uuid::new_v4(),
             started: now,
         });
@@ -593,30 +600,5 @@ impl Core {
     /// How often the actors had to be restarted after a panic; 0 in a healthy process.
     pub fn restarts(&self) -> u64 {
         self.generations.restarts()
-    }
-
-    /// Stops taking work, waits until everything decided is durable and what can be published is, at most
-    /// `within`, then stops the actors.
-    pub async fn drain(&self, within: Span) {
-        let deadline = tokio::time::Instant::now() + within.to_duration();
-        if let (Ok(peers), Ok((reply, answer))) = (self.peers(), self.doors.query.enter()) {
-            peers.scheduler.do_send(Drain { reply });
-            if tokio::time::timeout_at(deadline, answer.wait()).await.is_err() {
-                tracing::warn!("jobs still run; they go on at their hosts and are adopted at the next start");
-            }
-            peers.directory.do_send(CloseAll("shutdown"));
-        }
-        let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
-        while self.ground.load.waiting() > 0 && tokio::time::Instant::now() < deadline {
-            look.tick().await;
-        }
-        self.generations.stop().await;
-        let store = self.ground.store.clone();
-        if tokio::task::spawn_blocking(move || store.flush_and_close())
-            .await
-            .is_err()
-        {
-            tracing::error!("the store could not be closed in order");
-        }
     }
 }

@@ -114,6 +114,7 @@ impl Directory {
             });
         }
         let host_id = self.host_of(client);
+        self.check_stays(host_id)?;
         if !self.active.contains_key(&host_id) {
             let (record, client) = match self.record(host_id)? {
                 Some(record) => {

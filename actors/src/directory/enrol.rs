@@ -226,10 +226,11 @@ fn new_sensor(ground: &Ground, record: &HostRecord) -> Option<Event> {
         false => ("agent", Attestation::Agent),
     };
     let source = format!("{speaker}/{}", record.host_id);
-    let id = "new_sensor".to_owned();
+    // A host that was forgotten and comes again has another number: it is another event.
+    let id = format!("new_sensor/{}", record.sensor_id);
     Some(Event {
         key: EventKey::derive(&record.org, &source, &id),
-        etype: id.parse::<Etype>().ok()?,
+        etype: "new_sensor".parse::<Etype>().ok()?,
         id,
         org: record.org.clone(),
         source,

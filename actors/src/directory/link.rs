@@ -107,12 +107,16 @@ fn refuse_linked(ground: &Ground, host: HostId, client: HostId) -> Result<(), Re
 }
 
 impl Directory {
+    /// Whether a host or client is about to be joined or parted.
+    pub(super) fn is_moving(&self, host_id: HostId) -> bool {
+        let moves = |(client, known): (&HostId, &Move)| *client == host_id || known.host == host_id;
+        self.moving.iter().any(moves)
+    }
+
     fn begin_move(&mut self, client: HostId, moved: Move) {
-        let busy = self
-            .moving
-            .iter()
-            .any(|(other, known)| *other == client || known.host == moved.host);
-        if busy || self.closing.is_some() {
+        let busy = self.is_moving(client) || self.is_moving(moved.host);
+        let leaves = self.removing.contains_key(&client) || self.removing.contains_key(&moved.host);
+        if busy || leaves || self.closing.is_some() {
             return moved.reply.send(Err(Refusal::Busy {
                 what: "link",
                 retry_after: Span::from_secs(1),

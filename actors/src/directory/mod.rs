@@ -7,6 +7,7 @@
 
 mod clients;
 mod enrol;
+mod forget;
 mod label;
 mod link;
 mod list;
@@ -16,6 +17,7 @@ mod tests;
 
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
 pub(crate) use enrol::{put_name, put_new_host};
+pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use label::LabelHost;
 pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
 pub(crate) use list::ListHosts;
@@ -127,6 +129,8 @@ pub(crate) struct Directory {
     linked: HashMap<HostId, HostId>,
     /// Clients that go from one Host actor to another.
     moving: HashMap<HostId, Move>,
+    /// Hosts that are about to be forgotten.
+    removing: forget::Removing,
     /// Whether LittleBrother clients are served.
     serves: bool,
     closing: Option<&'static str>,
@@ -154,6 +158,7 @@ impl Directory {
             presence: Presence::default(),
             linked: HashMap::new(),
             moving: HashMap::new(),
+            removing: forget::Removing::new(),
             serves: false,
             closing: None,
             sentinel,
@@ -180,6 +185,7 @@ impl Directory {
 
     /// The host's actor, made if it is not in memory.
     fn activate(&mut self, host_id: HostId, ctx: &Context<Self>) -> Result<&mut Active, Refusal> {
+        self.check_stays(host_id)?;
         if !self.active.contains_key(&host_id) {
             let record = self.known(host_id)?;
             let client = self.client_of(&record)?;
@@ -411,6 +417,7 @@ impl Handler<HostDied> for Directory {
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostDetached(host_id));
         self.holder_gone(host_id);
+        self.host_left(host_id);
         for slot in &self.slots {
             slot.do_send(HostRestarted(host_id));
         }

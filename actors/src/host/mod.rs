@@ -9,6 +9,7 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod leave;
 pub(crate) mod littlebrother;
 mod messages;
 mod reporter;
@@ -334,6 +335,7 @@ impl Handler<HostCommand> for Host {
             HostCommand::Reconfigured => return self.reconfigured(ctx),
             HostCommand::Link(record) => return self.link_client(*record),
             HostCommand::LetGo { client } => return self.let_go(client, ctx),
+            HostCommand::Leave(reason) => return self.leave(reason, ctx),
             HostCommand::Cancel { command_id } => self.state.cancel(command_id),
             HostCommand::Abandon { command_id } => self.state.abandon(command_id),
             HostCommand::Ack { command_id } => self.state.ack(command_id),

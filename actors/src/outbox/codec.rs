@@ -58,6 +58,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
     })
 }
 
+/// Whether an entry can be read.
+pub(crate) fn is_message(bytes: &[u8]) -> bool {
+    decode(bytes).is_some()
+}
+
 /// The entry as it is kept in quarantine. One that cannot be decoded is kept as it is.
 pub(super) fn with_reason(entry: &[u8], why: &str) -> Vec<u8> {
     decode(entry).map_or_else(

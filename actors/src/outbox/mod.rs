@@ -14,7 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{Outgoing, stage};
+pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
 
 use crate::audit::Entry;

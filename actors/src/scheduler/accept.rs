@@ -75,6 +75,7 @@ impl JobScheduler {
                 detail: format!("job {} of this idempotency key ended long ago", job.job_id),
             });
         }
+        self.check_known(job.host.host_id)?;
         self.ground.admit()?;
         let mut batch = Batch::new();
         let (record, outgoing) = self.take(job, &mut batch);

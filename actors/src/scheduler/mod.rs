@@ -7,8 +7,10 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod forget;
 mod link;
 mod messages;
+mod pause;
 mod prune;
 mod query;
 mod sessions;
@@ -21,7 +23,9 @@ pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
     ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
+pub(crate) use pause::ChangePause;
 
+pub(crate) use forget::{ForgetHost, HostForgotten};
 pub(crate) use sessions::{
     AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, InteractiveEnded, KeepAlive, ListSessions,
     OpenSession, RunCommand,
@@ -46,7 +50,7 @@ use state::{Entry, Limits, Phase, State};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::JobView;
+use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
@@ -77,9 +81,13 @@ pub(crate) struct JobScheduler {
     resume: Vec<JobId>,
     /// Jobs that somebody cancelled and the server stopped before they ended.
     cancelled: Vec<JobId>,
+    /// Hosts to be forgotten as soon as their work has ended.
+    forgetting: forget::Forgetting,
     draining: Option<Reply<()>>,
     /// What goes on record with the next batch.
     on_record: Vec<audit::Entry>,
+    /// There while no new jobs start.
+    pause: Option<Pause>,
     sentinel: Sentinel,
 }
 
@@ -122,6 +130,8 @@ impl JobScheduler {
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
         let cache = HashMap::new();
+        let pause = pause::load(&ground)?;
+        state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
         Ok(Self {
             ground,
@@ -134,8 +144,10 @@ impl JobScheduler {
             pruner,
             resume,
             cancelled,
+            forgetting: forget::Forgetting::default(),
             draining: None,
             on_record: Vec::new(),
+            pause,
             sentinel,
         })
     }
@@ -236,7 +248,7 @@ impl JobScheduler {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => {
-                    let why = query::wait_text(wait);
+                    let why = self.wait_text(wait);
                     let reason = Reason::new("expired", format!("it did not start in time: {why}"));
                     self.end(record, Outcome::Expired, reason);
                 }
@@ -413,7 +425,9 @@ impl Actor for JobScheduler {
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.tick_sessions();
             scheduler.expire();
+            scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
+            scheduler.show_pause();
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
         });
@@ -469,6 +483,12 @@ impl Handler<SessionEnded> for JobScheduler {
 impl Handler<CancelJob> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: CancelJob, _: &mut Self::Context) {
+        self.cancel_job(message);
+    }
+}
+
+impl JobScheduler {
+    fn cancel_job(&mut self, message: CancelJob) {
         let answer = self.cancel(&message);
         let CancelJob {
             org,
@@ -489,9 +509,7 @@ impl Handler<CancelJob> for JobScheduler {
         }
         self.ground.after_commit(move || reply.send(answer));
     }
-}
 
-impl JobScheduler {
     fn cancel(&mut self, message: &CancelJob) -> Result<JobView, Refusal> {
         let job_id = message.job_id;
         let not_found = || Refusal::NotFound {

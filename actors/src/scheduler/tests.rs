@@ -1,6 +1,6 @@
 //! The order of jobs against a model that is slow and obvious.
 
-use super::slots::Slots;
+use super::slots::{Kind, Slots};
 use super::state::{Entry, Full, Limits, Phase, State, Wait};
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -111,6 +111,22 @@ fn a_job_under_way_at_the_last_stop_starts_although_its_host_is_away() {
     assert_eq!(state.dispatch(), None);
     assert_eq!(state.start(job(seq)), Some(0));
     assert_eq!(state.start(job(seq)), None, "it runs already");
+    state.assert_invariants();
+}
+
+#[test]
+fn while_paused_nothing_starts_but_what_was_under_way_at_the_last_stop() {
+    let mut state = state();
+    let first = add(&mut state, 1, Priority::High, true);
+    let second = add(&mut state, 2, Priority::Normal, true);
+    state.set_paused(true);
+    assert_eq!(state.next_kind(false), None);
+    assert_eq!(state.next_kind(true), Some(Kind::Session));
+    assert_eq!(state.dispatch(), None);
+    assert_eq!(state.start(job(second)), Some(0));
+    state.set_paused(false);
+    assert_eq!(state.next_kind(false), Some(Kind::Job));
+    assert_eq!(state.dispatch(), Some((1, job(first))));
     state.assert_invariants();
 }
 

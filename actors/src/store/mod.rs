@@ -12,13 +12,17 @@ mod chain;
 mod disk;
 mod error;
 mod format;
+mod inspect;
 mod keepsake;
 pub mod key;
+mod load;
 mod lock;
 mod long;
 mod open;
 mod overlay;
+mod salvage;
 mod shared;
+mod snapshot;
 mod space;
 mod table;
 #[cfg(test)]
@@ -29,7 +33,12 @@ pub use batch::{Batch, KEY_BYTES_MAX};
 pub use chain::{Head, Link};
 pub(crate) use chain::{chain_key, row_key};
 pub use error::{Cause, Error, OpenError};
+pub use inspect::Inspected;
+pub use load::{Built, Loader};
 pub use overlay::{Row, Rows};
+pub use salvage::{Loss, Salvaged};
+pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};
+pub use space::free_bytes;
 pub use table::Table;
 
 use batch::Value;
@@ -38,7 +47,7 @@ use disk::Disk;
 use lock::DirLock;
 use long::LongKeys;
 use overlay::{Order, Overlay};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use shared::{Failure, Shared};
 use space::Space;
 use std::ops::Bound;
@@ -91,6 +100,11 @@ impl Store {
         open::open(options, lock, format::UPGRADES)
     }
 
+    /// The newest format of rows that this program knows.
+    pub const fn newest_format() -> u32 {
+        format::newest(format::UPGRADES)
+    }
+
     fn start(
         disk: Box<dyn Disk>,
         long_keys: LongKeys,
@@ -101,6 +115,7 @@ impl Store {
         let shared = Arc::new(Shared {
             disk,
             overlay: RwLock::new(Overlay::default()),
+            kept: Mutex::default(),
             heads: RwLock::new(heads.clone()),
             undurable: AtomicUsize::new(0),
             failure: Failure::default(),
@@ -280,6 +295,17 @@ impl Store {
     /// a second ago.
     pub fn disk_low(&self) -> bool {
         self.inner.shared.space.is_low()
+    }
+
+    /// The rows as they are between two commits now, to be read while commits go on. Everything that was
+    /// acknowledged before is in it, and no batch in part.
+    pub fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+        Snapshot::begin(Arc::clone(&self.inner.shared))
+    }
+
+    /// Whether it takes no further batch.
+    pub fn is_closed(&self) -> bool {
+        self.inner.shared.overlay.read().closed
     }
 
     /// Takes no further batch and waits until all before are durable, or the store failed. Not to be called

@@ -6,6 +6,8 @@
 pub enum Table {
     /// Positions, counters, the store's own format. Keys that begin with `store/` are the store's.
     Meta = 0x01,
+    /// What administrators asked of the whole server: `pause`.
+    Control = 0x02,
     /// Job id → job.
     Job = 0x10,
     /// Job id of a job that has not ended → its place.

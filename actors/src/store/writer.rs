@@ -9,6 +9,7 @@ use super::chain::{Chains, Link};
 use super::disk::{Disk, panic_text};
 use super::long::LongKeys;
 use super::shared::Shared;
+use parking_lot::MutexGuard;
 use sled::IVec;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,9 +135,16 @@ impl Writer {
             return Ok(());
         }
         let (batch, keys) = self.stage(writes)?;
-        self.shared.disk.apply(batch)?;
-        self.shared.disk.sync()?;
+        let mut kept = self.shared.kept.lock();
+        let disk = self.shared.disk.as_ref();
+        if let Some(kept) = kept.as_mut() {
+            kept.keep(disk, keys.iter().map(|(key, _)| key));
+        }
+        disk.apply(batch)?;
+        disk.sync()?;
         self.shared.heads.write().extend(sealed.heads);
+        // Fairly: who reads a snapshot may wait for it.
+        MutexGuard::unlock_fair(kept);
         let mut overlay = self.shared.overlay.write();
         for (key, sequence) in &keys {
             overlay.durable(key, *sequence);

@@ -11,6 +11,8 @@ mod events;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod forget;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod jobs;
@@ -25,7 +27,11 @@ mod outbox;
 #[cfg(test)]
 mod panics;
 #[cfg(test)]
+mod pause;
+#[cfg(test)]
 mod recorder;
+#[cfg(test)]
+mod recover;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

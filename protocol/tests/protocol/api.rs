@@ -306,6 +306,7 @@ fn slots_and_pipelines(golden: &mut Golden) {
         jobs_reserved: 0,
         waiting: 4,
         sessions_waiting: 1,
+        pause: Some(crate::control::pause()),
         slots: [
             Some(job),
             None,

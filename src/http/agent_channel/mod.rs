@@ -153,11 +153,13 @@ async fn meet(
     Ok((attached, link))
 }
 
-/// The actors do not take the agent: its key was revoked meanwhile, or the server stops or is too busy.
+/// The actors do not take the agent: its key was revoked or its host forgotten meanwhile, or the server stops or is too
+/// busy.
 fn refused(refusal: Refusal) -> End {
     tracing::warn!(%refusal, "agent not attached");
     match refusal {
-        Refusal::NotFound { .. } | Refusal::Forbidden { .. } => End::Told("revoked"),
+        Refusal::NotFound { .. } => End::Told("forgotten"),
+        Refusal::Forbidden { .. } => End::Told("revoked"),
         _ => End::Told("shutdown"),
     }
 }

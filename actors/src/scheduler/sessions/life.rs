@@ -31,6 +31,7 @@ impl JobScheduler {
             });
         }
         let caller = &message.caller;
+        self.check_known(message.host.host_id)?;
         self.ground.admit_writes()?;
         let busy = |full: queue::Full| Refusal::Busy {
             what: full.what(),
@@ -212,17 +213,29 @@ impl JobScheduler {
 
     /// Ends what was opened at a client's own record while that was being linked: nothing would reach it there.
     pub(in crate::scheduler) fn end_stranded_sessions(&mut self, client: HostId, linked_to: &str) {
-        let stranded: Vec<SessionId> = self.sessions.of_host(client).collect();
-        for session_id in stranded {
-            let text = format!("its host was linked to {linked_to}; open it again");
+        let text = format!("its host was linked to {linked_to}; open it again");
+        self.end_sessions_of(client, &Reason::new("host_linked", text));
+    }
+
+    /// Ends the sessions of a host, whoever opened them; says how many that began to end with this.
+    pub(in crate::scheduler) fn end_sessions_of(&mut self, host_id: HostId, reason: &Reason) -> u32 {
+        let sessions: Vec<SessionId> = self.sessions.of_host(host_id).collect();
+        let mut ended = 0;
+        for session_id in sessions {
+            let closing = |record: &SessionRecord| record.is_closing();
+            if self.sessions.records.get(&session_id).is_some_and(closing) {
+                continue;
+            }
+            ended += 1;
             match self.sessions.queue.phase(session_id) {
-                Some(Phase::Active { .. }) => self.close_active(session_id, Reason::new("host_linked", text)),
+                Some(Phase::Active { .. }) => self.close_active(session_id, reason.clone()),
                 _ => {
-                    let fault = Fault::server("host_linked", text.clone());
-                    self.end_session(session_id, Reason::new("host_linked", text), Some(fault));
+                    let fault = Fault::server(&reason.code, reason.text.clone());
+                    self.end_session(session_id, reason.clone(), Some(fault));
                 }
             }
         }
+        ended
     }
 
     /// Notes why an active session ends, and has its slot end it.

@@ -7,6 +7,8 @@ mod failure;
 mod long;
 mod model;
 mod open;
+mod salvage;
+mod snapshot;
 
 use super::disk::{Disk, Entries, SledDisk};
 use super::long::LongKeys;

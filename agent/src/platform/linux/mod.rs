@@ -27,23 +27,56 @@ use tripline_protocol::{CommandId, Fault, RemotePath};
 #[derive(Debug, Clone, Copy)]
 pub struct Linux;
 
+/// What it does where /proc is mounted.
+const VERBS: &[Verb] = &[
+    Verb::GetFile,
+    Verb::PutFile,
+    Verb::DeleteFile,
+    Verb::ListDirectory,
+    Verb::CreateDirectory,
+    Verb::Walk,
+    Verb::ListProcesses,
+    Verb::KillProcess,
+    Verb::CreateProcess,
+];
+/// Those of them that do not need it: a static agent runs in an empty chroot as well. A program could be started, but
+/// what is left of it after a crash of the agent could not be found.
+const VERBS_WITHOUT_PROC: &[Verb] = &[
+    Verb::PutFile,
+    Verb::DeleteFile,
+    Verb::ListDirectory,
+    Verb::CreateDirectory,
+    Verb::Walk,
+];
+
 impl Platform for Linux {
     fn facts(&self) -> Facts {
         facts::read()
     }
 
     fn verbs(&self) -> &'static [Verb] {
-        &[
-            Verb::GetFile,
-            Verb::PutFile,
-            Verb::DeleteFile,
-            Verb::ListDirectory,
-            Verb::CreateDirectory,
-            Verb::Walk,
-            Verb::ListProcesses,
-            Verb::KillProcess,
-            Verb::CreateProcess,
-        ]
+        if proc::is_there() {
+            VERBS
+        } else {
+            VERBS_WITHOUT_PROC
+        }
+    }
+
+    fn lacks(&self) -> Vec<String> {
+        if proc::is_there() {
+            return Vec::new();
+        }
+        let missing = VERBS.iter().filter(|verb| !VERBS_WITHOUT_PROC.contains(verb));
+        let missing: Vec<String> = missing.map(Verb::to_string).collect();
+        vec![format!(
+            "/proc is not mounted: {} are not offered, no processes are watched, and with paths_denied nothing that \
+             names a path is done",
+            missing.join(", ")
+        )]
+    }
+
+    fn can_watch(&self) -> bool {
+        proc::is_there()
     }
 
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault> {
