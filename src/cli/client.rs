@@ -71,7 +71,10 @@ impl Client {
         let answer = self
             .answer(self.connection.http.request(Method::GET, url))
             .await?;
-        let bytes = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| unreachable(&self.connection.server, &error))?;
         Ok(bytes.to_vec())
     }
 
