@@ -40,18 +40,18 @@ actions! {
     ServerStart = "server.start";
     /// The server is about to end.
     ServerStop = "server.stop";
+    /// No new jobs start.
+    ServerPause = "server.pause";
+    /// They start again.
+    ServerResume = "server.resume";
+    /// An orderly end was asked for.
+    ServerDrain = "server.drain";
+    /// All rows of the store were handed out.
+    StoreExport = "store.export";
     /// The configuration in force, at a start or when it was read again.
     ConfigLoad = "config.load";
     /// A set of pipelines and named jobs came into force, or was refused.
     RulesLoad = "rules.load";
-    /// No new jobs start from now on.
-    ServerPause = "server.pause";
-    /// Jobs start again.
-    ServerResume = "server.resume";
-    /// Somebody asked for an orderly end.
-    ServerDrain = "server.drain";
-    /// Somebody took an export of the store.
-    StoreExport = "store.export";
     /// A token was made.
     TokenCreate = "token.create";
     /// A token was revoked.
@@ -68,7 +68,7 @@ actions! {
     HostLink = "host.link";
     /// They were parted.
     HostUnlink = "host.unlink";
-    /// A host was forgotten: its record, key, labels and link were removed.
+    /// A host was forgotten.
     HostForget = "host.forget";
     /// An agent's key was revoked.
     KeyRevoke = "key.revoke";

@@ -31,7 +31,7 @@ pub(super) async fn resume(
 
 /// `POST /v1/drain`: the server ends in order, as at SIGTERM.
 pub(super) async fn drain(caller: Admin, state: web::Data<HttpState>) -> Result<HttpResponse, ApiError> {
-    state.core.ask_drain(&caller).await?;
+    state.core.ask_drain(&caller)?;
     Ok(HttpResponse::Accepted().json(state.core.drain_view().await?))
 }
 

@@ -47,16 +47,15 @@ pub(super) async fn export(
     let made = made.map_err(|error| ApiError::internal("export the store", error))?;
     let Export { file, made, made_at } = made.map_err(refused)?;
     let (bytes, rows) = (made.bytes, made.totals.rows());
+    let core = state.core.by(&caller);
+    let noted = core.put_on_record(Action::StoreExport, None, |entry| {
+        entry
+            .detail("bytes", bytes)
+            .detail("rows", rows)
+            .detail("artifacts", artifacts)
+    });
+    noted.await?;
     tracing::info!(bytes, rows, artifacts, by = caller.name, "store exported");
-    let exported = state.core.by(&caller);
-    exported
-        .put_on_record(Action::StoreExport, None, |entry| {
-            entry
-                .detail("rows", rows)
-                .detail("bytes", bytes)
-                .detail("artifacts", artifacts)
-        })
-        .await?;
     let name = format!("tripline-{made_at}.export");
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

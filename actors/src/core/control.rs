@@ -5,7 +5,6 @@ use crate::access::Principal;
 use crate::audit::By;
 use crate::refusal::Refusal;
 use crate::scheduler::ChangePause;
-use std::sync::Arc;
 use tripline_protocol::api::{Pause, PauseView};
 
 /// Characters of a reason.
@@ -36,7 +35,7 @@ impl Core {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.scheduler.do_send(ChangePause {
             by: caller.to_asker(),
-            on_record: Arc::new(By::from(caller)),
+            on_behalf: By::from(caller),
             pause,
             reply,
         });

@@ -30,13 +30,11 @@ pub(crate) struct Ending {
 
 impl Core {
     /// Asks for an orderly end, on behalf of an administrator. [`Core::drain_asked`] hears it.
-    pub async fn ask_drain(&self, caller: &Principal) -> Result<(), Refusal> {
+    pub fn ask_drain(&self, caller: &Principal) -> Result<(), Refusal> {
         caller.require_all_orgs("draining")?;
-        self.by(caller)
-            .put_on_record(Action::ServerDrain, None, |entry| entry)
-            .await?;
         let by = caller.to_asker();
         tracing::warn!(by = by.name, token = by.token_id, "drain asked for");
+        self.by(caller).note(Action::ServerDrain, None, |entry| entry);
         self.ground.drain_asked.send_replace(Some(by));
         Ok(())
     }

@@ -100,9 +100,15 @@ impl Directory {
 
     fn finish_removal(&mut self, removal: RemoveHost) {
         let RemoveHost { forgotten, by, reply } = removal;
-        match self.removal(&forgotten, &by) {
+        match self.removal(forgotten.host_id) {
             Err(refusal) => reply.send(Err(refusal)),
-            Ok(batch) => {
+            Ok(mut batch) => {
+                let entry = self.ground.audit(Action::HostForget, &by, Some(&forgotten.org));
+                let entry = entry
+                    .on("host", forgotten.host_id)
+                    .on("hostname", &forgotten.hostname);
+                let entry = entry.detail("jobs_cancelled", forgotten.jobs_cancelled);
+                batch.audit(entry.detail("sessions_closed", forgotten.sessions_closed));
                 tracing::warn!(host = %forgotten.host_id, hostname = %forgotten.hostname, "host forgotten");
                 metrics::counter!("tripline_directory_hosts_forgotten_total").increment(1);
                 self.ground
@@ -112,8 +118,7 @@ impl Directory {
         }
     }
 
-    fn removal(&mut self, forgotten: &ForgottenHost, by: &By) -> Result<Batch, Refusal> {
-        let host_id = forgotten.host_id;
+    fn removal(&mut self, host_id: HostId) -> Result<Batch, Refusal> {
         let record = self.known(host_id)?;
         let mut batch = Batch::new();
         if let Some(client) = link::client_of(&self.ground.store, host_id)? {
@@ -121,13 +126,6 @@ impl Directory {
             self.linked.remove(&client);
         }
         delete_host(&self.ground.store, &record, &mut batch)?;
-        let entry = self.ground.audit(Action::HostForget, by, Some(&record.org));
-        let entry = entry.host(&record.to_ref());
-        batch.audit(
-            entry
-                .detail("jobs_cancelled", forgotten.jobs_cancelled)
-                .detail("sessions_closed", forgotten.sessions_closed),
-        );
         self.presence.forget(host_id);
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostForgotten(host_id));

@@ -15,6 +15,7 @@ use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::ForgottenHost;
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{HostId, Org, Span};
 
@@ -39,7 +40,7 @@ pub(crate) struct ForgetHost {
 #[rtype(result = "()")]
 pub(crate) struct HostForgotten(pub(crate) HostId);
 
-/// Hosts whose work is being ended, and what is to be done then.
+/// Hosts whose work is being ended, and who waits for it.
 pub(super) type Forgetting = HashMap<HostId, RemoveHost>;
 
 fn reason() -> Reason {
@@ -59,7 +60,7 @@ impl Handler<ForgetHost> for JobScheduler {
                     jobs_cancelled: 0,
                     sessions_closed: 0,
                 };
-                let ForgetHost { by, reply, .. } = message;
+                let (by, reply) = (message.by, message.reply);
                 let removal = RemoveHost { forgotten, by, reply };
                 self.forgetting.insert(record.host_id, removal);
                 self.go_on_forgetting(record.host_id);
@@ -71,7 +72,7 @@ impl Handler<ForgetHost> for JobScheduler {
 impl Handler<HostForgotten> for JobScheduler {
     type Result = ();
     fn handle(&mut self, HostForgotten(host_id): HostForgotten, _: &mut Self::Context) {
-        self.cancel_waiting(host_id);
+        self.cancel_waiting(host_id, &By::system());
         self.end_sessions_of(host_id, &reason());
         self.dispatch();
     }
@@ -102,11 +103,15 @@ impl JobScheduler {
 
     /// Ends what is open, and has the host removed when nothing is.
     fn go_on_forgetting(&mut self, host_id: HostId) {
-        let jobs = self.cancel_waiting(host_id) + self.cancel_running(host_id);
+        let Some(removal) = self.forgetting.get(&host_id) else {
+            return;
+        };
+        let by = Arc::clone(&removal.by);
+        let jobs = self.cancel_waiting(host_id, &by) + self.cancel_running(host_id, by);
         let sessions = self.end_sessions_of(host_id, &reason());
-        if let Some(RemoveHost { forgotten, .. }) = self.forgetting.get_mut(&host_id) {
-            forgotten.jobs_cancelled += jobs;
-            forgotten.sessions_closed += sessions;
+        if let Some(removal) = self.forgetting.get_mut(&host_id) {
+            removal.forgotten.jobs_cancelled += jobs;
+            removal.forgotten.sessions_closed += sessions;
         }
         if jobs + sessions > 0 {
             self.dispatch();
@@ -125,11 +130,13 @@ impl JobScheduler {
             .for_each(|host_id| self.go_on_forgetting(host_id));
     }
 
-    fn cancel_waiting(&mut self, host_id: HostId) -> u32 {
+    fn cancel_waiting(&mut self, host_id: HostId, by: &By) -> u32 {
         let mut cancelled = 0;
         for job_id in self.state.waiting_of(host_id) {
             match self.record_of(job_id) {
                 Ok(Some(record)) => {
+                    let entry = self.ground.audit(Action::JobCancel, by, Some(&record.org));
+                    self.on_record.push(entry.host(&record.host).on("job", job_id));
                     self.end(record, Outcome::Cancelled, reason());
                     cancelled += 1;
                 }
@@ -143,23 +150,21 @@ impl JobScheduler {
     }
 
     /// Has the slot end the job that runs there; 1 when that was not asked for before.
-    fn cancel_running(&mut self, host_id: HostId) -> u32 {
+    fn cancel_running(&mut self, host_id: HostId, by: Arc<By>) -> u32 {
         let Some(job_id) = self.state.running_of(host_id) else {
             return 0;
         };
         let asked = matches!(self.record_of(job_id), Ok(Some(record)) if record.cancel_requested);
         // Nobody waits for this answer: whether the job has ended is looked at again.
-        if let Some(removal) = self.forgetting.get(&host_id)
-            && let Ok((reply, _)) = Door::new("forget", 1).enter()
-        {
-            let by = Arc::clone(&removal.by);
+        if !asked && let Ok((reply, _)) = Door::new("forget", 1).enter() {
             let org = None;
-            self.cancel_job(CancelJob {
+            let cancel = CancelJob {
                 org,
                 job_id,
                 by,
                 reply,
-            });
+            };
+            self.cancel_job(cancel);
         }
         u32::from(!asked)
     }

@@ -25,7 +25,7 @@ const KEY: &[u8] = b"pause";
 pub(crate) struct ChangePause {
     pub(crate) by: Asker,
     /// The same, for the audit.
-    pub(crate) on_record: Arc<By>,
+    pub(crate) on_behalf: By,
     /// `Some`: pause, with this reason if there is one.
     pub(crate) pause: Option<Option<String>>,
     pub(crate) reply: Reply<Option<Pause>>,
@@ -67,17 +67,17 @@ impl Handler<ChangePause> for JobScheduler {
     fn handle(&mut self, message: ChangePause, _: &mut Self::Context) {
         let ChangePause {
             by,
-            on_record,
+            on_behalf,
             pause,
             reply,
         } = message;
         let mut batch = Batch::new();
-        let action = match pause {
+        let action = match &pause {
             Some(_) => Action::ServerPause,
             None => Action::ServerResume,
         };
-        let entry = self.ground.audit(action, &on_record, None);
-        batch.audit(entry.detail("reason", pause.as_ref().and_then(Option::as_ref)));
+        let entry = self.ground.audit(action, &on_behalf, None);
+        batch.audit(entry.detail("reason", &pause));
         let pause = match pause {
             Some(reason) => {
                 tracing::warn!(
