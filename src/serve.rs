@@ -15,7 +15,7 @@ pub use error::Error;
 use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
-use crate::http::{self, HttpState, Places, RunningHttp};
+use crate::http::{self, HttpState, Limits, Places, RunningHttp};
 use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
@@ -145,6 +145,7 @@ impl Server {
             littlebrother: Arc::clone(&dialect),
             feed: feed.clone(),
             places: Places::default(),
+            limits: Limits::new(options::limits(config)),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;

@@ -17,6 +17,7 @@ mod ingest;
 mod labels;
 mod link;
 pub mod littlebrother;
+mod once;
 mod outbox;
 pub mod pipeline;
 pub mod ports;
@@ -30,7 +31,8 @@ pub mod store;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FilePages, HostFilter, IngestPosition,
-    JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
+    JobFilter, KeyFilter, LinkMessage, OwnSession, Presented, Readiness, SessionFilter,
 };
 pub use labels::LabelChange;
+pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;

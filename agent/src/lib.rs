@@ -17,6 +17,7 @@ pub mod enrol;
 pub mod executor;
 pub mod identity;
 pub mod journal;
+pub mod keys;
 pub mod link;
 pub mod platform;
 pub mod policy;

@@ -16,6 +16,7 @@ pub mod limit;
 pub mod littlebrother;
 pub mod path;
 pub mod result;
+pub mod selector;
 pub mod session;
 pub mod step;
 pub mod subject;

@@ -10,6 +10,7 @@ mod event;
 mod failure;
 mod host;
 mod job;
+mod key;
 mod nats;
 mod output;
 mod pipeline;
@@ -87,6 +88,9 @@ enum Command {
     /// Hosts
     #[command(subcommand)]
     Host(host::Verb),
+    /// Keys of agents
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Jobs
     #[command(subcommand)]
     Job(job::Verb),
@@ -169,6 +173,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Nats(verb) => nats::run(global, &verb),
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
         Command::Host(verb) => block_on(host::run(global, verb)),
+        Command::Key(verb) => block_on(key::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),

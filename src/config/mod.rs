@@ -18,8 +18,8 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
-    Pipelines, Session, Slots,
+    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Limits, Littlebrother, Log, Nats,
+    Outbox, Pipelines, Session, Slots,
 };
 pub use problem::{Error, Origin, Problem};
 pub use table::Tables;
@@ -59,6 +59,8 @@ pub struct Config {
     pub artifacts: Artifacts,
     /// `[hosts]`
     pub hosts: Hosts,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[disk]`
     pub disk: Disk,
     /// `[drain]`
@@ -213,6 +215,7 @@ impl Config {
             outbox,
             artifacts,
             hosts,
+            limits,
             disk,
             drain,
             littlebrother,
@@ -232,6 +235,7 @@ impl Config {
             outbox.changed(&other.outbox),
             artifacts.changed(&other.artifacts),
             hosts.changed(&other.hosts),
+            limits.changed(&other.limits),
             disk.changed(&other.disk),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
@@ -240,7 +244,7 @@ impl Config {
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 16] {
+    fn sections(&self) -> [&dyn Section; 17] {
         [
             &self.general,
             &self.http,
@@ -254,6 +258,7 @@ impl Config {
             &self.outbox,
             &self.artifacts,
             &self.hosts,
+            &self.limits,
             &self.disk,
             &self.drain,
             &self.littlebrother,
@@ -261,7 +266,7 @@ impl Config {
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 16] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 17] {
         [
             &mut self.general,
             &mut self.http,
@@ -275,6 +280,7 @@ impl Config {
             &mut self.outbox,
             &mut self.artifacts,
             &mut self.hosts,
+            &mut self.limits,
             &mut self.disk,
             &mut self.drain,
             &mut self.littlebrother,

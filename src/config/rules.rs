@@ -158,6 +158,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("session.retain_max", config.session.retain_max),
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
+        ("limits.requests_burst", config.limits.requests_burst.into()),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));
@@ -168,6 +169,10 @@ fn limits(config: &Config, found: &mut Found) {
         ("events.max_age", config.events.max_age),
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),
+        (
+            "hosts.key_age_max",
+            config.hosts.key_age_max.unwrap_or(Span::from_secs(1)),
+        ),
     ];
     for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
         found.push(((*key).into(), "must be longer than 0s".to_owned()));

@@ -20,7 +20,9 @@ mod fleet;
 mod health;
 mod held;
 mod hosts;
+mod idempotency;
 mod jobs;
+mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
@@ -37,6 +39,7 @@ mod upload;
 
 pub use broker_status::BrokerStatus;
 pub use event_stream::Places;
+pub use limits::{LimitOptions, Limits};
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
@@ -67,4 +70,6 @@ pub struct HttpState {
     pub feed: Arc<dyn Feed>,
     /// How many follow them.
     pub places: Places,
+    /// How often a token may ask, and an address may come with a wrong one.
+    pub limits: Limits,
 }

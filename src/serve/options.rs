@@ -1,7 +1,7 @@
 //! The configuration as each part of the server wants it.
 
 use crate::config::Config;
-use crate::http::{HttpOptions, TlsOptions};
+use crate::http::{HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
 use tripline_actors::{CoreConfig, store};
 
@@ -34,6 +34,17 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         outbox_resend_window: config.outbox.resend_window,
         disk_free_min: config.disk.free_min.0,
         host_idle: config.hosts.idle_timeout,
+        key_age_max: config.hosts.key_age_max,
+    }
+}
+
+/// `limits.*`
+pub(super) fn limits(config: &Config) -> LimitOptions {
+    let limits = &config.limits;
+    LimitOptions {
+        requests_per_second: limits.requests_per_second,
+        requests_burst: limits.requests_burst,
+        failed_logins_max: limits.failed_logins_max,
     }
 }
 

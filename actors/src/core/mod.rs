@@ -4,43 +4,45 @@ mod fleet;
 mod generation;
 mod hold;
 mod littlebrother;
+mod once;
 mod reading;
 mod sessions;
 mod submit;
 mod transcript;
 
+pub use fleet::{KeyFilter, Presented};
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
+use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
-use crate::host::{AgentSays, Detached, Host, event_message};
+use crate::host::{AgentSays, Detached, Host};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
-use crate::outbox::{BrokerReturned, Load, Publish};
+use crate::once::Onces;
+use crate::outbox::{BrokerReturned, Load};
 use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
-use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
 use generation::{Generations, Peers};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
-use tripline_protocol::api::{
-    Enrol, Enrolled, HostView, JobView, Page, PipelinesView, PublishedEvent, SlotsView, SubmitJob,
-};
+use tripline_protocol::api::{Enrol, Enrolled, HostView, JobView, Page, PipelinesView, SlotsView};
 use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::JobState;
+use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::{
-    CommandId, Event, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
+    CommandId, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
 };
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
@@ -82,6 +84,8 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `hosts.key_age_max`: when an agent is asked to replace its key; `None`: only when somebody wants it.
+    pub key_age_max: Option<Span>,
 }
 
 impl Default for CoreConfig {
@@ -105,6 +109,7 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            key_age_max: None,
         }
     }
 }
@@ -161,6 +166,8 @@ pub struct HostFilter {
     pub org: Option<Org>,
     /// Only with this label.
     pub label: Option<Label>,
+    /// Only these.
+    pub selector: HostSelector,
     /// Only after the host that `Page::next` named.
     pub after: Option<String>,
     /// At most this many, 1 to 1000.
@@ -185,6 +192,8 @@ pub type AgentLink = mpsc::Sender<LinkMessage>;
 pub struct AttachAgent {
     /// Whose key it was.
     pub host_id: HostId,
+    /// What it came with.
+    pub presented: Presented,
     /// Its first frame.
     pub hello: Hello,
     /// The way to it.
@@ -291,6 +300,7 @@ impl Core {
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
+        let onces = Onces::load(&store)?;
         let load = Load::new(config.outbox_max);
         let now = clock.now();
         let ground = Arc::new(Ground {
@@ -304,6 +314,7 @@ impl Core {
             attester,
             abandoned: Abandoned::default(),
             sessions,
+            onces,
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
             run: uuid::Uuid::new_v4(),
@@ -379,15 +390,6 @@ impl Core {
         Ok(answer)
     }
 
-    /// Accepts a job; durable when it returns.
-    pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
-        let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request)?;
-        let (reply, answer) = self.doors.submit.enter()?;
-        self.peers()?.scheduler.do_send(Submit { job, reply });
-        answer.wait().await
-    }
-
     /// One job.
     pub async fn get_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
@@ -416,13 +418,6 @@ impl Core {
         let mut view = answer.wait().await?;
         self.count_open(std::slice::from_mut(&mut view)).await?;
         Ok(view)
-    }
-
-    /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
-    pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
-        let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(RevokeKey { org, name, reply });
-        answer.wait().await
     }
 
     /// Changes the labels that administrators gave a host, by its id, sensor id or name.
@@ -470,20 +465,6 @@ impl Core {
     pub async fn slots(&self) -> Result<SlotsView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.scheduler.do_send(GetSlots { reply });
-        answer.wait().await
-    }
-
-    /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
-    pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
-        let message = event_message(&self.ground, &event);
-        submit::check_size(&message)?;
-        let (reply, answer) = self.doors.submit.enter()?;
-        let published = PublishedEvent {
-            id: event.id,
-            key: event.key,
-        };
-        let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
-        self.peers()?.outbox.do_send(Publish { message, done });
         answer.wait().await
     }
 

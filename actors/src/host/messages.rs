@@ -1,7 +1,7 @@
 //! What a host is told.
 
 use super::littlebrother::Ticket;
-use crate::core::{AgentLink, Attached};
+use crate::core::{AgentLink, Attached, Presented};
 use crate::door::Reply;
 use crate::littlebrother::Answer;
 use crate::record::HostRecord;
@@ -80,6 +80,8 @@ pub(crate) enum HostCommand {
     /// From the Directory: the host is to be forgotten; let the agent go, telling it why, write nothing more, and say
     /// [`crate::directory::HostLeft`].
     Leave(&'static str),
+    /// From the Directory: have the agent replace its key.
+    RotateKey { reply: Reply<()> },
     /// From the Directory, with how many commands it forwarded so far.
     PassivateIfIdle { forwarded: u64 },
 }
@@ -88,6 +90,7 @@ pub(crate) enum HostCommand {
 #[derive(Debug)]
 pub(crate) struct Attach {
     pub(crate) hello: Hello,
+    pub(crate) presented: Presented,
     pub(crate) link: AgentLink,
     pub(crate) reply: Reply<Attached>,
 }

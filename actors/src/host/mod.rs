@@ -9,10 +9,12 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod keys;
 mod leave;
 pub(crate) mod littlebrother;
 mod messages;
 mod reporter;
+mod runs;
 mod signed;
 mod state;
 #[cfg(test)]
@@ -61,6 +63,14 @@ pub(crate) struct Host {
     watches: bool,
     /// How many reporters were read from the store.
     loads: u64,
+    /// The processes that came with the agent's key.
+    runs: runs::Runs,
+    /// When it was last told that there are several.
+    clone_told_at: Option<Timestamp>,
+    /// Of the key that opened the present connection.
+    key_created_at: Option<Timestamp>,
+    /// Whether the agent was asked for a new key over the present connection.
+    rotation_sent: bool,
     directory: Addr<Directory>,
     scheduler: Addr<JobScheduler>,
     outbox: Addr<Outbox>,
@@ -90,6 +100,10 @@ impl Host {
             watcher: None,
             watches: false,
             loads: 0,
+            runs: runs::Runs::default(),
+            clone_told_at: None,
+            key_created_at: None,
+            rotation_sent: false,
             directory,
             scheduler,
             outbox,
@@ -172,20 +186,26 @@ impl Host {
 
     fn attach(&mut self, attach: Attach, ctx: &Context<Self>) {
         let now = self.ground.now();
-        let Attach { hello, link, reply } = attach;
+        let mut batch = Batch::new();
+        let admitted = self.check_clone(&attach, now);
+        if let Err(refusal) = admitted.and_then(|()| self.note_key(&attach, now, &mut batch)) {
+            return attach.reply.send(Err(refusal));
+        }
+        let Attach {
+            hello, link, reply, ..
+        } = attach;
         if self.link.is_some() {
             metrics::counter!("tripline_host_replaced_total").increment(1);
             tracing::warn!(
                 host = %self.record.host_id, hostname = %self.record.hostname,
-                "an agent with the same key attached; the older connection is closed. \
-                 If this repeats, a machine was cloned with its agent's state directory"
+                "an agent with the same key attached; the older connection is closed"
             );
             self.close_link("replaced");
             self.watcher_detached();
         }
-        let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);
         self.link = Some(link);
+        self.rotation_sent = false;
         let attachment = Attachment {
             epoch: self.record.epoch,
             since: now,
@@ -204,6 +224,7 @@ impl Host {
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
+        self.look_at_key(ctx);
         tracing::info!(host = %self.record.host_id, hostname = %self.record.hostname, epoch = self.record.epoch, "agent attached");
     }
 
@@ -272,12 +293,13 @@ impl Host {
         let message = event_message(&self.ground, &event);
         let host = self.record.host_id;
         let Some(link) = self.link.clone() else { return };
-        let done = Box::new(move |result: Result<(), Refusal>| match result {
+        let done = Box::new(move |result: Result<_, Refusal>| match result {
             // A link that takes no more is down, and the agent sends the event again on the next one.
-            Ok(()) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
+            Ok(_) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
             Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
         });
-        self.outbox.do_send(Publish { message, done });
+        let once = None;
+        self.outbox.do_send(Publish { message, once, done });
     }
 
     fn to_event(&self, event: AgentEvent) -> Event {
@@ -315,7 +337,9 @@ impl Handler<HostCommand> for Host {
                 }
                 return;
             }
+            HostCommand::RotateKey { reply } => return self.rotate_key(reply, ctx),
             HostCommand::PassivateIfIdle { forwarded } => {
+                self.look_at_key(ctx);
                 if self.is_idle() {
                     self.directory.do_send(HostIdle {
                         host_id: self.record.host_id,
@@ -355,6 +379,7 @@ impl Handler<AgentSays> for Host {
                 self.apply(effects, ctx);
             }
             AgentFrame::Event(event) => self.agent_event(*event),
+            AgentFrame::NewKey { key_sha256 } => self.take_key(key_sha256, ctx),
             AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}

@@ -19,6 +19,7 @@ pub(crate) use load::Load;
 
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
+use crate::once::{Made, Once};
 use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
@@ -26,6 +27,7 @@ use actix::prelude::*;
 use state::State;
 use std::sync::Arc;
 use std::time::Duration;
+use tripline_protocol::api::PublishedEvent;
 use tripline_protocol::{Span, Timestamp};
 
 /// How often acknowledgements are written down and what failed is tried again.
@@ -38,14 +40,16 @@ const ACKS_BATCH: usize = 512;
 #[rtype(result = "()")]
 pub(crate) struct Enqueue(pub(crate) Vec<Outgoing>);
 
-/// Tells how a [`Publish`] went, once it is durable.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+/// Tells how a [`Publish`] went, once it is durable; with the event that was published before, if it was.
+pub(crate) type Done = Box<dyn FnOnce(Result<Option<PublishedEvent>, Refusal>) + Send>;
 
 /// An event from an edge. It is staged here, so that no generation of actors can miss it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Publish {
     pub(crate) message: OutMessage,
+    /// To be published once, as this event.
+    pub(crate) once: Option<(Once, PublishedEvent)>,
     pub(crate) done: Done,
 }
 
@@ -219,17 +223,42 @@ impl Handler<Enqueue> for Outbox {
 
 impl Handler<Publish> for Outbox {
     type Result = ();
-    fn handle(&mut self, Publish { message, done }: Publish, ctx: &mut Self::Context) {
-        if let Err(refusal) = self.ground.admit() {
-            return done(Err(refusal));
-        }
+    fn handle(&mut self, Publish { message, once, done }: Publish, ctx: &mut Self::Context) {
         let mut batch = Batch::new();
+        match self.note(once.as_ref(), &mut batch) {
+            Ok(None) => {}
+            decided => return self.ground.after_commit(move || done(decided)),
+        }
         let outgoing = stage(&self.ground.load, &mut batch, message);
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
             me.do_send(Enqueue(vec![outgoing]));
-            done(Ok(()));
+            done(Ok(None));
         });
+    }
+}
+
+impl Outbox {
+    /// The event that was published before, or the note that this one is now.
+    fn note(
+        &self,
+        once: Option<&(Once, PublishedEvent)>,
+        batch: &mut Batch,
+    ) -> Result<Option<PublishedEvent>, Refusal> {
+        let (wanted, published) = match once {
+            Some((wanted, published)) => (Some(wanted), Some(published)),
+            None => (None, None),
+        };
+        let now = self.ground.now();
+        if let Some(Made::Event(before)) = self.ground.onces.made(wanted, now)? {
+            return Ok(Some(before));
+        }
+        self.ground.admit()?;
+        if let Some(published) = published {
+            let made = || Made::Event(published.clone());
+            self.ground.onces.note(wanted, made, now, batch)?;
+        }
+        Ok(None)
     }
 }
 

@@ -3,9 +3,10 @@
 use super::SessionSlot;
 use super::interactive::{Effect, Journal, Lease, Refused, State};
 use crate::artifact::may_read;
+use crate::once::Made;
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelCommand, InteractiveEnded, RunCommand};
-use crate::session::{CommandRecord, SessionRecord, last_command_number, open_commands};
+use crate::session::{CommandRecord, SessionRecord, last_command_number, made_before, open_commands};
 use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -68,11 +69,11 @@ impl SessionSlot {
     }
 
     /// Writes a command, and tells whoever watches once that is durable.
-    fn persist(&self, record: &CommandRecord) {
+    fn persist(&mut self, record: &CommandRecord) {
         if record.state.has_ended() {
             metrics::counter!("tripline_slot_commands_total", "state" => record.state.as_str()).increment(1);
         }
-        let mut batch = Batch::new();
+        let mut batch = std::mem::take(&mut self.noted);
         record.put(&mut batch);
         let (ground, session_id) = (Arc::clone(&self.ground), record.session_id);
         self.ground
@@ -97,6 +98,9 @@ impl SessionSlot {
         let Some(session) = self.interactive.record().cloned() else {
             return Err(refusal(Refused::Closing));
         };
+        if let Some(before) = made_before(&self.ground, message.once.as_ref())? {
+            return Ok(before);
+        }
         self.ground.admit_writes()?;
         let number = self.interactive.next_number().map_err(refusal)?;
         let command = message.command.clone();
@@ -114,6 +118,9 @@ impl SessionSlot {
         let record = CommandRecord::new(&session, number, command, file, caller, now);
         let before = record.to_view();
         let journal = self.interactive_journal();
+        let made = || Made::Command(session.session_id, number);
+        let noted = &mut self.noted;
+        self.ground.onces.note(message.once.as_ref(), made, now, noted)?;
         let effects = self.interactive.submit(record, journal, now);
         let view = self.interactive.command(number).map(CommandRecord::to_view);
         self.apply_interactive(session.host.host_id, effects, ctx);

@@ -131,6 +131,8 @@ pub(crate) struct SessionSlot {
     state: State,
     /// At most one of the two has something.
     interactive: interactive::State,
+    /// Goes into the batch of the next record of a command.
+    noted: Batch,
     sentinel: Sentinel,
 }
 
@@ -152,6 +154,7 @@ impl SessionSlot {
             directory,
             state: State::new(grace),
             interactive: interactive::State::new(grace),
+            noted: Batch::new(),
             sentinel,
         }
     }

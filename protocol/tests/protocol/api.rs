@@ -132,6 +132,7 @@ fn hosts(golden: &mut Golden) {
         last_seen_at: at("14:00:00"),
         jobs_open: 2,
         littlebrother: None,
+        cloned: None,
     };
     golden.both_ways("host", &view);
     let labels = vec![p("dmz"), p("owner:ana")];

@@ -39,6 +39,7 @@ pub(super) fn host(sensor_id: u32, hostname: &str) -> HostView {
         last_seen_at: EARLY,
         jobs_open: 0,
         littlebrother: None,
+        cloned: None,
     }
 }
 
