@@ -19,7 +19,7 @@ pub use exports::Exports;
 use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
-use crate::http::{self, HttpState, Places, RunningHttp};
+use crate::http::{self, HttpState, Limits, Places, RunningHttp};
 use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
@@ -176,6 +176,7 @@ impl Server {
             places: Places::default(),
             exporter,
             exports,
+            limits: Limits::new(options::limits(config)),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
+use crate::once::Onces;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
@@ -122,6 +123,7 @@ pub(crate) struct Ground {
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
+    pub(crate) onces: Onces,
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,

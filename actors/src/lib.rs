@@ -20,6 +20,7 @@ mod ingest;
 mod labels;
 mod link;
 pub mod littlebrother;
+mod once;
 mod outbox;
 pub mod pipeline;
 pub mod ports;
@@ -36,8 +37,9 @@ mod tally;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
-    IngestPosition, JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
+    IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession, Presented, Readiness, SessionFilter,
 };
 pub use labels::LabelChange;
+pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;
 pub use replay::Letter;

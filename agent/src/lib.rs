@@ -18,6 +18,7 @@ pub mod executor;
 pub mod identity;
 pub mod isolation;
 pub mod journal;
+pub mod keys;
 pub mod link;
 pub mod platform;
 pub mod policy;

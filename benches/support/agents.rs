@@ -133,6 +133,7 @@ async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socke
         labels: Vec::new(),
         verbs: vec![Verb::ListDirectory],
         journal_id: Uuid::new_v4(),
+        run_id: None,
         running: Vec::new(),
         finished: Vec::new(),
         isolation: None,

@@ -215,6 +215,9 @@ pub struct HostView {
     /// Of a host that reports as a LittleBrother client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub littlebrother: Option<LittlebrotherView>,
+    /// Two agents were seen with its key; until the key was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned: Option<CloneView>,
 }
 
 /// What the topology view of a LittleBrother server shows of a client.

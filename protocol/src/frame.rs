@@ -67,6 +67,12 @@ pub enum AgentFrame {
         /// How it stands.
         isolation: Box<IsolationReport>,
     },
+    /// The key that the agent made because it was asked to: from now on it is to open connections, too. Sent again
+    /// after each reconnect until `key_taken` came and the new key was used.
+    NewKey {
+        /// SHA-256 of the key.
+        key_sha256: Sha256,
+    },
     /// Asks for a pong.
     Ping,
     /// Answers a ping.
@@ -123,6 +129,13 @@ pub enum ServerFrame {
         /// More.
         bytes: u64,
     },
+    /// Make a new key, keep it beside the present one, and answer with `new_key`.
+    RotateKey,
+    /// Answers `new_key`: the new key is durable and opens connections. The old one ends when the new one did so.
+    KeyTaken {
+        /// SHA-256 of the new key.
+        key_sha256: Sha256,
+    },
     /// Asks for a pong.
     Ping,
     /// Answers a ping.
@@ -163,6 +176,10 @@ pub struct Hello {
     pub verbs: Vec<Verb>,
     /// Identity of its journal; another value means the old one was lost.
     pub journal_id: Uuid,
+    /// Of the agent's process: made when it starts and kept nowhere. One that comes back after another came with the
+    /// same key shows that two agents have that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<Uuid>,
     /// Commands that run now.
     #[serde(default)]
     pub running: Vec<CommandId>,

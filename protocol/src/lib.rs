@@ -19,6 +19,7 @@ pub mod littlebrother;
 pub mod network;
 pub mod path;
 pub mod result;
+pub mod selector;
 pub mod session;
 pub mod step;
 pub mod subject;

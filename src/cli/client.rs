@@ -97,6 +97,12 @@ impl Client {
             .map(drop)
     }
 
+    /// `POST` to the path `v1/<segments>` without a body.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::POST, url)).await
+    }
+
     /// `PATCH` of the path `v1/<segments>`.
     pub(crate) async fn patch<T: DeserializeOwned>(
         &self,

@@ -14,6 +14,7 @@ mod failure;
 mod health;
 mod host;
 mod job;
+mod key;
 mod nats;
 mod outbox;
 mod output;
@@ -94,6 +95,9 @@ enum Command {
     /// Hosts
     #[command(subcommand)]
     Host(host::Verb),
+    /// Keys of agents
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Jobs
     #[command(subcommand)]
     Job(job::Verb),
@@ -204,6 +208,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
         Command::Health(health::Arguments {}) => block_on(health::run(global)),
         Command::Host(verb) => block_on(host::run(global, verb)),
+        Command::Key(verb) => block_on(key::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),

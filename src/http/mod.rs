@@ -23,7 +23,9 @@ mod fleet;
 mod health;
 mod held;
 mod hosts;
+mod idempotency;
 mod jobs;
+mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
@@ -43,6 +45,7 @@ mod upload;
 
 pub use broker_status::BrokerStatus;
 pub use event_stream::Places;
+pub use limits::{LimitOptions, Limits};
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
@@ -85,4 +88,6 @@ pub struct HttpState {
     pub exporter: Exporter,
     /// Those that are made by themselves.
     pub exports: Exports,
+    /// How often a token may ask, and an address may come with a wrong one.
+    pub limits: Limits,
 }

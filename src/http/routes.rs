@@ -24,7 +24,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(hosts::show))
                 .route(web::delete().to(fleet::forget)),
         )
-        .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
+        .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(fleet::revoke_key)))
+        .service(resource("/v1/hosts/{host}/key/rotate", "POST").route(web::post().to(fleet::rotate_key)))
+        .service(resource("/v1/keys", "GET").route(web::get().to(fleet::list_keys)))
         .service(
             resource("/v1/hosts/{host}/labels", "PUT, PATCH")
                 .route(web::put().to(hosts::set_labels))

@@ -34,6 +34,7 @@ mod crash;
 mod disk;
 mod event_stream;
 mod files;
+mod fleet;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;

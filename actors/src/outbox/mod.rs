@@ -24,6 +24,7 @@ pub(crate) use replay::ReplayEvent;
 use crate::audit::Entry;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
+use crate::once::{Made, Once};
 use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
@@ -31,6 +32,7 @@ use actix::prelude::*;
 use state::State;
 use std::sync::Arc;
 use std::time::Duration;
+use tripline_protocol::api::PublishedEvent;
 use tripline_protocol::{Span, Timestamp};
 
 /// How often acknowledgements are written down and what failed is tried again.
@@ -43,8 +45,8 @@ const ACKS_BATCH: usize = 512;
 #[rtype(result = "()")]
 pub(crate) struct Enqueue(pub(crate) Vec<Outgoing>);
 
-/// Tells how a [`Publish`] went, once it is durable.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+/// Tells how a [`Publish`] went, once it is durable; with the event that was published before, if it was.
+pub(crate) type Done = Box<dyn FnOnce(Result<Option<PublishedEvent>, Refusal>) + Send>;
 
 /// An event from an edge. It is staged here, so that no generation of actors can miss it.
 #[derive(Message)]
@@ -53,6 +55,8 @@ pub(crate) struct Publish {
     pub(crate) message: OutMessage,
     /// The record of a caller who publishes it.
     pub(crate) entry: Option<Entry>,
+    /// To be published once, as this event.
+    pub(crate) once: Option<(Once, PublishedEvent)>,
     pub(crate) done: Done,
 }
 
@@ -234,18 +238,48 @@ impl Handler<Enqueue> for Outbox {
 impl Handler<Publish> for Outbox {
     type Result = ();
     fn handle(&mut self, message: Publish, ctx: &mut Self::Context) {
-        let Publish { message, entry, done } = message;
-        if let Err(refusal) = self.ground.admit() {
-            return done(Err(refusal));
-        }
+        let Publish {
+            message,
+            entry,
+            once,
+            done,
+        } = message;
         let mut batch = Batch::new();
+        match self.note(once.as_ref(), &mut batch) {
+            Ok(None) => {}
+            decided => return self.ground.after_commit(move || done(decided)),
+        }
         let outgoing = stage(&self.ground.load, &mut batch, message);
         entry.into_iter().for_each(|entry| batch.audit(entry));
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
             me.do_send(Enqueue(vec![outgoing]));
-            done(Ok(()));
+            done(Ok(None));
         });
+    }
+}
+
+impl Outbox {
+    /// The event that was published before, or the note that this one is now.
+    fn note(
+        &self,
+        once: Option<&(Once, PublishedEvent)>,
+        batch: &mut Batch,
+    ) -> Result<Option<PublishedEvent>, Refusal> {
+        let (wanted, published) = match once {
+            Some((wanted, published)) => (Some(wanted), Some(published)),
+            None => (None, None),
+        };
+        let now = self.ground.now();
+        if let Some(Made::Event(before)) = self.ground.onces.made(wanted, now)? {
+            return Ok(Some(before));
+        }
+        self.ground.admit()?;
+        if let Some(published) = published {
+            let made = || Made::Event(published.clone());
+            self.ground.onces.note(wanted, made, now, batch)?;
+        }
+        Ok(None)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::messages::{Accept, NewJob, Submit};
 use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
 use crate::audit::Entry;
+use crate::once::{self, Made, Once};
 use crate::outbox::{Outgoing, stage};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
@@ -48,7 +49,7 @@ impl Handler<Submit> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: Submit, _: &mut Self::Context) {
         let reply = message.reply;
-        match self.submit(message.job) {
+        match self.submit(message.job, message.once.as_ref()) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, view)) => {
                 self.commit(batch, outgoing, move || reply.send(Ok(view)));
@@ -59,7 +60,16 @@ impl Handler<Submit> for JobScheduler {
 }
 
 impl JobScheduler {
-    fn submit(&mut self, job: NewJob) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+    fn submit(
+        &mut self,
+        job: NewJob,
+        wanted: Option<&Once>,
+    ) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+        let now = self.ground.now();
+        if let Some(Made::Job(job_id)) = self.ground.onces.made(wanted, now)? {
+            let known = self.record_of(job_id)?.ok_or_else(once::gone)?;
+            return Ok((Batch::new(), Vec::new(), self.view(known)));
+        }
         if let Some(known) = self.record_of(job.job_id)? {
             let waiting = self.waiting_view(known.job_id);
             return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
@@ -78,6 +88,10 @@ impl JobScheduler {
         self.check_known(job.host.host_id)?;
         self.ground.admit()?;
         let mut batch = Batch::new();
+        let job_id = job.job_id;
+        self.ground
+            .onces
+            .note(wanted, || Made::Job(job_id), now, &mut batch)?;
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);

@@ -3,6 +3,7 @@
 use crate::audit::By;
 use crate::core::JobFilter;
 use crate::door::Reply;
+use crate::once::Once;
 use crate::outbox::Outgoing;
 use crate::record::JobRecord;
 use crate::store::Batch;
@@ -48,6 +49,7 @@ pub(crate) struct Accept {
 #[rtype(result = "()")]
 pub(crate) struct Submit {
     pub(crate) job: NewJob,
+    pub(crate) once: Option<Once>,
     pub(crate) reply: Reply<JobView>,
 }
 

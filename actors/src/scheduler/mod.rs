@@ -431,6 +431,7 @@ impl Actor for JobScheduler {
             scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
             scheduler.show_pause();
+            scheduler.prune_onces();
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
         });

@@ -45,6 +45,10 @@ pub enum Table {
     HostLabels = 0x29,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
+    /// Token id, idempotency key → what the request made.
+    Once = 0x31,
+    /// Time, token id, idempotency key → nothing: idempotency keys in order.
+    OnceByTime = 0x32,
     /// Messages that NATS has not acknowledged, in order.
     Outbox = 0x40,
     /// Messages that NATS acknowledged but may not have synced.

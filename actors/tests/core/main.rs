@@ -19,11 +19,15 @@ mod isolation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]

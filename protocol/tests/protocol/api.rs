@@ -133,6 +133,7 @@ fn hosts(golden: &mut Golden) {
         jobs_open: 2,
         isolation: Some(isolation()),
         littlebrother: None,
+        cloned: None,
     };
     golden.both_ways("host", &view);
     let labels = vec![p("dmz"), p("owner:ana")];

@@ -26,6 +26,7 @@ fn hello() -> Hello {
         labels: vec!["dmz".into()],
         verbs: vec![Verb::GetFile, Verb::ListProcesses],
         journal_id: p("11111111-2222-4333-8444-555555555555"),
+        run_id: Some(p("22222222-2222-4333-8444-555555555555")),
         running: vec![command()],
         finished: vec![second_command()],
         isolation: Some(IsolationReport::Isolated {
@@ -163,6 +164,7 @@ fn frames_of_agents_are_as_the_golden_file_has_them() {
     };
     golden.both_ways("littlebrother", &message(7, &[start], Some(client_stats())));
     golden.both_ways("littlebrother, empty", &message(8, &[], None));
+    golden.both_ways("new_key", &AgentFrame::NewKey { key_sha256: hash() });
     golden.both_ways("ping", &AgentFrame::Ping);
     golden.both_ways("pong", &AgentFrame::Pong);
 }
@@ -232,6 +234,8 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
             bytes: 262_144,
         },
     );
+    golden.both_ways("rotate_key", &ServerFrame::RotateKey);
+    golden.both_ways("key_taken", &ServerFrame::KeyTaken { key_sha256: hash() });
     golden.both_ways("ping", &ServerFrame::Ping);
     golden.both_ways("pong", &ServerFrame::Pong);
     golden.both_ways(

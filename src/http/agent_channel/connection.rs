@@ -216,6 +216,7 @@ impl<H: Hears> Connection<H> {
             AgentFrame::Hello(_) => return Err(Violation::HelloAgain),
             frame @ (AgentFrame::Accepted { .. }
             | AgentFrame::Progress { .. }
+            | AgentFrame::NewKey { .. }
             | AgentFrame::Littlebrother { .. }
             | AgentFrame::Isolation { .. }
             | AgentFrame::Event(_)) => {

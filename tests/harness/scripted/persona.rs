@@ -83,6 +83,7 @@ impl Persona {
             labels: Vec::new(),
             verbs: self.verbs.clone(),
             journal_id,
+            run_id: None,
             running,
             finished,
             isolation,
