@@ -127,7 +127,7 @@ mod tests {
         keys.welcomed_with(&old).unwrap();
         assert_eq!(keys.pending(), Some(named), "the old key ends nothing");
         keys.welcomed_with(&next).unwrap();
-        assert_eq!(keys.candidates(), [next.clone()]);
+        assert_eq!(keys.candidates(), std::slice::from_ref(&next));
         drop(keys);
         assert_eq!(open(&dir).candidates(), [next]);
     }
