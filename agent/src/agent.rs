@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::executor::Executor;
 use crate::identity::Identity;
 use crate::journal::{self, Journal};
+use crate::partials::Partials;
 use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
 use crate::watching::{ChannelLine, Hands, Watching};
@@ -128,7 +129,12 @@ impl<'a> Service<'a> {
     ) -> Result<Self, Error> {
         let identity = Identity::load_or_make(state)?;
         let journal = Journal::open(state.path(), journal::Options::default())?;
-        let executor = Executor::new(platform::native(), config.policy.clone(), journal).await?;
+        let platform = platform::native();
+        let partials = Partials::open(state.path(), &*platform).map_err(|source| state_dir::Error::Open {
+            path: state.path().join("partials"),
+            source,
+        })?;
+        let executor = Executor::new(platform, config.policy.clone(), journal, partials).await?;
         Ok(Self {
             config,
             server,

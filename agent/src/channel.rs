@@ -202,6 +202,7 @@ async fn hello(executor: &Executor, labels: &[Label]) -> Hello {
         addresses: facts.addresses,
         labels: labels.iter().map(Label::to_string).collect(),
         verbs: executor.verbs(),
+        resumes: true,
         journal_id: executor.journal_id(),
         running,
         finished,

@@ -18,6 +18,7 @@ pub mod executor;
 pub mod identity;
 pub mod journal;
 pub mod link;
+pub mod partials;
 pub mod platform;
 pub mod policy;
 pub mod server_url;

@@ -81,8 +81,8 @@ pub use tripline_protocol::event::{StreamGap as Gap, StreamedEvent as Event};
 pub use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 pub use tripline_protocol::session::{CommandState, CommandView, SessionFile, SessionState, SessionView};
 pub use tripline_protocol::verb::{
-    Captured, DirectoryEntry, DirectoryListing, FileWritten, ProcessEntry, ProcessListing, ProcessOutcome,
-    RegistryListing, RegistryValue, Verb, VerbCall,
+    Captured, DirectoryEntry, DirectoryListing, FileWritten, MemoryDumped, ProcessEntry, ProcessListing,
+    ProcessOutcome, RegistryListing, RegistryValue, Verb, VerbCall,
 };
 pub use tripline_protocol::{
     Etype, Fault, FaultClass, HostId, JobId, Org, RemotePath, SessionId, Sha256, Timestamp,

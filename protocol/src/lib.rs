@@ -24,7 +24,9 @@ pub mod verb;
 
 pub use event::{Attestation, Event};
 pub use fault::{Fault, FaultClass};
-pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
+pub use id::{
+    CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
+};
 pub use path::RemotePath;
 pub use subject::{Etype, Subjects};
 pub use time::{Span, Timestamp};

@@ -14,7 +14,8 @@
 //! | 7 bounds | `agents::a_frame_too_large_closes_the_channel_with_its_reason`, `disk::*`; most are tested where they are kept |
 //! | 8 bad input | `bad_events::*`, `carbonblack::*`, `sessions::*`, `console::*`, `rules::*`, `startup::*`, `agents::a_wrong_key_and_a_used_up_token_are_refused`, `commands::*` |
 //!
-//! `TRIPLINE_SOAK_ROUNDS=100` makes the tests of `crash` longer (`make soak`).
+//! `TRIPLINE_SOAK_ROUNDS=100` makes the tests of `crash` longer (`make soak`), `TRIPLINE_SOAK_TRANSFER_BYTES` those of
+//! `resume` (`make soak-transfer`).
 
 #![expect(
     clippy::expect_used,
@@ -37,6 +38,8 @@ mod flow;
 mod harness;
 mod labels;
 mod outage;
+mod relay;
+mod resume;
 mod rules;
 mod scripted;
 mod sessions;

@@ -6,17 +6,20 @@
 
 mod error;
 mod incoming;
+mod partial;
 #[cfg(test)]
 mod tests;
 mod uses;
 
 pub use error::Error;
 pub use incoming::Incoming;
+pub use partial::{PARTIALS_KEPT_FOR, PARTIALS_MAX};
 pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
 use error::Doing;
 use parking_lot::Mutex;
+use partial::Partials;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -44,6 +47,7 @@ struct Inner {
     /// Held while a content gets or loses its name.
     naming: Mutex<()>,
     next_incoming: AtomicU64,
+    partials: Partials,
 }
 
 /// What a sweep removed.
@@ -57,23 +61,19 @@ pub struct Swept {
 
 impl ArtifactStore {
     /// The artifacts in `data_dir`, at most `bytes_max` bytes in all. Removes what an earlier process left
-    /// incomplete, so the data directory's lock must be held (an open [`Store`] holds it).
+    /// incomplete, unless a transfer can go on with it, so the data directory's lock must be held (an open [`Store`] holds it).
     pub fn open(data_dir: &Path, bytes_max: u64) -> Result<Self, Error> {
         let root = data_dir.join("artifacts");
         let incoming = root.join("incoming");
-        match std::fs::remove_dir_all(&incoming) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).doing("remove", &incoming);
-            }
-            _ => {}
-        }
         make_dir(&incoming)?;
+        let (partials, partial_bytes) = Partials::open(&incoming)?;
         let artifacts = list(&root)?;
-        let bytes_used = AtomicU64::new(artifacts.iter().map(|(_, bytes)| bytes).sum());
+        let bytes: u64 = artifacts.iter().map(|(_, bytes)| bytes).sum();
+        let bytes_used = AtomicU64::new(bytes + partial_bytes);
         sync_dir(&root)?;
         sync_dir(data_dir)?;
         let naming = Mutex::default();
-        let next_incoming = AtomicU64::new(0);
+        let next_incoming = AtomicU64::new(partials.number_next());
         Ok(Self {
             inner: Arc::new(Inner {
                 root,
@@ -81,13 +81,14 @@ impl ArtifactStore {
                 bytes_used,
                 naming,
                 next_incoming,
+                partials,
             }),
         })
     }
 
     /// Begins to take a content in.
     pub fn begin(&self) -> Result<Incoming, Error> {
-        Incoming::begin(self.inner.clone())
+        Incoming::begin(self.inner.clone(), None)
     }
 
     /// Keeps `bytes`; durable when it returns. The answer is their hash and length.
@@ -160,8 +161,18 @@ impl Inner {
         self.root.join(folder).join(file)
     }
 
-    /// Makes room for `bytes` more, or says that there is none.
+    /// Makes room for `bytes` more, or says that there is none. What waits for its transfer to go on makes room for
+    /// what comes now.
     fn reserve(&self, bytes: u64) -> Result<(), Error> {
+        loop {
+            match self.try_reserve(bytes) {
+                Err(_) if self.drop_oldest_partial("room") => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_reserve(&self, bytes: u64) -> Result<(), Error> {
         let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.bytes_max);
         match self
             .bytes_used

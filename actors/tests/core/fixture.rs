@@ -334,6 +334,7 @@ pub(crate) fn hello(hostname: &str) -> Hello {
             Verb::ListDirectory,
             Verb::CreateProcess,
         ],
+        resumes: false,
         journal_id: Uuid::from_u128(1),
         running: vec![],
         finished: vec![],

@@ -6,21 +6,24 @@ mod facts;
 mod files;
 mod kill;
 mod listing;
+mod memory;
 mod place;
 mod proc;
 mod process_list;
+mod raw;
 mod run;
 mod scan;
 mod spawn;
 
 use super::{
-    Booted, Doomed, Ending, Facts, Listed, Look, OwnUse, Platform, ProcessSpec, SeenProcess, StagedFile,
+    Booted, Doomed, Ending, Facts, Listed, Look, MemoryImage, OwnUse, Platform, ProcessSpec, SeenProcess,
+    StagedFile,
 };
 use crate::policy::Policy;
 use crate::stop::Stop;
 use std::fs::File;
 use std::time::Duration;
-use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
+use tripline_protocol::verb::{DirectoryEntry, KillProcess, Memdump, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
 
 /// The Linux platform.
@@ -43,11 +46,21 @@ impl Platform for Linux {
             Verb::ListProcesses,
             Verb::KillProcess,
             Verb::CreateProcess,
+            Verb::GetRawFile,
+            Verb::Memdump,
         ]
     }
 
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault> {
         files::open_regular(path, policy)
+    }
+
+    fn open_raw(&self, path: &RemotePath, policy: &Policy) -> Result<(File, u64), Fault> {
+        raw::open(path, policy)
+    }
+
+    fn open_memory(&self, args: &Memdump) -> Result<Box<dyn MemoryImage>, Fault> {
+        memory::open(args)
     }
 
     fn stage_file(
@@ -57,6 +70,20 @@ impl Platform for Linux {
         policy: &Policy,
     ) -> Result<Box<dyn StagedFile>, Fault> {
         Ok(Box::new(files::Staged::create(path, temporary, policy)?))
+    }
+
+    fn resume_file(
+        &self,
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Option<(Box<dyn StagedFile>, u64)>, Fault> {
+        let found = files::Staged::resume(path, temporary, policy)?;
+        Ok(found.map(|(staged, bytes)| (Box::new(staged) as Box<dyn StagedFile>, bytes)))
+    }
+
+    fn is_partial(&self, path: &[u8]) -> bool {
+        files::is_partial(path)
     }
 
     fn remove_leftover(&self, path: &[u8]) -> Result<(), Fault> {
