@@ -178,6 +178,9 @@ pub trait StagedFile: Write {
     fn commit(self: Box<Self>, mode: Option<u32>, overwrite: bool) -> Result<(), Fault>;
 }
 
+/// A file that is partly written already, and how many bytes of it.
+pub type PartialFile = (Box<dyn StagedFile>, u64);
+
 /// Takes an image of memory, in order.
 pub trait ImageSink {
     /// The next bytes.
@@ -253,7 +256,7 @@ pub trait Platform: Send + Sync {
         path: &RemotePath,
         temporary: &str,
         policy: &Policy,
-    ) -> Result<Option<(Box<dyn StagedFile>, u64)>, Fault> {
+    ) -> Result<Option<PartialFile>, Fault> {
         let _ = (path, temporary, policy);
         Ok(None)
     }

@@ -16,8 +16,8 @@ mod scan;
 mod spawn;
 
 use super::{
-    Booted, Doomed, Ending, Facts, Listed, Look, MemoryImage, OwnUse, Platform, ProcessSpec, SeenProcess,
-    StagedFile,
+    Booted, Doomed, Ending, Facts, Listed, Look, MemoryImage, OwnUse, PartialFile, Platform, ProcessSpec,
+    SeenProcess, StagedFile,
 };
 use crate::policy::Policy;
 use crate::stop::Stop;
@@ -77,7 +77,7 @@ impl Platform for Linux {
         path: &RemotePath,
         temporary: &str,
         policy: &Policy,
-    ) -> Result<Option<(Box<dyn StagedFile>, u64)>, Fault> {
+    ) -> Result<Option<PartialFile>, Fault> {
         let found = files::Staged::resume(path, temporary, policy)?;
         Ok(found.map(|(staged, bytes)| (Box::new(staged) as Box<dyn StagedFile>, bytes)))
     }

@@ -63,7 +63,7 @@ pub(super) fn head(about: &About, mappings: &[Mapping], page_bytes: usize) -> Ve
     );
     let mut at = memory_at as u64;
     for mapping in mappings {
-        let flags = 4 | u32::from(mapping.writable) * 2 | u32::from(mapping.executable);
+        let flags = 4 | (u32::from(mapping.writable) << 1) | u32::from(mapping.executable);
         let bytes = mapping.bytes();
         segment(
             &mut head,
