@@ -11,6 +11,11 @@ BROKER = $(PYTHON) scripts/fetch-nats-server
 # they should be.
 LITTLEBROTHER = $(PYTHON) scripts/venv littlebrother
 CBAPI = $(PYTHON) scripts/venv cbapi
+# Cargo for other systems than this one, and what is checked for them.
+CROSS = $(PYTHON) scripts/cross
+PORTABLE = -p tripline-agent -p tripline-protocol -p tripline-client
+# The nft that isolates hosts in tests; empty where there is none and none can be fetched.
+NFT = $(PYTHON) scripts/fetch-nft
 
 .PHONY: help
 help: ## show this
@@ -26,9 +31,10 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 
 # The last line printed is the test runner's own summary.
 .PHONY: test
-test: broker brokers-of-the-range littlebrother cbapi lint ## everything that CI runs: formatting, lints, tests
-	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
+test: broker brokers-of-the-range littlebrother cbapi nft cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
+	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; nft="$$($(NFT))"; \
 	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
+	if [ -n "$$nft" ]; then export TRIPLINE_NFT="$$nft"; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --doc -p tripline-client; \
 		$(CARGO) nextest run --workspace; \
@@ -45,10 +51,41 @@ test-littlebrother: broker littlebrother build ## only the tests against the rea
 test-cbapi: broker cbapi build ## only the tests that drive the real cbapi
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) test -p tripline --test cbapi
 
+.PHONY: test-packaging
+test-packaging: broker cargo-deb build ## only the tests of units, packages and container
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) test -p tripline --test packaging
+
 .PHONY: lint
 lint: ## formatting and lints alone
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# What runs on hosts has to compile for their systems; warnings are errors there, too.
+.PHONY: cross-check
+cross-check: ## lints of agent, protocol and client for Windows and for Linux on arm64 with musl
+	$(CROSS) clippy x86_64-pc-windows-gnu $(PORTABLE) -- -D warnings
+	$(CROSS) clippy aarch64-unknown-linux-musl $(PORTABLE) -- -D warnings
+
+# For tests/chroot, which looks for it there.
+.PHONY: static-agent
+static-agent: ## build a static agent of this machine's kind (debug)
+	$(CROSS) zigbuild $$(uname -m)-unknown-linux-musl -p tripline-agent
+
+.PHONY: test-chroot
+test-chroot: broker static-agent ## only the tests of the static agent in an empty chroot
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) test -p tripline --test chroot
+
+.PHONY: dist
+dist: ## build static agents, the server's archive, bills of materials and checksums into dist/
+	$(PYTHON) scripts/dist
+
+# The agent that is handed out, in the same chroot.
+.PHONY: test-dist
+test-dist: broker dist ## build dist/ and test this machine's agent of it in an empty chroot
+	cd dist && sha256sum --check --quiet SHA256SUMS
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" \
+		TRIPLINE_STATIC_AGENT="$$(ls $(CURDIR)/dist/tripline-agent-*-$$(uname -m)-unknown-linux-musl)" \
+		$(CARGO) test -p tripline --test chroot
 
 .PHONY: deny
 deny: ## licences, sources and bans (needs cargo-deny)
@@ -91,6 +128,10 @@ littlebrother: ## put the real LittleBrother programs into .venv/littlebrother, 
 cbapi: ## put the real cbapi into .venv/cbapi, for the tests
 	@$(CBAPI) >/dev/null
 
+.PHONY: nft
+nft: ## find nft, or put Debian's into .nft, for the tests of isolation
+	@$(NFT) >/dev/null
+
 # Always fetched, whatever else is installed.
 .nats/bin/nats-server:
 	@$(BROKER) --version 2.15.1
@@ -101,7 +142,19 @@ brokers-of-the-range:
 	@$(BROKER) --version 2.11.11 --to .nats/2.11.11 >/dev/null
 	@$(BROKER) --version 2.10.26 --to .nats/2.10.26 >/dev/null
 
+# cargo install does nothing when this version is there.
+.PHONY: cargo-deb
+cargo-deb: ## put cargo-deb into .tools
+	@$(CARGO) install --quiet --locked --root .tools --version 3.8.0 --no-default-features cargo-deb
+
+# AGENT_TARGET names another target of the agent: a static one from `make dist`, such as x86_64-unknown-linux-musl.
+.PHONY: deb
+deb: cargo-deb ## build .deb packages of server and agent into target/deb
+	$(CARGO) build --release --locked -p tripline $(if $(AGENT_TARGET),,-p tripline-agent)
+	@$(PYTHON) scripts/deb --to target/deb --package tripline
+	@$(PYTHON) scripts/deb --to target/deb --package tripline-agent $(if $(AGENT_TARGET),--target $(AGENT_TARGET))
+
 .PHONY: clean
 clean: ## remove what was built and fetched, and the demo's data
 	$(CARGO) clean
-	rm -rf .nats .venv
+	rm -rf .nats .nft .venv .tools dist

@@ -3,8 +3,10 @@
 //!
 //! Deliberately not here: decisions. Edges translate and ask `tripline_actors`.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod dead;
 mod demo;
 pub mod endpoints;
 pub mod feed;

@@ -70,10 +70,12 @@ pub trait RulesTarget: Send + 'static {
 
 impl RulesTarget for Core {
     fn set(&self, rules: RuleSet) {
+        self.note_rules(Ok(&rules));
         self.set_rules(Arc::new(rules));
     }
 
     fn refuse(&self, why: &LoadError) {
+        self.note_rules(Err(&why.to_string()));
         self.refuse_rules(why.to_string());
     }
 }

@@ -1,16 +1,20 @@
 //! The server as a whole: what is made of what, in which order it starts, and in which it stops.
 //!
-//! Start: store, rules, actors, HTTP, broker, NATS. Stop: the edges take nothing more, the actors drain, the
-//! connection to the broker closes, the store closes, the broker ends. Deliberately not here: what any of
+//! Start: store, rules, actors, HTTP, broker, NATS. Stop: no event and no new work is taken, running jobs end while
+//! agents stay connected, HTTP closes, the actors stop, the connection to the broker closes, the store closes, the
+//! broker ends. Deliberately not here: what any of
 //! them does.
 
 mod admin;
 mod bridges;
 mod error;
+mod exports;
 mod options;
 mod signals;
+mod supervisor;
 
 pub use error::Error;
+pub use exports::Exports;
 
 use crate::cli::Failure;
 use crate::config::{self, Config};
@@ -20,22 +24,26 @@ use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
-use crate::nats::{EmbeddedBroker, NatsEdge, NatsFeed, NatsPublisher};
+use crate::nats::{EmbeddedBroker, NatsDead, NatsEdge, NatsFeed, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
 use bridges::Broker;
+use exports::Exporting;
 use signals::{Asked, Signals};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use supervisor::Supervisor;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::{Clock, SystemClock};
+use tripline_actors::export::Exporter;
 use tripline_actors::store::Store;
 use tripline_protocol::Span;
+use tripline_protocol::api::Asker;
 
 /// What the actors get to drain, however long the edges took.
 const DRAIN_LEAST: Duration = Duration::from_secs(1);
@@ -56,18 +64,22 @@ pub fn run(config: Config, source: config::Source) -> Result<(), Failure> {
 
 async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
+    let supervisor = Supervisor::from_environment();
     let mut server = tokio::select! {
         server = Server::start(&config, source) => server?,
         () = signals.stop() => return Ok(()),
     };
-    server.announce()?;
+    let endpoints = server.announce()?;
+    supervisor.ready(&format!("serves {} and {}", endpoints.tls_url(), endpoints.url()));
     match server.watch(&mut signals).await {
-        End::Asked => {
+        End::Asked(by) => {
             tracing::info!("stopping");
+            supervisor.stopping();
             let mut failed = server.failed.clone();
+            let by_signal = by.is_none();
             tokio::select! {
-                () = server.stop(config.drain.timeout) => Ok(()),
-                () = signals.stop() => Err(Error::CutShort),
+                () = server.stop(by, config.drain.timeout) => Ok(()),
+                () = signals.hurry(by_signal) => Err(Error::CutShort),
                 why = failure(&mut failed) => Err(Error::StoreFailed(why)),
             }
         }
@@ -81,7 +93,8 @@ async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
 
 /// Why a running server ends.
 enum End {
-    Asked,
+    /// By an administrator, or by a signal.
+    Asked(Option<Asker>),
     StoreFailed(String),
 }
 
@@ -93,6 +106,7 @@ struct Server {
     core: Core,
     rules: RulesWatch,
     configuration: ConfigWatch,
+    exporting: Exporting,
     http: RunningHttp,
     broker: Option<EmbeddedBroker>,
     broker_url: String,
@@ -118,7 +132,7 @@ impl Server {
         let (pipelines, named_jobs) = count(&rules);
         tracing::info!(pipelines, named_jobs, "rules in force");
 
-        let (publisher, feed) = (NatsPublisher::new(), NatsFeed::new());
+        let (publisher, feed, dead) = (NatsPublisher::new(), NatsFeed::new(), NatsDead::new());
         let core = Core::start(
             options::core(config),
             store.clone(),
@@ -128,6 +142,11 @@ impl Server {
             Arc::clone(&clock),
         )
         .map_err(Error::Core)?;
+        core.note_start(
+            env!("CARGO_PKG_VERSION"),
+            &config.sha256(),
+            &config.changed(&Config::default()),
+        );
         let zone = littlebrother::zone(&config.littlebrother);
         if let Some(settings) = littlebrother::settings(&config.littlebrother, &zone) {
             let (users, clients) = (settings.users.len(), config.littlebrother.secret.is_some());
@@ -136,6 +155,14 @@ impl Server {
             core.set_littlebrother(Some(settings));
         }
         let dialect = Arc::new(Dialect::new(&config.littlebrother));
+        let exporter = Exporter::new(
+            store.clone(),
+            Arc::clone(&artifacts),
+            Arc::clone(&clock),
+            config.data_dir(),
+            config.disk.free_min.0,
+        );
+        let (exports, exporting) = exports::start(config, exporter.clone()).map_err(Error::Exports)?;
         let state = HttpState {
             core: core.clone(),
             access: Arc::new(access.clone()),
@@ -144,7 +171,11 @@ impl Server {
             clock,
             littlebrother: Arc::clone(&dialect),
             feed: feed.clone(),
+            dead: dead.clone(),
+            subjects: config.nats.subject_prefix.clone(),
             places: Places::default(),
+            exporter,
+            exports,
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -154,7 +185,7 @@ impl Server {
             core: core.clone(),
             access,
         };
-        let nats = NatsEdge::start(nats_options, (&publisher, &feed), core.clone(), api).await?;
+        let nats = NatsEdge::start(nats_options, (&publisher, &feed, &dead), core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
         let configuration = ConfigWatch::start((core.clone(), dialect), source, config.clone(), zone);
         let data_dir = config.data_dir().to_owned();
@@ -165,6 +196,7 @@ impl Server {
             core,
             rules,
             configuration,
+            exporting,
             http,
             broker,
             broker_url,
@@ -173,7 +205,7 @@ impl Server {
     }
 
     /// Tells people and programs on this machine where it is.
-    fn announce(&self) -> Result<(), Error> {
+    fn announce(&self) -> Result<Endpoints, Error> {
         let endpoints = Endpoints {
             pid: std::process::id(),
             http: self.http.addr,
@@ -193,40 +225,39 @@ impl Server {
             endpoints.url(),
             self.broker_url
         );
-        Ok(())
+        Ok(endpoints)
     }
 
     async fn watch(&mut self, signals: &mut Signals) -> End {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return End::Asked,
+                    Asked::Stop => return End::Asked(None),
                     Asked::Reload => {
                         tracing::info!("reading rules and configuration again");
                         self.rules.reload();
                         self.configuration.reload();
                     }
                 },
+                by = self.core.drain_asked() => return End::Asked(Some(by)),
                 why = failure(&mut self.failed) => return End::StoreFailed(why),
             }
         }
     }
 
     /// Ends in order: what was begun is finished as far as `within` reaches.
-    async fn stop(mut self, within: Span) {
+    async fn stop(mut self, by: Option<Asker>, within: Span) {
         let deadline = Instant::now() + within.to_duration();
+        let left = || deadline.saturating_duration_since(Instant::now());
         self.withdraw();
-        drop((self.rules, self.configuration));
+        drop((self.rules, self.configuration, self.exporting));
         self.nats.stop_intake().await;
+        self.core.begin_drain(by, to_span(left()));
+        // Agents are still there: what runs can end, and how far that has come can be asked.
+        self.core.finish(to_span(left())).await;
         self.http.stop().await;
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(DRAIN_LEAST);
-        self.core
-            .drain(Span::from_millis(
-                u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-            ))
-            .await;
+        self.core.note_stop();
+        self.core.drain(to_span(left().max(DRAIN_LEAST))).await;
         self.nats.stop().await;
         let store = self.store;
         if let Err(error) = tokio::task::spawn_blocking(move || store.flush_and_close()).await {
@@ -253,6 +284,10 @@ impl Server {
             tracing::warn!(%error, "server.json stays behind");
         }
     }
+}
+
+fn to_span(duration: Duration) -> Span {
+    Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The broker of our own, unless another is configured.

@@ -3,20 +3,33 @@
 //!
 //! `cargo bench -p tripline-actors --bench commit` prints the tables of
 //! `docs/decisions/0001-durable-commits.md`. With `-- only WRITES COMMITS` it does that many commits of that
-//! many writes and nothing else, for strace.
+//! many writes and nothing else, for strace; with `-- audited` only what records of the audit cost.
+//! many writes and nothing else, for strace. With `-- export ROWS` it measures what an export of that many rows does to
+//! commits that go on meanwhile.
 
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use tripline_actors::artifact::ArtifactStore;
+use tripline_actors::audit::{By, Entry};
+use tripline_actors::clock::SystemClock;
+use tripline_actors::export::{self, Exporter};
 use tripline_actors::store::{Batch, Options, Store, Table};
+use tripline_protocol::Timestamp;
+use tripline_protocol::audit::Action;
 
 const VALUE_BYTES: usize = 300;
 const SIZES: [usize; 4] = [1, 8, 64, 512];
+/// Batches with and without records.
+const AUDITED: u64 = 100_000;
 /// Seconds of the steady load.
 const STEADY_SECONDS: u32 = 5;
+/// Seconds of commits, and at least as many of exports.
+const EXPORT_SECONDS: u64 = 5;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -32,6 +45,16 @@ fn main() -> Outcome {
         let store = Store::open(&Options::new(dir.path()))?;
         return one_after_another(&store, true, writes.parse()?, commits.parse()?).map(drop);
     }
+    if let [only] = arguments.as_slice()
+        && only == "audited"
+    {
+        return audited(dir.path());
+    }
+    if let [export, rows] = arguments.as_slice()
+        && export == "export"
+    {
+        return exported(dir.path(), rows.parse()?);
+    }
     println!(
         "load average before: {}",
         std::fs::read_to_string("/proc/loadavg")?.trim()
@@ -39,6 +62,7 @@ fn main() -> Outcome {
     alone(dir.path())?;
     grouped(dir.path())?;
     steady(dir.path())?;
+    audited(dir.path())?;
     println!(
         "\nload average after: {}",
         std::fs::read_to_string("/proc/loadavg")?.trim()
@@ -67,6 +91,62 @@ impl Source {
         }
         batch
     }
+}
+
+/// Commits of five writes, one after the other, first alone and then while the store is exported over and over.
+fn exported(dir: &Path, rows: usize) -> Outcome {
+    let store = Store::open(&Options::new(dir))?;
+    let artifacts = Arc::new(ArtifactStore::open(dir, u64::MAX)?);
+    let exporter = Exporter::new(store.clone(), artifacts, Arc::new(SystemClock::default()), dir, 0);
+    let mut source = Source {
+        spread: true,
+        next: 0,
+    };
+    let (done, wait) = channel();
+    for _ in 0..rows / 500 {
+        submit(&store, source.batch(500), &done);
+        wait.recv()?;
+    }
+    let mut commits = |until: &dyn Fn() -> bool| -> Outcome<Vec<Duration>> {
+        let mut took = Vec::new();
+        while !until() {
+            submit(&store, source.batch(5), &done);
+            took.push(wait.recv()?);
+        }
+        Ok(took)
+    };
+    let began = Instant::now();
+    let alone = commits(&|| began.elapsed() > Duration::from_secs(EXPORT_SECONDS))?;
+    let exporting = std::thread::spawn(move || -> Result<_, export::Error> {
+        let (began, mut exports) = (Instant::now(), Vec::new());
+        while began.elapsed() < Duration::from_secs(EXPORT_SECONDS) {
+            let began = Instant::now();
+            let made = exporter.spool(false)?.made;
+            exports.push((made.totals.rows(), made.bytes, began.elapsed()));
+        }
+        Ok(exports)
+    });
+    let beside = commits(&|| exporting.is_finished())?;
+    let exports = exporting.join().map_err(|_| "the exporter panicked")??;
+    println!(
+        "commits alone           {:>6}  {}",
+        alone.len(),
+        percentiles(alone)
+    );
+    println!(
+        "commits beside exports  {:>6}  {}",
+        beside.len(),
+        percentiles(beside)
+    );
+    for (rows, bytes, took) in exports {
+        let seconds = took.as_secs_f64();
+        println!(
+            "export of {rows} rows, {bytes} bytes: {seconds:.2} s, {:.0} rows/s, {:.0} MB/s",
+            rows as f64 / seconds,
+            bytes as f64 / 1e6 / seconds
+        );
+    }
+    Ok(())
 }
 
 fn one_after_another(store: &Store, spread: bool, writes: usize, commits: usize) -> Outcome<Vec<Duration>> {
@@ -207,6 +287,49 @@ fn steady(dir: &Path) -> Outcome {
         );
     }
     Ok(())
+}
+
+/// The same decisions without a record of the audit, and with one each: how many a second, pipelined.
+fn audited(dir: &Path) -> Outcome {
+    println!("\n| 100,000 batches of 5 writes, 64 waiting | batches/s | CPU us per batch |");
+    println!("| --- | --- | --- |");
+    for records in [0_usize, 1, 2] {
+        let store = Store::open(&Options::new(dir.join(format!("audited-{records}"))))?;
+        let (mut source, (done, wait)) = (
+            Source {
+                spread: true,
+                next: 0,
+            },
+            channel(),
+        );
+        let (began, cpu) = (Instant::now(), cpu_seconds()?);
+        for n in 0..AUDITED {
+            if n >= 64 {
+                wait.recv()?;
+            }
+            let mut batch = source.batch(5);
+            (0..records).for_each(|_| batch.audit(record(n)));
+            submit(&store, batch, &done);
+        }
+        drop(done);
+        wait.iter().for_each(drop);
+        let rate = AUDITED as f64 / began.elapsed().as_secs_f64();
+        let cpu = (cpu_seconds()? - cpu) * 1e6 / AUDITED as f64;
+        println!("| with {records} records each | {rate:.0} | {cpu:.0} |");
+    }
+    Ok(())
+}
+
+/// A record as a command of a job leaves it.
+fn record(n: u64) -> Entry {
+    Entry::new(Action::CommandEnd, &By::system(), None, Timestamp::from_micros(1))
+        .on("host", "4d07bc89-08d6-5304-abc3-105ffe0c827f")
+        .on("hostname", "web01")
+        .on("job", "6a476cc7-fafe-5985-9fb8-67233a7efb39")
+        .on("command", n)
+        .detail("verb", "get_file")
+        .detail("step", "evidence")
+        .detail("arguments", [("path", "/etc/hosts")])
 }
 
 /// User and system time of this process: fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.

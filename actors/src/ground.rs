@@ -2,9 +2,10 @@
 //! share. It outlives a generation of actors.
 
 use crate::artifact::ArtifactStore;
+use crate::audit::{By, Denials, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::core::CoreConfig;
+use crate::core::{CoreConfig, Ending};
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::outbox::Load;
@@ -12,12 +13,15 @@ use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
+use crate::tally::Tally;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tripline_protocol::api::{Asker, Pause};
+use tripline_protocol::audit::Action;
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, Span, Timestamp};
+use tripline_protocol::{HostId, Org, Span, Timestamp};
 use uuid::Uuid;
 
 /// Batches that may wait for the disk before new work is refused.
@@ -97,6 +101,11 @@ impl Attachments {
         metrics::gauge!("tripline_host_attached").set(live.len() as f64);
     }
 
+    /// How many hosts can be reached.
+    pub(crate) fn len(&self) -> usize {
+        self.live.read().len()
+    }
+
     pub(crate) fn clear(&self) {
         self.live.write().clear();
     }
@@ -116,6 +125,14 @@ pub(crate) struct Ground {
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
+    /// There while no new jobs start; what is durable of it.
+    pub(crate) pause: ArcSwapOption<Pause>,
+    pub(crate) tally: Tally,
+    /// Who asked for an orderly end, over the API.
+    pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
+    /// There from when an orderly end began.
+    pub(crate) ending: ArcSwapOption<Ending>,
+    pub(crate) denials: Denials,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.
@@ -141,6 +158,11 @@ impl Ground {
 
     /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
     pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
+        if self.ending.load().is_some() {
+            return Err(Refusal::Unavailable {
+                detail: "it is stopping",
+            });
+        }
         if self.store.failed() {
             return Err(Refusal::Unavailable {
                 detail: "its store cannot write",
@@ -159,6 +181,11 @@ impl Ground {
             });
         }
         Ok(())
+    }
+
+    /// A record that `action` was done now, to be completed and added to the decision's batch with [`Batch::audit`].
+    pub(crate) fn audit(&self, action: Action, by: &By, org: Option<&Org>) -> Entry {
+        Entry::new(action, by, org, self.now())
     }
 
     /// Answers once everything decided so far is durable.

@@ -5,11 +5,14 @@
 
 pub mod access;
 pub mod artifact;
+pub mod audit;
+pub mod check;
 mod clients;
 pub mod clock;
 mod core;
 mod directory;
 mod door;
+pub mod export;
 mod ground;
 mod guardian;
 mod host;
@@ -21,16 +24,20 @@ mod outbox;
 pub mod pipeline;
 pub mod ports;
 mod record;
+pub mod recover;
 pub mod refusal;
+mod replay;
 mod router;
 mod scheduler;
 mod session;
 mod slot;
 pub mod store;
+mod tally;
 
 pub use crate::core::{
-    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FilePages, HostFilter, IngestPosition,
-    JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
+    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
+    IngestPosition, JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
 };
 pub use labels::LabelChange;
 pub use refusal::Refusal;
+pub use replay::Letter;

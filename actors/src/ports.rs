@@ -38,4 +38,7 @@ pub trait Publisher: Send + Sync + 'static {
 
     /// Publishes for whoever listens now; dropped when the broker is away.
     fn notify(&self, subject: String, payload: Vec<u8>);
+
+    /// Whether the broker can be reached now.
+    fn is_reachable(&self) -> bool;
 }

@@ -1,6 +1,7 @@
 //! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
 
 use crate::artifact::{forget_use, note_use};
+use crate::audit::{By, Note};
 use crate::store::{Batch, Table};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tripline_protocol::api::{HostView, JobView, Waiting};
@@ -8,7 +9,7 @@ use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{Step, StepReport, StepStatus};
-use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 /// A stored value that cannot be read.
@@ -79,6 +80,12 @@ pub(crate) struct JobRecord {
     /// A person cancelled it while it ran.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cancel_requested: bool,
+    /// Who submitted it; `None`: a pipeline, or a version that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<By>,
+    /// What happened to its commands and goes on record with its next batch.
+    #[serde(skip)]
+    pub(crate) notes: Vec<Note>,
 }
 
 /// Whether a counter need not be written.
@@ -87,6 +94,15 @@ pub(crate) fn is_zero(count: &u32) -> bool {
 }
 
 impl JobRecord {
+    /// On whose behalf it runs.
+    pub(crate) fn by(&self) -> By {
+        match (&self.by, &self.pipeline) {
+            (Some(by), _) => by.clone(),
+            (None, Some(pipeline)) => By::pipeline(pipeline),
+            (None, None) => By::system(),
+        }
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
@@ -211,6 +227,9 @@ pub(crate) struct HostRecord {
     /// Of its latest attachment.
     #[serde(default)]
     pub(crate) epoch: u64,
+    /// The isolation that its agent said it is in, by our clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_seen_at: Timestamp,
 }
@@ -249,6 +268,7 @@ impl HostRecord {
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
             jobs_open: 0,
+            isolation: self.isolation.clone(),
             littlebrother: None,
         }
     }

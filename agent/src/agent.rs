@@ -6,8 +6,10 @@ use crate::channel::{self, ConnectError, End};
 use crate::config::Config;
 use crate::executor::Executor;
 use crate::identity::Identity;
+use crate::isolation::{self, HostIsolation};
 use crate::journal::{self, Journal};
 use crate::partials::Partials;
+use crate::platform::Platform;
 use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
 use crate::watching::{ChannelLine, Hands, Watching};
@@ -53,7 +55,7 @@ impl Error {
             | Self::Tls(_)
             | Self::NoToken
             | Self::Identity(identity::Error::State(_))
-            | Self::Watching(watching::Error::StateDir(_)) => 2,
+            | Self::Watching(watching::Error::StateDir(_) | watching::Error::Unsupported) => 2,
             Self::Enrol(enrol::Error::Refused(_)) | Self::Refused(_) => 3,
             Self::Identity(_)
             | Self::Journal(_)
@@ -68,13 +70,17 @@ impl Error {
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     tls::install_provider();
     let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let platform = platform::native();
+    for missing in platform.lacks() {
+        tracing::warn!("{missing}");
+    }
     let trust = tls::client_config(config.ca.as_deref())?;
     let service = match &config.server {
         Some(server) => Some(Service::open(&config, server, &state, trust.as_ref()).await?),
         None => None,
     };
     let hands = Hands {
-        platform: platform::native(),
+        platform,
         state: state.clone(),
         read_only: config.policy.read_only,
     };
@@ -102,6 +108,25 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Ok(())
 }
 
+fn isolation_of(
+    config: &Config,
+    server: &ServerUrl,
+    state: &Arc<StateDir>,
+    platform: &Arc<dyn Platform>,
+) -> Arc<HostIsolation> {
+    let network = platform.network_isolation(config.isolation.program.as_deref());
+    if let Some(why) = network.lacks() {
+        tracing::info!(why, "this host cannot be isolated");
+    }
+    Arc::new(HostIsolation::new(
+        network,
+        state.clone(),
+        isolation::host_clock(platform.clone()),
+        isolation::Server::new(server.clone()),
+        config.isolation.allow.clone(),
+    ))
+}
+
 /// The agent as its server knows it.
 struct Service<'a> {
     config: &'a Config,
@@ -124,17 +149,26 @@ impl<'a> Service<'a> {
     async fn open(
         config: &'a Config,
         server: &'a ServerUrl,
-        state: &'a StateDir,
+        state: &'a Arc<StateDir>,
         trust: Option<&'a Arc<ClientConfig>>,
     ) -> Result<Self, Error> {
         let identity = Identity::load_or_make(state)?;
         let journal = Journal::open(state.path(), journal::Options::default())?;
         let platform = platform::native();
+        let isolation = isolation_of(config, server, state, &platform);
+        // Before anything is connected to: a host that is to be cut off must not be reachable meanwhile.
+        let taken_up = isolation.clone();
+        let taken_up = tokio::task::spawn_blocking(move || taken_up.take_up()).await;
+        taken_up.unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to take up the isolation of this host");
+            Ok(())
+        })?;
         let partials = Partials::open(state.path(), &*platform).map_err(|source| state_dir::Error::Open {
             path: state.path().join("partials"),
             source,
         })?;
-        let executor = Executor::new(platform, config.policy.clone(), journal, partials).await?;
+        let policy = config.policy.clone();
+        let executor = Executor::new(platform, policy, journal, partials, isolation).await?;
         Ok(Self {
             config,
             server,
@@ -153,6 +187,7 @@ impl<'a> Service<'a> {
         tokio::select! {
             ended = work => ended,
             error = self.executor.broken() => Err(error.into()),
+            () = self.executor.isolation().clone().keep() => Ok(()),
         }
     }
 
@@ -172,11 +207,16 @@ impl<'a> Service<'a> {
     async fn stay_connected(&self, watching: Option<&ChannelLine>) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
-            let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
+            let isolation = self.executor.isolation();
+            let known = isolation.before_connecting().await;
+            let why = match channel::connect(self.server, self.trust, self.identity.key(), &known).await {
                 Ok(socket) => {
+                    if let Some(address) = channel::peer_of(&socket) {
+                        isolation.reached(address);
+                    }
                     match channel::serve(socket, &self.executor, &self.config.labels, watching).await {
-                        End::Bye(reason) | End::NotWelcomed(reason) if reason == "revoked" => {
-                            return Err(Error::Refused("its key was revoked".to_owned()));
+                        End::Bye(reason) | End::NotWelcomed(reason) if dismissal(&reason).is_some() => {
+                            return Err(Error::Refused(dismissal(&reason).unwrap_or_default().to_owned()));
                         }
                         // Another agent has this one's key: coming back at once would only throw that one out.
                         End::Bye(reason) if reason == "replaced" => reason,
@@ -195,5 +235,18 @@ impl<'a> Service<'a> {
             // Back-off with jitter: a server that restarts is not met by all its agents at once.
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+/// Why there is no coming back, if the server's farewell says that there is none.
+fn dismissal(reason: &str) -> Option<&'static str> {
+    match reason {
+        "revoked" => Some(
+            "its key was revoked; to bring the machine back as a new host, remove the state directory and enrol it again",
+        ),
+        "forgotten" => Some(
+            "its host was forgotten; to bring the machine back as a new host, remove the state directory and enrol it again",
+        ),
+        _ => None,
     }
 }

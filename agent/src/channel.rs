@@ -12,6 +12,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use serde::Deserialize;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -20,12 +22,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use tripline_protocol::frame::{AgentFrame, Chunk, Hello, SUBPROTOCOL, ServerFrame};
 use tripline_protocol::limit::{CHANNEL_DEAD_SECONDS, FRAME_BYTES_MAX, PING_INTERVAL_SECONDS};
 use tripline_protocol::{CommandId, Fault, Label};
 
 const CONNECT: Duration = Duration::from_secs(15);
+/// How long a name server may take while the host is isolated and addresses of the server are known.
+const LOOK_UP: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(CHANNEL_DEAD_SECONDS);
 const PING: Duration = Duration::from_secs(PING_INTERVAL_SECONDS);
 /// Most frames written before a flush.
@@ -50,17 +54,19 @@ pub enum ConnectError {
 pub enum End {
     /// Before the server welcomed the agent.
     NotWelcomed(String),
-    /// The server said why, after its welcome: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    /// The server said why, after its welcome: `replaced`, `revoked`, `forgotten`, `shutdown`,
+    /// `protocol_error`.
     Bye(String),
     /// Lost after the welcome.
     Lost(String),
 }
 
-/// Opens a connection with the agent's key.
+/// Opens a connection with the agent's key. `known` are addresses of the server for when its name says nothing.
 pub async fn connect(
     server: &ServerUrl,
     trust: Option<&Arc<ClientConfig>>,
     key: &str,
+    known: &[SocketAddr],
 ) -> Result<Socket, ConnectError> {
     let failed = |error: tungstenite::Error| ConnectError::Failed(unreachable(&error));
     let mut request = server
@@ -79,7 +85,10 @@ pub async fn connect(
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX));
     let connector = trust.cloned().map(Connector::Rustls);
-    let connecting = connect_async_tls_with_config(request, Some(config), true, connector);
+    let connecting = async {
+        let stream = dial(server, known).await.map_err(tungstenite::Error::Io)?;
+        client_async_tls_with_config(request, stream, Some(config), connector).await
+    };
     match timeout(CONNECT, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(response))) => {
@@ -97,6 +106,37 @@ pub async fn connect(
             CONNECT.as_secs()
         ))),
     }
+}
+
+/// Tries one address after the other: what the server's name stands for now, and only if it stands for nothing those
+/// that are known of it.
+async fn dial(server: &ServerUrl, known: &[SocketAddr]) -> io::Result<TcpStream> {
+    // Where other addresses are known, name servers that do not answer are not waited for as long as usual.
+    let patience = if known.is_empty() { CONNECT } else { LOOK_UP };
+    let addresses = match timeout(patience, look_up(server)).await {
+        Ok(Ok(found)) => found,
+        _ if !known.is_empty() => known.to_vec(),
+        Ok(Err(error)) => return Err(error),
+        Err(elapsed) => return Err(elapsed.into()),
+    };
+    let stream = TcpStream::connect(addresses.as_slice()).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn look_up(server: &ServerUrl) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((server.host(), server.port())).await?;
+    Ok(found.collect())
+}
+
+/// Where a connection leads.
+pub fn peer_of(socket: &Socket) -> Option<SocketAddr> {
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return None,
+    };
+    stream.peer_addr().ok()
 }
 
 /// What a server said in its welcome.
@@ -145,6 +185,7 @@ pub async fn serve(
 
 impl Takers<'_> {
     fn attach(&self, welcome: &Welcome) {
+        self.executor.isolation().attach(&self.link);
         self.executor.attach(&self.link, welcome.epoch);
         if let Some(watching) = self.watching {
             watching.attach(&self.link, welcome.littlebrother);
@@ -153,6 +194,7 @@ impl Takers<'_> {
 
     fn detach(&self) {
         self.executor.detach(&self.link);
+        self.executor.isolation().detach(&self.link);
         if let Some(watching) = self.watching {
             watching.detach(&self.link);
         }
@@ -206,6 +248,7 @@ async fn hello(executor: &Executor, labels: &[Label]) -> Hello {
         journal_id: executor.journal_id(),
         running,
         finished,
+        isolation: executor.isolation().report(),
     }
 }
 

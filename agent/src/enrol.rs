@@ -21,7 +21,7 @@ pub enum Error {
     #[error("the server refused the enrolment: {0}")]
     Refused(String),
     /// No HTTP client could be made.
-    #[error("failed to prepare the enrolment")]
+    #[error("failed to prepare the enrolment (a host without root certificates needs --ca)")]
     Client(#[source] reqwest::Error),
 }
 

@@ -16,6 +16,7 @@ pub mod config;
 pub mod enrol;
 pub mod executor;
 pub mod identity;
+pub mod isolation;
 pub mod journal;
 pub mod link;
 pub mod partials;

@@ -1,12 +1,12 @@
 //! The command line of `tripline-agent`: options, logging, signals and exit codes, nothing else.
 //!
-//! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 bad input or configuration, 3 refused by the server.
+//! Exit codes: 0 stopped by SIGTERM or SIGINT (elsewhere than on Unix: by Ctrl-C), 1 failed, 2 bad input or configuration, 3 refused by the server.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 use tripline_agent::config::{Config, Log, LogFormat, Options};
 use tripline_agent::enrol::chain;
+use tripline_agent::platform::own::EndRequests;
 use tripline_agent::{agent, executor};
 
 /// Blocking threads beyond those that commands may occupy: files, name look-ups, the watcher's scans and ends.
@@ -50,19 +50,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> ExitCode {
-    let signals =
-        signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
+    let mut end_requests = match EndRequests::listen() {
+        Ok(end_requests) => end_requests,
         Err(error) => return complain(&error, 1),
     };
-    let shutdown = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    match agent::run(config, shutdown).await {
+    match agent::run(config, end_requests.next()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, error.exit_code()),
     }

@@ -1,8 +1,8 @@
 //! The agent's state directory: made private, held by one agent at a time, its small files written whole.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use crate::platform::own;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why the state directory cannot be used.
@@ -43,18 +43,11 @@ impl StateDir {
             let path = at.to_path_buf();
             move |source| Error::Open { path, source }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed(path))?;
+        own::make_private_directory(path).map_err(failed(path))?;
         let path = path.canonicalize().map_err(failed(path))?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
+        let lock = own::private_file()
             .truncate(false)
-            .mode(0o600)
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
         match lock.try_lock() {
@@ -87,6 +80,16 @@ impl StateDir {
         let path = self.path.join(name);
         write_whole(&self.path, name, content).map_err(|source| Error::Write { path, source })
     }
+
+    /// Removes a small file for good; one that is not there is fine.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.path).and_then(|directory| directory.sync_all()),
+        };
+        removed.map_err(|source| Error::Write { path, source })
+    }
 }
 
 /// Writes `dir/name` (0600) under a temporary name, syncs, renames, and syncs the directory.
@@ -98,12 +101,7 @@ fn write_whole(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 /// Writes and syncs what [`publish`] will make `dir/name` (0600). A failure leaves `dir/name` as it was.
 pub(crate) fn stage(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let temporary = dir.join(format!("{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut file = own::private_file().truncate(true).open(temporary)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -111,7 +109,7 @@ pub(crate) fn stage(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 /// Renames what was staged into place and syncs the directory. After a failure either file may be found.
 pub(crate) fn publish(dir: &Path, name: &str) -> io::Result<()> {
     std::fs::rename(dir.join(format!("{name}.new")), dir.join(name))?;
-    File::open(dir)?.sync_all()
+    own::sync_directory(dir)
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socke
         journal_id: Uuid::new_v4(),
         running: Vec::new(),
         finished: Vec::new(),
+        isolation: None,
     }));
     socket
         .send(Message::Text(serde_json::to_string(&hello)?.into()))

@@ -1,5 +1,11 @@
 //! Bodies of `/v1` and of the NATS micro service.
 
+mod fleet;
+mod store;
+
+pub use fleet::*;
+pub use store::*;
+
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
 use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};
@@ -9,6 +15,16 @@ use crate::time::{Span, Timestamp};
 use crate::verb::Verb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+mod control;
+mod dead;
+mod outbox;
+mod status;
+
+pub use control::{Asker, DrainView, Pause, PauseView, SetPause};
+pub use dead::{DeadLetter, DeadLetterView, ReplayDead, Replayed, ReplayedEvent};
+pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
+pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,6 +209,9 @@ pub struct HostView {
     /// Jobs that wait or run.
     #[serde(default)]
     pub jobs_open: u32,
+    /// The isolation that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<crate::isolation::Isolation>,
     /// Of a host that reports as a LittleBrother client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub littlebrother: Option<LittlebrotherView>,
@@ -471,6 +490,9 @@ pub struct SlotsView {
     /// Interactive sessions that wait for one.
     #[serde(default)]
     pub sessions_waiting: u64,
+    /// There when no new jobs start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
     /// Each.
     pub slots: Vec<SlotView>,
 }

@@ -6,6 +6,7 @@
 
 use crate::fault::Fault;
 use crate::id::{CommandId, HostId, Sha256, TransferId};
+use crate::isolation::IsolationReport;
 use crate::limit::CHUNK_BYTES_MAX;
 use crate::littlebrother::{ClientMessage, WireEvent};
 use crate::step::Truncated;
@@ -74,6 +75,11 @@ pub enum AgentFrame {
         /// The message; `hostname` is ignored, the connection tells whose it is.
         message: Box<ClientMessage>,
     },
+    /// The host's isolation began, was renewed or ended; `hello` says it, too.
+    Isolation {
+        /// How it stands.
+        isolation: Box<IsolationReport>,
+    },
     /// Asks for a pong.
     Ping,
     /// Answers a ping.
@@ -134,7 +140,8 @@ pub enum ServerFrame {
     Ping,
     /// Answers a ping.
     Pong,
-    /// The server ends the connection, and why: `replaced`, `revoked`, `shutdown`, `protocol_error`.
+    /// The server ends the connection, and why: `replaced`, `revoked`, `forgotten`, `reconfigured`, `shutdown`,
+    /// `protocol_error`.
     Bye {
         /// A stable word.
         reason: String,
@@ -178,6 +185,9 @@ pub struct Hello {
     /// Commands whose results wait for an ack; the results follow after welcome.
     #[serde(default)]
     pub finished: Vec<CommandId>,
+    /// How the host's isolation stands; absent: the agent knows of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<IsolationReport>,
 }
 
 fn known_verbs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Verb>, D::Error> {

@@ -7,13 +7,16 @@
 //! is a typo that would silently change what a job does.
 
 pub mod api;
+pub mod audit;
 pub mod event;
 pub mod fault;
 pub mod frame;
 pub mod id;
+pub mod isolation;
 pub mod job;
 pub mod limit;
 pub mod littlebrother;
+pub mod network;
 pub mod path;
 pub mod result;
 pub mod session;
@@ -27,6 +30,8 @@ pub use fault::{Fault, FaultClass};
 pub use id::{
     CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
 };
+pub use isolation::{Isolation, IsolationEnd, IsolationReport};
+pub use network::Network;
 pub use path::RemotePath;
 pub use subject::{Etype, Subjects};
 pub use time::{Span, Timestamp};

@@ -13,6 +13,12 @@ pub const HEADER_DEAD_REASON: &str = "Tripline-Dead-Reason";
 pub const HEADER_DEAD_TEXT: &str = "Tripline-Dead-Text";
 /// Header with the subject a dead letter came in on.
 pub const HEADER_DEAD_SUBJECT: &str = "Tripline-Dead-Subject";
+/// Header with the `Nats-Msg-Id` of the message that became a dead letter.
+pub const HEADER_DEAD_MESSAGE_ID: &str = "Tripline-Dead-Message-Id";
+/// Header with the place of that message: `<stream>/<sequence>/<time stored, in µs>`.
+pub const HEADER_DEAD_PLACE: &str = "Tripline-Dead-Place";
+/// Header by which Tripline knows an event that a person replays, and which replay of it that is.
+pub const HEADER_REPLAY: &str = "Tripline-Replay";
 /// Header by which Tripline knows an event its own edges published again.
 pub const HEADER_ATTESTATION: &str = "Tripline-Attestation";
 /// Header with the bearer token of a request to the micro service.
@@ -236,6 +242,11 @@ impl Subjects {
         self.stream("DEAD")
     }
 
+    /// Name of the stream of the audit.
+    pub fn audit_stream(&self) -> String {
+        self.stream("AUDIT")
+    }
+
     /// What the stream of events captures.
     pub fn all_events(&self) -> String {
         format!("{}.events.>", self.prefix)
@@ -252,6 +263,11 @@ impl Subjects {
     /// What the stream of dead letters captures.
     pub fn all_dead(&self) -> String {
         format!("{}.dead.>", self.prefix)
+    }
+
+    /// What the stream of the audit captures.
+    pub fn all_audit(&self) -> String {
+        format!("{}.audit.*", self.prefix)
     }
 
     /// Where jobs' changes of state are published.
@@ -295,6 +311,11 @@ impl Subjects {
         format!("{}.dead.{}.{reason}", self.prefix, org.map_or("_", Org::as_str))
     }
 
+    /// A record of the audit. `chain` is an org, or `_` for what concerns the server itself.
+    pub fn audit(&self, chain: &str) -> String {
+        format!("{}.audit.{chain}", self.prefix)
+    }
+
     /// What waits for a person.
     pub fn approval(&self, org: &Org, job: JobId) -> String {
         format!("{}.approvals.{org}.{job}", self.prefix)
@@ -324,6 +345,21 @@ impl Subjects {
         let mut tokens = self.rest(subject, kind)?.split('.');
         let four = [tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?];
         tokens.next().is_none().then_some(four)
+    }
+
+    /// Takes a dead letter's subject apart; there is no org where the subject it came on named none.
+    pub fn parse_dead(&self, subject: &str) -> Result<(Option<Org>, String), InvalidId> {
+        let invalid = || InvalidId::new("dead letter subject", subject, "<prefix>.dead.<org>.<reason>");
+        let (org, reason) = self
+            .rest(subject, "dead")
+            .and_then(|rest| rest.split_once('.'))
+            .filter(|(_, reason)| !reason.is_empty() && !reason.contains('.'))
+            .ok_or_else(invalid)?;
+        let org = match org {
+            "_" => None,
+            org => Some(org.parse()?),
+        };
+        Ok((org, reason.to_owned()))
     }
 
     /// Takes a result's subject apart.

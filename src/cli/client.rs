@@ -6,8 +6,11 @@ use super::failure::{Failure, chain};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
+/// What a download may take.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Items a page holds at most.
 const PAGE_ITEMS_MAX: usize = 1000;
 
@@ -34,6 +37,18 @@ impl Client {
         self.send(self.connection.http.request(Method::GET, url)).await
     }
 
+    /// `GET` of the path `v1/<segments>` whose answer takes as long as it takes.
+    pub(crate) async fn download(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Response, Failure> {
+        let mut url = self.url(segments)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.connection.http.request(Method::GET, url);
+        self.answer(request.timeout(DOWNLOAD_TIMEOUT)).await
+    }
+
     /// `POST` of a body to the path `v1/<segments>`.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
@@ -43,6 +58,43 @@ impl Client {
         let url = self.url(segments)?;
         self.send(self.connection.http.request(Method::POST, url).json(body))
             .await
+    }
+
+    /// `PUT` of a body to the path `v1/<segments>`.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::PUT, url).json(body))
+            .await
+    }
+
+    /// `GET` of the path `v1/<segments>`, with what it answers as it is.
+    pub(crate) async fn get_bytes(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Vec<u8>, Failure> {
+        let mut url = self.url(segments)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let answer = self
+            .answer(self.connection.http.request(Method::GET, url))
+            .await?;
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| unreachable(&self.connection.server, &error))?;
+        Ok(bytes.to_vec())
+    }
+
+    /// `POST` of a body to the path `v1/<segments>`, whatever it answers.
+    pub(crate) async fn tell(&self, segments: &[&str], body: &impl Serialize) -> Result<(), Failure> {
+        let url = self.url(segments)?;
+        self.answer(self.connection.http.request(Method::POST, url).json(body))
+            .await
+            .map(drop)
     }
 
     /// `PATCH` of the path `v1/<segments>`.
@@ -65,8 +117,15 @@ impl Client {
     }
 
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
-    pub(crate) async fn end<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
-        let url = self.url(segments)?;
+    pub(crate) async fn end<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(segments)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         self.send(self.connection.http.request(Method::DELETE, url)).await
     }
 
@@ -119,7 +178,7 @@ impl Client {
             .bearer_auth(self.connection.token.expose())
             .send()
             .await
-            .map_err(|error| self.unreachable(&error))?;
+            .map_err(|error| unreachable(&self.connection.server, &error))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => {
@@ -129,28 +188,33 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut text = format!("cannot reach {}", self.server());
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        if error.is_timeout() {
-            text.push_str(": no answer in time");
-        } else {
-            text.push_str(&format!(": {cause}"));
-        }
-        if text.contains("UnknownIssuer") {
-            text.push_str("; name the server's CA with --ca, or the data directory it is in with --data-dir");
-        } else if error.is_connect() {
-            text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
-        }
-        Failure::Unavailable(text)
-    }
-
     fn server(&self) -> &str {
-        self.connection.server.as_str().trim_end_matches('/')
+        name_of(&self.connection.server)
     }
+}
+
+fn name_of(server: &Url) -> &str {
+    server.as_str().trim_end_matches('/')
+}
+
+/// Why there was no answer, and what may help.
+pub(super) fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
+    let mut text = format!("cannot reach {}", name_of(server));
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() {
+        text.push_str(": no answer in time");
+    } else {
+        text.push_str(&format!(": {cause}"));
+    }
+    if text.contains("UnknownIssuer") {
+        text.push_str("; name the server's CA with --ca, or the data directory it is in with --data-dir");
+    } else if error.is_connect() {
+        text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
+    }
+    Failure::Unavailable(text)
 }
 
 /// An error of the server as one line.

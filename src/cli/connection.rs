@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SERVER_DEFAULT: &str = "https://127.0.0.1:7443";
+const PLAIN_DEFAULT: &str = "http://127.0.0.1:7400";
 const DATA_DIR_DEFAULT: &str = "./tripline-data";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,6 +76,22 @@ impl Connection {
             },
         }
     }
+}
+
+/// A server that is asked for nothing that needs a token: the one that was named, or the local one, over plain HTTP,
+/// which is always there on this machine and needs no CA.
+pub(super) fn without_token(global: &Global) -> Result<(Client, Url), Failure> {
+    let data_dir = data_dir(global);
+    let global = Global {
+        server: global.server.clone().or_else(|| {
+            let local = Endpoints::read(&data_dir).map(|endpoints| endpoints.url());
+            local.or_else(|| Some(PLAIN_DEFAULT.to_owned()))
+        }),
+        ..global.clone()
+    };
+    let server = server(&global, &data_dir)?;
+    let trust = trust(&global, &server, &data_dir)?;
+    Ok((client(&trust)?, server))
 }
 
 /// The local server's folder.

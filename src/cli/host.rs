@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use tripline_protocol::Label;
 use tripline_protocol::api::{HostView, LinkHost};
 
+mod forget;
+mod isolate;
 mod label;
 mod wide;
 
@@ -43,6 +45,30 @@ pub(super) enum Verb {
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true, value_parser = label::change)]
         change: Vec<label::Change>,
     },
+    /// Forget a host: its record, its agent's key, its labels and its link
+    ///
+    /// Jobs and sessions that have ended stay until they are pruned. The agent is refused from then on; to bring the
+    /// machine back, remove the agent's state directory and enrol it again, as a new host. A LittleBrother client that
+    /// reports again is a new host, too.
+    #[command(after_help = "Examples:\n  tripline host forget web01\n  tripline host forget web01 --force")]
+    Forget {
+        /// Its host id, sensor id or hostname
+        host: String,
+        /// Cancel its open jobs and close its open sessions first; without it they are in the way
+        #[arg(long)]
+        force: bool,
+    },
+    /// Cut a host off from the network, but for this server and what is allowed, for a time
+    ///
+    /// By a job, which waits for a host that is away. Doing it again renews it: the time counts anew, and what was
+    /// allowed before is forgotten. It ends by itself, also when the host's agent is gone.
+    #[command(
+        after_help = "Examples:\n  tripline host isolate web01\n  tripline host isolate web01 --for 3d --persist --allow 10.1.2.0/24"
+    )]
+    Isolate(isolate::Isolate),
+    /// End a host's isolation
+    #[command(after_help = "Example:\n  tripline host unisolate web01")]
+    Unisolate(isolate::Unisolate),
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
     Show {
@@ -115,6 +141,9 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
                 Format::Table => print(&show(&host)),
             }
         }
+        Verb::Forget { host, force } => forget::run(&client, global.output, &host, force).await,
+        Verb::Isolate(arguments) => isolate::isolate(global, arguments).await,
+        Verb::Unisolate(arguments) => isolate::unisolate(global, arguments).await,
         Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
         Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {
@@ -202,11 +231,14 @@ fn show(host: &HostView) -> String {
         .attachments
         .is_empty()
         .then(|| ("attached", "offline".to_owned()));
+    let isolation = host.isolation.iter();
+    let isolation = isolation.map(|isolation| ("isolated", isolate::shown(isolation)));
     let littlebrother = host.littlebrother.iter().flat_map(wide::client);
     fields(
         rows.into_iter()
             .chain(attachments)
             .chain(offline)
+            .chain(isolation)
             .chain(littlebrother),
     )
 }

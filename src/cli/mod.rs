@@ -3,23 +3,30 @@
 //! Every noun has its file with its arguments, its help and what it does. Data goes to stdout and nothing
 //! else does; why something failed is one line on stderr and an exit code ([`Failure`]).
 
+mod audit;
 mod client;
 mod config;
 mod connection;
+mod control;
+mod dead;
 mod event;
 mod failure;
+mod health;
 mod host;
 mod job;
 mod nats;
+mod outbox;
 mod output;
 mod pipeline;
 mod serve;
 #[cfg(test)]
 mod server_tests;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod top;
 mod user;
 mod watch;
 
@@ -105,6 +112,33 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
+    Health(health::Arguments),
+    /// Dead letters: messages that could not be handled
+    #[command(subcommand)]
+    Dead(dead::Verb),
+    /// Messages on their way to the broker
+    #[command(subcommand)]
+    Outbox(outbox::Verb),
+    /// Watch the server: slots, queues, hosts, rates
+    Top(top::Top),
+    /// Let no new jobs start, over restarts, until `tripline resume`
+    ///
+    /// Running jobs finish. Events are taken and jobs queue, and expire, as ever; interactive sessions go on and new
+    /// ones are opened.
+    Pause(control::PauseArguments),
+    /// Let jobs start again after `tripline pause`
+    Resume,
+    /// End the server in order, as SIGTERM does, from afar
+    ///
+    /// No new work is taken; what runs gets `drain.timeout` to end, and goes on at the next start if it does not.
+    Drain(control::DrainArguments),
+    /// The store: check, export, import, recover
+    #[command(subcommand)]
+    Store(store::Verb),
+    /// The audit: who did what, and whether the records of it are as they were written
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -168,6 +202,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
         Command::Nats(verb) => nats::run(global, &verb),
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
+        Command::Health(health::Arguments {}) => block_on(health::run(global)),
         Command::Host(verb) => block_on(host::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
@@ -175,6 +210,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
+        Command::Dead(verb) => block_on(dead::run(global, verb)),
+        Command::Outbox(verb) => block_on(outbox::run(global, verb)),
+        Command::Top(arguments) => block_on(top::run(global, arguments)),
+        Command::Pause(arguments) => block_on(control::pause(global, arguments)),
+        Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
+        Command::Resume => block_on(control::resume(global)),
+        Command::Store(verb) => block_on(store::run(global, verb)),
+        Command::Audit(verb) => block_on(audit::run(global, verb)),
     }
 }
 

@@ -51,6 +51,8 @@ fn every_command_is_understood() {
         "tripline token create --name web --role enrol --uses 3 --expires 24h",
         "tripline token list",
         "tripline token revoke abc",
+        "tripline health",
+        "tripline health --server https://x:1 --output json",
         "tripline nats info",
         "tripline config check --config tripline.toml",
         "tripline completion bash",

@@ -1,5 +1,6 @@
 //! Every key: its meaning, type and default. The table of the documentation is made from this.
 
+use super::redact::Redact;
 use super::section::section;
 use super::table::Tables;
 use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
@@ -163,6 +164,18 @@ section! {
 }
 
 section! {
+    /// `[store]`: exports that the server makes by itself.
+    Store, "store" {
+        /// Folder of the exports that the server makes by itself, best on another disk; without it none are made.
+        export_dir: Option<PathBuf> = None,
+        /// How often one is made.
+        export_every: Span = Span::from_secs(24 * HOUR_SECONDS),
+        /// How many are kept; the oldest goes when a newer one was made and verified.
+        exports_kept: u64 = 7,
+    }
+}
+
+section! {
     /// `[drain]`: an orderly end.
     Drain, "drain" {
         /// How long a stopping server finishes what it has begun.
@@ -193,6 +206,18 @@ section! {
         users: Tables<User> = Tables(Vec::new()),
         /// `[[littlebrother.login_mappings]]`: which uid is which login.
         login_mappings: Tables<Mapping> = Tables(Vec::new()),
+    }
+}
+
+section! {
+    /// `[audit]`: records of who did what.
+    Audit, "audit" {
+        /// How long records are kept.
+        retain: Span = Span::from_secs(400 * 24 * HOUR_SECONDS),
+        /// How many records of an org are kept, and of the server itself.
+        retain_max: u64 = 1_000_000,
+        /// Regular expressions of what is taken out of arguments before they go on record; without it, common forms of secrets.
+        redact: Option<Redact> = None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod keys;
 mod problem;
+mod redact;
 mod render;
 mod rules;
 mod section;
@@ -18,10 +19,11 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats, Outbox,
-    Pipelines, Session, Slots,
+    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats,
+    Outbox, Pipelines, Session, Slots, Store,
 };
 pub use problem::{Error, Origin, Problem};
+pub use redact::Redact;
 pub use table::Tables;
 pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 pub use users::{Entries, LoginPattern, Mapping, ProhibitedText, User};
@@ -61,10 +63,14 @@ pub struct Config {
     pub hosts: Hosts,
     /// `[disk]`
     pub disk: Disk,
+    /// `[store]`
+    pub store: Store,
     /// `[drain]`
     pub drain: Drain,
     /// `[littlebrother]`
     pub littlebrother: Littlebrother,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
     /// What is legal and probably not meant.
@@ -133,6 +139,12 @@ impl Config {
     /// What is in force as TOML, secrets masked.
     pub fn to_toml(&self) -> String {
         render::toml(self)
+    }
+
+    /// Names what is in force. Secrets count only in so far as they are set.
+    pub fn sha256(&self) -> tripline_protocol::Sha256 {
+        use sha2::Digest;
+        tripline_protocol::Sha256::from_digest(&sha2::Sha256::digest(self.to_toml()).into())
     }
 
     /// What is in force as JSON, secrets masked.
@@ -214,8 +226,10 @@ impl Config {
             artifacts,
             hosts,
             disk,
+            store,
             drain,
             littlebrother,
+            audit,
             log,
             warnings: _,
         } = self;
@@ -233,14 +247,16 @@ impl Config {
             artifacts.changed(&other.artifacts),
             hosts.changed(&other.hosts),
             disk.changed(&other.disk),
+            store.changed(&other.store),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
+            audit.changed(&other.audit),
             log.changed(&other.log),
         ]
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 16] {
+    fn sections(&self) -> [&dyn Section; 18] {
         [
             &self.general,
             &self.http,
@@ -255,13 +271,15 @@ impl Config {
             &self.artifacts,
             &self.hosts,
             &self.disk,
+            &self.store,
             &self.drain,
             &self.littlebrother,
+            &self.audit,
             &self.log,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 16] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 18] {
         [
             &mut self.general,
             &mut self.http,
@@ -276,8 +294,10 @@ impl Config {
             &mut self.artifacts,
             &mut self.hosts,
             &mut self.disk,
+            &mut self.store,
             &mut self.drain,
             &mut self.littlebrother,
+            &mut self.audit,
             &mut self.log,
         ]
     }

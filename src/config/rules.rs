@@ -158,6 +158,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("session.retain_max", config.session.retain_max),
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
+        ("store.exports_kept", config.store.exports_kept),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));
@@ -168,6 +169,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("events.max_age", config.events.max_age),
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),
+        ("store.export_every", config.store.export_every),
     ];
     for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
         found.push(((*key).into(), "must be longer than 0s".to_owned()));

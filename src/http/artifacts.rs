@@ -5,10 +5,10 @@
 use super::HttpState;
 use super::auth::Viewer;
 use super::body::path_part;
-use super::content;
+use super::content::{self, Fetch};
 use super::problem::ApiError;
 use actix_web::{HttpRequest, HttpResponse, web};
-use tripline_actors::Refusal;
+use tripline_actors::{FetchedFrom, Refusal};
 use tripline_protocol::Sha256;
 use tripline_protocol::api::JobView;
 use tripline_protocol::step::ArtifactRef;
@@ -23,7 +23,11 @@ pub(super) async fn fetch(
     let (job_id, sha256) = (path_part(&job_id)?, path_part(&sha256)?);
     let job = state.core.get_job(caller.org_for(None)?, job_id).await?;
     let artifact = artifact_of(&job, &sha256).ok_or_else(|| not_found(&sha256))?;
-    content::serve(&state, &request, sha256, &artifact.name, None).await
+    let fetch = Fetch {
+        caller: &caller,
+        from: FetchedFrom::Job(&job.org, job.job_id),
+    };
+    content::serve(&state, &request, fetch, (sha256, &artifact.name), None).await
 }
 
 fn artifact_of<'a>(job: &'a JobView, sha256: &Sha256) -> Option<&'a ArtifactRef> {

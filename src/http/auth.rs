@@ -3,12 +3,14 @@
 //! A handler names the role in its signature, as `caller: Viewer`, and cannot run without it.
 
 use super::HttpState;
+use super::place::{note_forbidden, note_unknown, place};
 use super::problem::ApiError;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpRequest, web};
 use tripline_actors::Refusal;
 use tripline_actors::access::{Access, Principal};
 use tripline_protocol::api::Role;
+use tripline_protocol::audit::Dialect;
 
 /// The token of `Authorization: Bearer <token>`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -50,7 +52,17 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, ApiError> {
     let state = request.app_data::<web::Data<HttpState>>().ok_or_else(|| {
         ApiError::internal("know its callers", "the application was built without its state")
     })?;
-    authenticate(request.headers(), &state.access)?.require(role)
+    let caller = authenticate(request.headers(), &state.access);
+    let mut caller = caller.inspect_err(|error| {
+        if matches!(error, ApiError::Unauthenticated { presented: true }) {
+            note_unknown(state, request, Dialect::V1, "unauthenticated");
+        }
+    })?;
+    caller.0.place = Some(place(request, Dialect::V1));
+    if !caller.0.may(role) {
+        note_forbidden(state, &caller.0);
+    }
+    caller.require(role)
 }
 
 /// Declares callers with a role: what a handler names in its signature. `$with_role` finds the caller of a request

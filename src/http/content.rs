@@ -19,31 +19,47 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
-use tripline_actors::Refusal;
+use tripline_actors::access::Principal;
+use tripline_actors::{FetchedFrom, Refusal};
 use tripline_protocol::Sha256;
 
 /// Bytes read at once.
 pub(super) const PIECE_BYTES: u64 = 128 * 1024;
 
+/// Who is handed a content, and through what it was found.
+pub(super) struct Fetch<'a> {
+    pub(super) caller: &'a Principal,
+    pub(super) from: FetchedFrom<'a>,
+}
+
 /// Answers with the content that has this hash, under this name; sending it may be a sign of life.
 pub(super) async fn serve(
     state: &HttpState,
     request: &HttpRequest,
-    sha256: Sha256,
-    name: &str,
+    fetch: Fetch<'_>,
+    (sha256, name): (Sha256, &str),
     alive: Option<SignsOfLife>,
 ) -> Result<HttpResponse, ApiError> {
     let etag = format!("\"{sha256}\"");
     if range::is_unchanged(header(request, IF_NONE_MATCH), &etag) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
     }
-    let (file, total) = open(state, sha256).await?;
+    let (file, total) = open(state, sha256.clone()).await?;
     let ranges = (header(request, RANGE), header(request, IF_RANGE));
     let part = match range::wanted(ranges.0, ranges.1, &etag, total) {
         Wanted::Outside => return Err(ApiError::Range { bytes: total }),
         Wanted::Part(part) => Some(part),
         Wanted::Whole => None,
     };
+    let core = state.core.by(fetch.caller);
+    let noted = core.note_fetch(fetch.from, |entry| {
+        let entry = entry
+            .detail("name", name)
+            .detail("sha256", &sha256)
+            .detail("bytes", total);
+        entry.detail("range", part.as_ref().map(|part| part.content_range(total)))
+    });
+    noted.await?;
     Ok(answer(file, total, name, part, etag, alive))
 }
 
@@ -87,7 +103,7 @@ fn answer(
 }
 
 /// Piece by piece, as fast as the caller takes it.
-fn content(
+pub(super) fn content(
     file: File,
     first: u64,
     bytes: u64,

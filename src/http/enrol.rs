@@ -3,8 +3,10 @@
 use super::HttpState;
 use super::auth;
 use super::body::Body;
+use super::place::note_forbidden;
 use super::problem::ApiError;
 use actix_web::web;
+use tripline_actors::Refusal;
 use tripline_protocol::api::{Enrol, Enrolled};
 
 pub(super) async fn enrol(
@@ -12,7 +14,13 @@ pub(super) async fn enrol(
     state: web::Data<HttpState>,
     Body(request): Body<Enrol>,
 ) -> Result<web::Json<Enrolled>, ApiError> {
-    Ok(web::Json(
-        state.core.enrol(caller.token_id.clone(), request).await?,
-    ))
+    let enrolled = state
+        .core
+        .by(&caller)
+        .enrol(caller.token_id.clone(), request)
+        .await;
+    if matches!(enrolled, Err(Refusal::Forbidden { .. })) {
+        note_forbidden(&state, &caller);
+    }
+    Ok(web::Json(enrolled?))
 }

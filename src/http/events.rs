@@ -25,7 +25,7 @@ pub(super) async fn publish(
         .org_for(request.org.as_ref())?
         .unwrap_or_else(Org::default_org);
     let event = event(request, org, &caller.name, state.clock.now())?;
-    Ok(HttpResponse::Accepted().json(state.core.publish_event(event).await?))
+    Ok(HttpResponse::Accepted().json(state.core.by(&caller).publish_event(event).await?))
 }
 
 /// The event that `request` describes, as ingest will understand it when it comes back from NATS.

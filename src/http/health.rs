@@ -25,10 +25,21 @@ struct Ready {
     broker: bool,
     /// Which broker, or why there is none.
     broker_detail: String,
+    /// Whether no new jobs start; that is as somebody wants it and leaves the server ready.
+    paused: bool,
+    /// Whether it is ending, and takes no new work.
+    draining: bool,
+}
+
+/// What of the whole server an operator has asked for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    paused: bool,
+    draining: bool,
 }
 
 impl Ready {
-    fn new(actors: Readiness, broker: bool, broker_detail: String) -> Self {
+    fn new(actors: Readiness, broker: bool, broker_detail: String, asked: Asked) -> Self {
         let Readiness {
             store,
             disk,
@@ -36,10 +47,12 @@ impl Ready {
             actors: running,
         } = actors;
         Self {
-            ready: store && disk && outbox && running && broker,
+            ready: store && disk && outbox && running && broker && !asked.draining,
             actors,
             broker,
             broker_detail,
+            paused: asked.paused,
+            draining: asked.draining,
         }
     }
 }
@@ -50,6 +63,10 @@ pub(super) async fn ready(state: web::Data<HttpState>) -> HttpResponse {
         state.core.readiness(),
         state.broker.connected(),
         state.broker.detail(),
+        Asked {
+            paused: state.core.pause_view().paused,
+            draining: state.core.is_draining(),
+        },
     );
     let mut response = match ready.ready {
         true => HttpResponse::Ok(),
@@ -71,25 +88,44 @@ mod tests {
 
     #[test]
     fn the_server_is_ready_only_when_every_part_is() {
-        assert!(Ready::new(ALL, true, String::new()).ready);
-        assert!(!Ready::new(ALL, false, String::new()).ready);
+        assert!(Ready::new(ALL, true, String::new(), Asked::default()).ready);
+        assert!(!Ready::new(ALL, false, String::new(), Asked::default()).ready);
         for part in [
             Readiness { store: false, ..ALL },
             Readiness { disk: false, ..ALL },
             Readiness { outbox: false, ..ALL },
             Readiness { actors: false, ..ALL },
         ] {
-            assert!(!Ready::new(part.clone(), true, String::new()).ready, "{part:?}");
+            assert!(
+                !Ready::new(part.clone(), true, String::new(), Asked::default()).ready,
+                "{part:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_paused_server_is_ready_and_one_that_ends_is_not() {
+        for (paused, draining) in [(true, false), (false, true)] {
+            let ready = Ready::new(ALL, true, String::new(), Asked { paused, draining });
+            assert_eq!(ready.ready, paused, "{ready:?}");
         }
     }
 
     #[test]
     fn each_part_is_told() {
-        let ready = Ready::new(Readiness { disk: false, ..ALL }, false, "connecting".into());
+        let ready = Ready::new(
+            Readiness { disk: false, ..ALL },
+            false,
+            "connecting".into(),
+            Asked {
+                paused: true,
+                draining: false,
+            },
+        );
         assert_eq!(
             serde_json::to_value(ready).expect("JSON"),
             serde_json::json!({"ready": false, "store": true, "disk": false, "outbox": true, "actors": true,
-                "broker": false, "broker_detail": "connecting"})
+                "broker": false, "broker_detail": "connecting", "paused": true, "draining": false})
         );
     }
 }

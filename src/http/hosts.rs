@@ -61,7 +61,9 @@ pub(super) async fn link(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     let host = host.into_inner();
-    Ok(web::Json(state.core.link_host(org, host, littlebrother).await?))
+    Ok(web::Json(
+        state.core.by(&caller).link_host(org, host, littlebrother).await?,
+    ))
 }
 
 /// `DELETE /v1/hosts/{host}/link`: the client's own record stands for itself again.
@@ -71,7 +73,9 @@ pub(super) async fn unlink(
     host: web::Path<String>,
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
-    Ok(web::Json(state.core.unlink_host(org, host.into_inner()).await?))
+    Ok(web::Json(
+        state.core.by(&caller).unlink_host(org, host.into_inner()).await?,
+    ))
 }
 
 /// `PUT /v1/hosts/{host}/labels`: these are the labels that administrators gave it.
@@ -102,7 +106,11 @@ async fn label(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(
-        state.core.label_host(org, host.into_inner(), change).await?,
+        state
+            .core
+            .by(caller)
+            .label_host(org, host.into_inner(), change)
+            .await?,
     ))
 }
 
@@ -114,6 +122,10 @@ pub(super) async fn revoke_key(
 ) -> Result<web::Json<HostView>, ApiError> {
     let org = caller.org_for(None)?;
     Ok(web::Json(
-        state.core.revoke_agent_key(org, host.into_inner()).await?,
+        state
+            .core
+            .by(&caller)
+            .revoke_agent_key(org, host.into_inner())
+            .await?,
     ))
 }

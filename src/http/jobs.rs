@@ -26,7 +26,7 @@ pub(super) async fn submit(
     Body(mut request): Body<SubmitJob>,
 ) -> Result<HttpResponse, ApiError> {
     request.org = caller.org_for(request.org.as_ref())?;
-    let job = state.core.submit_job(request).await?;
+    let job = state.core.by(&caller).submit_job(request).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/jobs/{}", job.job_id)))
         .json(job))
@@ -123,5 +123,11 @@ pub(super) async fn cancel(
     job_id: web::Path<String>,
 ) -> Result<web::Json<JobView>, ApiError> {
     let org = caller.org_for(None)?;
-    Ok(web::Json(state.core.cancel_job(org, path_part(&job_id)?).await?))
+    Ok(web::Json(
+        state
+            .core
+            .by(&caller)
+            .cancel_job(org, path_part(&job_id)?)
+            .await?,
+    ))
 }

@@ -8,14 +8,18 @@ mod agent_channel;
 mod alive;
 mod archive;
 mod artifacts;
+mod audit;
 mod auth;
 mod body;
 mod broker_status;
 mod carbonblack;
 mod content;
+mod control;
+mod dead;
 mod enrol;
 mod event_stream;
 mod events;
+mod fleet;
 mod health;
 mod held;
 mod hosts;
@@ -24,12 +28,15 @@ mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
 mod observe;
+mod outbox;
 mod overview;
+mod place;
 mod problem;
 mod range;
 mod routes;
 mod server;
 mod sessions;
+mod store;
 pub mod tls;
 mod tokens;
 mod upload;
@@ -39,13 +46,17 @@ pub use event_stream::Places;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
+use crate::dead::DeadLetters;
 use crate::feed::Feed;
 use crate::littlebrother::Dialect;
+use crate::serve::Exports;
 use std::sync::Arc;
 use tripline_actors::Core;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::Clock;
+use tripline_actors::export::Exporter;
+use tripline_protocol::Subjects;
 
 /// What the handlers ask.
 #[derive(Clone)]
@@ -64,6 +75,14 @@ pub struct HttpState {
     pub littlebrother: Arc<Dialect>,
     /// The events, for who follows them.
     pub feed: Arc<dyn Feed>,
+    /// Dead letters.
+    pub dead: Arc<dyn DeadLetters>,
+    /// How subjects are read.
+    pub subjects: Subjects,
     /// How many follow them.
     pub places: Places,
+    /// Makes exports of the store.
+    pub exporter: Exporter,
+    /// Those that are made by themselves.
+    pub exports: Exports,
 }

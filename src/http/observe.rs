@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: headers, queries and bodies, which may hold secrets, in the log.
 
+use actix_web::HttpMessage;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -14,12 +15,17 @@ use uuid::Uuid;
 /// By which a caller finds its request in the log; a caller's own is kept when it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's id, among its extensions.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
 pub(super) async fn observe<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     let begun = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = method_label(request.method());
     let span = tracing::info_span!("http.request", request_id = %id, method, path = request.path());
     let result = next.call(request).instrument(span.clone()).await;

@@ -22,7 +22,10 @@ pub(super) enum ApiError {
         presented: bool,
     },
     /// The agent's key is not known or was revoked.
-    #[error("the agent key is unknown or revoked; enrol again")]
+    #[error(
+        "the agent's key is unknown or revoked, or its host was forgotten; to bring the machine back as a new host, \
+         remove the agent's state directory and enrol it again"
+    )]
     UnknownAgentKey,
     /// No such route.
     #[error("nothing is served at {0}")]

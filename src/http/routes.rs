@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, carbonblack, enrol, event_stream, events, health, hosts, jobs,
-    littlebrother_view, metrics, overview, sessions, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, fleet, health,
+    hosts, jobs, littlebrother_view, metrics, outbox, overview, sessions, store, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -19,7 +19,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
-        .service(resource("/v1/hosts/{host}", "GET").route(web::get().to(hosts::show)))
+        .service(
+            resource("/v1/hosts/{host}", "GET, DELETE")
+                .route(web::get().to(hosts::show))
+                .route(web::delete().to(fleet::forget)),
+        )
         .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
         .service(
             resource("/v1/hosts/{host}/labels", "PUT, PATCH")
@@ -43,7 +47,27 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
         )
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
+        .service(resource("/v1/status", "GET").route(web::get().to(overview::status)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
+        .service(
+            resource("/v1/pause", "GET, PUT, DELETE")
+                .route(web::get().to(control::show_pause))
+                .route(web::put().to(control::pause))
+                .route(web::delete().to(control::resume)),
+        )
+        .service(
+            resource("/v1/drain", "GET, POST")
+                .route(web::get().to(control::show_drain))
+                .route(web::post().to(control::drain)),
+        )
+        .service(resource("/v1/dead", "GET").route(web::get().to(dead::list)))
+        .service(
+            resource("/v1/dead/{sequence}", "GET, DELETE")
+                .route(web::get().to(dead::show))
+                .route(web::delete().to(dead::drop_letter)),
+        )
+        .service(resource("/v1/dead/{sequence}/replay", "POST").route(web::post().to(dead::replay)))
+        .configure(outbox)
         .service(
             resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
@@ -56,11 +80,25 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(tokens::create)),
         )
         .service(resource("/v1/tokens/{id}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .service(resource("/v1/store", "GET").route(web::get().to(store::show)))
+        .service(resource("/v1/store/export", "GET").route(web::get().to(store::export)))
         .configure(sessions)
+        .configure(on_record)
         .service(resource("/v1/agent", "GET").route(web::get().to(agent_channel::open)))
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
         .configure(carbonblack::configure)
         .default_service(web::to(no_such_path));
+}
+
+fn outbox(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/outbox", "GET").route(web::get().to(outbox::show)))
+        .service(resource("/v1/outbox/quarantine", "GET").route(web::get().to(outbox::quarantine)))
+        .service(resource("/v1/outbox/quarantine/retry", "POST").route(web::post().to(outbox::retry)))
+        .service(
+            resource("/v1/outbox/quarantine/{sequence}", "DELETE")
+                .route(web::delete().to(outbox::drop_entry)),
+        );
 }
 
 fn sessions(config: &mut web::ServiceConfig) {
@@ -107,6 +145,15 @@ fn sessions(config: &mut web::ServiceConfig) {
                 .route(web::get().to(files::fetch)),
         )
         .service(resource("/v1/sessions/{session}/archive", "GET").route(web::get().to(files::all)));
+}
+
+fn on_record(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/audit", "GET").route(web::get().to(audit::list)))
+        .service(resource("/v1/audit/chains", "GET").route(web::get().to(audit::chains)))
+        .service(resource("/v1/audit/{org}/records", "GET").route(web::get().to(audit::records)))
+        .service(resource("/v1/audit/{org}/records/{number}", "GET").route(web::get().to(audit::show)))
+        .service(resource("/v1/audit/{org}/verified", "POST").route(web::post().to(audit::verified)));
 }
 
 /// A path that takes `allow`.

@@ -17,7 +17,7 @@ pub(super) async fn create(
     Body(mut request): Body<CreateToken>,
 ) -> Result<HttpResponse, ApiError> {
     request.org = caller.org_for(request.org.as_ref())?;
-    let created = state.access.create(request).await?;
+    let created = state.access.by(&caller).create(request).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/tokens/{}", created.view.id)))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -46,7 +46,7 @@ pub(super) async fn revoke(
     {
         return Err(Refusal::NotFound { what: "token", id }.into());
     }
-    state.access.revoke(&id).await?;
+    state.access.by(&caller).revoke(&id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -85,6 +85,7 @@ mod tests {
             name: "a".into(),
             role: Role::Admin,
             org: org.map(|org| org.parse().expect("an org")),
+            place: None,
         };
         let tokens = vec![
             token("all", None),

@@ -9,7 +9,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tripline_actors::Core;
+use tripline_actors::audit::Entry;
 use tripline_actors::littlebrother::Settings;
+use tripline_protocol::Sha256;
+use tripline_protocol::audit::Action;
 use tripline_protocol::littlebrother::Zone;
 
 /// Keys that come into force while the server runs.
@@ -26,6 +29,8 @@ const RELOADED: [&str; 6] = [
 pub trait SettingsTarget: Send + 'static {
     /// Puts them in force.
     fn set(&self, settings: Option<Settings>);
+    /// Remembers which keys are about to come into force, and what names the whole configuration then.
+    fn loaded(&self, changed: &[String], sha256: &Sha256);
     /// Remembers why the file is refused, or that it no longer is.
     fn refuse(&self, why: Option<String>);
 }
@@ -35,7 +40,17 @@ impl SettingsTarget for (Core, Arc<Dialect>) {
         self.0.set_littlebrother(settings);
     }
 
+    fn loaded(&self, changed: &[String], sha256: &Sha256) {
+        self.0.note(Action::ConfigLoad, None, |entry| {
+            entry.detail("changed", changed).detail("sha256", sha256)
+        });
+    }
+
     fn refuse(&self, why: Option<String>) {
+        if why.is_some() {
+            let refused = |entry: Entry| entry.refused("invalid_configuration");
+            self.0.note(Action::ConfigLoad, None, refused);
+        }
         self.1.set_refused(why);
     }
 }
@@ -130,13 +145,13 @@ impl<T: SettingsTarget> Keeper<T> {
             self.waiting = later;
         }
         if !now.is_empty() {
-            self.put_in_force(config);
+            self.put_in_force(config, &now);
         } else if why == Why::Asked {
             tracing::info!("the users of LittleBrother are those in force");
         }
     }
 
-    fn put_in_force(&mut self, config: Config) {
+    fn put_in_force(&mut self, config: Config, changed: &[String]) {
         let fresh = config.littlebrother;
         for warning in &config.warnings {
             tracing::warn!(%warning, "configuration");
@@ -153,7 +168,9 @@ impl<T: SettingsTarget> Keeper<T> {
         };
         let (users, mappings) = (present.users.len(), present.login_mappings.len());
         tracing::info!(users, mappings, "new users of LittleBrother in force");
-        self.target.set(settings(present, &self.zone));
+        let fresh = settings(present, &self.zone);
+        self.target.loaded(changed, &self.config.sha256());
+        self.target.set(fresh);
     }
 
     fn refuse(&mut self, error: &Error, why: Why) {

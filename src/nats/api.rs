@@ -6,8 +6,10 @@ use super::service::{Api, Endpoint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tripline_actors::access::{Access, Principal};
+use tripline_actors::audit::{By, Denied};
 use tripline_actors::{Core, HostFilter, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
+use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::job::JobState;
 use tripline_protocol::{HostId, JobId, Label, Name, Org};
 
@@ -15,6 +17,13 @@ use tripline_protocol::{HostId, JobId, Label, Name, Org};
 const LIMIT_DEFAULT: usize = 100;
 /// Most items of a list.
 const LIMIT_MAX: usize = 1_000;
+
+/// Where requests come from, as far as NATS tells.
+const PLACE: Place = Place {
+    dialect: Dialect::Nats,
+    address: None,
+    request: None,
+};
 
 /// Answers requests by asking the actors.
 pub struct CoreApi {
@@ -62,12 +71,16 @@ struct Nothing {}
 
 impl Api for CoreApi {
     async fn call(&self, endpoint: Endpoint, token: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Problem> {
-        let caller = admit(&self.access, token, role_for(endpoint))?;
+        let caller = admit(&self.access, token, role_for(endpoint)).inspect_err(|problem| {
+            if let (Some(_), Some(code)) = (token, denied_code(problem)) {
+                self.note_denied(token, code);
+            }
+        })?;
         match endpoint {
             Endpoint::SubmitJob => {
                 let mut request: SubmitJob = required(body)?;
                 request.org = org_of(&caller, request.org)?;
-                json(self.core.submit_job(request).await)
+                json(self.core.by(&caller).submit_job(request).await)
             }
             Endpoint::GetJob => {
                 let request: OneJob = required(body)?;
@@ -81,6 +94,7 @@ impl Api for CoreApi {
                 let request: OneJob = required(body)?;
                 json(
                     self.core
+                        .by(&caller)
                         .cancel_job(org_of(&caller, request.org)?, request.job_id)
                         .await,
                 )
@@ -101,6 +115,30 @@ impl Api for CoreApi {
                 json(self.core.slots().await)
             }
         }
+    }
+}
+
+/// Why a problem is one of who asks, if it is.
+fn denied_code(problem: &Problem) -> Option<&'static str> {
+    match problem.status {
+        401 => Some("unauthenticated"),
+        403 => Some("forbidden"),
+        _ => None,
+    }
+}
+
+impl CoreApi {
+    fn note_denied(&self, token: Option<&str>, code: &'static str) {
+        let caller = token.and_then(|token| self.access.authenticate(token));
+        let by = caller.as_ref().map_or_else(
+            || By::unknown(PLACE),
+            |caller| By {
+                from: Some(PLACE),
+                ..By::from(caller)
+            },
+        );
+        let org = caller.and_then(|caller| caller.org);
+        self.core.note_denied(Denied { by, org, code });
     }
 }
 
@@ -126,7 +164,8 @@ fn admit(access: &Access, token: Option<&str>, needed: Role) -> Result<Principal
     let unauthenticated = |detail: &str| problem(401, "unauthenticated", detail.into());
     let token = token.ok_or_else(|| unauthenticated("a token is needed in header Tripline-Token"))?;
     let caller = access.authenticate(token);
-    let caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
+    let mut caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
+    caller.place = Some(PLACE);
     if caller.may(needed) {
         Ok(caller)
     } else {

@@ -87,6 +87,10 @@ impl Publisher for NatsPublisher {
             metrics::counter!("tripline_nats_notifications_dropped_total").increment(1);
         }
     }
+
+    fn is_reachable(&self) -> bool {
+        self.status.usable()
+    }
 }
 
 fn stopped() -> PublishError {

@@ -1,4 +1,4 @@
-//! The three streams: made when they are missing, checked when they are there.
+//! The four streams: made when they are missing, checked when they are there.
 //!
 //! Deliberately not here: changing a stream that exists. Its limits belong to whoever runs the broker; a
 //! difference is reported and left. Only what would lose messages (other subjects, an other retention) is an
@@ -14,8 +14,8 @@ const GIB: u64 = 1 << 30;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Within which a message with the same `Nats-Msg-Id` is stored once.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
-/// Bytes of all three streams together, when the broker has room for them.
-pub const STREAM_BYTES: u64 = 13 * GIB;
+/// Bytes of all four streams together, when the broker has room for them.
+pub const STREAM_BYTES: u64 = 14 * GIB;
 /// Smallest stream that is worth making; a few messages of the largest size.
 const STREAM_BYTES_MIN: u64 = 8 << 20;
 
@@ -103,13 +103,13 @@ pub struct Checked {
 /// broker has less room, they are made smaller, all in the same proportion.
 pub async fn ensure(context: &Context, subjects: &Subjects, bytes_max: u64) -> Result<Checked, Error> {
     let full = wanted(subjects, bytes_max);
-    let mut found = [None, None, None];
+    let mut found = [None, None, None, None];
     for (config, found) in full.iter().zip(&mut found) {
         *found = look_up(context, config).await?;
     }
-    let missing = [0, 1, 2].map(|index| found.get(index).is_some_and(Option::is_none));
+    let missing = [0, 1, 2, 3].map(|index| found.get(index).is_some_and(Option::is_none));
     let mut scaled = full.clone();
-    let mut made = [None, None, None];
+    let mut made = [None, None, None, None];
     while let Err(error) = make(context, &scaled, missing, &mut made).await {
         if !(error.is_no_room() && scaled.iter_mut().all(halve)) {
             return Err(error);
@@ -152,9 +152,9 @@ async fn look_up(context: &Context, config: &Config) -> Result<Option<Info>, Err
 /// Makes those that are `missing`, and shrinks those that an attempt before this one made larger.
 async fn make(
     context: &Context,
-    wanted: &[Config; 3],
-    missing: [bool; 3],
-    made: &mut [Option<Info>; 3],
+    wanted: &[Config; 4],
+    missing: [bool; 4],
+    made: &mut [Option<Info>; 4],
 ) -> Result<(), Error> {
     for ((config, missing), made) in wanted.iter().zip(missing).zip(made) {
         let larger = made
@@ -175,8 +175,8 @@ async fn make(
     Ok(())
 }
 
-/// The streams of events, results and dead letters, in this order.
-fn wanted(subjects: &Subjects, bytes_max: u64) -> [Config; 3] {
+/// The streams of events, results, dead letters and the audit, in this order.
+fn wanted(subjects: &Subjects, bytes_max: u64) -> [Config; 4] {
     let share = |gib: u64| {
         let full = gib * GIB;
         let scaled = u128::from(full) * u128::from(bytes_max.min(STREAM_BYTES)) / u128::from(STREAM_BYTES);
@@ -199,6 +199,12 @@ fn wanted(subjects: &Subjects, bytes_max: u64) -> [Config; 3] {
             subjects.dead_stream(),
             vec![subjects.all_dead()],
             30 * DAY,
+            share(1),
+        ),
+        config(
+            subjects.audit_stream(),
+            vec![subjects.all_audit()],
+            400 * DAY,
             share(1),
         ),
     ]
@@ -315,17 +321,18 @@ mod tests {
 
     #[test]
     fn a_small_disk_gets_small_streams_in_the_same_proportion() {
-        let [events, results, dead] = wanted(&Subjects::default(), 13 << 28);
+        let [events, results, dead, audit] = wanted(&Subjects::default(), 14 << 28);
         assert_eq!(events.max_bytes, 2 << 30);
         assert_eq!(results.max_bytes, 1 << 30);
         assert_eq!(dead.max_bytes, 1 << 28);
+        assert_eq!(audit.max_bytes, 1 << 28);
         let [events, ..] = wanted(&Subjects::default(), u64::MAX);
         assert_eq!(events.max_bytes, 8 << 30);
     }
 
     #[test]
     fn other_subjects_are_an_error_and_other_limits_a_warning() {
-        let [events, results, _] = wanted(&Subjects::default(), STREAM_BYTES);
+        let [events, results, ..] = wanted(&Subjects::default(), STREAM_BYTES);
         let mut found = events.clone();
         found.max_age = DAY;
         assert!(check(&found, &events).is_ok());

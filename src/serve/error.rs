@@ -6,7 +6,7 @@ use crate::{http, logging, nats};
 use std::path::PathBuf;
 use tripline_actors::pipeline::LoadError;
 use tripline_actors::store::OpenError;
-use tripline_actors::{Refusal, artifact};
+use tripline_actors::{Refusal, artifact, export};
 
 /// Why the server did not start or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum Error {
     /// The folder of artifacts.
     #[error("open the artifacts")]
     Artifacts(#[from] artifact::Error),
+    /// The folder of automatic exports.
+    #[error("use store.export_dir")]
+    Exports(#[source] export::Error),
     /// The rules, each problem a line.
     #[error(transparent)]
     Rules(#[from] LoadError),
@@ -82,6 +85,7 @@ impl From<Error> for Failure {
             | Error::AdminToken { .. }
             | Error::Admin(_)
             | Error::Artifacts(_)
+            | Error::Exports(_)
             | Error::Http(_)
             | Error::Broker(_)
             | Error::Nats(_)

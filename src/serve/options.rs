@@ -1,8 +1,9 @@
 //! The configuration as each part of the server wants it.
 
-use crate::config::Config;
+use crate::config::{Config, Redact};
 use crate::http::{HttpOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
+use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
 
 /// `data_dir`, `disk.free_min`.
@@ -34,6 +35,13 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         outbox_resend_window: config.outbox.resend_window,
         disk_free_min: config.disk.free_min.0,
         host_idle: config.hosts.idle_timeout,
+        audit_retain: config.audit.retain,
+        audit_retain_max: config.audit.retain_max,
+        audit_redact: config
+            .audit
+            .redact
+            .as_ref()
+            .map_or_else(Redactor::default, Redact::to_redactor),
     }
 }
 

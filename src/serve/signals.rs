@@ -41,4 +41,13 @@ impl Signals {
     pub(super) async fn stop(&mut self) {
         while self.next().await != Asked::Stop {}
     }
+
+    /// The one that cuts an orderly end short: the next, or the one after it if no signal began the end.
+    pub(super) async fn hurry(&mut self, by_signal: bool) {
+        if !by_signal {
+            self.stop().await;
+            tracing::info!("a signal asks to end, which has begun; another one ends at once");
+        }
+        self.stop().await;
+    }
 }

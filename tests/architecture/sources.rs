@@ -148,6 +148,39 @@ fn only_the_store_knows_sled() {
     lives_only_in("sled", &["actors/src/store"]);
 }
 
+#[test]
+fn only_the_agents_platform_knows_an_operating_system() {
+    let words = [
+        "rustix",
+        "libc",
+        "os::unix",
+        "os::linux",
+        "os::fd",
+        "signal::unix",
+    ];
+    let (mut strays, mut at_home) = (Vec::new(), 0);
+    for source in sources().iter().filter(|source| source.is_below(&["agent/src"])) {
+        let production = &source.production;
+        let code = words
+            .iter()
+            .filter(|word| has_word(&production.code, word))
+            .copied();
+        let texts = production.texts.iter().map(|(_, text)| &**text);
+        let found: Vec<&str> = code
+            .chain(texts.filter(|text| text.starts_with("/proc")))
+            .collect();
+        match source.is_below(&["agent/src/platform"]) {
+            true => at_home += found.len(),
+            false => strays.extend(found.iter().map(|word| format!("{}: {word}", source.path))),
+        }
+    }
+    assert!(
+        strays.is_empty(),
+        "these belong in agent/src/platform: {strays:#?}"
+    );
+    assert!(at_home > 20, "the words are found where they belong");
+}
+
 /// `tripline.events.…` or `{prefix}.events.…`, at the beginning of a text. Within one, it is prose for people.
 fn is_subject(text: &str) -> bool {
     let after = match text.strip_prefix('{') {

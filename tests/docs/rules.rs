@@ -50,7 +50,7 @@ fn every_pipeline_and_named_job_is_taken() {
 fn every_configuration_of_the_server_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tripline.toml");
-    for page in ["README.md", "docs/littlebrother.md"].map(page) {
+    for page in ["README.md", "docs/littlebrother.md", "docs/install.md"].map(page) {
         let blocks = page.blocks();
         let texts: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
         assert!(!texts.is_empty());

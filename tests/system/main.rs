@@ -25,10 +25,12 @@
 )]
 
 mod agents;
+mod audit;
 mod bad_events;
 mod carbonblack;
 mod commands;
 mod console;
+mod control;
 mod crash;
 mod disk;
 mod event_stream;
@@ -36,6 +38,7 @@ mod files;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod isolation;
 mod labels;
 mod outage;
 mod relay;
@@ -46,6 +49,9 @@ mod sessions;
 mod slots;
 mod startup;
 mod stop;
+mod store;
 mod streams;
+mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
+mod top;

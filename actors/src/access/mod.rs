@@ -14,6 +14,7 @@ pub use agent_key::{AgentKeyRecord, agent_keys, host_of_key, put_key, revoke_key
 pub use principal::Principal;
 pub use record::{TokenRecord, enrol_token, take_use};
 
+use crate::audit::{By, Entry};
 use crate::clock::Clock;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store};
@@ -21,6 +22,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
 use tripline_protocol::api::{CreateToken, CreatedToken, Role, TokenView};
+use tripline_protocol::audit::Action;
 use tripline_protocol::{Span, Timestamp};
 
 /// The id of the administrator's token, which the configuration sets and nobody revokes.
@@ -37,12 +39,31 @@ const ADMIN_CHARS: std::ops::RangeInclusive<usize> = 16..=512;
 pub struct Access {
     store: Store,
     clock: Arc<dyn Clock>,
+    by: By,
 }
 
 impl Access {
     /// The tokens in `store`.
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        let by = By::system();
+        Self { store, clock, by }
+    }
+
+    /// The same tokens, asked on behalf of `caller`: what is asked for goes on record as the caller's.
+    #[must_use]
+    pub fn by(&self, caller: &Principal) -> Self {
+        Self {
+            by: By::from(caller),
+            ..self.clone()
+        }
+    }
+
+    /// A record about a token. A token is its org's concern, or that of the server itself.
+    fn audit(&self, action: Action, token: &TokenRecord) -> Entry {
+        Entry::new(action, &self.by, token.org.as_ref(), self.clock.now())
+            .on("token", &token.id)
+            .detail("name", &token.name)
+            .detail("role", token.role)
     }
 
     /// Whom the bearer token `token` belongs to; `None`: nobody, or it has expired. A store that cannot be
@@ -75,6 +96,11 @@ impl Access {
         let token = token_text(&id)?;
         let record = TokenRecord::new(id, &token, request, self.clock.now());
         record.put(&mut batch)?;
+        let entry = self.audit(Action::TokenCreate, &record);
+        let limits = entry
+            .detail("uses", record.uses)
+            .detail("expires_at", record.expires_at);
+        batch.audit(limits);
         commit(&self.store, batch).await?;
         Ok(CreatedToken {
             token,
@@ -118,14 +144,15 @@ impl Access {
                 detail: detail.to_owned(),
             });
         }
-        if record::read(&self.store, id)?.is_none() {
+        let Some(record) = record::read(&self.store, id)? else {
             return Err(Refusal::NotFound {
                 what: "token",
                 id: id.chars().take(80).collect(),
             });
-        }
+        };
         let mut batch = Batch::new();
         record::delete(&mut batch, id);
+        batch.audit(self.audit(Action::TokenRevoke, &record));
         commit(&self.store, batch).await
     }
 
@@ -153,7 +180,9 @@ impl Access {
             expires: None,
         };
         let mut batch = Batch::new();
-        TokenRecord::new(ADMIN_ID.to_owned(), secret, request, self.clock.now()).put(&mut batch)?;
+        let record = TokenRecord::new(ADMIN_ID.to_owned(), secret, request, self.clock.now());
+        record.put(&mut batch)?;
+        batch.audit(self.audit(Action::TokenCreate, &record));
         commit(&self.store, batch).await
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::refusal::Refusal;
 use tripline_protocol::Org;
-use tripline_protocol::api::Role;
+use tripline_protocol::api::{Asker, Role};
+use tripline_protocol::audit::Place;
 
 /// The holder of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Principal {
     pub role: Role,
     /// The only org it may act in; `None`: all.
     pub org: Option<Org>,
+    /// Where its request came from, as its edge knows it.
+    pub place: Option<Place>,
 }
 
 impl Principal {
@@ -25,6 +28,25 @@ impl Principal {
             (Role::Admin, _) | (Role::Enrol, Role::Enrol) => true,
             (Role::Enrol, _) | (_, Role::Enrol) => false,
             (role, needed) => role >= needed,
+        }
+    }
+
+    /// Refuses a token that is bound to an org where `what` concerns the whole server.
+    pub fn require_all_orgs(&self, what: &str) -> Result<(), Refusal> {
+        match &self.org {
+            None => Ok(()),
+            Some(own) => {
+                let detail = format!("{what} concerns all orgs, and this token acts in org {own} only");
+                Err(Refusal::Forbidden { detail })
+            }
+        }
+    }
+
+    /// Who it is, as records name it.
+    pub fn to_asker(&self) -> Asker {
+        Asker {
+            token_id: self.token_id.clone(),
+            name: self.name.clone(),
         }
     }
 

@@ -85,6 +85,7 @@ impl TokenRecord {
             name: self.name,
             role: self.role,
             org: self.org,
+            place: None,
         }
     }
 

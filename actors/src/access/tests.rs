@@ -59,6 +59,7 @@ async fn a_token_authenticates_its_holder_and_nobody_else() {
             name: "somebody".to_owned(),
             role: Role::Operator,
             org: Some(org("acme")),
+            place: None,
         }
     );
     let (head, secret) = created.token.split_once('.').unwrap();
@@ -214,6 +215,7 @@ fn roles_contain_those_below_and_enrolling_is_apart() {
             name: String::new(),
             role,
             org: None,
+            place: None,
         };
         roles.map(|needed| holder.may(needed))
     };
@@ -230,6 +232,7 @@ fn a_bound_token_acts_in_its_org_only() {
         name: String::new(),
         role: Role::Admin,
         org: bound,
+        place: None,
     };
     let acme = org("acme");
     assert_eq!(holder(None).org_for(None), Ok(None));

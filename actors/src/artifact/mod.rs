@@ -14,6 +14,7 @@ mod uses;
 pub use error::Error;
 pub use incoming::Incoming;
 pub use partial::{PARTIALS_KEPT_FOR, PARTIALS_MAX};
+pub(crate) use uses::use_key;
 pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
@@ -46,8 +47,20 @@ struct Inner {
     bytes_used: AtomicU64,
     /// Held while a content gets or loses its name.
     naming: Mutex<()>,
+    /// How many keep every content from being swept.
+    keepers: AtomicU64,
     next_incoming: AtomicU64,
     partials: Partials,
+}
+
+/// Keeps every content from being swept.
+#[derive(Debug)]
+pub struct KeptAll(Arc<Inner>);
+
+impl Drop for KeptAll {
+    fn drop(&mut self) {
+        self.0.keepers.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What a sweep removed.
@@ -72,7 +85,7 @@ impl ArtifactStore {
         let bytes_used = AtomicU64::new(bytes + partial_bytes);
         sync_dir(&root)?;
         sync_dir(data_dir)?;
-        let naming = Mutex::default();
+        let (naming, keepers) = (Mutex::default(), AtomicU64::new(0));
         let next_incoming = AtomicU64::new(partials.number_next());
         Ok(Self {
             inner: Arc::new(Inner {
@@ -80,6 +93,7 @@ impl ArtifactStore {
                 bytes_max,
                 bytes_used,
                 naming,
+                keepers,
                 next_incoming,
                 partials,
             }),
@@ -133,6 +147,9 @@ impl ArtifactStore {
             .unwrap_or(SystemTime::UNIX_EPOCH);
         for (sha256, _) in list(&self.inner.root)? {
             let _naming = self.inner.naming.lock();
+            if self.inner.keepers.load(Ordering::Acquire) > 0 {
+                break;
+            }
             if self.inner.brought_after(&sha256, before) || is_used(store, &sha256)? {
                 continue;
             }
@@ -142,6 +159,13 @@ impl ArtifactStore {
             }
         }
         Ok(swept)
+    }
+
+    /// No content is swept while the answer lives.
+    pub fn keep_all(&self) -> KeptAll {
+        let _naming = self.inner.naming.lock();
+        self.inner.keepers.fetch_add(1, Ordering::AcqRel);
+        KeptAll(Arc::clone(&self.inner))
     }
 
     /// Bytes of all artifacts and of those coming in.
@@ -157,8 +181,7 @@ impl ArtifactStore {
 
 impl Inner {
     fn path(&self, sha256: &Sha256) -> PathBuf {
-        let (folder, file) = sha256.as_str().split_at(2);
-        self.root.join(folder).join(file)
+        path(&self.root, sha256)
     }
 
     /// Makes room for `bytes` more, or says that there is none. What waits for its transfer to go on makes room for
@@ -208,6 +231,12 @@ impl Inner {
     }
 }
 
+/// The file of a content below `root`.
+pub(crate) fn path(root: &Path, sha256: &Sha256) -> PathBuf {
+    let (folder, file) = sha256.as_str().split_at(2);
+    root.join(folder).join(file)
+}
+
 fn make_dir(path: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
@@ -223,7 +252,7 @@ fn sync_dir(path: &Path) -> Result<(), Error> {
 }
 
 /// All contents below `root` with their lengths; anything that is not named like one is left alone.
-fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
+pub(crate) fn list(root: &Path) -> Result<Vec<(Sha256, u64)>, Error> {
     let mut contents = Vec::new();
     for folder in root.read_dir().doing("list", root)? {
         let folder = folder.doing("list", root)?;

@@ -38,7 +38,8 @@ fn content_key(sha256: &Sha256) -> Key {
     Key::new().bytes(&key::sha256(sha256))
 }
 
-fn use_key(sha256: &Sha256, org: &Org, holder: Holder) -> Key {
+/// The key of the row that says so.
+pub(crate) fn use_key(sha256: &Sha256, org: &Org, holder: Holder) -> Key {
     let key = content_key(sha256).text(org.as_str()).bytes(&holder.id);
     match holder.file {
         Some(number) => key.u32(number),

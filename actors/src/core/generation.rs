@@ -1,5 +1,6 @@
 //! A generation of actors: made together from the store, stopped together when one of them panics.
 
+use crate::audit::AuditKeeper;
 use crate::directory::{CloseAll, Directory};
 use crate::door::Door;
 use crate::ground::Ground;
@@ -32,6 +33,7 @@ pub(super) struct Peers {
     pub(super) scheduler: Addr<JobScheduler>,
     pub(super) directory: Addr<Directory>,
     pub(super) outbox: Addr<Outbox>,
+    audit: Addr<AuditKeeper>,
     slots: Vec<Addr<SessionSlot>>,
 }
 
@@ -77,6 +79,7 @@ impl Peers {
         )?;
         let router = EtypeRouter::new(Arc::clone(ground), scheduler.clone(), rules, guard("router")).start();
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
+        let audit = AuditKeeper::new(Arc::clone(ground), guard("audit")).start();
         outbox_context.run(outbox_actor);
         directory_context.run(directory_actor);
         for (index, context) in (0..).zip(slot_contexts) {
@@ -96,6 +99,7 @@ impl Peers {
             scheduler,
             directory,
             outbox,
+            audit,
             slots,
         })
     }
@@ -121,6 +125,7 @@ impl Peers {
         self.slots.iter().for_each(|slot| slot.do_send(Retire));
         self.directory.do_send(Retire);
         self.outbox.do_send(Retire);
+        self.audit.do_send(Retire);
         while self.is_any_connected() {
             tokio::task::yield_now().await;
         }
@@ -132,6 +137,7 @@ impl Peers {
             || self.scheduler.connected()
             || self.directory.connected()
             || self.outbox.connected()
+            || self.audit.connected()
             || self.slots.iter().any(Addr::connected)
     }
 }

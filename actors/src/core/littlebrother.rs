@@ -62,6 +62,7 @@ impl Core {
             org,
             host,
             client: littlebrother,
+            by: self.on_record(),
             reply,
         });
         self.with_open_jobs(answer.wait().await?).await
@@ -74,6 +75,7 @@ impl Core {
         self.peers()?.directory.do_send(UnlinkHost {
             org,
             name: host,
+            by: self.on_record(),
             reply,
         });
         self.with_open_jobs(answer.wait().await?).await

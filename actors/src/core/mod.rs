@@ -1,20 +1,31 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
+mod audit;
+mod control;
+mod dead;
+mod drain;
+mod fleet;
 mod generation;
 mod hold;
+mod isolation;
 mod littlebrother;
+mod outbox;
 mod reading;
 mod sessions;
+mod status;
 mod submit;
 mod transcript;
 
+pub use audit::FetchedFrom;
+pub(crate) use drain::Ending;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
+use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, CloseAll, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host, event_message};
@@ -25,7 +36,7 @@ use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
-use crate::scheduler::{CancelJob, CountOpen, Drain, GetJob, GetSlots, ListJobs, Submit};
+use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs, Submit};
 use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
@@ -81,6 +92,12 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `audit.retain`: how long records of the audit are kept.
+    pub audit_retain: Span,
+    /// `audit.retain_max`: how many records of a chain are kept.
+    pub audit_retain_max: u64,
+    /// `audit.redact`
+    pub audit_redact: Redactor,
 }
 
 impl Default for CoreConfig {
@@ -104,6 +121,9 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            audit_retain: Span::from_secs(400 * 24 * 3600),
+            audit_retain_max: 1_000_000,
+            audit_redact: Redactor::default(),
         }
     }
 }
@@ -276,6 +296,7 @@ pub struct Core {
     ground: Arc<Ground>,
     generations: Arc<Generations>,
     doors: Arc<Doors>,
+    by: Arc<By>,
 }
 
 impl Core {
@@ -290,7 +311,7 @@ impl Core {
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
-        let load = Load::new(config.outbox_max);
+        let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let now = clock.now();
         let ground = Arc::new(Ground {
             config,
@@ -305,6 +326,11 @@ impl Core {
             sessions,
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
+            pause: arc_swap::ArcSwapOption::empty(),
+            tally: crate::tally::Tally::default(),
+            drain_asked: tokio::sync::watch::Sender::new(None),
+            ending: arc_swap::ArcSwapOption::empty(),
+            denials: Denials::default(),
             run: uuid::Uuid::new_v4(),
             started: now,
         });
@@ -326,6 +352,7 @@ impl Core {
             ground,
             generations,
             doors: Arc::new(doors),
+            by: Arc::new(By::system()),
         })
     }
 
@@ -381,7 +408,7 @@ impl Core {
     /// Accepts a job; durable when it returns.
     pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
         let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request)?;
+        let job = submit::new_job(&self.ground, &rules.set, request, &self.by)?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.scheduler.do_send(Submit { job, reply });
         answer.wait().await
@@ -404,7 +431,12 @@ impl Core {
     /// Cancels a job that has not ended; a running one ends when its host confirms.
     pub async fn cancel_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.scheduler.do_send(CancelJob { org, job_id, reply });
+        self.peers()?.scheduler.do_send(CancelJob {
+            org,
+            job_id,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -420,7 +452,12 @@ impl Core {
     /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
     pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(RevokeKey { org, name, reply });
+        self.peers()?.directory.do_send(RevokeKey {
+            org,
+            name,
+            by: self.on_record(),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -436,6 +473,7 @@ impl Core {
             org,
             name,
             change,
+            by: self.on_record(),
             reply,
         });
         let mut view = answer.wait().await?;
@@ -475,6 +513,7 @@ impl Core {
     /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
     pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
         let message = event_message(&self.ground, &event);
+        let entry = Some(self.event_entry(&event, message.payload.len()));
         submit::check_size(&message)?;
         let (reply, answer) = self.doors.submit.enter()?;
         let published = PublishedEvent {
@@ -482,7 +521,7 @@ impl Core {
             key: event.key,
         };
         let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
-        self.peers()?.outbox.do_send(Publish { message, done });
+        self.peers()?.outbox.do_send(Publish { message, entry, done });
         answer.wait().await
     }
 
@@ -509,6 +548,7 @@ impl Core {
         self.peers()?.directory.do_send(EnrolAgent {
             token_id,
             request,
+            by: self.on_record(),
             reply,
         });
         answer.wait().await
@@ -565,30 +605,5 @@ impl Core {
     /// How often the actors had to be restarted after a panic; 0 in a healthy process.
     pub fn restarts(&self) -> u64 {
         self.generations.restarts()
-    }
-
-    /// Stops taking work, waits until everything decided is durable and what can be published is, at most
-    /// `within`, then stops the actors.
-    pub async fn drain(&self, within: Span) {
-        let deadline = tokio::time::Instant::now() + within.to_duration();
-        if let (Ok(peers), Ok((reply, answer))) = (self.peers(), self.doors.query.enter()) {
-            peers.scheduler.do_send(Drain { reply });
-            if tokio::time::timeout_at(deadline, answer.wait()).await.is_err() {
-                tracing::warn!("jobs still run; they go on at their hosts and are adopted at the next start");
-            }
-            peers.directory.do_send(CloseAll("shutdown"));
-        }
-        let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
-        while self.ground.load.waiting() > 0 && tokio::time::Instant::now() < deadline {
-            look.tick().await;
-        }
-        self.generations.stop().await;
-        let store = self.ground.store.clone();
-        if tokio::task::spawn_blocking(move || store.flush_and_close())
-            .await
-            .is_err()
-        {
-            tracing::error!("the store could not be closed in order");
-        }
     }
 }

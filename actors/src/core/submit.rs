@@ -1,5 +1,6 @@
 //! What a person or program submits, checked and resolved before it reaches the scheduler.
 
+use crate::audit::By;
 use crate::ground::Ground;
 use crate::pipeline::{self, RuleSet};
 use crate::ports::OutMessage;
@@ -13,7 +14,12 @@ use tripline_protocol::limit::EVENT_BYTES_MAX;
 use uuid::Uuid;
 
 /// Resolves the host, renders a named job or checks an inline one, and derives the job's id.
-pub(super) fn new_job(ground: &Ground, rules: &RuleSet, request: SubmitJob) -> Result<NewJob, Refusal> {
+pub(super) fn new_job(
+    ground: &Ground,
+    rules: &RuleSet,
+    request: SubmitJob,
+    by: &By,
+) -> Result<NewJob, Refusal> {
     let book = HostBook::new(&ground.store, &ground.attachments);
     let host = book.named(request.org.as_ref(), &request.host)?;
     let spec = spec(&book, rules, &request, &host)?;
@@ -36,6 +42,8 @@ pub(super) fn new_job(ground: &Ground, rules: &RuleSet, request: SubmitJob) -> R
         event: None,
         traceparent: None,
         depth: 0,
+        by: Some(by.clone()),
+        run: 0,
     })
 }
 

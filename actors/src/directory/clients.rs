@@ -114,6 +114,7 @@ impl Directory {
             });
         }
         let host_id = self.host_of(client);
+        self.check_stays(host_id)?;
         if !self.active.contains_key(&host_id) {
             let (record, client) = match self.record(host_id)? {
                 Some(record) => {
@@ -151,6 +152,7 @@ impl Directory {
             install_id: None,
             key_sha256: None,
             epoch: 0,
+            isolation: None,
             created_at: now,
             last_seen_at: now,
         })

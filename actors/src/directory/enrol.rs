@@ -1,6 +1,7 @@
 //! Enrolment: what it checks and what it writes; and what every new host is written with.
 
 use crate::access::{self, AgentKeyRecord};
+use crate::audit::By;
 use crate::ground::{Ground, read};
 use crate::host::event_message;
 use crate::outbox::{Outgoing, stage};
@@ -9,6 +10,7 @@ use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table, key};
 use serde_json::json;
 use tripline_protocol::api::{Enrol, Enrolled};
+use tripline_protocol::audit::Action;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::Hello;
 use tripline_protocol::limit::LABELS_MAX;
@@ -83,6 +85,7 @@ pub(super) fn enrol(
     sensors: &mut Sensors,
     token_id: &str,
     request: Enrol,
+    by: &By,
 ) -> Result<(Batch, Vec<Outgoing>, Enrolled), Refusal> {
     check(&request)?;
     ground.admit()?;
@@ -111,6 +114,7 @@ pub(super) fn enrol(
         install_id: Some(request.install_id),
         key_sha256: Some(request.key_sha256.clone()),
         epoch: 0,
+        isolation: None,
         created_at: now,
         last_seen_at: now,
     };
@@ -124,6 +128,15 @@ pub(super) fn enrol(
             revoked_at: None,
         },
     )?;
+    let entry = ground
+        .audit(Action::HostEnrol, by, Some(&org))
+        .host(&record.to_ref());
+    batch.audit(
+        entry
+            .on("key", &request.key_sha256)
+            .on("token", token_id)
+            .detail("sensor_id", record.sensor_id),
+    );
     tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
     Ok((batch, outgoing, enrolled(&record)))
 }
@@ -214,10 +227,11 @@ fn new_sensor(ground: &Ground, record: &HostRecord) -> Option<Event> {
         false => ("agent", Attestation::Agent),
     };
     let source = format!("{speaker}/{}", record.host_id);
-    let id = "new_sensor".to_owned();
+    // A host that was forgotten and comes again has another number: it is another event.
+    let id = format!("new_sensor/{}", record.sensor_id);
     Some(Event {
         key: EventKey::derive(&record.org, &source, &id),
-        etype: id.parse::<Etype>().ok()?,
+        etype: "new_sensor".parse::<Etype>().ok()?,
         id,
         org: record.org.clone(),
         source,

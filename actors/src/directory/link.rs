@@ -4,6 +4,7 @@
 //! that join the two are written when the actor that had the client has let it go.
 
 use super::Directory;
+use crate::audit::By;
 use crate::door::Reply;
 use crate::ground::Ground;
 use crate::host::HostCommand;
@@ -14,7 +15,9 @@ use crate::router::HostBook;
 use crate::scheduler::HostLinked;
 use crate::store::Batch;
 use actix::prelude::*;
+use std::sync::Arc;
 use tripline_protocol::api::HostView;
+use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org, Span};
 
 /// Join these two, which were checked; from the scheduler, which knows that the client's own record has no job.
@@ -23,6 +26,7 @@ use tripline_protocol::{HostId, Org, Span};
 pub(crate) struct JoinHosts {
     pub(crate) host: HostId,
     pub(crate) client: HostId,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 
@@ -32,6 +36,7 @@ pub(crate) struct JoinHosts {
 pub(crate) struct UnlinkHost {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 
@@ -47,6 +52,7 @@ pub(crate) struct ClientLeft {
 pub(super) struct Move {
     host: HostId,
     joins: bool,
+    by: Arc<By>,
     reply: Reply<HostView>,
 }
 
@@ -101,12 +107,16 @@ fn refuse_linked(ground: &Ground, host: HostId, client: HostId) -> Result<(), Re
 }
 
 impl Directory {
+    /// Whether a host or client is about to be joined or parted.
+    pub(super) fn is_moving(&self, host_id: HostId) -> bool {
+        let moves = |(client, known): (&HostId, &Move)| *client == host_id || known.host == host_id;
+        self.moving.iter().any(moves)
+    }
+
     fn begin_move(&mut self, client: HostId, moved: Move) {
-        let busy = self
-            .moving
-            .iter()
-            .any(|(other, known)| *other == client || known.host == moved.host);
-        if busy || self.closing.is_some() {
+        let busy = self.is_moving(client) || self.is_moving(moved.host);
+        let leaves = self.removing.contains_key(&client) || self.removing.contains_key(&moved.host);
+        if busy || leaves || self.closing.is_some() {
             return moved.reply.send(Err(Refusal::Busy {
                 what: "link",
                 retry_after: Span::from_secs(1),
@@ -125,15 +135,28 @@ impl Directory {
 
     /// Nobody has the client any more: the rows decide who has it next.
     fn finish_move(&mut self, client: HostId, moved: Move) {
-        let Move { host, joins, reply } = moved;
+        let Move {
+            host,
+            joins,
+            by,
+            reply,
+        } = moved;
         let changed = if joins {
             self.join(host, client)
         } else {
             self.part(host, client)
         };
-        let answer = changed.and_then(|batch| {
+        let answer = changed.and_then(|mut batch| {
+            let record = self.known(host)?;
+            let action = if joins {
+                Action::HostLink
+            } else {
+                Action::HostUnlink
+            };
+            let entry = self.ground.audit(action, &by, Some(&record.org));
+            batch.audit(entry.host(&record.to_ref()).on("littlebrother", client));
             self.ground.store.commit(batch, || {});
-            self.view(&self.known(host)?)
+            self.view(&record)
         });
         self.ground.after_commit(move || reply.send(answer));
     }
@@ -165,7 +188,7 @@ impl Directory {
     }
 
     fn unlink(&mut self, message: UnlinkHost) {
-        let UnlinkHost { org, name, reply } = message;
+        let UnlinkHost { org, name, by, reply } = message;
         match self.linked_host(org.as_ref(), &name) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((host, client)) => self.begin_move(
@@ -173,6 +196,7 @@ impl Directory {
                 Move {
                     host,
                     joins: false,
+                    by,
                     reply,
                 },
             ),
@@ -210,9 +234,22 @@ impl Directory {
 impl Handler<JoinHosts> for Directory {
     type Result = ();
     fn handle(&mut self, message: JoinHosts, _: &mut Self::Context) {
-        let JoinHosts { host, client, reply } = message;
+        let JoinHosts {
+            host,
+            client,
+            by,
+            reply,
+        } = message;
         let joins = true;
-        self.begin_move(client, Move { host, joins, reply });
+        self.begin_move(
+            client,
+            Move {
+                host,
+                joins,
+                by,
+                reply,
+            },
+        );
     }
 }
 

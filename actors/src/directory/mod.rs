@@ -7,6 +7,7 @@
 
 mod clients;
 mod enrol;
+mod forget;
 mod label;
 mod link;
 mod list;
@@ -16,11 +17,13 @@ mod tests;
 
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
 pub(crate) use enrol::{put_name, put_new_host};
+pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use label::LabelHost;
 pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
 pub(crate) use list::ListHosts;
 
 use crate::access;
+use crate::audit::By;
 use crate::core::{AttachAgent, Attached};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
@@ -41,6 +44,7 @@ use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView};
+use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org};
 
 /// For a host, through the Directory; from slots and the scheduler.
@@ -65,6 +69,7 @@ pub(crate) struct AttachTo {
 pub(crate) struct EnrolAgent {
     pub(crate) token_id: String,
     pub(crate) request: Enrol,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<Enrolled>,
 }
 
@@ -83,6 +88,7 @@ pub(crate) struct GetHost {
 pub(crate) struct RevokeKey {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 
@@ -123,6 +129,8 @@ pub(crate) struct Directory {
     linked: HashMap<HostId, HostId>,
     /// Clients that go from one Host actor to another.
     moving: HashMap<HostId, Move>,
+    /// Hosts that are about to be forgotten.
+    removing: forget::Removing,
     /// Whether LittleBrother clients are served.
     serves: bool,
     closing: Option<&'static str>,
@@ -150,6 +158,7 @@ impl Directory {
             presence: Presence::default(),
             linked: HashMap::new(),
             moving: HashMap::new(),
+            removing: forget::Removing::new(),
             serves: false,
             closing: None,
             sentinel,
@@ -176,6 +185,7 @@ impl Directory {
 
     /// The host's actor, made if it is not in memory.
     fn activate(&mut self, host_id: HostId, ctx: &Context<Self>) -> Result<&mut Active, Refusal> {
+        self.check_stays(host_id)?;
         if !self.active.contains_key(&host_id) {
             let record = self.known(host_id)?;
             let client = self.client_of(&record)?;
@@ -243,6 +253,11 @@ impl Directory {
                 epoch: live.epoch,
             });
         }
+        // Nobody hears from a host that is away, but its isolation ends by itself.
+        let is_away = !view.attachments.iter().any(|attached| attached.kind == "agent");
+        view.isolation = view
+            .isolation
+            .filter(|isolation| !is_away || isolation.until > self.ground.now());
         view.littlebrother = self.client_view(record);
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
@@ -326,9 +341,10 @@ impl Handler<EnrolAgent> for Directory {
         let EnrolAgent {
             token_id,
             request,
+            by,
             reply,
         } = message;
-        match enrol::enrol(&self.ground, &mut self.sensors, &token_id, request) {
+        match enrol::enrol(&self.ground, &mut self.sensors, &token_id, request, &by) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, enrolled)) => {
                 let outbox = self.outbox.clone();
@@ -355,8 +371,8 @@ impl Handler<GetHost> for Directory {
 impl Handler<RevokeKey> for Directory {
     type Result = ();
     fn handle(&mut self, message: RevokeKey, _: &mut Self::Context) {
-        let RevokeKey { org, name, reply } = message;
-        match self.revoke(org.as_ref(), &name) {
+        let RevokeKey { org, name, by, reply } = message;
+        match self.revoke(org.as_ref(), &name, &by) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
         }
@@ -365,7 +381,7 @@ impl Handler<RevokeKey> for Directory {
 
 impl Directory {
     /// From the batch on the key opens no connection, and the one it opened is closed.
-    fn revoke(&mut self, org: Option<&Org>, name: &str) -> Result<(Batch, HostView), Refusal> {
+    fn revoke(&mut self, org: Option<&Org>, name: &str, by: &By) -> Result<(Batch, HostView), Refusal> {
         let record = self.book().named(org, name)?;
         let key = record.key_sha256.as_ref().ok_or_else(|| Refusal::Conflict {
             code: "no_agent",
@@ -374,6 +390,8 @@ impl Directory {
         let mut batch = Batch::new();
         let now = self.ground.now();
         access::revoke_key(&self.ground.store, &mut batch, key, now)?;
+        let entry = self.ground.audit(Action::KeyRevoke, by, Some(&record.org));
+        batch.audit(entry.host(&record.to_ref()).on("key", key));
         if let Some(active) = self.active.get_mut(&record.host_id) {
             active.forwarded += 1;
             active.address.do_send(HostCommand::CutOff("revoked"));
@@ -404,6 +422,7 @@ impl Handler<HostDied> for Directory {
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostDetached(host_id));
         self.holder_gone(host_id);
+        self.host_left(host_id);
         for slot in &self.slots {
             slot.do_send(HostRestarted(host_id));
         }

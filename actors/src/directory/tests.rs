@@ -18,6 +18,7 @@ fn hello() -> Hello {
         journal_id: Uuid::nil(),
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 

@@ -305,6 +305,15 @@ impl Host {
     /// The client leaves this actor, and with its own record the actor leaves memory. What it was asked for here it
     /// is not asked for any more.
     pub(super) fn let_go(&mut self, own: HostId, ctx: &mut Context<Self>) {
+        self.part_with_client(ctx);
+        self.directory.do_send(ClientLeft { client: own });
+        if self.record.is_littlebrother() {
+            self.sentinel.disarm();
+            ctx.stop();
+        }
+    }
+
+    pub(super) fn part_with_client(&mut self, ctx: &Context<Self>) {
         self.detach_client(ctx);
         if let Some(reporter) = self.reporter() {
             let mut batch = Batch::new();
@@ -314,11 +323,6 @@ impl Host {
         self.client = None;
         let effects = self.state.set_client(None);
         self.apply(effects, ctx);
-        self.directory.do_send(ClientLeft { client: own });
-        if self.record.is_littlebrother() {
-            self.sentinel.disarm();
-            ctx.stop();
-        }
     }
 
     /// What the client knows of a command that was perhaps begun before this actor was made.

@@ -81,6 +81,9 @@ pub(crate) enum HostCommand {
     /// From the Directory: let this client go, and say [`crate::directory::ClientLeft`]. Its own record leaves
     /// memory.
     LetGo { client: HostId },
+    /// From the Directory: the host is to be forgotten; let the agent go, telling it why, write nothing more, and say
+    /// [`crate::directory::HostLeft`].
+    Leave(&'static str),
     /// From the Directory, with how many commands it forwarded so far.
     PassivateIfIdle { forwarded: u64 },
 }

@@ -9,6 +9,8 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod isolation;
+mod leave;
 pub(crate) mod littlebrother;
 mod messages;
 mod reporter;
@@ -184,6 +186,7 @@ impl Host {
         }
         let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);
+        let outgoing = self.take_isolation(hello.isolation.as_ref(), &mut batch);
         self.link = Some(link);
         let attachment = Attachment {
             epoch: self.record.epoch,
@@ -199,7 +202,7 @@ impl Host {
             host: ctx.address(),
             frames: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)),
         };
-        self.ground.store.commit(batch, move || reply.send(Ok(attached)));
+        self.commit(batch, outgoing, move || reply.send(Ok(attached)));
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
@@ -276,7 +279,8 @@ impl Host {
             Ok(()) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
             Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
         });
-        self.outbox.do_send(Publish { message, done });
+        let entry = None;
+        self.outbox.do_send(Publish { message, entry, done });
     }
 
     fn to_event(&self, event: AgentEvent) -> Event {
@@ -333,6 +337,7 @@ impl Handler<HostCommand> for Host {
             HostCommand::Reconfigured => return self.reconfigured(ctx),
             HostCommand::Link(record) => return self.link_client(*record),
             HostCommand::LetGo { client } => return self.let_go(client, ctx),
+            HostCommand::Leave(reason) => return self.leave(reason, ctx),
             HostCommand::Cancel { command_id } => self.state.cancel(command_id),
             HostCommand::Abandon { command_id } => self.state.abandon(command_id),
             HostCommand::Ack { command_id } => self.state.ack(command_id),
@@ -353,6 +358,7 @@ impl Handler<AgentSays> for Host {
                 self.apply(effects, ctx);
             }
             AgentFrame::Event(event) => self.agent_event(*event),
+            AgentFrame::Isolation { isolation } => self.hear_isolation(&isolation),
             AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}

@@ -47,6 +47,7 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
         journal_id,
         running: running.to_vec(),
         finished: finished.to_vec(),
+        isolation: None,
     }
 }
 

@@ -10,13 +10,18 @@
 
 mod codec;
 mod load;
+mod quarantine;
+mod replay;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{Outgoing, stage};
+pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
+pub(crate) use quarantine::{DropEntry, GetOutbox, GetOutboxCounts, ListQuarantine, RetryEntries};
+pub(crate) use replay::ReplayEvent;
 
+use crate::audit::Entry;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ports::{OutMessage, PublishError};
@@ -46,6 +51,8 @@ pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 #[rtype(result = "()")]
 pub(crate) struct Publish {
     pub(crate) message: OutMessage,
+    /// The record of a caller who publishes it.
+    pub(crate) entry: Option<Entry>,
     pub(crate) done: Done,
 }
 
@@ -66,6 +73,8 @@ struct Published {
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
+    /// Messages in quarantine.
+    quarantined: u64,
     ticks: u64,
     sentinel: Sentinel,
 }
@@ -100,9 +109,11 @@ impl Outbox {
         }
         ground.load.restart(state.waiting_len() as u64, state.seq_last());
         ground.store.commit(old, || {});
+        let quarantined = Self::count_quarantined(&ground.store)?;
         Ok(Self {
             ground,
             state,
+            quarantined,
             ticks: 0,
             sentinel,
         })
@@ -159,6 +170,7 @@ impl Outbox {
             let key = seq.to_be_bytes();
             if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
                 batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
+                self.quarantined += 1;
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
@@ -169,6 +181,7 @@ impl Outbox {
             );
         }
         self.ground.load.settled(settled.waiting);
+        self.ground.tally.published.add(settled.sent.len() as u64);
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
@@ -201,6 +214,7 @@ impl Actor for Outbox {
             if outbox.ticks.is_multiple_of(50) {
                 outbox.prune(now);
                 metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
+                metrics::gauge!("tripline_outbox_quarantined").set(outbox.quarantined as f64);
             }
             outbox.pump(ctx);
         });
@@ -219,12 +233,14 @@ impl Handler<Enqueue> for Outbox {
 
 impl Handler<Publish> for Outbox {
     type Result = ();
-    fn handle(&mut self, Publish { message, done }: Publish, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Publish, ctx: &mut Self::Context) {
+        let Publish { message, entry, done } = message;
         if let Err(refusal) = self.ground.admit() {
             return done(Err(refusal));
         }
         let mut batch = Batch::new();
         let outgoing = stage(&self.ground.load, &mut batch, message);
+        entry.into_iter().for_each(|entry| batch.audit(entry));
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
             me.do_send(Enqueue(vec![outgoing]));

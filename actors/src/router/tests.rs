@@ -50,6 +50,7 @@ fn hosts() -> Hosts {
             install_id: Some(InstallId(Uuid::from_u128(9))),
             key_sha256: Some(Sha256::from_digest(&[0; 32])),
             epoch: 0,
+            isolation: None,
             created_at: Timestamp::default(),
             last_seen_at: Timestamp::default(),
         };

@@ -2,14 +2,17 @@
 
 use super::messages::{Accept, NewJob, Submit};
 use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
+use crate::audit::Entry;
 use crate::outbox::{Outgoing, stage};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use tripline_protocol::api::JobView;
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{StepReport, StepStatus};
+use tripline_protocol::verb::Verb;
 
 impl Handler<Accept> for JobScheduler {
     type Result = ();
@@ -72,11 +75,30 @@ impl JobScheduler {
                 detail: format!("job {} of this idempotency key ended long ago", job.job_id),
             });
         }
+        self.check_known(job.host.host_id)?;
         self.ground.admit()?;
         let mut batch = Batch::new();
         let (record, outgoing) = self.take(job, &mut batch);
+        batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
         Ok((batch, outgoing, record.to_view(waiting)))
+    }
+
+    /// The record of a job that somebody submitted. Its arguments are on record with its commands.
+    fn submission(&self, record: &JobRecord) -> Entry {
+        let verbs: Vec<Verb> = record.steps.iter().map(|step| step.verb).collect();
+        let entry = self
+            .ground
+            .audit(Action::JobSubmit, &record.by(), Some(&record.org));
+        let entry = entry
+            .host(&record.host)
+            .on("job", record.job_id)
+            .detail("name", &record.name)
+            .detail("steps", verbs);
+        match &record.reason {
+            Some(reason) => entry.refused(&reason.code),
+            None => entry,
+        }
     }
 
     /// Accepts one job. Beyond a limit it is stored already ended, so that it too ends exactly once and with a
@@ -92,6 +114,7 @@ impl JobScheduler {
         let room = self.state.room(job.host.host_id, pipeline);
         let mut record = new_record(job, seq, now);
         metrics::counter!("tripline_scheduler_jobs_accepted_total").increment(1);
+        self.ground.tally.jobs_accepted.add(1);
         match room {
             Ok(()) => {
                 record.put_new(batch);
@@ -109,7 +132,7 @@ impl JobScheduler {
                 record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
                 record.put_new(batch);
                 self.pruner.ended();
-                super::record_metrics(&record);
+                super::record_metrics(&self.ground, &record);
                 let message = result_message(&self.ground, &record);
                 let staged = message.map(|message| stage(&self.ground.load, batch, message));
                 (record, staged.into_iter().collect())
@@ -138,7 +161,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         seq,
         priority: spec.priority,
         state: JobState::Queued,
-        run: 0,
+        run: job.run,
         attempt: 0,
         pauses: 0,
         queued_at: now,
@@ -156,5 +179,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         steps: spec.steps,
         intent: None,
         cancel_requested: false,
+        by: job.by,
+        notes: Vec::new(),
     }
 }

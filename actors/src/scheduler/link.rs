@@ -20,6 +20,7 @@ impl Handler<LinkHost> for JobScheduler {
             Ok((host, client)) => self.directory.do_send(JoinHosts {
                 host,
                 client,
+                by: message.by,
                 reply: message.reply,
             }),
         }

@@ -1,5 +1,6 @@
 //! What the scheduler is told and asked.
 
+use crate::audit::By;
 use crate::core::JobFilter;
 use crate::door::Reply;
 use crate::outbox::Outgoing;
@@ -7,7 +8,8 @@ use crate::record::JobRecord;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::collections::HashMap;
-use tripline_protocol::api::{HostView, JobView, Page, SlotsView};
+use std::sync::Arc;
+use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
@@ -24,6 +26,10 @@ pub(crate) struct NewJob {
     pub(crate) event: Option<EventRef>,
     pub(crate) traceparent: Option<String>,
     pub(crate) depth: u8,
+    /// Who submitted it; `None`: a pipeline.
+    pub(crate) by: Option<By>,
+    /// 0, and one more for each replay by a person.
+    pub(crate) run: u32,
 }
 
 /// What a batch of events causes, from the router: committed as one batch.
@@ -51,6 +57,7 @@ pub(crate) struct Submit {
 pub(crate) struct CancelJob {
     pub(crate) org: Option<Org>,
     pub(crate) job_id: JobId,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<JobView>,
 }
 
@@ -76,6 +83,13 @@ pub(crate) struct ListJobs {
 #[rtype(result = "()")]
 pub(crate) struct GetSlots {
     pub(crate) reply: Reply<SlotsView>,
+}
+
+/// How many jobs are open and for what they wait, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetJobCounts {
+    pub(crate) reply: Reply<JobCounts>,
 }
 
 /// How many jobs each host has open, from the API.
@@ -104,6 +118,7 @@ pub(crate) struct LinkHost {
     pub(crate) org: Option<Org>,
     pub(crate) host: String,
     pub(crate) client: String,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 

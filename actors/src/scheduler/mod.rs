@@ -7,8 +7,11 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod forget;
+mod isolation;
 mod link;
 mod messages;
+mod pause;
 mod prune;
 mod query;
 mod sessions;
@@ -17,16 +20,20 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
-    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
-    ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
+    Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
+    HostLinked, LinkHost, ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
+pub(crate) use pause::ChangePause;
 
+pub(crate) use forget::{ForgetHost, HostForgotten};
 pub(crate) use sessions::{
     AddFile, CancelCommand, CloseSession, DeleteFile, GetSession, InteractiveEnded, KeepAlive, ListSessions,
     OpenSession, RunCommand,
 };
 
+use crate::audit;
 use crate::directory::{Directory, ToHost};
 use crate::door::Reply;
 use crate::ground::{Ground, read};
@@ -45,7 +52,8 @@ use state::{Entry, Limits, Phase, State};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::JobView;
+use tripline_protocol::api::{JobView, Pause};
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::{HostRef, JobResult};
@@ -75,7 +83,13 @@ pub(crate) struct JobScheduler {
     resume: Vec<JobId>,
     /// Jobs that somebody cancelled and the server stopped before they ended.
     cancelled: Vec<JobId>,
+    /// Hosts to be forgotten as soon as their work has ended.
+    forgetting: forget::Forgetting,
     draining: Option<Reply<()>>,
+    /// There while no new jobs start.
+    pause: Option<Pause>,
+    /// What goes on record with the next batch.
+    on_record: Vec<audit::Entry>,
     sentinel: Sentinel,
 }
 
@@ -118,6 +132,8 @@ impl JobScheduler {
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
         let cache = HashMap::new();
+        let pause = pause::load(&ground)?;
+        state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
         Ok(Self {
             ground,
@@ -130,7 +146,10 @@ impl JobScheduler {
             pruner,
             resume,
             cancelled,
+            forgetting: forget::Forgetting::default(),
             draining: None,
+            pause,
+            on_record: Vec::new(),
             sentinel,
         })
     }
@@ -193,6 +212,7 @@ impl JobScheduler {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
         let staged = self.stage_end(&mut batch, &record);
+        self.put_on_record(&mut batch, &record);
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
         self.cache.remove(&record.job_id);
@@ -201,10 +221,18 @@ impl JobScheduler {
         self.commit(batch, staged, notice);
     }
 
+    /// Puts on record what happened to a job's commands, and what was done to the job.
+    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) {
+        for note in &record.notes {
+            batch.audit(audit::of_job(&self.ground, record, note));
+        }
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+    }
+
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
-        record_metrics(record);
+        record_metrics(&self.ground, record);
         result_message(&self.ground, record)
             .map(|message| stage(&self.ground.load, batch, message))
             .into_iter()
@@ -222,7 +250,7 @@ impl JobScheduler {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => {
-                    let why = query::wait_text(wait);
+                    let why = self.wait_text(wait);
                     let reason = Reason::new("expired", format!("it did not start in time: {why}"));
                     self.end(record, Outcome::Expired, reason);
                 }
@@ -272,8 +300,9 @@ fn entry_of(record: &JobRecord) -> Entry {
     }
 }
 
-fn record_metrics(record: &JobRecord) {
+fn record_metrics(ground: &Ground, record: &JobRecord) {
     if let Some(outcome) = record.state.outcome() {
+        ground.tally.jobs_ended.add(1);
         metrics::counter!("tripline_scheduler_jobs_ended_total", "outcome" => outcome.as_str()).increment(1);
     }
 }
@@ -399,7 +428,9 @@ impl Actor for JobScheduler {
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.tick_sessions();
             scheduler.expire();
+            scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
+            scheduler.show_pause();
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
         });
@@ -434,6 +465,7 @@ impl Handler<SessionEnded> for JobScheduler {
                 record.state = JobState::Queued;
                 let mut batch = Batch::new();
                 record.put(&mut batch);
+                self.put_on_record(&mut batch, &record);
                 let notice = self.notice(&record);
                 self.commit(batch, Vec::new(), notice);
                 self.state.give_back(record.job_id);
@@ -454,19 +486,33 @@ impl Handler<SessionEnded> for JobScheduler {
 impl Handler<CancelJob> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: CancelJob, _: &mut Self::Context) {
-        let answer = self.cancel(&message);
-        let CancelJob { org, job_id, reply } = message;
-        // A running job's slot writes it down, and only then is it answered.
-        if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
-            && let Some(slot) = self.slots.get(slot as usize)
-        {
-            return slot.do_send(Cancel { org, job_id, reply });
-        }
-        self.ground.after_commit(move || reply.send(answer));
+        self.cancel_job(message);
     }
 }
 
 impl JobScheduler {
+    fn cancel_job(&mut self, message: CancelJob) {
+        let answer = self.cancel(&message);
+        let CancelJob {
+            org,
+            job_id,
+            by,
+            reply,
+        } = message;
+        // A running job's slot writes it down, and only then is it answered.
+        if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
+            && let Some(slot) = self.slots.get(slot as usize)
+        {
+            return slot.do_send(Cancel {
+                org,
+                job_id,
+                by,
+                reply,
+            });
+        }
+        self.ground.after_commit(move || reply.send(answer));
+    }
+
     fn cancel(&mut self, message: &CancelJob) -> Result<JobView, Refusal> {
         let job_id = message.job_id;
         let not_found = || Refusal::NotFound {
@@ -482,6 +528,10 @@ impl JobScheduler {
             }),
             Some(Phase::Waiting) => {
                 let mut ended = record.clone();
+                let entry = self
+                    .ground
+                    .audit(Action::JobCancel, &message.by, Some(&record.org));
+                self.on_record.push(entry.host(&record.host).on("job", job_id));
                 let reason = Reason::new("cancelled", "it was cancelled before it started");
                 ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
                 self.end(record, Outcome::Cancelled, reason);

@@ -1,8 +1,8 @@
 //! Looking at jobs and slots.
 
-use super::messages::{CountOpen, GetJob, GetSlots, ListJobs};
+use super::messages::{CountOpen, GetJob, GetJobCounts, GetSlots, ListJobs};
 use super::state::{Phase, Wait};
-use super::{JobScheduler, clock_text};
+use super::{JobScheduler, clock_text, pause};
 use crate::core::JobFilter;
 use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
@@ -17,7 +17,7 @@ use tripline_protocol::job::{JobState, Reason};
 const LOOKED_AT_MAX: usize = 5_000;
 
 /// Why a job waits, in one sentence.
-pub(super) fn wait_text(wait: Option<Wait>) -> String {
+fn wait_text(wait: Option<Wait>) -> String {
     match wait {
         None => "it does not wait".into(),
         Some(Wait::HostOffline { since, .. }) => format!("host offline since {}", clock_text(since)),
@@ -111,7 +111,21 @@ impl Pages {
 
 impl JobScheduler {
     pub(super) fn waiting_view(&self, job_id: JobId) -> Option<Waiting> {
-        self.state.waiting(job_id).map(waiting_of)
+        let wait = self.state.waiting(job_id)?;
+        let mut waiting = waiting_of(wait);
+        if self.pause.is_some() {
+            waiting.reason = Reason::new("paused", self.wait_text(Some(wait)));
+        }
+        Some(waiting)
+    }
+
+    /// Why a job waits, in one sentence. A pause is named first: nothing else lets a job start.
+    pub(super) fn wait_text(&self, wait: Option<Wait>) -> String {
+        match (&self.pause, wait) {
+            (Some(pause), Some(Wait::NoFreeSlot { .. })) => pause::text(pause),
+            (Some(pause), Some(_)) => format!("{}; {}", pause::text(pause), wait_text(wait)),
+            _ => wait_text(wait),
+        }
     }
 
     /// A record as it is now: for a running job the store may be behind, and after a crash it may be ahead.
@@ -195,6 +209,14 @@ impl Handler<CountOpen> for JobScheduler {
     }
 }
 
+impl Handler<GetJobCounts> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: GetJobCounts, _: &mut Self::Context) {
+        let counts = self.state.counts();
+        self.ground.after_commit(move || message.reply.send(Ok(counts)));
+    }
+}
+
 impl Handler<GetSlots> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: GetSlots, _: &mut Self::Context) {
@@ -205,6 +227,7 @@ impl Handler<GetSlots> for JobScheduler {
             jobs_reserved: config.slots_jobs_reserved,
             waiting: self.state.ready_len() as u64,
             sessions_waiting: self.sessions.ready_len() as u64,
+            pause: self.ground.pause.load().as_deref().cloned(),
             slots: Vec::with_capacity(self.slots.len()),
         };
         let mut rest = self.slots.clone().into_iter();

@@ -6,6 +6,7 @@
 use super::slots::{Kind, Slots};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tripline_protocol::api::JobCounts;
 use tripline_protocol::job::Priority;
 use tripline_protocol::{HostId, JobId, Name, Timestamp};
 
@@ -109,6 +110,8 @@ pub(super) struct State {
     pipelines: HashMap<Name, u32>,
     slots: Slots,
     seq_last: u64,
+    /// No job starts but those that ran when the server stopped.
+    paused: bool,
 }
 
 impl State {
@@ -122,7 +125,12 @@ impl State {
             pipelines: HashMap::new(),
             slots,
             seq_last: 0,
+            paused: false,
         }
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     pub(super) fn take_seq(&mut self) -> u64 {
@@ -162,6 +170,11 @@ impl State {
         let lane = self.lanes.get(&host_id);
         lane.map(|lane| lane.queue.values().copied().collect())
             .unwrap_or_default()
+    }
+
+    /// The job of a host that runs.
+    pub(super) fn running_of(&self, host_id: HostId) -> Option<JobId> {
+        self.lanes.get(&host_id)?.running
     }
 
     /// Whether another job may wait.
@@ -246,12 +259,13 @@ impl State {
 
     /// Who gets the next slot, with an interactive session waiting for one or not.
     pub(super) fn next_kind(&mut self, session_waits: bool) -> Option<Kind> {
-        self.slots.choose(!self.ready.is_empty(), session_waits)
+        let job_waits = !self.paused && !self.ready.is_empty();
+        self.slots.choose(job_waits, session_waits)
     }
 
     /// The next job to start, now in a slot.
     pub(super) fn dispatch(&mut self) -> Option<(u32, JobId)> {
-        if !self.slots.able(Kind::Job) {
+        if self.paused || !self.slots.able(Kind::Job) {
             return None;
         }
         let (_, seq, host_id) = *self.ready.first()?;
@@ -342,6 +356,28 @@ impl State {
             .take(limit)
             .map(|(_, job_id)| *job_id)
             .collect()
+    }
+
+    /// What all open jobs do, or wait for; looked at lane by lane.
+    pub(super) fn counts(&self) -> JobCounts {
+        let mut counts = JobCounts {
+            open: self.jobs.len() as u64,
+            running: u64::from(self.slots.used(Kind::Job)),
+            ..JobCounts::default()
+        };
+        for lane in self.lanes.values().filter(|lane| !lane.queue.is_empty()) {
+            let waiting = lane.queue.len() as u64;
+            counts.lanes += 1;
+            match (lane.offline_since, lane.running) {
+                (Some(_), _) => counts.host_offline += waiting,
+                (None, Some(_)) => counts.behind_job += waiting,
+                (None, None) => {
+                    counts.no_free_slot += 1;
+                    counts.behind_job += waiting - 1;
+                }
+            }
+        }
+        counts
     }
 
     /// Why a job waits and where in the queue; `None` when it does not wait.

@@ -1,10 +1,11 @@
 //! The order of jobs against a model that is slow and obvious.
 
-use super::slots::Slots;
+use super::slots::{Kind, Slots};
 use super::state::{Entry, Full, Limits, Phase, State, Wait};
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use tripline_protocol::api::JobCounts;
 use tripline_protocol::job::Priority;
 use tripline_protocol::{HostId, JobId, Name, Span, Timestamp};
 use uuid::Uuid;
@@ -115,6 +116,22 @@ fn a_job_under_way_at_the_last_stop_starts_although_its_host_is_away() {
 }
 
 #[test]
+fn while_paused_nothing_starts_but_what_was_under_way_at_the_last_stop() {
+    let mut state = state();
+    let first = add(&mut state, 1, Priority::High, true);
+    let second = add(&mut state, 2, Priority::Normal, true);
+    state.set_paused(true);
+    assert_eq!(state.next_kind(false), None);
+    assert_eq!(state.next_kind(true), Some(Kind::Session));
+    assert_eq!(state.dispatch(), None);
+    assert_eq!(state.start(job(second)), Some(0));
+    state.set_paused(false);
+    assert_eq!(state.next_kind(false), Some(Kind::Job));
+    assert_eq!(state.dispatch(), Some((1, job(first))));
+    state.assert_invariants();
+}
+
+#[test]
 fn numbers_go_on_after_those_that_were_read_from_the_store() {
     let mut state = state();
     state.add(entry(41, 1, Priority::Normal), || true, START);
@@ -156,6 +173,15 @@ fn what_a_job_waits_for_is_said_with_its_position() {
         })
     );
     assert_eq!(state.waiting(running), None, "a running job does not wait");
+    let counts = JobCounts {
+        open: 8,
+        running: 3,
+        lanes: 4,
+        host_offline: 1,
+        behind_job: 2,
+        no_free_slot: 2,
+    };
+    assert_eq!(state.counts(), counts);
 }
 
 #[test]

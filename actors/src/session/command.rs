@@ -2,6 +2,7 @@
 
 use super::{FileRecord, NewCommand, SessionRecord};
 use crate::artifact::{forget_use, note_use};
+use crate::audit::By;
 use crate::ground::read;
 use crate::record::{decode, encode};
 use crate::refusal::Refusal;
@@ -29,6 +30,9 @@ pub(crate) struct CommandRecord {
     pub(crate) timeout: Span,
     pub(crate) idempotent: bool,
     pub(crate) caller: String,
+    /// The same, for the audit; a version before did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<By>,
     pub(crate) state: CommandState,
     /// How often it was begun.
     pub(crate) attempt: u32,
@@ -83,6 +87,7 @@ impl CommandRecord {
             timeout: command.timeout,
             idempotent: command.idempotent,
             caller,
+            by: None,
             state: CommandState::Pending,
             attempt: 0,
             pauses: 0,
@@ -99,6 +104,11 @@ impl CommandRecord {
             truncated: None,
             error: None,
         }
+    }
+
+    /// On whose behalf it runs.
+    pub(crate) fn by(&self) -> By {
+        self.by.clone().unwrap_or_else(By::system)
     }
 
     pub(crate) fn mutates(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::SessionSlot;
 use super::interactive::{Effect, Journal, Lease, Refused, State};
 use crate::artifact::may_read;
+use crate::audit::{self, By};
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelCommand, InteractiveEnded, RunCommand};
 use crate::session::{CommandRecord, SessionRecord, last_command_number, open_commands};
@@ -10,10 +11,12 @@ use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::api::{SlotHolder, SlotSession};
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::Reason;
+use tripline_protocol::result::HostRef;
 use tripline_protocol::session::{COMMANDS_MAX, CommandView};
 use tripline_protocol::verb::{PutFile, VerbCall};
-use tripline_protocol::{HostId, Org, SessionId, Span, Timestamp};
+use tripline_protocol::{Org, SessionId, Span, Timestamp};
 
 /// Hold this session; from the scheduler, which knows the slot is free.
 #[derive(Message, Debug)]
@@ -43,11 +46,11 @@ impl SessionSlot {
     }
 
     /// Carries out what the state machine decided, in its order. The session perhaps ended with it.
-    fn apply_interactive(&mut self, host_id: HostId, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+    fn apply_interactive(&mut self, host: &HostRef, effects: Vec<Effect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                Effect::Persist(record) => self.persist(&record),
-                Effect::Host(command) => self.tell_host(host_id, command, ctx),
+                Effect::Persist(record) => self.persist(&record, host),
+                Effect::Host(command) => self.tell_host(host.host_id, command, ctx),
                 Effect::Spill {
                     command_id,
                     name,
@@ -68,12 +71,15 @@ impl SessionSlot {
     }
 
     /// Writes a command, and tells whoever watches once that is durable.
-    fn persist(&self, record: &CommandRecord) {
+    fn persist(&mut self, record: &CommandRecord, host: &HostRef) {
         if record.state.has_ended() {
             metrics::counter!("tripline_slot_commands_total", "state" => record.state.as_str()).increment(1);
         }
         let mut batch = Batch::new();
         record.put(&mut batch);
+        let entry = audit::of_session(&self.ground, record, host);
+        let entries = self.on_record.drain(..).chain(entry);
+        entries.for_each(|entry| batch.audit(entry));
         let (ground, session_id) = (Arc::clone(&self.ground), record.session_id);
         self.ground
             .store
@@ -82,13 +88,17 @@ impl SessionSlot {
 
     fn begin(&mut self, record: SessionRecord, ctx: &mut Context<Self>) -> Result<(), Refusal> {
         let session_id = record.session_id;
-        let host_id = record.host.host_id;
+        let host = record.host.clone();
         let open = open_commands(&self.ground.store, session_id)?;
         let number_last = last_command_number(&self.ground.store, session_id)?;
-        let journal = self.ground.attachments.get(host_id).map(|live| live.journal_id);
+        let journal = self
+            .ground
+            .attachments
+            .get(host.host_id)
+            .map(|live| live.journal_id);
         let now = self.ground.now();
         let effects = self.interactive.begin(record, open, number_last, journal, now);
-        self.apply_interactive(host_id, effects, ctx);
+        self.apply_interactive(&host, effects, ctx);
         Ok(())
     }
 
@@ -111,12 +121,13 @@ impl SessionSlot {
             _ => None,
         };
         let (caller, now) = (message.caller.name.clone(), self.ground.now());
-        let record = CommandRecord::new(&session, number, command, file, caller, now);
+        let mut record = CommandRecord::new(&session, number, command, file, caller, now);
+        record.by = Some(By::from(&message.caller));
         let before = record.to_view();
         let journal = self.interactive_journal();
         let effects = self.interactive.submit(record, journal, now);
         let view = self.interactive.command(number).map(CommandRecord::to_view);
-        self.apply_interactive(session.host.host_id, effects, ctx);
+        self.apply_interactive(&session.host, effects, ctx);
         Ok(view.unwrap_or(before))
     }
 
@@ -144,6 +155,13 @@ impl SessionSlot {
     ) -> Result<CommandView, Refusal> {
         let number = message.number;
         let mut cancelled = None;
+        let known = self.interactive.command(number);
+        if let (Some(command), Some(session)) = (known, self.interactive.record()) {
+            let by = By::from(&message.caller);
+            let entry = self.ground.audit(Action::CommandCancel, &by, Some(&session.org));
+            let entry = entry.host(&session.host).on("session", session.session_id);
+            self.on_record.push(entry.on("command", command.command_id));
+        }
         self.with_interactive(ctx, |state, journal, now| {
             let ended = state.cancel(number, &message.caller.name, journal, now);
             ended.map_or_else(Vec::new, |(record, effects)| {
@@ -200,12 +218,12 @@ impl SessionSlot {
         ctx: &mut Context<Self>,
         act: impl FnOnce(&mut State, Journal, Timestamp) -> Vec<Effect>,
     ) {
-        let Some(host_id) = self.interactive.record().map(|record| record.host.host_id) else {
+        let Some(host) = self.interactive.record().map(|record| record.host.clone()) else {
             return;
         };
         let journal = self.interactive_journal();
         let effects = act(&mut self.interactive, journal, self.ground.now());
-        self.apply_interactive(host_id, effects, ctx);
+        self.apply_interactive(&host, effects, ctx);
     }
 }
 

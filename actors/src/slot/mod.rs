@@ -18,6 +18,7 @@ mod tests;
 pub(crate) use interact::{BeginSession, CancelInteractive, CloseInteractive, RunInteractive};
 
 use crate::artifact::may_read;
+use crate::audit::{self, By, Entry};
 use crate::directory::{Directory, ToHost};
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -32,6 +33,7 @@ use state::{Effect, State, ToHostEffect};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::{JobView, SlotHolder, SlotSession, SlotView, SlotsView};
+use tripline_protocol::audit::Action;
 use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{PutFile, VerbCall};
@@ -52,6 +54,7 @@ pub(crate) struct RunJob(pub(crate) Box<JobRecord>);
 pub(crate) struct Cancel {
     pub(crate) org: Option<Org>,
     pub(crate) job_id: JobId,
+    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<JobView>,
 }
 
@@ -131,6 +134,8 @@ pub(crate) struct SessionSlot {
     state: State,
     /// At most one of the two has something.
     interactive: interactive::State,
+    /// What goes on record with the next batch.
+    on_record: Vec<Entry>,
     sentinel: Sentinel,
 }
 
@@ -152,6 +157,7 @@ impl SessionSlot {
             directory,
             state: State::new(grace),
             interactive: interactive::State::new(grace),
+            on_record: Vec::new(),
             sentinel,
         }
     }
@@ -163,6 +169,10 @@ impl SessionSlot {
                 Effect::Persist(record) => {
                     let mut batch = Batch::new();
                     record.put(&mut batch);
+                    for note in &record.notes {
+                        batch.audit(audit::of_job(&self.ground, &record, note));
+                    }
+                    self.on_record.drain(..).for_each(|entry| batch.audit(entry));
                     self.ground.store.commit(batch, || {});
                 }
                 Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
@@ -265,11 +275,23 @@ impl Handler<RunJob> for SessionSlot {
 impl Handler<Cancel> for SessionSlot {
     type Result = ();
     fn handle(&mut self, message: Cancel, ctx: &mut Self::Context) {
-        let Cancel { org, job_id, reply } = message;
-        let record = self.state.record().filter(|record| record.job_id == job_id);
-        let Some(view) = record.map(|record| record.to_view(None)) else {
-            return self.scheduler.do_send(CancelJob { org, job_id, reply });
+        let Cancel {
+            org,
+            job_id,
+            by,
+            reply,
+        } = message;
+        let Some(record) = self.state.record().filter(|record| record.job_id == job_id) else {
+            return self.scheduler.do_send(CancelJob {
+                org,
+                job_id,
+                by,
+                reply,
+            });
         };
+        let view = record.to_view(None);
+        let entry = self.ground.audit(Action::JobCancel, &by, Some(&record.org));
+        self.on_record.push(entry.host(&record.host).on("job", job_id));
         let effects = self.state.cancel(job_id, self.ground.now());
         self.apply(effects, ctx);
         self.ground.after_commit(move || reply.send(Ok(view)));

@@ -10,6 +10,7 @@ use super::flight::{
 };
 use super::run::{Rendered, render};
 use super::{Report, SessionEnd};
+use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
 use crate::record::{Intent, JobRecord};
 use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CommandResult};
@@ -163,7 +164,7 @@ impl State {
         }
         self.with(|session| {
             session.record.cancel_requested = true;
-            let mut effects = vec![Effect::Persist(Box::new(session.record.clone()))];
+            let mut effects = vec![Effect::Persist(session.snapshot())];
             effects.extend(session.stop(Stop::Cancelled, now));
             effects
         })

@@ -97,6 +97,8 @@ fn job(steps: Vec<Step>) -> JobRecord {
         steps: spec.steps,
         intent: None,
         cancel_requested: false,
+        by: None,
+        notes: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one decision changes, together or not at all.
 
+use super::chain::Link;
 use super::long;
 use super::table::Table;
 use sled::IVec;
@@ -12,6 +13,7 @@ pub const KEY_BYTES_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) writes: Vec<Write>,
+    pub(super) links: Vec<Box<dyn Link>>,
 }
 
 /// One key's new value, or its end.
@@ -48,21 +50,27 @@ impl Batch {
 
     /// Adds the writes of `other` after those of this one.
     pub fn append(&mut self, mut other: Batch) {
+        self.links.append(&mut other.links);
         if self.writes.is_empty() {
-            *self = other;
+            self.writes = other.writes;
         } else {
             self.writes.append(&mut other.writes);
         }
     }
 
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+    /// Adds a row to a chain, behind all that were submitted before it. No reader sees it before it is durable.
+    pub fn link(&mut self, link: Box<dyn Link>) {
+        self.links.push(link);
     }
 
-    /// How many writes it has.
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.links.is_empty()
+    }
+
+    /// How many writes it has, linked rows included.
     pub fn len(&self) -> usize {
-        self.writes.len()
+        self.writes.len() + self.links.len()
     }
 
     fn write(&mut self, table: Table, mut key: Vec<u8>, value: Option<Value>) {
@@ -80,7 +88,7 @@ impl Batch {
 }
 
 impl Value {
-    fn encode(mut value: Vec<u8>) -> Self {
+    pub(super) fn encode(mut value: Vec<u8>) -> Self {
         if value.len() > long::INLINE_BYTES_MAX {
             return Self::Long(Arc::new(value));
         }

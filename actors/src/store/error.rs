@@ -76,8 +76,8 @@ pub enum OpenError {
     },
     /// The store is there and is damaged.
     #[error(
-        "the store in {} does not open: {detail}; copy the directory away before anything else, then put \
-         back a copy of data_dir that was made while the server was stopped",
+        "the store in {} does not open: {detail}; nothing was changed. `tripline store recover` saves what can be \
+         read of it; `tripline store import` into an empty data_dir takes an export",
         path.display()
     )]
     Broken {
@@ -85,6 +85,54 @@ pub enum OpenError {
         path: PathBuf,
         /// What was found.
         detail: String,
+    },
+    /// There is no store.
+    #[error("there is no store in {}; name the server's data directory with --data-dir", path.display())]
+    Missing {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// An import needs a data directory without a store.
+    #[error(
+        "the data directory {} is not empty: {found} is in it; name a new one with --data-dir (only tls, nats, \
+         artifacts and admin.token of the server that is moved may be there)",
+        path.display()
+    )]
+    NotEmpty {
+        /// The data directory.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// An import or a recovery was begun and did not come to its end.
+    #[error(
+        "{what} in the data directory {} did not come to its end, so its store is not complete; run \
+         `tripline store {verb}` again, or remove {left} to do without it",
+        path.display()
+    )]
+    Unfinished {
+        /// The data directory.
+        path: PathBuf,
+        /// What was begun.
+        what: &'static str,
+        /// The command that begins it.
+        verb: &'static str,
+        /// The folder it left.
+        left: &'static str,
+    },
+    /// A copy of the store is needed and there is no room for it.
+    #[error(
+        "there is no room in {} for a copy of the store: {needed} bytes are needed, {free} are free; name a folder \
+         that has room with --scratch",
+        path.display()
+    )]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes of the store.
+        needed: u64,
+        /// Free bytes.
+        free: u64,
     },
     /// A newer version of Tripline wrote it.
     #[error(

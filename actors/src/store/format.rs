@@ -15,6 +15,17 @@ use std::path::Path;
 const KEY: &[u8] = b"store/format";
 const FILE: &str = "FORMAT";
 
+/// The full key of the format.
+pub(super) fn full_key() -> Vec<u8> {
+    Table::Meta.full_key(KEY)
+}
+
+/// Whether a full key is one of the store's own, which are no rows.
+pub(super) fn is_own(key: &[u8]) -> bool {
+    key.strip_prefix(&[Table::Meta as u8])
+        .is_some_and(|key| key.starts_with(b"store/"))
+}
+
 /// Adds to a batch what turns one format into the next.
 pub(super) type Upgrade = fn(&dyn Disk, &mut sled::Batch) -> Result<(), Error>;
 
@@ -27,8 +38,9 @@ fn hosts_without_agent(_: &dyn Disk, _: &mut sled::Batch) -> Result<(), Error> {
 }
 
 /// The format that all `upgrades` lead to.
-fn newest(upgrades: &[Upgrade]) -> u32 {
-    1 + u32::try_from(upgrades.len()).unwrap_or(u32::MAX - 1)
+pub(super) const fn newest(upgrades: &[Upgrade]) -> u32 {
+    // There is one step for each format; nobody writes that many.
+    1 + upgrades.len() as u32
 }
 
 /// What the file in `dir` says, before anything is opened; `None` when there is no store yet.
@@ -121,7 +133,7 @@ fn read(disk: &dyn Disk) -> Result<Option<u32>, Error> {
         .map_err(|_| damaged)
 }
 
-fn write(disk: &dyn Disk, mut batch: sled::Batch, format: u32) -> Result<(), Error> {
+pub(super) fn write(disk: &dyn Disk, mut batch: sled::Batch, format: u32) -> Result<(), Error> {
     batch.insert(Table::Meta.full_key(KEY), &format.to_be_bytes());
     disk.apply(batch)?;
     disk.sync()
@@ -134,7 +146,7 @@ fn is_empty(disk: &dyn Disk) -> Result<bool, Error> {
         .map(|first| first.is_none())
 }
 
-fn announce(dir: &Path, format: u32) -> io::Result<()> {
+pub(super) fn announce(dir: &Path, format: u32) -> io::Result<()> {
     let temporary = dir.join("FORMAT.new");
     let mut file = File::create(&temporary)?;
     writeln!(file, "{format}")?;

@@ -74,7 +74,8 @@ impl Drop for Keepsake {
     }
 }
 
-fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a folder, without those of folders in it.
+pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in dir.read_dir()? {
         let entry = entry?;

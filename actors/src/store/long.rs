@@ -86,6 +86,41 @@ pub(super) fn read(disk: &dyn Disk, key: &[u8], stored: &[u8]) -> Result<Vec<u8>
     }
 }
 
+/// The value whose entry is `stored`, put together from entries that `chunk` finds; `None` when it is not complete.
+pub(super) fn assemble<'a>(
+    key: &[u8],
+    stored: &[u8],
+    chunk: impl Fn(&[u8]) -> Option<&'a [u8]>,
+) -> Option<Vec<u8>> {
+    if let Some(value) = inline(stored) {
+        return Some(value.to_vec());
+    }
+    let length = length_of(stored)? as usize;
+    let mut value = Vec::new();
+    for number in 0..chunks_of(stored) {
+        value.extend_from_slice(chunk(&chunk_key(key, number))?);
+    }
+    (value.len() == length).then_some(value)
+}
+
+/// Whether an entry of the store's own table of pieces belongs to no row: that row's key, and what is wrong.
+pub(super) fn orphan<'a>(
+    disk: &dyn Disk,
+    entry: &'a [u8],
+) -> Result<Option<(&'a [u8], &'static str)>, Error> {
+    if let Some(row) = entry.strip_prefix(&REGISTER) {
+        let chunks = disk.get(row)?.map_or(0, |stored| chunks_of(&stored));
+        return Ok((chunks == 0).then_some((row, "pieces are announced for a row that has none")));
+    }
+    let piece = entry.strip_prefix(&CHUNK).and_then(<[u8]>::split_last_chunk);
+    let Some((row, number)) = piece else {
+        return Ok(Some((entry, "it is no piece of a value")));
+    };
+    let chunks = disk.get(row)?.map_or(0, |stored| chunks_of(&stored));
+    let known = u32::from_be_bytes(*number) < chunks && disk.get(&register_key(row))?.is_some();
+    Ok((!known).then_some((row, "a piece belongs to no row")))
+}
+
 /// Which keys on disk have chunks, as counters of their hashes. Owned by the writer.
 pub(super) struct LongKeys {
     hasher: RandomState,

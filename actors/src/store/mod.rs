@@ -8,16 +8,21 @@
 //! waiting batches (callers look at [`Store::durable_lag`]), asynchronous code.
 
 mod batch;
+mod chain;
 mod disk;
 mod error;
 mod format;
+mod inspect;
 mod keepsake;
 pub mod key;
+mod load;
 mod lock;
 mod long;
 mod open;
 mod overlay;
+mod salvage;
 mod shared;
+mod snapshot;
 mod space;
 mod table;
 #[cfg(test)]
@@ -25,16 +30,24 @@ mod tests;
 mod writer;
 
 pub use batch::{Batch, KEY_BYTES_MAX};
+pub use chain::{Head, Link};
+pub(crate) use chain::{chain_key, row_key};
 pub use error::{Cause, Error, OpenError};
+pub use inspect::Inspected;
+pub use load::{Built, Loader};
 pub use overlay::{Row, Rows};
+pub use salvage::{Loss, Salvaged};
+pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};
+pub use space::free_bytes;
 pub use table::Table;
 
 use batch::Value;
+use chain::Chains;
 use disk::Disk;
 use lock::DirLock;
 use long::LongKeys;
 use overlay::{Order, Overlay};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use shared::{Failure, Shared};
 use space::Space;
 use std::ops::Bound;
@@ -87,22 +100,30 @@ impl Store {
         open::open(options, lock, format::UPGRADES)
     }
 
+    /// The newest format of rows that this program knows.
+    pub const fn newest_format() -> u32 {
+        format::newest(format::UPGRADES)
+    }
+
     fn start(
         disk: Box<dyn Disk>,
         long_keys: LongKeys,
         space: Space,
         lock: Option<DirLock>,
     ) -> std::io::Result<Self> {
+        let heads = chain::load(disk.as_ref()).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             disk,
             overlay: RwLock::new(Overlay::default()),
+            kept: Mutex::default(),
+            heads: RwLock::new(heads.clone()),
             undurable: AtomicUsize::new(0),
             failure: Failure::default(),
             space,
             _lock: lock,
         });
         let (sender, receiver) = channel();
-        let writer = Writer::new(shared.clone(), receiver, long_keys);
+        let writer = Writer::new(shared.clone(), receiver, long_keys, Chains::new(heads));
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let writer = thread.spawn(|| writer.run())?;
         Ok(Self {
@@ -228,6 +249,7 @@ impl Store {
         let batch = Submitted {
             sequence,
             writes: batch.writes,
+            links: batch.links,
             then,
         };
         // Sent under the lock: the queue's order is the order of the sequences.
@@ -240,6 +262,18 @@ impl Store {
         // The writer ends only after the last handle is gone, so it refuses nothing. If it did, what `then`
         // holds is dropped here, outside the lock.
         drop(refused);
+    }
+
+    /// The newest durable row of each chain, by chain.
+    pub fn heads(&self) -> Vec<(String, Head)> {
+        let heads = self.inner.shared.heads.read();
+        heads.iter().map(|(chain, head)| (chain.clone(), *head)).collect()
+    }
+
+    /// The newest durable row of a chain; number 0 when it has none.
+    pub fn head(&self, chain: &str) -> Head {
+        let heads = self.inner.shared.heads.read();
+        heads.get(chain).copied().unwrap_or_default()
     }
 
     /// Whether a write or a sync failed. Nothing submitted since is durable, nor will it be.
@@ -261,6 +295,17 @@ impl Store {
     /// a second ago.
     pub fn disk_low(&self) -> bool {
         self.inner.shared.space.is_low()
+    }
+
+    /// The rows as they are between two commits now, to be read while commits go on. Everything that was
+    /// acknowledged before is in it, and no batch in part.
+    pub fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+        Snapshot::begin(Arc::clone(&self.inner.shared))
+    }
+
+    /// Whether it takes no further batch.
+    pub fn is_closed(&self) -> bool {
+        self.inner.shared.overlay.read().closed
     }
 
     /// Takes no further batch and waits until all before are durable, or the store failed. Not to be called

@@ -4,6 +4,7 @@ use super::disk::{SledDisk, wait_until_free};
 use super::error::OpenError;
 use super::format::{self, Upgrade};
 use super::keepsake::Keepsake;
+use super::load;
 use super::lock::DirLock;
 use super::long::LongKeys;
 use super::space::Space;
@@ -13,6 +14,7 @@ use std::path::Path;
 /// Opens or makes the store; when that fails, its files are put back as they were.
 pub(super) fn open(options: &Options, lock: DirLock, upgrades: &[Upgrade]) -> Result<Store, OpenError> {
     let dir = options.path.join("store");
+    load::refuse_unfinished(&options.path)?;
     let announced = format::announced(&dir, upgrades)?;
     let space = Space::new(options.path.clone(), options.disk_free_min);
     let unwritable = |source| OpenError::Unwritable {
@@ -31,7 +33,7 @@ pub(super) fn open(options: &Options, lock: DirLock, upgrades: &[Upgrade]) -> Re
     }
 }
 
-fn open_disk(
+pub(super) fn open_disk(
     dir: &Path,
     cache_bytes: u64,
     announced: Option<u32>,

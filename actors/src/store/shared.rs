@@ -1,8 +1,10 @@
 //! What callers and the writer share, and how a failure is told.
 
+use super::chain::Heads;
 use super::disk::Disk;
 use super::lock::DirLock;
 use super::overlay::Overlay;
+use super::snapshot::Kept;
 use super::space::Space;
 use parking_lot::{Mutex, RwLock};
 use std::sync::OnceLock;
@@ -12,6 +14,9 @@ use std::sync::atomic::AtomicUsize;
 pub(super) struct Shared {
     pub(super) disk: Box<dyn Disk>,
     pub(super) overlay: RwLock<Overlay>,
+    /// Held while a group is applied and synced, and while a snapshot reads a page.
+    pub(super) kept: Mutex<Option<Kept>>,
+    pub(super) heads: Heads,
     /// Batches submitted whose `then` has not run yet.
     pub(super) undurable: AtomicUsize,
     pub(super) failure: Failure,

@@ -1,7 +1,7 @@
 //! Free space where the data lies.
 
 use parking_lot::Mutex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long an answer of the file system is used again.
@@ -39,12 +39,17 @@ impl Space {
 
     /// Free bytes; `None` when the file system does not say.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        match rustix::fs::statvfs(&self.dir) {
-            Ok(found) => Some(found.f_bavail.saturating_mul(found.f_frsize)),
-            Err(error) => {
-                tracing::warn!(%error, dir = %self.dir.display(), "cannot tell the free space");
-                None
-            }
+        free_bytes(&self.dir)
+    }
+}
+
+/// Free bytes of the file system that `dir` is in; `None` when it does not say.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    match rustix::fs::statvfs(dir) {
+        Ok(found) => Some(found.f_bavail.saturating_mul(found.f_frsize)),
+        Err(error) => {
+            tracing::warn!(%error, dir = %dir.display(), "cannot tell the free space");
+            None
         }
     }
 }

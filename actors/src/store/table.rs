@@ -6,6 +6,9 @@
 pub enum Table {
     /// Positions, counters, the store's own format. Keys that begin with `store/` are the store's.
     Meta = 0x01,
+    /// What people asked for: `pause` → the pause; `e`, event key, or `l`, time of its stream, sequence of a dead
+    /// letter → its last replay; `t`, time, hash → such a row of then.
+    Control = 0x02,
     /// Job id → job.
     Job = 0x10,
     /// Job id of a job that has not ended → its place.
@@ -70,6 +73,14 @@ pub enum Table {
     SessionFile = 0x67,
     /// Session id, number → nothing: files of a session.
     FileBySession = 0x68,
+    /// Chain, number → record of the audit. Written by the writer alone.
+    Audit = 0x70,
+    /// Chain → number and hash of its newest record. Written by the writer alone.
+    AuditHead = 0x71,
+    /// Chain → number and hash of the last record that was pruned.
+    AuditAnchor = 0x72,
+    /// Chain → how far it was published.
+    AuditPublished = 0x73,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,
 }

@@ -5,9 +5,11 @@
 //! writer answers nobody any more and the process ends.
 
 use super::batch::{Value, Write};
+use super::chain::{Chains, Link};
 use super::disk::{Disk, panic_text};
 use super::long::LongKeys;
 use super::shared::Shared;
+use parking_lot::MutexGuard;
 use sled::IVec;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +33,7 @@ pub(super) type Then = Box<dyn FnOnce() + Send>;
 pub(super) struct Submitted {
     pub(super) sequence: u64,
     pub(super) writes: Vec<Write>,
+    pub(super) links: Vec<Box<dyn Link>>,
     pub(super) then: Then,
 }
 
@@ -39,6 +42,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: Receiver<Submitted>,
     long_keys: LongKeys,
+    chains: Chains,
     next: Option<Submitted>,
 }
 
@@ -46,6 +50,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Group {
     writes: Vec<(u64, Write)>,
+    links: Vec<Box<dyn Link>>,
     bytes: usize,
     thens: Vec<Then>,
 }
@@ -54,25 +59,37 @@ impl Group {
     fn add(&mut self, batch: Submitted) {
         let size = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Value::size);
         self.bytes += batch.writes.iter().map(size).sum::<usize>();
+        self.bytes += batch.links.iter().map(|link| link.size()).sum::<usize>();
+        self.links.extend(batch.links);
         self.writes
             .extend(batch.writes.into_iter().map(|write| (batch.sequence, write)));
         self.thens.push(batch.then);
     }
 
+    fn len(&self) -> usize {
+        self.writes.len() + self.links.len()
+    }
+
     fn has_room_for(&self, batch: &Submitted) -> bool {
         self.thens.is_empty()
             || (self.thens.len() < GROUP_BATCHES_MAX
-                && self.writes.len() + batch.writes.len() <= GROUP_WRITES_MAX
+                && self.len() + batch.writes.len() + batch.links.len() <= GROUP_WRITES_MAX
                 && self.bytes <= GROUP_BYTES_MAX)
     }
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, queue: Receiver<Submitted>, long_keys: LongKeys) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue: Receiver<Submitted>,
+        long_keys: LongKeys,
+        chains: Chains,
+    ) -> Self {
         Self {
             shared,
             queue,
             long_keys,
+            chains,
             next: None,
         }
     }
@@ -84,8 +101,8 @@ impl Writer {
                 continue;
             }
             let began = Instant::now();
-            let writes = group.writes.len();
-            match catch_unwind(AssertUnwindSafe(|| self.make_durable(group.writes))) {
+            let writes = group.len();
+            match catch_unwind(AssertUnwindSafe(|| self.make_durable(group.writes, &group.links))) {
                 Ok(Ok(())) => self.answer(group.thens, writes, began),
                 Ok(Err(error)) => self.shared.failure.set(&error),
                 Err(panic) => self.shared.failure.set_text(panic_text(panic.as_ref())),
@@ -106,13 +123,28 @@ impl Writer {
         Some(group)
     }
 
-    fn make_durable(&mut self, writes: Vec<(u64, Write)>) -> Result<(), super::Error> {
+    fn make_durable(
+        &mut self,
+        mut writes: Vec<(u64, Write)>,
+        links: &[Box<dyn Link>],
+    ) -> Result<(), super::Error> {
+        let sealed = self.chains.seal(self.shared.disk.as_ref(), links)?;
+        // No reader ever asked the overlay for them, so no sequence is theirs.
+        writes.extend(sealed.writes.into_iter().map(|write| (0, write)));
         if writes.is_empty() {
             return Ok(());
         }
         let (batch, keys) = self.stage(writes)?;
-        self.shared.disk.apply(batch)?;
-        self.shared.disk.sync()?;
+        let mut kept = self.shared.kept.lock();
+        let disk = self.shared.disk.as_ref();
+        if let Some(kept) = kept.as_mut() {
+            kept.keep(disk, keys.iter().map(|(key, _)| key));
+        }
+        disk.apply(batch)?;
+        disk.sync()?;
+        self.shared.heads.write().extend(sealed.heads);
+        // Fairly: who reads a snapshot may wait for it.
+        MutexGuard::unlock_fair(kept);
         let mut overlay = self.shared.overlay.write();
         for (key, sequence) in &keys {
             overlay.durable(key, *sequence);

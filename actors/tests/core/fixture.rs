@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
+use tripline_actors::check::{Contents, check};
 use tripline_actors::clock::{Clock, ManualClock};
 use tripline_actors::pipeline::{RuleSet, SourceFile};
 use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
@@ -55,6 +57,10 @@ impl Publisher for RecordingPublisher {
 
     fn notify(&self, subject: String, _: Vec<u8>) {
         self.notices.lock().unwrap().push(subject);
+    }
+
+    fn is_reachable(&self) -> bool {
+        !self.away.load(Ordering::Relaxed)
     }
 }
 
@@ -115,6 +121,7 @@ impl Default for Setup {
 }
 
 pub(crate) struct Fixture {
+    sound: Sound,
     setup: Setup,
     dir: TempDir,
     pub(crate) core: Core,
@@ -122,6 +129,24 @@ pub(crate) struct Fixture {
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) publisher: Arc<RecordingPublisher>,
     pub(crate) access: Access,
+}
+
+/// At the end of every test: the rows that it made can be read and fit together.
+struct Sound {
+    store: Store,
+    dir: PathBuf,
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.store.flush_and_close();
+        let contents = Contents::look(&self.dir, true, &mut |_| {}).unwrap();
+        let report = check(&self.store, Some(&contents)).unwrap();
+        assert!(report.problems.is_empty(), "{:#?}", report.problems);
+    }
 }
 
 pub(crate) fn config() -> CoreConfig {
@@ -166,7 +191,12 @@ impl Fixture {
             clock,
         )
         .unwrap();
+        let sound = Sound {
+            store: store.clone(),
+            dir: dir.path().to_owned(),
+        };
         Self {
+            sound,
             setup,
             dir,
             core,
@@ -184,6 +214,7 @@ impl Fixture {
 
     pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Setup)) -> Self {
         let Self {
+            sound,
             mut setup,
             dir,
             core,
@@ -193,11 +224,36 @@ impl Fixture {
             access,
         } = self;
         core.drain(Span::ZERO).await;
-        drop((core, store, artifacts, publisher, access));
+        drop((sound, core, store, artifacts, publisher, access));
         let options = options(&dir);
         let store = eventually("the store is free", || async { Store::open(&options).ok() }).await;
         change(&mut setup);
         Self::start_on(dir, store, setup)
+    }
+
+    /// Ends it and leaves its data.
+    pub(crate) async fn stop(self) -> TempDir {
+        let Self {
+            sound,
+            dir,
+            core,
+            store,
+            artifacts,
+            publisher,
+            access,
+            setup: _,
+        } = self;
+        core.drain(Span::ZERO).await;
+        drop((sound, core, store, artifacts, publisher, access));
+        let options = options(&dir);
+        drop(eventually("the store is free", || async { Store::open(&options).ok() }).await);
+        dir
+    }
+
+    /// Another core on data that was left.
+    pub(crate) fn resume(dir: TempDir) -> Self {
+        let store = Store::open(&options(&dir)).unwrap();
+        Self::start_on(dir, store, Setup::default())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -338,6 +394,7 @@ pub(crate) fn hello(hostname: &str) -> Hello {
         journal_id: Uuid::from_u128(1),
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 

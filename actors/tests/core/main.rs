@@ -1,6 +1,8 @@
 //! The actors as edges see them, with a real store, a recording publisher and agents played by the test.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod clients;
@@ -9,7 +11,11 @@ mod events;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod forget;
+#[cfg(test)]
 mod hosts;
+#[cfg(test)]
+mod isolation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
@@ -23,7 +29,12 @@ mod outbox;
 #[cfg(test)]
 mod panics;
 #[cfg(test)]
+mod pause;
+#[cfg(test)]
 mod recorder;
+#[cfg(test)]
+mod recover;
+mod replay;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -1,18 +1,16 @@
 //! The part of the configuration that is about watching processes.
 
 use super::{Error, given, value};
+use crate::platform::own;
 use crate::server_url::ServerUrl;
 use clap::Args;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tripline_protocol::Span;
 use tripline_protocol::limit::HOST_NAME_BYTES_MAX;
 use tripline_protocol::littlebrother::DEFAULT_GROUP;
 
-/// Bits of a file's mode by which everybody may read or write it.
-const OTHERS: u32 = 0o006;
 /// Longest secret, in bytes.
 const SECRET_BYTES_MAX: usize = 4096;
 /// Shortest time between two scans or messages: a mistake must not become a flood.
@@ -139,17 +137,17 @@ fn direct(server: Option<String>, secret_file: Option<PathBuf>) -> Result<Option
 }
 
 fn read_secret(path: &Path) -> Result<String, Error> {
-    let read = || -> io::Result<(String, u32)> {
+    let read = || -> io::Result<(String, bool)> {
         let file = std::fs::File::open(path)?;
-        let mode = file.metadata()?.permissions().mode();
-        Ok((io::read_to_string(file)?, mode))
+        let is_open = own::is_open_to_everybody(&file)?;
+        Ok((io::read_to_string(file)?, is_open))
     };
-    let (text, mode) = read().map_err(|source| Error::Secret {
+    let (text, is_open) = read().map_err(|source| Error::Secret {
         path: path.to_path_buf(),
         source,
     })?;
     let wrong = |problem: &str| value("secret_file", format!("{} {problem}", path.display()));
-    if mode & OTHERS != 0 {
+    if is_open {
         return Err(wrong("may be read or written by everybody: chmod o= it"));
     }
     let secret = text.trim();
@@ -186,6 +184,7 @@ fn kill_delay(given: Option<Span>) -> Result<Duration, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn secret_file(content: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();

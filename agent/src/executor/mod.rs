@@ -8,6 +8,7 @@
 mod outcome;
 mod table;
 
+use crate::isolation::HostIsolation;
 use crate::journal::{self, Journal, Known};
 use crate::link::{Link, Outgoing};
 use crate::partials::{self, Partials};
@@ -42,6 +43,7 @@ struct Shared {
     policy: Policy,
     journal: Journal,
     partials: Partials,
+    isolation: Arc<HostIsolation>,
     table: Mutex<Table>,
     permits: Arc<Semaphore>,
     running: watch::Sender<usize>,
@@ -75,6 +77,7 @@ impl Executor {
         policy: Policy,
         journal: Journal,
         partials: Partials,
+        isolation: Arc<HostIsolation>,
     ) -> Result<Self, journal::Error> {
         let table = Table {
             epoch: journal.epoch(),
@@ -85,6 +88,7 @@ impl Executor {
             policy,
             journal,
             partials,
+            isolation,
             table: Mutex::new(table),
             permits: Arc::new(Semaphore::new(COMMANDS_MAX)),
             running: watch::Sender::new(0),
@@ -128,7 +132,16 @@ impl Executor {
 
     /// The verbs to announce.
     pub fn verbs(&self) -> Vec<Verb> {
-        self.0.policy.announced(self.0.platform.verbs())
+        let mut verbs = self.0.policy.announced(self.0.platform.verbs());
+        if self.0.isolation.lacks().is_some() {
+            verbs.retain(|verb| !matches!(verb, Verb::Isolate | Verb::Unisolate));
+        }
+        verbs
+    }
+
+    /// The isolation of the host.
+    pub fn isolation(&self) -> &Arc<HostIsolation> {
+        &self.0.isolation
     }
 
     /// The operating system.
@@ -510,6 +523,7 @@ impl Shared {
             id,
             platform: &*self.platform,
             policy: &self.policy,
+            isolation: &self.isolation,
             stop: &running.stop,
             transfer: command.transfer.as_ref(),
             resume: command.resume.as_ref().map(|resume| Resuming {

@@ -1,21 +1,30 @@
-//! What an operating system does for the verbs. Another operating system is another module beside `linux`.
+//! What an operating system does for the agent. Nothing outside this folder knows one.
+//!
+//! [`Platform`] is what the verbs and the watcher need, `linux` does it, and [`Unported`] says `unsupported` on a
+//! system for which nobody has written it yet; [`own`] is the little that the agent needs for itself everywhere. How
+//! to add a system is in `docs/porting.md`.
 //!
 //! Every method blocks and is called on a blocking thread. Whatever may take long asks `stop` in between.
 //! Deliberately not here: limits on output, hashing, and anything about frames.
 
+pub mod isolation;
 #[cfg(target_os = "linux")]
 mod linux;
+pub mod macos;
+pub mod own;
+mod unported;
 
 #[cfg(target_os = "linux")]
 pub use linux::Linux;
+pub use unported::Unported;
 
 use crate::policy::Policy;
 use crate::stop::Stop;
+use isolation::NetworkIsolation;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, Memdump, ProcessEntry, ProcessOutcome, Verb};
@@ -145,9 +154,9 @@ pub struct ProcessSpec {
     /// The command it is run for; its processes carry it as `TRIPLINE_COMMAND_ID`.
     pub id: CommandId,
     /// Program and arguments; not empty.
-    pub argv: Vec<OsString>,
-    /// Where it runs.
-    pub working_directory: PathBuf,
+    pub argv: Vec<RemotePath>,
+    /// Where it runs, which must be absolute; `None`: where the platform thinks best.
+    pub working_directory: Option<RemotePath>,
     /// Added to the agent's environment.
     pub environment: BTreeMap<String, String>,
     /// When its process group is ended; `None`: at the command's deadline.
@@ -216,8 +225,20 @@ pub trait Platform: Send + Sync {
     /// About the host.
     fn facts(&self) -> Facts;
 
-    /// The verbs it has.
+    /// The verbs it can do here and now, and no other: they are announced.
     fn verbs(&self) -> &'static [Verb];
+
+    /// What is missing on this host, a sentence for the log each; empty where everything works.
+    fn lacks(&self) -> Vec<String>;
+
+    /// Whether processes can be watched: `booted`, `scan_processes` and `end_processes` work.
+    fn can_watch(&self) -> bool;
+
+    /// What isolates the host. `program` is the one for it that the configuration names.
+    fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
+        let _ = program;
+        Arc::new(isolation::Missing)
+    }
 
     /// Opens a regular file for reading, never hanging on anything else.
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault>;
@@ -340,8 +361,16 @@ pub fn native() -> Arc<dyn Platform> {
     Arc::new(Linux)
 }
 
+/// No module is written for the operating system this agent was built for.
+#[cfg(not(target_os = "linux"))]
+pub fn native() -> Arc<dyn Platform> {
+    Arc::new(Unported)
+}
+
 /// The fault for a host error about `path`.
-#[cfg(target_os = "linux")]
 pub(crate) fn host_fault(error: &std::io::Error, path: &str) -> Fault {
-    linux::host_fault(error, path)
+    #[cfg(target_os = "linux")]
+    return linux::host_fault(error, path);
+    #[cfg(not(target_os = "linux"))]
+    return unported::host_fault(error, path);
 }

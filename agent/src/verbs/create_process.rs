@@ -2,12 +2,9 @@
 
 use super::{Context, Done};
 use crate::platform::ProcessSpec;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
-use tripline_protocol::Fault;
 use tripline_protocol::limit::OUTPUT_BYTES_MAX;
 use tripline_protocol::verb::{CreateProcess, ProcessOutcome};
+use tripline_protocol::{Fault, RemotePath};
 
 pub(super) fn run(context: &Context<'_>, args: &CreateProcess) -> Result<Done, Fault> {
     let spec = spec(context, args)?;
@@ -41,18 +38,10 @@ fn spec(context: &Context<'_>, args: &CreateProcess) -> Result<ProcessSpec, Faul
         .output_bytes_max
         .unwrap_or(u64::MAX)
         .min(context.policy.output_bytes_max);
-    let directory = args
-        .working_directory
-        .as_ref()
-        .map_or(b"/".as_slice(), |path| path.as_bytes());
-    let working_directory = PathBuf::from(OsString::from_vec(directory.to_vec()));
-    if !working_directory.is_absolute() {
-        return Err(invalid("working_directory is not absolute"));
-    }
     Ok(ProcessSpec {
         id: context.id,
         argv: argv(args)?,
-        working_directory,
+        working_directory: args.working_directory.clone(),
         environment: args.environment.clone(),
         timeout: args.timeout.map(|span| span.to_duration()),
         output_path: args.output_path.clone(),
@@ -60,15 +49,12 @@ fn spec(context: &Context<'_>, args: &CreateProcess) -> Result<ProcessSpec, Faul
     })
 }
 
-fn argv(args: &CreateProcess) -> Result<Vec<OsString>, Fault> {
-    let argv: Vec<OsString> = match (&args.argv, &args.command) {
-        (Some(argv), None) => argv
-            .iter()
-            .map(|word| OsString::from_vec(word.as_bytes().to_vec()))
-            .collect(),
+fn argv(args: &CreateProcess) -> Result<Vec<RemotePath>, Fault> {
+    let argv: Vec<RemotePath> = match (&args.argv, &args.command) {
+        (Some(argv), None) => argv.clone(),
         (None, Some(command)) => {
             let words = shell_words::split(command).map_err(|error| invalid(&format!("command: {error}")))?;
-            words.into_iter().map(OsString::from).collect()
+            words.into_iter().map(RemotePath::from).collect()
         }
         _ => return Err(invalid("exactly one of argv and command is needed")),
     };

@@ -8,14 +8,17 @@ mod create_process;
 mod delete_file;
 mod get_file;
 mod get_raw_file;
+mod isolate;
 mod kill_process;
 mod list_directory;
 mod list_processes;
 mod listing;
 mod memdump;
 mod put_file;
+mod unisolate;
 mod walk;
 
+use crate::isolation::HostIsolation;
 use crate::partials::Partials;
 use crate::platform::Platform;
 use crate::policy::Policy;
@@ -35,6 +38,8 @@ pub struct Context<'a> {
     pub platform: &'a dyn Platform,
     /// What the agent's configuration allows.
     pub policy: &'a Policy,
+    /// The isolation of the host.
+    pub isolation: &'a HostIsolation,
     /// When it has to end.
     pub stop: &'a Stop,
     /// The content announced with the command.
@@ -104,6 +109,8 @@ pub fn run(context: &Context<'_>, call: &VerbCall) -> Result<Done, Fault> {
         VerbCall::CreateProcess(args) => create_process::run(context, args),
         VerbCall::GetRawFile(args) => get_raw_file::run(context, args),
         VerbCall::Memdump(args) => memdump::run(context, args),
+        VerbCall::Isolate(args) => isolate::run(context, args),
+        VerbCall::Unisolate(_) => unisolate::run(context),
         VerbCall::ListRegistryKeysAndValues(_)
         | VerbCall::ListRegistryKeys(_)
         | VerbCall::GetRegistryValue(_)

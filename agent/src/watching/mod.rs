@@ -49,6 +49,11 @@ pub enum Error {
     /// No HTTP client could be made.
     #[error("failed to prepare the way to the LittleBrother server")]
     Client(#[source] reqwest::Error),
+    /// This host does not let it.
+    #[error(
+        "processes cannot be watched for a LittleBrother server on this host: what is missing is said above"
+    )]
+    Unsupported,
     /// It ended by itself.
     #[error("the watcher ended: {0}")]
     Ended(String),
@@ -80,6 +85,8 @@ impl Watching {
     ) -> Result<Self, Error> {
         match &config.direct {
             _ if !config.enabled => Ok(Self::nothing()),
+            Some(_) if !hands.platform.can_watch() => Err(Error::Unsupported),
+            None if !hands.platform.can_watch() => Ok(Self::nothing()),
             Some(direct) => Self::direct(config, direct, trust, hands),
             None if server.is_some() => Self::over_channel(config, hands),
             None => Ok(Self::nothing()),

@@ -1,6 +1,6 @@
 //! Transfers that go on where they were cut: what is read again, what is kept, what is refused.
 
-use crate::support::{KeepingSink, names, sha256};
+use crate::support::{KeepingSink, names, no_isolation, sha256};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -73,10 +73,13 @@ impl Scene {
     ) -> Result<Done, Fault> {
         let platform = platform::native();
         let partials = Partials::open(self.state.path(), &*platform).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let isolation = no_isolation(folder.path());
         let context = Context {
             id: CommandId(Uuid::new_v4()),
             platform: &*platform,
             policy: &Policy::default(),
+            isolation: &isolation,
             stop: &Stop::after(Duration::MAX),
             transfer,
             resume: Some(Resuming {

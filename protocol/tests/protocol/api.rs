@@ -2,7 +2,7 @@
 
 use crate::golden::Golden;
 use crate::jobs::{cause, contain_miner, report, web_1};
-use crate::samples::{at, client_stats, hash, host, p};
+use crate::samples::{at, client_stats, hash, host, isolation, p};
 use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::event::{HostHint, StreamGap, StreamedEvent};
@@ -131,6 +131,7 @@ fn hosts(golden: &mut Golden) {
         created_at: at("13:00:00"),
         last_seen_at: at("14:00:00"),
         jobs_open: 2,
+        isolation: Some(isolation()),
         littlebrother: None,
     };
     golden.both_ways("host", &view);
@@ -306,6 +307,7 @@ fn slots_and_pipelines(golden: &mut Golden) {
         jobs_reserved: 0,
         waiting: 4,
         sessions_waiting: 1,
+        pause: Some(crate::control::pause()),
         slots: [
             Some(job),
             None,

@@ -1,9 +1,8 @@
 //! Every frame of the agent channel, and the binary chunks beside them.
 
 use crate::golden::Golden;
-use crate::samples::{at, client_stats, command, hash, host, json, p, second_command};
+use crate::samples::{at, client_stats, command, hash, host, isolation, json, p, second_command};
 use serde_json::{Value, json};
-use tripline_protocol::Fault;
 use tripline_protocol::frame::{
     AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, Chunk, Command, CommandResult, Hello, InvalidChunk, Resume,
     ServerFrame, Transfer,
@@ -14,6 +13,7 @@ use tripline_protocol::littlebrother::{
 };
 use tripline_protocol::step::Truncated;
 use tripline_protocol::verb::{GetFile, NoArguments, PutFile, Verb, VerbCall};
+use tripline_protocol::{Fault, IsolationEnd, IsolationReport};
 
 fn hello() -> Hello {
     Hello {
@@ -29,6 +29,39 @@ fn hello() -> Hello {
         journal_id: p("11111111-2222-4333-8444-555555555555"),
         running: vec![command()],
         finished: vec![second_command()],
+        isolation: Some(IsolationReport::Isolated {
+            left: p("3h 59m"),
+            isolation: isolation(),
+        }),
+    }
+}
+
+#[test]
+fn how_an_isolation_stands_may_be_said_in_words_of_another_version() {
+    let report = |text: &str| json::<IsolationReport>(text).unwrap();
+    assert_eq!(report(r#"{"state": "half", "at": 3}"#), IsolationReport::Unknown);
+    let ended = report(
+        r#"{"state": "ended", "command_id": "56e28577-413a-5355-ab05-7d5384fb792b", "at": "2026-11-20T18:00:00Z", "why": "melted"}"#,
+    );
+    assert!(matches!(
+        ended,
+        IsolationReport::Ended {
+            why: IsolationEnd::Unknown,
+            ..
+        }
+    ));
+    for why in [
+        IsolationEnd::Expired,
+        IsolationEnd::Unisolated,
+        IsolationEnd::ByHand,
+        IsolationEnd::Rebooted,
+        IsolationEnd::Unknown,
+    ] {
+        assert_eq!(serde_json::to_value(why).unwrap(), why.as_str());
+        assert_eq!(
+            serde_json::from_value::<IsolationEnd>(why.as_str().into()).unwrap(),
+            why
+        );
     }
 }
 
@@ -72,6 +105,17 @@ fn answers(golden: &mut Golden) {
 fn frames_of_agents_are_as_the_golden_file_has_them() {
     let mut golden = Golden::open("agent_frames.json");
     golden.both_ways("hello", &AgentFrame::Hello(Box::new(hello())));
+    let ended = IsolationReport::Ended {
+        command_id: command(),
+        at: at("18:00:00"),
+        why: IsolationEnd::Expired,
+    };
+    golden.both_ways(
+        "isolation, ended",
+        &AgentFrame::Isolation {
+            isolation: Box::new(ended),
+        },
+    );
     golden.both_ways(
         "accepted",
         &AgentFrame::Accepted {

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod api;
+mod control;
 mod derived_ids;
 mod events;
 mod frames;

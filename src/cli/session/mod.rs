@@ -87,7 +87,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
         Verb::List(arguments) => list(global, &arguments).await,
         Verb::Show { session } => show(global, &session).await,
         Verb::Close { session } => {
-            let closed: SessionView = Client::find(global)?.end(&["sessions", &session]).await?;
+            let closed: SessionView = Client::find(global)?.end(&["sessions", &session], &[]).await?;
             match global.output {
                 Format::Json => print_json(&closed),
                 Format::Table => print(closed.state.as_str()),

@@ -225,6 +225,7 @@ impl<H: Hears> Connection<H> {
             frame @ (AgentFrame::Accepted { .. }
             | AgentFrame::Progress { .. }
             | AgentFrame::Littlebrother { .. }
+            | AgentFrame::Isolation { .. }
             | AgentFrame::Event(_)) => {
                 self.hears.frame(frame);
             }

@@ -14,6 +14,7 @@ mod wire;
 
 use super::HttpState;
 use super::auth;
+use super::place::note_unknown;
 use super::problem::ApiError;
 use super::server::Stopping;
 use actix_web::http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL};
@@ -26,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 use tripline_actors::{AttachAgent, Attached, LinkMessage, Refusal};
+use tripline_protocol::audit::Dialect;
 use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL, ServerFrame};
 use tripline_protocol::limit::FRAME_BYTES_MAX;
 use tripline_protocol::{HostId, Sha256};
@@ -42,10 +44,10 @@ pub(super) async fn open(
     state: web::Data<HttpState>,
 ) -> Result<HttpResponse, ApiError> {
     let key = auth::bearer(request.headers()).ok_or(ApiError::Unauthenticated { presented: false })?;
-    let host_id = state
-        .core
-        .host_of_key(&key_hash(key))?
-        .ok_or(ApiError::UnknownAgentKey)?;
+    let host_id = state.core.host_of_key(&key_hash(key))?.ok_or_else(|| {
+        note_unknown(&state, &request, Dialect::Agent, "unknown_agent_key");
+        ApiError::UnknownAgentKey
+    })?;
     require_subprotocol(request.headers())?;
     let stopping = request.app_data::<Stopping>().cloned();
     let (response, session, stream) = actix_ws::handle_with_protocols(&request, body, &[SUBPROTOCOL])
@@ -151,11 +153,13 @@ async fn meet(
     Ok((attached, link))
 }
 
-/// The actors do not take the agent: its key was revoked meanwhile, or the server stops or is too busy.
+/// The actors do not take the agent: its key was revoked or its host forgotten meanwhile, or the server stops or is too
+/// busy.
 fn refused(refusal: Refusal) -> End {
     tracing::warn!(%refusal, "agent not attached");
     match refusal {
-        Refusal::NotFound { .. } | Refusal::Forbidden { .. } => End::Told("revoked"),
+        Refusal::NotFound { .. } => End::Told("forgotten"),
+        Refusal::Forbidden { .. } => End::Told("revoked"),
         _ => End::Told("shutdown"),
     }
 }

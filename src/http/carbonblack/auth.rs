@@ -2,11 +2,13 @@
 
 use super::super::HttpState;
 use super::super::auth::callers;
+use super::super::place::{note_forbidden, note_unknown, place};
 use super::error::DialectError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use tripline_actors::access::Principal;
 use tripline_protocol::api::Role;
+use tripline_protocol::audit::Dialect;
 
 const TOKEN: &str = "x-auth-token";
 
@@ -22,13 +24,20 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, DialectErro
     let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
     let token = token.ok_or_else(|| unauthorized("A token is needed: X-Auth-Token"))?;
     let caller = state.access.authenticate(token.trim());
-    let caller = caller.ok_or_else(|| unauthorized("The token is unknown, revoked or expired"))?;
+    let mut caller = caller.ok_or_else(|| {
+        note_unknown(state, request, Dialect::Carbonblack, "unauthenticated");
+        unauthorized("The token is unknown, revoked or expired")
+    })?;
+    caller.place = Some(place(request, Dialect::Carbonblack));
     match caller.may(role) {
         true => Ok(caller),
-        false => Err(DialectError::refused(format!(
-            "This needs a token of role {role}; yours is of role {}",
-            caller.role
-        ))),
+        false => {
+            note_forbidden(state, &caller);
+            Err(DialectError::refused(format!(
+                "This needs a token of role {role}; yours is of role {}",
+                caller.role
+            )))
+        }
     }
 }
 

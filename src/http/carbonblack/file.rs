@@ -5,8 +5,9 @@
 
 use super::super::alive::SignsOfLife;
 use super::super::body::Body;
+use super::super::content::Fetch;
 use super::super::problem::ApiError;
-use super::super::sessions::files::all_files;
+use super::super::sessions::files::{all_files, note_archive};
 use super::super::{HttpState, archive, content, upload};
 use super::auth::{Operator, Viewer};
 use super::error::DialectError;
@@ -15,8 +16,8 @@ use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
-use tripline_actors::Core;
 use tripline_actors::access::Principal;
+use tripline_actors::{Core, FetchedFrom};
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
 use tripline_protocol::step::ArtifactRef;
 
@@ -154,7 +155,12 @@ pub(super) async fn fetch(
     let own = own(&state.core, &caller, &path.0)?;
     let file = found(&state.core, &caller, &path).await?;
     let alive = SignsOfLife::new(&state.core, &caller, own.session_id);
-    Ok(content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await?)
+    let fetch = Fetch {
+        caller: &caller,
+        from: FetchedFrom::Session(own.session_id),
+    };
+    let named = (file.sha256, file.name.as_str());
+    Ok(content::serve(&state, &request, fetch, named, Some(alive)).await?)
 }
 
 /// Everything the session transferred, as a zip.
@@ -165,6 +171,7 @@ pub(super) async fn archive(
 ) -> Result<HttpResponse, DialectError> {
     let own = own(&state.core, &caller, &session)?;
     let files = all_files(&state.core, &caller, own.session_id).await?;
+    note_archive(&state.core, &caller, own.session_id, &files).await?;
     let name = format!("session-{}.zip", own.number);
     let alive = SignsOfLife::new(&state.core, &caller, own.session_id);
     Ok(archive::answer(

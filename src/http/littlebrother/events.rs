@@ -1,6 +1,7 @@
 //! `POST /api/events`: a client's message, and what waits for the client as the answer.
 
 use super::super::body::bytes;
+use super::super::place::unknown;
 use super::answer::response;
 use super::error::Error;
 use super::{Clients, Served};
@@ -8,6 +9,7 @@ use crate::littlebrother::Dialect;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use tripline_protocol::audit::Dialect as Door;
 use tripline_protocol::littlebrother::{Ignored, MESSAGE_BYTES_MAX, ReadMessage};
 
 pub(super) async fn take<C: Clients>(
@@ -19,7 +21,12 @@ pub(super) async fn take<C: Clients>(
         return Err(Error::ContentType);
     }
     let body = bytes(&request, payload.into_inner(), MESSAGE_BYTES_MAX).await?;
-    let read = read(&served, &body)?;
+    let read = read(&served, &body).inspect_err(|error| {
+        if matches!(error, Error::WrongSecret) {
+            let denied = unknown(&request, Door::Littlebrother, "wrong_secret");
+            served.clients.denied(denied);
+        }
+    })?;
     note_ignored(&read);
     Ok(response(served.clients.message(read.message).await?))
 }

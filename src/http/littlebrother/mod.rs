@@ -18,6 +18,7 @@ use crate::littlebrother::Dialect;
 use actix_web::{HttpResponse, Resource, web};
 use error::Error;
 use std::sync::Arc;
+use tripline_actors::audit::Denied;
 use tripline_actors::clock::Clock;
 use tripline_actors::littlebrother::{Answer, Settings, UserStatus};
 use tripline_actors::{Core, Refusal};
@@ -29,6 +30,8 @@ pub(super) trait Clients: Clone + 'static {
     fn settings(&self) -> Option<Arc<Settings>>;
     /// Takes a message whose secret was right.
     fn message(&self, message: ClientMessage) -> impl Future<Output = Result<Answer, Refusal>>;
+    /// Somebody's secret was wrong.
+    fn denied(&self, denied: Denied);
     /// A configured, active user.
     fn user(&self, login: String) -> impl Future<Output = Result<Option<UserStatus>, Refusal>>;
 }
@@ -40,6 +43,10 @@ impl Clients for Core {
 
     fn message(&self, message: ClientMessage) -> impl Future<Output = Result<Answer, Refusal>> {
         self.littlebrother_message(message)
+    }
+
+    fn denied(&self, denied: Denied) {
+        self.note_denied(denied);
     }
 
     fn user(&self, login: String) -> impl Future<Output = Result<Option<UserStatus>, Refusal>> {

@@ -38,6 +38,10 @@ struct House {
 }
 
 impl Clients for House {
+    fn denied(&self, denied: tripline_actors::audit::Denied) {
+        assert_eq!(denied.code, "wrong_secret");
+    }
+
     fn settings(&self) -> Option<Arc<Settings>> {
         Some(Arc::new(Settings {
             org: Org::default_org(),

@@ -2,6 +2,7 @@
 
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{Body, page_limit, parameter, path_part};
+use super::super::content::Fetch;
 use super::super::held::{held, wait};
 use super::super::problem::ApiError;
 use super::super::{HttpState, content};
@@ -9,7 +10,7 @@ use super::{Wait, named};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use tripline_actors::Refusal;
+use tripline_actors::{FetchedFrom, Refusal};
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{CommandView, RunCommand};
 
@@ -81,7 +82,14 @@ pub(in super::super) async fn output(
     match (command.output, command.artifact, command.file) {
         (Some(output), _, _) => Ok(HttpResponse::Ok().json(output)),
         // With a file, the artifact is that file's content: it is among the session's files.
-        (None, Some(kept), None) => content::serve(&state, &request, kept.sha256, &kept.name, None).await,
+        (None, Some(kept), None) => {
+            let from = FetchedFrom::Session(session_id);
+            let fetch = Fetch {
+                caller: &caller,
+                from,
+            };
+            content::serve(&state, &request, fetch, (kept.sha256, &kept.name), None).await
+        }
         _ => {
             let id = format!("of command {number}");
             Err(Refusal::NotFound { what: "output", id }.into())

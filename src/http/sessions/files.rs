@@ -3,6 +3,7 @@
 use super::super::alive::SignsOfLife;
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{page_limit, parameter, path_part};
+use super::super::content::Fetch;
 use super::super::problem::ApiError;
 use super::super::{HttpState, archive, content, upload};
 use super::named;
@@ -11,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tripline_actors::access::Principal;
-use tripline_actors::{Core, FilePages, Refusal};
+use tripline_actors::{Core, FetchedFrom, FilePages, Refusal};
 use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
@@ -110,7 +111,11 @@ pub(in super::super) async fn fetch(
 ) -> Result<HttpResponse, ApiError> {
     let file = found(&state.core, &caller, &path).await?;
     let alive = SignsOfLife::new(&state.core, &caller, file.session_id);
-    content::serve(&state, &request, file.sha256, &file.name, Some(alive)).await
+    let fetch = Fetch {
+        caller: &caller,
+        from: FetchedFrom::Session(file.session_id),
+    };
+    content::serve(&state, &request, fetch, (file.sha256, &file.name), Some(alive)).await
 }
 
 /// Everything the session transferred, as a zip.
@@ -122,9 +127,26 @@ pub(in super::super) async fn all(
     let session_id = named(&state.core, &caller, &session)?;
     let session = state.core.get_session(&caller, session_id, None).await?;
     let files = all_files(&state.core, &caller, session_id).await?;
+    note_archive(&state.core, &caller, session_id, &files).await?;
     let name = format!("session-{}.zip", session.number);
     let alive = SignsOfLife::new(&state.core, &caller, session_id);
     archive::answer(state.artifacts.as_ref().clone(), files, &name, Some(alive))
+}
+
+/// Puts on record that all files of a session are about to be handed out.
+pub(in super::super) async fn note_archive(
+    core: &Core,
+    caller: &Principal,
+    session_id: SessionId,
+    files: &[SessionFile],
+) -> Result<(), Refusal> {
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    let numbers: Vec<u32> = files.iter().map(|file| file.number).collect();
+    let core = core.by(caller);
+    let noted = core.note_fetch(FetchedFrom::Session(session_id), |entry| {
+        entry.detail("files", numbers).detail("bytes", bytes)
+    });
+    noted.await
 }
 
 /// Every file of a session that was not deleted.

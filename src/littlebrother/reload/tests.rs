@@ -21,6 +21,10 @@ impl SettingsTarget for TellingTarget {
         self.0.send(Told::Set(settings)).unwrap();
     }
 
+    fn loaded(&self, changed: &[String], _: &Sha256) {
+        assert!(!changed.is_empty());
+    }
+
     fn refuse(&self, why: Option<String>) {
         self.0.send(Told::Refused(why)).unwrap();
     }

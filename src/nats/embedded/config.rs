@@ -107,7 +107,11 @@ fn subscriber_permissions(subjects: &Subjects) -> Permissions {
         "$JS.API.INFO".into(),
         "$JS.API.STREAM.NAMES".into(),
     ];
-    for stream in [subjects.results_stream(), subjects.dead_stream()] {
+    for stream in [
+        subjects.results_stream(),
+        subjects.dead_stream(),
+        subjects.audit_stream(),
+    ] {
         publish.extend([
             format!("$JS.API.STREAM.INFO.{stream}"),
             format!("$JS.API.STREAM.MSG.GET.{stream}"),
@@ -128,6 +132,7 @@ fn subscriber_permissions(subjects: &Subjects) -> Permissions {
             approvals,
             subjects.all_jobs(),
             subjects.all_dead(),
+            subjects.all_audit(),
             "_INBOX.>".into(),
         ],
         answers: false,

@@ -1,8 +1,8 @@
 //! Who a host says it is.
 
-use tripline_protocol::CommandId;
 use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::verb::Verb;
+use tripline_protocol::{CommandId, IsolationReport};
 use uuid::Uuid;
 
 /// A host's name, its operating system, and what it can do.
@@ -64,6 +64,7 @@ impl Persona {
         journal_id: Uuid,
         running: Vec<CommandId>,
         finished: Vec<CommandId>,
+        isolation: Option<IsolationReport>,
     ) -> AgentFrame {
         let os_version = if self.is_windows {
             "Windows 11"
@@ -83,6 +84,7 @@ impl Persona {
             journal_id,
             running,
             finished,
+            isolation,
         }))
     }
 }

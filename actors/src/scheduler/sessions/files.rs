@@ -1,11 +1,13 @@
 //! Files that are uploaded to a session, and files that are deleted from one.
 
 use super::messages::{AddFile, DeleteFile};
+use crate::audit::{By, Entry};
 use crate::ground::read;
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
 use crate::session::{FileRecord, check_act};
 use crate::store::{Batch, Table, key};
+use tripline_protocol::audit::Action;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, FILES_MAX, SessionFile};
 use tripline_protocol::step::ArtifactRef;
 
@@ -44,6 +46,10 @@ impl JobScheduler {
             },
         };
         file.put(&mut batch);
+        let entry = self
+            .ground
+            .audit(Action::FileAdd, &By::from(&message.caller), Some(&file.org));
+        batch.audit(on_file(entry, &file));
         if let Some(record) = self.sessions.records.get_mut(&message.session_id) {
             record.files += 1;
             record.put(&mut batch);
@@ -67,10 +73,25 @@ impl JobScheduler {
         })?;
         check_act(&message.caller, &record)?;
         let mut batch = Batch::new();
+        let entry = self
+            .ground
+            .audit(Action::FileDelete, &By::from(&message.caller), Some(&file.org));
+        batch.audit(on_file(entry, &file));
         file.put_deleted(&mut batch, self.ground.now(), message.caller.name.clone());
         tracing::info!(session = %record.session_id, file = message.number, by = %message.caller.name, "file deleted");
         Ok((batch, file.view))
     }
+}
+
+/// Which file, never what is in it.
+fn on_file(entry: Entry, file: &FileRecord) -> Entry {
+    let view = &file.view;
+    entry
+        .on("session", view.session_id)
+        .on("file", view.number)
+        .detail("name", &view.name)
+        .detail("sha256", &view.sha256)
+        .detail("bytes", view.bytes)
 }
 
 fn check_file(file: &ArtifactRef) -> Result<(), Refusal> {

@@ -3,6 +3,7 @@
 use super::messages::{CloseSession, OpenSession};
 use super::queue::{self, Phase};
 use super::{END_MAX, entry_of, not_found};
+use crate::audit::{By, Entry};
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
 use crate::scheduler::slots::Kind;
@@ -10,10 +11,14 @@ use crate::session::{SessionRecord, check_act};
 use crate::slot::{BeginSession, CloseInteractive};
 use crate::store::Batch;
 use std::sync::Arc;
+use tripline_protocol::audit::Action;
 use tripline_protocol::job::Reason;
 use tripline_protocol::session::{SessionOwner, SessionState, SessionView};
 use tripline_protocol::{Fault, HostId, SessionId, Span};
 use uuid::Uuid;
+
+/// Why a session ends that its caller closes: that is on record when it is asked for.
+const CLOSED: &str = "closed";
 
 impl JobScheduler {
     pub(super) fn open_session(&mut self, message: &OpenSession) -> Result<(Batch, SessionView), Refusal> {
@@ -26,6 +31,7 @@ impl JobScheduler {
             });
         }
         let caller = &message.caller;
+        self.check_known(message.host.host_id)?;
         self.ground.admit_writes()?;
         let busy = |full: queue::Full| Refusal::Busy {
             what: full.what(),
@@ -55,6 +61,7 @@ impl JobScheduler {
             error: None,
         };
         record.put_new(&mut batch);
+        batch.audit(self.session_entry(Action::SessionOpen, &By::from(caller), &record));
         metrics::counter!("tripline_scheduler_sessions_opened_total").increment(1);
         self.ground.sessions.begin(record.session_id, now);
         let (host_id, attachments) = (record.host.host_id, &self.ground.attachments);
@@ -63,6 +70,16 @@ impl JobScheduler {
         let view = self.session_view(&record);
         self.sessions.records.insert(record.session_id, record);
         Ok((batch, view))
+    }
+
+    fn session_entry(&self, action: Action, by: &By, record: &SessionRecord) -> Entry {
+        let entry = self
+            .ground
+            .audit(action, by, Some(&record.org))
+            .host(&record.host);
+        entry
+            .on("session", record.session_id)
+            .detail("number", record.number)
     }
 
     /// Gives the next session its slot.
@@ -107,6 +124,7 @@ impl JobScheduler {
         }
         let mut batch = Batch::new();
         record.put(&mut batch);
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
         let ground = Arc::clone(&self.ground);
         self.ground
             .store
@@ -139,6 +157,11 @@ impl JobScheduler {
             .reason
             .as_ref()
             .map_or_else(String::new, |reason| reason.code.clone());
+        self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+        if code != CLOSED {
+            let entry = self.session_entry(Action::SessionClose, &By::system(), &record);
+            batch.audit(entry.outcome("done", Some(&code)));
+        }
         metrics::counter!("tripline_scheduler_sessions_ended_total", "reason" => code).increment(1);
         self.sessions.pruner.ended();
         let ground = Arc::clone(&self.ground);
@@ -190,17 +213,29 @@ impl JobScheduler {
 
     /// Ends what was opened at a client's own record while that was being linked: nothing would reach it there.
     pub(in crate::scheduler) fn end_stranded_sessions(&mut self, client: HostId, linked_to: &str) {
-        let stranded: Vec<SessionId> = self.sessions.of_host(client).collect();
-        for session_id in stranded {
-            let text = format!("its host was linked to {linked_to}; open it again");
+        let text = format!("its host was linked to {linked_to}; open it again");
+        self.end_sessions_of(client, &Reason::new("host_linked", text));
+    }
+
+    /// Ends the sessions of a host, whoever opened them; says how many that began to end with this.
+    pub(in crate::scheduler) fn end_sessions_of(&mut self, host_id: HostId, reason: &Reason) -> u32 {
+        let sessions: Vec<SessionId> = self.sessions.of_host(host_id).collect();
+        let mut ended = 0;
+        for session_id in sessions {
+            let closing = |record: &SessionRecord| record.is_closing();
+            if self.sessions.records.get(&session_id).is_some_and(closing) {
+                continue;
+            }
+            ended += 1;
             match self.sessions.queue.phase(session_id) {
-                Some(Phase::Active { .. }) => self.close_active(session_id, Reason::new("host_linked", text)),
+                Some(Phase::Active { .. }) => self.close_active(session_id, reason.clone()),
                 _ => {
-                    let fault = Fault::server("host_linked", text.clone());
-                    self.end_session(session_id, Reason::new("host_linked", text), Some(fault));
+                    let fault = Fault::server(&reason.code, reason.text.clone());
+                    self.end_session(session_id, reason.clone(), Some(fault));
                 }
             }
         }
+        ended
     }
 
     /// Notes why an active session ends, and has its slot end it.
@@ -226,7 +261,10 @@ impl JobScheduler {
         else {
             return Ok(self.session_view(&record));
         };
-        let reason = Reason::new("closed", format!("{} closed it", message.caller.name));
+        let by = By::from(&message.caller);
+        let entry = self.session_entry(Action::SessionClose, &by, &record);
+        self.on_record.push(entry);
+        let reason = Reason::new(CLOSED, format!("{} closed it", message.caller.name));
         match phase {
             Phase::Pending => {
                 self.end_session(session_id, reason, None);

@@ -10,10 +10,36 @@ impl Session {
         }
     }
 
-    pub(super) fn end(&self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
+    /// The record as it is to be stored, with what goes on record then.
+    pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
+        let notes = std::mem::take(&mut self.record.notes);
+        let record = self.record.clone();
+        Box::new(JobRecord { notes, ..record })
+    }
+
+    /// Notes what happened to a command: how it ended, or that it is about to be sent.
+    pub(super) fn note(&mut self, step: usize, flight: (CommandId, &VerbCall), end: Option<End>) {
+        let report = self.record.reports.get(step);
+        let step = report.map_or_else(String::new, |report| report.id.clone());
+        let (command_id, call) = (flight.0, flight.1.clone());
+        self.record.notes.push(Note {
+            command_id,
+            step,
+            call,
+            end,
+        });
+    }
+
+    /// Notes how a command ended.
+    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End) {
+        let flight = &in_flight.flight;
+        self.note(in_flight.step, (flight.command_id, &flight.call), Some(end));
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
         let end = SessionEnd::Ended(outcome, reason);
         vec![Effect::End {
-            record: Box::new(self.record.clone()),
+            record: self.snapshot(),
             end,
             ack,
         }]
@@ -25,7 +51,7 @@ impl Session {
         self.record.attempt += 1;
         let mut effects = self.next(journal_id, now, None);
         if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
-            effects.insert(0, Effect::Persist(Box::new(self.record.clone())));
+            effects.insert(0, Effect::Persist(self.snapshot()));
         }
         effects
     }
@@ -126,7 +152,7 @@ impl Session {
     }
 
     /// All steps have ended.
-    pub(super) fn finished(&self, ack: Option<CommandId>) -> Vec<Effect> {
+    pub(super) fn finished(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let failed = self
             .record
             .reports
@@ -192,8 +218,11 @@ impl Session {
         };
         self.record.intent = journal_id.filter(|_| mutates).map(intent);
         let mut effects = Vec::new();
+        if self.record.intent.is_some() {
+            self.note(index, (command_id, &call), None);
+        }
         if self.record.intent.is_some() || ack.is_some() {
-            effects.push(Effect::Persist(Box::new(self.record.clone())));
+            effects.push(Effect::Persist(self.snapshot()));
         }
         effects.push(Effect::Announce(Box::new(self.record.clone())));
         effects.extend(ack.map(|ack| self.host(ToHostEffect::Ack(ack))));
@@ -237,7 +266,7 @@ impl Session {
             return self.end(Outcome::Interrupted, Reason::new("too_many_attempts", text), ack);
         }
         vec![Effect::End {
-            record: Box::new(self.record.clone()),
+            record: self.snapshot(),
             end: SessionEnd::GivenBack,
             ack,
         }]

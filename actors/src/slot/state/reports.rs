@@ -32,6 +32,7 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
+        self.note_end(&in_flight, End::with_code("unknown", code));
         self.record.intent = None;
         if let Some((stop, _)) = in_flight.flight.stopping {
             self.mark_interrupted(&in_flight, code, now);
@@ -172,6 +173,12 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
+        let end = End {
+            result: "succeeded",
+            code: None,
+            artifact: artifact.clone(),
+        };
+        self.note_end(&in_flight, end);
         self.record.intent = None;
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = StepStatus::Succeeded;
@@ -222,6 +229,11 @@ impl Session {
             Some((Stop::StepTimeout, _)) if fault.code == CODE_CANCELLED => in_flight.flight.timeout(),
             _ => fault,
         };
+        let result = match fault.code.as_str() {
+            CODE_CANCELLED => "cancelled",
+            _ => "failed",
+        };
+        self.note_end(&in_flight, End::with_code(result, &fault.code));
         // The agent ends a command at the earlier of two deadlines: that of its step and that of its job.
         let job_over = fault.class == FaultClass::Timeout && in_flight.flight.deadline == self.deadline;
         let ended = self.step_failed(in_flight.step, fault, now, Some(command_id));

@@ -4,7 +4,7 @@ use super::*;
 
 impl Session {
     /// Ends the job for the reason it was stopped for.
-    pub(super) fn stopped(&self, stop: Stop, ack: Option<CommandId>) -> Vec<Effect> {
+    pub(super) fn stopped(&mut self, stop: Stop, ack: Option<CommandId>) -> Vec<Effect> {
         match stop {
             Stop::Cancelled => self.end(
                 Outcome::Cancelled,
@@ -62,12 +62,17 @@ impl Session {
         let read_only = self.record.intent.is_none();
         if let Some((stop, _)) = in_flight.flight.stopping {
             let in_flight = self.in_flight.take();
-            if let Some(in_flight) = in_flight.filter(|_| !read_only) {
-                self.mark_interrupted(&in_flight, "host_gone", now);
+            if let Some(in_flight) = in_flight {
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
+                if !read_only {
+                    self.mark_interrupted(&in_flight, "host_gone", now);
+                }
             }
             effects.extend(self.stopped(stop, None));
         } else if self.may_repeat(in_flight.step) {
-            self.in_flight = None;
+            if let Some(in_flight) = self.in_flight.take() {
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
+            }
             effects.extend(self.give_back(None));
         } else {
             effects.extend(self.unknown_outcome("host_gone", None, now, None));
@@ -81,6 +86,7 @@ impl Session {
             return Vec::new();
         };
         let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.flight.command_id))];
+        self.note_end(&in_flight, End::with_code("unknown", "not_confirmed"));
         let mutates = self.record.intent.take().is_some();
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = if mutates {

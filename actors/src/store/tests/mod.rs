@@ -1,11 +1,14 @@
 //! Tests of the store, and the disks they use.
 
+mod chain;
 mod commit;
 mod crash;
 mod failure;
 mod long;
 mod model;
 mod open;
+mod salvage;
+mod snapshot;
 
 use super::disk::{Disk, Entries, SledDisk};
 use super::long::LongKeys;

@@ -227,6 +227,7 @@ async fn another_org_does_not_see_a_file() {
         .unwrap();
     let foreign = tripline_actors::access::Principal {
         org: Some("acme".parse().unwrap()),
+        place: None,
         ..caller("amelie")
     };
     let refused = fixture.core.get_file(&foreign, file.number).await;

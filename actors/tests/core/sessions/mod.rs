@@ -28,6 +28,7 @@ pub(crate) fn caller(name: &str) -> Principal {
         name: name.into(),
         role: Role::Operator,
         org: None,
+        place: None,
     }
 }
 

@@ -83,6 +83,7 @@ async fn another_org_sees_nothing() {
     assert_eq!(session.org.as_str(), "acme");
     let of = |org: &str| Principal {
         org: Some(org.parse().unwrap()),
+        place: None,
         ..caller("amelie")
     };
     let (id, core) = (session.session_id, &fixture.core);

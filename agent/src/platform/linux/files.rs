@@ -300,13 +300,13 @@ fn create_with_parents(path: &RemotePath, policy: &Policy) -> Result<(), Fault> 
     if policy.paths_denied.is_empty() {
         return Ok(());
     }
-    policy.admit_path(&real_path(&dir).map_err(failed)?)
+    policy.admit_path(&real_path(&dir, &shown)?)
 }
 
 fn make_and_open(dir: &OwnedFd, name: &OsStr, policy: &Policy, shown: &str) -> Result<OwnedFd, Fault> {
     let failed = |errno| fault(errno, shown);
     if !policy.paths_denied.is_empty() {
-        policy.admit_path(&real_path(dir).map_err(failed)?.join(name))?;
+        policy.admit_path(&real_path(dir, shown)?.join(name))?;
     }
     match make_directory(dir, name) {
         // Somebody else made it meanwhile; a dangling symlink fails below.

@@ -1,7 +1,7 @@
 //! Directories: one, or a tree. Symlinks below the top are never followed.
 
 use super::errno::fault;
-use super::place::{open_admitted, real_path, reopen};
+use super::place::{open_admitted, real_path, reopen_directory};
 use super::proc::UserNames;
 use crate::platform::Listed;
 use crate::policy::Policy;
@@ -59,7 +59,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Listed<DirectoryEntry>, Fault> {
         let shown = path.to_lossy();
         let top = open_admitted(path, policy)?;
-        let dir = reopen(&top, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| fault(errno, &shown))?;
+        let dir = reopen_directory(&top).map_err(|errno| fault(errno, &shown))?;
         let mut scan = Self {
             shown,
             depth_max,
@@ -120,9 +120,7 @@ impl<'a> Scan<'a> {
         if self.policy.paths_denied.is_empty() {
             return Ok(None);
         }
-        real_path(dir)
-            .map(Some)
-            .map_err(|errno| fault(errno, &self.shown))
+        real_path(dir, &self.shown).map(Some)
     }
 
     /// The first names in order, as many as a listing may have, and how many more there are.

@@ -4,6 +4,7 @@ mod end;
 mod errno;
 mod facts;
 mod files;
+mod isolation;
 mod kill;
 mod listing;
 mod memory;
@@ -15,6 +16,7 @@ mod run;
 mod scan;
 mod spawn;
 
+use super::isolation::NetworkIsolation;
 use super::{
     Booted, Doomed, Ending, Facts, Listed, Look, MemoryImage, OwnUse, PartialFile, Platform, ProcessSpec,
     SeenProcess, StagedFile,
@@ -22,6 +24,8 @@ use super::{
 use crate::policy::Policy;
 use crate::stop::Stop;
 use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, Memdump, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
@@ -30,25 +34,64 @@ use tripline_protocol::{CommandId, Fault, RemotePath};
 #[derive(Debug, Clone, Copy)]
 pub struct Linux;
 
+/// What it does where /proc is mounted.
+const VERBS: &[Verb] = &[
+    Verb::GetFile,
+    Verb::PutFile,
+    Verb::DeleteFile,
+    Verb::ListDirectory,
+    Verb::CreateDirectory,
+    Verb::Walk,
+    Verb::ListProcesses,
+    Verb::KillProcess,
+    Verb::CreateProcess,
+    Verb::GetRawFile,
+    Verb::Memdump,
+    Verb::Isolate,
+    Verb::Unisolate,
+];
+/// Those of them that do not need it: a static agent runs in an empty chroot as well. A program could be started, but
+/// what is left of it after a crash of the agent could not be found.
+const VERBS_WITHOUT_PROC: &[Verb] = &[
+    Verb::PutFile,
+    Verb::DeleteFile,
+    Verb::ListDirectory,
+    Verb::CreateDirectory,
+    Verb::Walk,
+];
+
 impl Platform for Linux {
     fn facts(&self) -> Facts {
         facts::read()
     }
 
     fn verbs(&self) -> &'static [Verb] {
-        &[
-            Verb::GetFile,
-            Verb::PutFile,
-            Verb::DeleteFile,
-            Verb::ListDirectory,
-            Verb::CreateDirectory,
-            Verb::Walk,
-            Verb::ListProcesses,
-            Verb::KillProcess,
-            Verb::CreateProcess,
-            Verb::GetRawFile,
-            Verb::Memdump,
-        ]
+        if proc::is_there() {
+            VERBS
+        } else {
+            VERBS_WITHOUT_PROC
+        }
+    }
+
+    fn lacks(&self) -> Vec<String> {
+        if proc::is_there() {
+            return Vec::new();
+        }
+        let missing = VERBS.iter().filter(|verb| !VERBS_WITHOUT_PROC.contains(verb));
+        let missing: Vec<String> = missing.map(Verb::to_string).collect();
+        vec![format!(
+            "/proc is not mounted: {} are not offered, no processes are watched, and with paths_denied nothing that \
+             names a path is done",
+            missing.join(", ")
+        )]
+    }
+
+    fn can_watch(&self) -> bool {
+        proc::is_there()
+    }
+
+    fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
+        Arc::new(isolation::Nftables::new(program))
     }
 
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault> {

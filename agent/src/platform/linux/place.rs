@@ -4,6 +4,7 @@
 //! use leads nowhere. What is compared with `paths_denied` is where the kernel says the open file is.
 
 use super::errno::fault;
+use super::proc;
 use crate::policy::Policy;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -42,7 +43,7 @@ impl Place {
         if policy.paths_denied.is_empty() {
             return Ok(());
         }
-        let dir = real_path(&self.dir).map_err(|errno| fault(errno, &self.shown))?;
+        let dir = real_path(&self.dir, &self.shown)?;
         policy.admit_path(&dir.join(&self.name))
     }
 
@@ -69,7 +70,7 @@ pub(super) fn open_admitted(path: &RemotePath, policy: &Policy) -> Result<OwnedF
     let shown = path.to_lossy();
     let fd = open_path(CWD, absolute(path)?, OFlags::empty()).map_err(|errno| fault(errno, &shown))?;
     if !policy.paths_denied.is_empty() {
-        policy.admit_path(&real_path(&fd).map_err(|errno| fault(errno, &shown))?)?;
+        policy.admit_path(&real_path(&fd, &shown)?)?;
     }
     Ok(fd)
 }
@@ -84,9 +85,25 @@ pub(super) fn reopen(fd: impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(CWD, fd_link(fd), flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Where an open file is, as the kernel says.
-pub(super) fn real_path(fd: impl AsFd) -> Result<PathBuf, Errno> {
-    let link = rustix::fs::readlinkat(CWD, fd_link(fd), Vec::new())?;
+/// The same for a directory, which needs no /proc.
+pub(super) fn reopen_directory(fd: impl AsFd) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    match reopen(&fd, flags) {
+        Err(Errno::NOENT) if !proc::is_there() => openat(fd, ".", flags | OFlags::CLOEXEC, Mode::empty()),
+        other => other,
+    }
+}
+
+/// Where an open file is, as the kernel says; `shown` is how it was asked for.
+pub(super) fn real_path(fd: impl AsFd, shown: &str) -> Result<PathBuf, Fault> {
+    let read = rustix::fs::readlinkat(CWD, fd_link(fd), Vec::new());
+    let link = read.map_err(|errno| match proc::is_there() {
+        true => fault(errno, shown),
+        false => Fault::unsupported(
+            "no_proc",
+            "paths are denied here, and without /proc no path can be checked",
+        ),
+    })?;
     Ok(PathBuf::from(OsString::from_vec(link.into_bytes())))
 }
 

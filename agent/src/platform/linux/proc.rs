@@ -58,6 +58,11 @@ impl Stat {
     }
 }
 
+/// Whether /proc is mounted.
+pub(super) fn is_there() -> bool {
+    std::path::Path::new("/proc/self/stat").exists()
+}
+
 /// The ids of all processes, in no order.
 pub(super) fn pids() -> std::io::Result<Vec<u32>> {
     let names = fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.file_name()));

@@ -8,14 +8,17 @@
 
 use super::errno::{fault, io_fault};
 use super::files::OutputFile;
+use super::place::absolute;
 use crate::platform::ProcessSpec;
 use crate::policy::Policy;
 use rustix::process::{Pid, Signal};
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use tripline_protocol::Fault;
+use tripline_protocol::{Fault, RemotePath};
 
 /// In the environment of attached programs: the command they run for.
 pub(super) const COMMAND_ID_VARIABLE: &str = "TRIPLINE_COMMAND_ID";
@@ -70,26 +73,39 @@ fn prepare(spec: &ProcessSpec, policy: &Policy) -> Result<Command, Fault> {
         .argv
         .split_first()
         .ok_or_else(|| fault(rustix::io::Errno::INVAL, "argv"))?;
-    let directory = &spec.working_directory;
-    // Looked at first because the error of a failed start does not say whether program or directory is missing.
-    let real = directory
-        .canonicalize()
-        .map_err(|error| io_fault(&error, directory.display()))?;
-    if !real.is_dir() {
-        return Err(fault(rustix::io::Errno::NOTDIR, directory.display()));
-    }
+    let real = directory(spec)?;
     policy.admit_path(&real)?;
-    if let Some(path) = named_path(Path::new(program), &real) {
+    if let Some(path) = named_path(Path::new(word(program)), &real) {
         policy.admit_path(&path)?;
     }
-    let mut command = Command::new(program);
+    let mut command = Command::new(word(program));
     command
-        .args(arguments)
+        .args(arguments.iter().map(word))
         .current_dir(&real)
         .env_remove(TOKEN_VARIABLE)
         .envs(&spec.environment)
         .stdin(Stdio::null());
     Ok(command)
+}
+
+/// A word as the kernel takes it: any bytes.
+fn word(word: &RemotePath) -> &OsStr {
+    OsStr::from_bytes(word.as_bytes())
+}
+
+/// Where the program is to run: the root when nobody says. Looked at first because the error of a failed start does
+/// not say whether program or directory is missing.
+fn directory(spec: &ProcessSpec) -> Result<PathBuf, Fault> {
+    let Some(asked) = &spec.working_directory else {
+        return Ok(PathBuf::from("/"));
+    };
+    let real = absolute(asked)?
+        .canonicalize()
+        .map_err(|error| io_fault(&error, asked))?;
+    if !real.is_dir() {
+        return Err(fault(rustix::io::Errno::NOTDIR, asked));
+    }
+    Ok(real)
 }
 
 /// The program's file, if it is named by a path and not searched for.
@@ -115,11 +131,7 @@ fn direct(
 }
 
 fn spawn(mut command: Command, spec: &ProcessSpec, output: Option<OutputFile>) -> Result<Child, Fault> {
-    let program = spec
-        .argv
-        .first()
-        .map(|program| program.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let program = spec.argv.first().map(RemotePath::to_lossy).unwrap_or_default();
     let child = command.spawn().map_err(|error| io_fault(&error, program))?;
     if let Some(output) = output {
         output.keep();

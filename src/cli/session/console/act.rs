@@ -15,9 +15,9 @@ use std::time::Duration;
 use tripline_client::{Host, Session};
 use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, DirectoryListing, KillProcess, Memdump, MemoryDumped, NoArguments,
-    PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue,
-    VerbCall, Walk,
+    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, MemoryDumped,
+    NoArguments, PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue,
+    SetRegistryValue, Unisolated, VerbCall, Walk,
 };
 
 /// How long verbs may take that look at much or write much.
@@ -121,6 +121,28 @@ impl Scene<'_> {
                 let target = call.target().to_lossy();
                 let dumped: MemoryDumped = self.run(VerbCall::Memdump(call)).await?;
                 Ok(Done::new(&dumped, show::memory(&dumped, &target)))
+            }
+            Command::Isolate {
+                lasts,
+                persist,
+                allow,
+            } => {
+                let call = VerbCall::Isolate(Isolate {
+                    lasts: Some(*lasts),
+                    persist: *persist,
+                    allow: allow.clone(),
+                });
+                let isolated: Isolated = self.run(call).await?;
+                Ok(Done::new(&isolated, format!("isolated until {}", isolated.until)))
+            }
+            Command::Unisolate => {
+                let ended: Unisolated = self.run(VerbCall::Unisolate(NoArguments {})).await?;
+                let text = if ended.was_isolated {
+                    ""
+                } else {
+                    "it was not isolated"
+                };
+                Ok(Done::new(&ended, text))
             }
             Command::RegLs { key } => {
                 let call = VerbCall::ListRegistryKeysAndValues(registry(key));

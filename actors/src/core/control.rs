@@ -1,0 +1,67 @@
+//! What administrators do with the server as a whole.
+
+use super::Core;
+use crate::access::Principal;
+use crate::audit::By;
+use crate::refusal::Refusal;
+use crate::scheduler::ChangePause;
+use tripline_protocol::api::{Pause, PauseView};
+
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 500;
+
+impl Core {
+    /// No new jobs start from now on, over restarts, until [`Core::resume`]. Pausing again replaces who and why.
+    /// Durable when it returns.
+    pub async fn pause(&self, caller: &Principal, reason: Option<String>) -> Result<PauseView, Refusal> {
+        let reason = reason.filter(|reason| !reason.is_empty());
+        if let Some(reason) = &reason {
+            check(reason)?;
+        }
+        self.change_pause(caller, Some(reason)).await
+    }
+
+    /// Jobs start again. Durable when it returns.
+    pub async fn resume(&self, caller: &Principal) -> Result<PauseView, Refusal> {
+        self.change_pause(caller, None).await
+    }
+
+    async fn change_pause(
+        &self,
+        caller: &Principal,
+        pause: Option<Option<String>>,
+    ) -> Result<PauseView, Refusal> {
+        caller.require_all_orgs("pausing")?;
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.scheduler.do_send(ChangePause {
+            by: caller.to_asker(),
+            on_behalf: By::from(caller),
+            pause,
+            reply,
+        });
+        answer.wait().await.map(view)
+    }
+
+    /// Whether new jobs start, and if not, since when, by whom and why.
+    pub fn pause_view(&self) -> PauseView {
+        view(self.ground.pause.load().as_deref().cloned())
+    }
+}
+
+fn view(pause: Option<Pause>) -> PauseView {
+    PauseView {
+        paused: pause.is_some(),
+        pause,
+    }
+}
+
+fn check(reason: &str) -> Result<(), Refusal> {
+    let length = reason.chars().count();
+    if length <= REASON_CHARS_MAX && !reason.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Refusal::Invalid {
+        code: "bad_reason",
+        detail: format!("a reason is one line of at most {REASON_CHARS_MAX} characters; this has {length}"),
+    })
+}

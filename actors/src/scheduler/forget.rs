@@ -1,0 +1,192 @@
+//! A host is forgotten: its open work stands in the way, or is ended first when that was asked for.
+//!
+//! Ended jobs and sessions of a forgotten host stay until they are pruned. Deliberately not here: the host's own rows
+//! (the Directory removes them).
+
+use super::JobScheduler;
+use super::messages::CancelJob;
+use crate::audit::By;
+use crate::directory::{RemoveHost, to_forget};
+use crate::door::{Door, Reply};
+use crate::record::HostRecord;
+use crate::refusal::Refusal;
+use crate::store::Table;
+use actix::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tripline_protocol::api::ForgottenHost;
+use tripline_protocol::audit::Action;
+use tripline_protocol::job::{Outcome, Reason};
+use tripline_protocol::{HostId, Org, Span};
+
+/// Hosts that may wait for the end of their work at a time.
+const FORGETTING_MAX: usize = 64;
+
+/// Forget a host; from the API. Refuses with `NotFound`, `Conflict` when it has open work and that is not to be ended,
+/// and `Busy`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ForgetHost {
+    pub(crate) org: Option<Org>,
+    pub(crate) name: String,
+    /// End its open work first.
+    pub(crate) force: bool,
+    pub(crate) by: Arc<By>,
+    pub(crate) reply: Reply<ForgottenHost>,
+}
+
+/// A host is known no longer; from the Directory.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostForgotten(pub(crate) HostId);
+
+/// Hosts whose work is being ended, and who waits for it.
+pub(super) type Forgetting = HashMap<HostId, RemoveHost>;
+
+fn reason() -> Reason {
+    Reason::new("host_forgotten", "its host was forgotten by an administrator")
+}
+
+impl Handler<ForgetHost> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: ForgetHost, _: &mut Self::Context) {
+        match self.check_forget(&message) {
+            Err(refusal) => message.reply.send(Err(refusal)),
+            Ok(record) => {
+                let forgotten = ForgottenHost {
+                    host_id: record.host_id,
+                    hostname: record.hostname,
+                    org: record.org,
+                    jobs_cancelled: 0,
+                    sessions_closed: 0,
+                };
+                let (by, reply) = (message.by, message.reply);
+                let removal = RemoveHost { forgotten, by, reply };
+                self.forgetting.insert(record.host_id, removal);
+                self.go_on_forgetting(record.host_id);
+            }
+        }
+    }
+}
+
+impl Handler<HostForgotten> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, HostForgotten(host_id): HostForgotten, _: &mut Self::Context) {
+        self.cancel_waiting(host_id, &By::system());
+        self.end_sessions_of(host_id, &reason());
+        self.dispatch();
+    }
+}
+
+impl JobScheduler {
+    fn check_forget(&self, message: &ForgetHost) -> Result<HostRecord, Refusal> {
+        let record = to_forget(&self.ground, message.org.as_ref(), &message.name)?;
+        if self.forgetting.len() >= FORGETTING_MAX || self.forgetting.contains_key(&record.host_id) {
+            return Err(Refusal::Busy {
+                what: "list of hosts to be forgotten",
+                retry_after: Span::from_secs(5),
+            });
+        }
+        let jobs = self.state.host_open_len(record.host_id);
+        if !message.force && jobs > 0 {
+            return Err(stands_in_the_way(
+                "jobs_open",
+                &record,
+                &format!("{jobs} open jobs"),
+            ));
+        }
+        if !message.force && self.sessions.is_used(record.host_id) {
+            return Err(stands_in_the_way("sessions_open", &record, "open sessions"));
+        }
+        Ok(record)
+    }
+
+    /// Ends what is open, and has the host removed when nothing is.
+    fn go_on_forgetting(&mut self, host_id: HostId) {
+        let Some(removal) = self.forgetting.get(&host_id) else {
+            return;
+        };
+        let by = Arc::clone(&removal.by);
+        let jobs = self.cancel_waiting(host_id, &by) + self.cancel_running(host_id, by);
+        let sessions = self.end_sessions_of(host_id, &reason());
+        if let Some(removal) = self.forgetting.get_mut(&host_id) {
+            removal.forgotten.jobs_cancelled += jobs;
+            removal.forgotten.sessions_closed += sessions;
+        }
+        if jobs + sessions > 0 {
+            self.dispatch();
+        }
+        let open = self.state.host_open_len(host_id) > 0 || self.sessions.is_used(host_id);
+        if !open && let Some(removal) = self.forgetting.remove(&host_id) {
+            self.directory.do_send(removal);
+        }
+    }
+
+    /// Looks again whether the work of hosts that are to be forgotten has ended.
+    pub(super) fn tick_forgetting(&mut self) {
+        let hosts: Vec<HostId> = self.forgetting.keys().copied().collect();
+        hosts
+            .into_iter()
+            .for_each(|host_id| self.go_on_forgetting(host_id));
+    }
+
+    fn cancel_waiting(&mut self, host_id: HostId, by: &By) -> u32 {
+        let mut cancelled = 0;
+        for job_id in self.state.waiting_of(host_id) {
+            match self.record_of(job_id) {
+                Ok(Some(record)) => {
+                    let entry = self.ground.audit(Action::JobCancel, by, Some(&record.org));
+                    self.on_record.push(entry.host(&record.host).on("job", job_id));
+                    self.end(record, Outcome::Cancelled, reason());
+                    cancelled += 1;
+                }
+                Ok(None) => drop(self.state.remove(job_id)),
+                Err(error) => {
+                    tracing::error!(job = %job_id, %error, "a job of a forgotten host cannot be ended")
+                }
+            }
+        }
+        cancelled
+    }
+
+    /// Has the slot end the job that runs there; 1 when that was not asked for before.
+    fn cancel_running(&mut self, host_id: HostId, by: Arc<By>) -> u32 {
+        let Some(job_id) = self.state.running_of(host_id) else {
+            return 0;
+        };
+        let asked = matches!(self.record_of(job_id), Ok(Some(record)) if record.cancel_requested);
+        // Nobody waits for this answer: whether the job has ended is looked at again.
+        if !asked && let Ok((reply, _)) = Door::new("forget", 1).enter() {
+            let org = None;
+            let cancel = CancelJob {
+                org,
+                job_id,
+                by,
+                reply,
+            };
+            self.cancel_job(cancel);
+        }
+        u32::from(!asked)
+    }
+
+    /// Refuses work for a host that was forgotten since it was looked up.
+    pub(super) fn check_known(&self, host_id: HostId) -> Result<(), Refusal> {
+        match self.ground.store.get(Table::Host, host_id.as_bytes())? {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotFound {
+                what: "host",
+                id: host_id.to_string(),
+            }),
+        }
+    }
+}
+
+fn stands_in_the_way(code: &'static str, record: &HostRecord, what: &str) -> Refusal {
+    let HostRecord { hostname, .. } = record;
+    Refusal::Conflict {
+        code,
+        detail: format!(
+            "{hostname} has {what}; wait for their end, or forget it with force, which cancels and closes them"
+        ),
+    }
+}

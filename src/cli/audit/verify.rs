@@ -1,0 +1,322 @@
+//! `tripline audit verify`: reads every record and says whether the chains are as they were written.
+
+use super::super::connection::data_dir;
+use super::super::output::{Format, print, print_json, table};
+use super::super::{Client, Failure, Global, chain as causes};
+use super::{chains, chunk, lines};
+use crate::audit::{Broken, Verified, Verifier};
+use crate::nats::ConnectionInfo;
+use crate::nats::audit::{Copy, CopyOptions};
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use tripline_protocol::Subjects;
+use tripline_protocol::audit::{AuditChain, AuditMark, AuditRecord, AuditVerified};
+
+pub(super) const EXAMPLES: &str = "The head that it prints is worth noting: with it, a tail that somebody cuts off later is found.\n\n\
+    Examples:\n  tripline audit verify\n  tripline audit verify --org acme --head 4711:9f86d0…\n  \
+    tripline audit verify --copy\n  tripline audit verify --file acme.jsonl";
+
+#[derive(Debug, Args)]
+pub(in super::super) struct Verify {
+    /// Only this chain: an org, or _ for what concerns the server itself [default: all]
+    #[arg(long, value_name = "ORG|_")]
+    org: Option<String>,
+    /// A place in the chain that was noted before, as verify prints it; several of them in several options
+    #[arg(long, value_name = "N:SHA256", value_parser = mark, requires = "org")]
+    head: Vec<AuditMark>,
+    /// Verify an export, without a server
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["copy", "nats_url"])]
+    file: Option<PathBuf>,
+    /// Verify the copy on NATS too, and that the server's own is the same as far as the copy reaches
+    #[arg(long)]
+    copy: bool,
+    /// The broker with the copy [default: that of a local data directory]
+    #[arg(long, value_name = "URL", requires = "copy")]
+    nats_url: Option<String>,
+    /// Who may read it there; the password is taken from TRIPLINE_NATS_PASSWORD
+    #[arg(long, value_name = "USER", requires = "nats_url")]
+    nats_user: Option<String>,
+    /// CA (PEM) of the broker's certificate
+    #[arg(long, value_name = "FILE", requires = "nats_url")]
+    nats_ca: Option<PathBuf>,
+    /// First words of the subjects there
+    #[arg(long, value_name = "WORDS", default_value = "tripline", requires = "copy")]
+    nats_subject_prefix: String,
+}
+
+fn mark(text: &str) -> Result<AuditMark, String> {
+    let expected = || "expected a number, a colon and the 64 digits of a SHA-256".to_owned();
+    let (n, sha256) = text.split_once(':').ok_or_else(expected)?;
+    Ok(AuditMark {
+        n: n.parse().map_err(|_| expected())?,
+        sha256: sha256.parse().map_err(|_| expected())?,
+    })
+}
+
+/// A chain that was verified.
+#[derive(Serialize)]
+struct Finding {
+    org: String,
+    source: &'static str,
+    first: Option<u64>,
+    head: Option<AuditMark>,
+    broken: Option<u64>,
+    what: Option<String>,
+}
+
+impl Finding {
+    fn new(org: &str, source: &'static str, outcome: &Result<Option<Verified>, Broken>) -> Self {
+        let sound = outcome.as_ref().ok().and_then(Option::as_ref);
+        let broken = outcome.as_ref().err();
+        Self {
+            org: org.to_owned(),
+            source,
+            first: sound.map(|sound| sound.first),
+            head: sound.map(|sound| sound.last.clone()),
+            broken: broken.map(|broken| broken.number),
+            what: broken.map(|broken| format!("record {}: {}", broken.number, broken.what)),
+        }
+    }
+
+    fn row(&self) -> [String; 5] {
+        let head = self
+            .head
+            .as_ref()
+            .map(|head| format!("{}:{}", head.n, head.sha256));
+        let first = self
+            .first
+            .map_or_else(|| "–".to_owned(), |first| first.to_string());
+        let verdict = if self.broken.is_some() { "BROKEN" } else { "sound" };
+        [
+            self.org.clone(),
+            self.source.to_owned(),
+            verdict.to_owned(),
+            first,
+            head.unwrap_or_else(|| "–".to_owned()),
+        ]
+    }
+}
+
+pub(super) async fn run(global: &Global, arguments: Verify) -> Result<(), Failure> {
+    let findings = match &arguments.file {
+        Some(path) => of_file(path, &arguments)?,
+        None => of_server(global, &arguments).await?,
+    };
+    match global.output {
+        Format::Json => print_json(&findings)?,
+        Format::Table => print(&table(
+            ["ORG", "SOURCE", "VERDICT", "FIRST", "HEAD"],
+            findings.iter().map(Finding::row),
+        ))?,
+    }
+    let broken = |finding: &Finding| {
+        let what = finding.what.as_ref()?;
+        Some(format!("{} ({}): {what}", finding.org, finding.source))
+    };
+    let broken: Vec<String> = findings.iter().filter_map(broken).collect();
+    match broken.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Failed(broken.join("\n"))),
+    }
+}
+
+/// Every chain in a file of lines, which may have several, one after the other or mixed.
+fn of_file(path: &PathBuf, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
+    let failed = |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", path.display()));
+    let mut lines = BufReader::new(File::open(path).map_err(failed)?);
+    let mut verifiers: BTreeMap<String, Result<Verifier, Broken>> = BTreeMap::new();
+    let marks = |chain: &str| match arguments.org.as_deref() == Some(chain) {
+        true => arguments.head.clone(),
+        false => Vec::new(),
+    };
+    if let Some(org) = &arguments.org {
+        verifiers.insert(org.clone(), Ok(Verifier::new(marks(org))));
+    }
+    let (mut line, mut number) = (Vec::new(), 0);
+    while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        number += 1;
+        let text = line.trim_ascii_end();
+        let record: AuditRecord = serde_json::from_slice(text).map_err(|error| {
+            Failure::Failed(format!(
+                "{}:{number}: this is no record of an audit: {error}",
+                path.display()
+            ))
+        })?;
+        if arguments.org.as_ref().is_none_or(|org| *org == record.org) {
+            let verifier = verifiers
+                .entry(record.org.clone())
+                .or_insert_with(|| Ok(Verifier::new(marks(&record.org))));
+            if let Ok(sound) = verifier
+                && let Err(broken) = sound.take(text)
+            {
+                *verifier = Err(broken);
+            }
+        }
+        line.clear();
+    }
+    let finding = |(chain, verifier): (String, Result<Verifier, Broken>)| {
+        Finding::new(&chain, "file", &verifier.and_then(|verifier| verifier.end(false)))
+    };
+    Ok(verifiers.into_iter().map(finding).collect())
+}
+
+async fn of_server(global: &Global, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
+    let client = Client::find(global)?;
+    let mut findings = Vec::new();
+    for chain in chains(&client, arguments.org.as_deref()).await? {
+        let mut marks = arguments.head.clone();
+        if arguments.copy {
+            let outcome = of_copy(global, arguments, &chain.org).await?;
+            marks.extend(
+                outcome
+                    .as_ref()
+                    .ok()
+                    .and_then(Option::as_ref)
+                    .map(|sound| sound.last.clone()),
+            );
+            tell(&client, &chain.org, "nats", &outcome).await?;
+            findings.push(Finding::new(&chain.org, "nats", &outcome));
+        }
+        let outcome = of_store_now(&client, chain.clone(), &marks).await?;
+        tell(&client, &chain.org, "store", &outcome).await?;
+        findings.push(Finding::new(&chain.org, "store", &outcome));
+    }
+    Ok(findings)
+}
+
+/// The server keeps on record what was found.
+async fn tell(
+    client: &Client,
+    chain: &str,
+    source: &str,
+    outcome: &Result<Option<Verified>, Broken>,
+) -> Result<(), Failure> {
+    let sound = outcome.as_ref().ok().and_then(Option::as_ref);
+    let verified = AuditVerified {
+        source: source.to_owned(),
+        first: sound.map(|sound| sound.first),
+        last: sound.map(|sound| sound.last.clone()),
+        broken: outcome.as_ref().err().map(|broken| broken.number),
+    };
+    client.tell(&["audit", chain, "verified"], &verified).await
+}
+
+/// What is pruned while it is read is missing and not wrong: then it is read once more.
+async fn of_store_now(
+    client: &Client,
+    chain: AuditChain,
+    marks: &[AuditMark],
+) -> Result<Result<Option<Verified>, Broken>, Failure> {
+    let outcome = of_store(client, &chain, marks.to_vec()).await?;
+    if outcome.is_ok() {
+        return Ok(outcome);
+    }
+    let now = chains(client, Some(&chain.org)).await?.into_iter().next();
+    match now.filter(|now| now.first != chain.first) {
+        Some(now) => of_store(client, &now, marks.to_vec()).await,
+        None => Ok(outcome),
+    }
+}
+
+async fn of_store(
+    client: &Client,
+    chain: &AuditChain,
+    marks: Vec<AuditMark>,
+) -> Result<Result<Option<Verified>, Broken>, Failure> {
+    // The head that the server names is one more place that must be met.
+    let mut verifier = Verifier::new(marks.into_iter().chain([chain.head.clone()]));
+    let mut next = chain.first.unwrap_or(1);
+    loop {
+        let found = chunk(client, &chain.org, next).await?;
+        if found.is_empty() {
+            return Ok(verifier.end(false));
+        }
+        for line in lines(&found) {
+            if let Err(broken) = verifier.take(line) {
+                return Ok(Err(broken));
+            }
+        }
+        let reached = verifier.reached();
+        if reached >= chain.head.n || reached < next {
+            return Ok(verifier.end(false));
+        }
+        next = reached + 1;
+    }
+}
+
+/// The copy keeps what its stream's limits leave, so it may begin anywhere. A record that was published twice is
+/// there twice and the same, and one that was late is behind its place.
+async fn of_copy(
+    global: &Global,
+    arguments: &Verify,
+    chain: &str,
+) -> Result<Result<Option<Verified>, Broken>, Failure> {
+    let failed =
+        |error: crate::nats::audit::Error| Failure::Unavailable(format!("cannot {}", causes(&error)));
+    let mut copy = Copy::open(&options(global, arguments)?, chain)
+        .await
+        .map_err(failed)?;
+    let mut verifier = Verifier::new(arguments.head.clone());
+    let mut seen: BTreeMap<u64, [u8; 32]> = BTreeMap::new();
+    let mut early: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    while let Some(line) = copy.next().await.map_err(failed)? {
+        let record: Result<AuditRecord, _> = serde_json::from_slice(&line);
+        let number = record.map_or(verifier.reached() + 1, |record| record.n);
+        let sha256: [u8; 32] = Sha256::digest(&line).into();
+        match seen.insert(number, sha256) {
+            Some(known) if known == sha256 => continue,
+            Some(_) => {
+                let what = "there are two of this number, and they differ".to_owned();
+                return Ok(Err(Broken { number, what }));
+            }
+            None => {}
+        }
+        early.insert(number, line);
+        if early.len() >= EARLY_MAX
+            && let Err(broken) = take(&mut verifier, &mut early, EARLY_MAX / 2)
+        {
+            return Ok(Err(broken));
+        }
+    }
+    Ok(take(&mut verifier, &mut early, usize::MAX).and_then(|()| verifier.end(true)))
+}
+
+/// Records of the copy that are sorted before they are verified.
+const EARLY_MAX: usize = 4096;
+
+fn take(verifier: &mut Verifier, early: &mut BTreeMap<u64, Vec<u8>>, count: usize) -> Result<(), Broken> {
+    for _ in 0..count {
+        let Some((_, line)) = early.pop_first() else { break };
+        verifier.take(&line)?;
+    }
+    Ok(())
+}
+
+fn options(global: &Global, arguments: &Verify) -> Result<CopyOptions, Failure> {
+    let subjects: Subjects = arguments
+        .nats_subject_prefix
+        .parse()
+        .map_err(|error| Failure::input(&error))?;
+    let Some(url) = arguments.nats_url.clone() else {
+        let info = ConnectionInfo::read(&data_dir(global))
+            .map_err(|error| Failure::Unavailable(format!("cannot {}", causes(&error))))?;
+        return Ok(CopyOptions {
+            url: info.url,
+            login: Some((info.subscriber.user, info.subscriber.password)),
+            ca: None,
+            subjects,
+        });
+    };
+    let password = || std::env::var("TRIPLINE_NATS_PASSWORD").unwrap_or_default();
+    Ok(CopyOptions {
+        url,
+        login: arguments.nats_user.clone().map(|user| (user, password())),
+        ca: arguments.nats_ca.clone(),
+        subjects,
+    })
+}

@@ -1,0 +1,250 @@
+//! What an operator does with the server as a whole, from the command line.
+
+use crate::harness::{
+    AgentProcess, Broker, Outside, Server, Site, cloud_event, eventually, job_of, tripline, until, wait_at,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tripline_protocol::api::DeadLetter;
+use tripline_protocol::job::{JobState, Outcome};
+
+#[tokio::test]
+async fn a_pause_is_seen_everywhere_lasts_over_a_crash_and_ends_with_resume() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let data = server.data_dir().to_owned();
+
+    let paused = tripline(&data, &["pause", "--reason", "INC-42"]).await;
+    assert_eq!(paused.code, 0, "{paused:?}");
+    assert!(
+        paused.stdout.starts_with("paused since") && paused.stdout.contains("INC-42"),
+        "{paused:?}"
+    );
+    let job = server
+        .api()
+        .submit(host, job_of("list_processes", json!({})))
+        .await;
+    server.crash().await;
+    let api = server.api();
+    api.attached(host, true).await;
+
+    assert_eq!(server.readiness(200).await["paused"], true);
+    let slots = api.slots().await;
+    assert_eq!(slots.pause.expect("paused").reason.as_deref(), Some("INC-42"));
+    assert_eq!(api.get("/v1/pause").await.body["reason"], "INC-42");
+    assert_eq!(
+        api.job(job).await.waiting.expect("it waits").reason.code,
+        "paused"
+    );
+    let listed = tripline(&data, &["job", "list"]).await;
+    assert!(
+        listed.stdout.contains("paused by") && listed.stdout.contains("INC-42"),
+        "{listed:?}"
+    );
+    eventually("the metric says so", async || {
+        let metrics = api.get("/metrics").await.body;
+        let text = metrics.as_str()?;
+        text.contains("tripline_scheduler_paused 1").then_some(())
+    })
+    .await;
+
+    let viewer = api.create_token(json!({"name": "v", "role": "operator"})).await;
+    let refused = api
+        .with_token(&viewer)
+        .request(reqwest::Method::DELETE, "/v1/pause");
+    assert_eq!(refused.send().await.expect("an answer").status(), 403);
+
+    let resumed = tripline(&data, &["resume"]).await;
+    assert_eq!((resumed.code, resumed.stdout.as_str()), (0, "jobs start\n"));
+    assert_eq!(api.ended(job).await.state, JobState::Ended(Outcome::Succeeded));
+    assert_eq!(server.readiness(200).await["paused"], false);
+}
+
+#[tokio::test]
+async fn drain_waits_for_what_runs_while_its_host_stays_connected_and_tells_what_it_waits_for() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[("drain.timeout", "60s")]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let (begun, gate) = (site.path("begun"), site.write("gate", ""));
+    let api = server.api();
+    let running = api
+        .submit(host, job_of("create_process", wait_at(&begun, &gate)))
+        .await;
+    until("the command runs", || begun.exists()).await;
+    let bound = api
+        .create_token(json!({"name": "a", "role": "admin", "org": "default"}))
+        .await;
+    assert_eq!(
+        api.with_token(&bound).post("/v1/drain", &json!({})).await.status,
+        403
+    );
+    assert_eq!(api.get("/v1/drain").await.body["draining"], false);
+
+    let data = server.data_dir().to_owned();
+    let drained = tokio::spawn(async move { tripline(&data, &["drain"]).await });
+    let told = server.readiness(503).await;
+    assert_eq!((&told["draining"], &told["broker"]), (&json!(true), &json!(true)));
+    let view = api.get("/v1/drain").await.body;
+    assert_eq!(
+        (&view["jobs_running"], &view["by"]["name"]),
+        (&json!(1), &json!("admin"))
+    );
+    let refused = api
+        .post(
+            "/v1/jobs",
+            &json!({"host": host, "job": job_of("list_processes", json!({}))}),
+        )
+        .await;
+    assert_eq!((refused.status, refused.code()), (503, "unavailable"));
+
+    // A signal after it is the first one: it does not cut the end short.
+    server.process().signal(Signal::TERM);
+    std::fs::remove_file(gate).expect("to open the gate");
+    let status = server.process().end().await;
+    assert!(status.success(), "{status}");
+    let drained = drained.await.expect("no panic");
+    assert_eq!(drained.code, 0, "{drained:?}");
+    assert!(
+        drained.stdout.contains("1 jobs run") && drained.stdout.contains("takes no more requests"),
+        "{drained:?}"
+    );
+
+    // The job ended before the server did: its result is there as soon as the broker is back.
+    server.spawn();
+    server.ready().await;
+    let job = server.api().job(running).await;
+    assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
+    server.outside().await.result(running).await;
+}
+
+#[tokio::test]
+async fn with_the_broker_away_an_end_waits_for_no_message_and_loses_none() {
+    let site = Site::new().await;
+    let mut broker = Broker::start(&site).await;
+    let settings = [("nats.url", broker.url()), ("drain.timeout", "10m")];
+    let mut server = Server::start(&site, &settings).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    broker.kill();
+    server.readiness(503).await;
+    let job = server.api().run(host, job_of("list_processes", json!({}))).await;
+    // Ten minutes would be longer than any test takes.
+    assert!(server.terminate().await.success());
+
+    broker.spawn().await;
+    server.spawn();
+    server.ready().await;
+    Outside::of(broker.url()).await.result(job.job_id).await;
+}
+
+const APPEND: &str = r#"
+name: append
+on: [acme.append]
+job:
+  steps:
+    - create_process:
+        argv: ["/bin/sh", "-c", "echo ran >> \"$0\"", "{{ event.data.file }}"]
+"#;
+
+#[tokio::test]
+async fn a_dead_letter_is_listed_shown_replayed_once_per_replay_and_dropped() {
+    let site = Site::new().await;
+    site.write("pipelines/append.yaml", APPEND);
+    let pipelines = site.path("pipelines");
+    let server = Server::start(&site, &[("pipelines.dir", pipelines.to_str().expect("UTF-8"))]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let data = server.data_dir().to_owned();
+    let file = site.path("ran");
+    let lines = || std::fs::read_to_string(&file).unwrap_or_default().lines().count();
+    let mut event = cloud_event("old", "acme.append", host, json!({"file": file}));
+    event["time"] = json!("2020-01-01T00:00:00Z");
+    let outside = server.outside().await;
+    outside.publish("acme.append", &event).await;
+    outside
+        .publish_bytes("acme.append", &[], b"{ no JSON".to_vec())
+        .await;
+
+    let stale = eventually("both letters are listed", async || {
+        let listed = tripline(&data, &["dead", "list", "--since", "1h", "--output", "json"]).await;
+        let letters: Vec<DeadLetter> = serde_json::from_str(&listed.stdout).ok()?;
+        (letters.len() == 2).then(|| letters.into_iter().find(|letter| letter.reason == "stale"))
+    })
+    .await
+    .expect("a stale one")
+    .sequence
+    .to_string();
+    let only = tripline(&data, &["dead", "list", "--reason", "not_json"]).await;
+    assert_eq!(only.stdout.lines().count(), 2, "{only:?}");
+    let shown = tripline(&data, &["dead", "show", &stale]).await;
+    assert!(
+        shown.stdout.contains("2020-01-01T00:00:00Z") && shown.stdout.contains("Tripline-Dead-Reason"),
+        "{shown:?}"
+    );
+    assert_eq!(lines(), 0);
+
+    let replayed = tripline(&data, &["dead", "replay", &stale]).await;
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+    until("it ran", || lines() == 1).await;
+    let mistaken = tripline(&data, &["dead", "replay", &stale]).await;
+    assert_eq!(mistaken.code, 1, "{mistaken:?}");
+    assert!(mistaken.stderr.contains("--again"), "{mistaken:?}");
+    let again = tripline(&data, &["dead", "replay", &stale, "--again"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    until("it ran again", || lines() == 2).await;
+    let runs: Vec<u32> = server.api().jobs().await.iter().map(|job| job.run).collect();
+    assert_eq!(runs, [2, 1]);
+
+    // What is no event is said to be none, and the other one was replayed: nothing is done twice by a filter.
+    let all = tripline(&data, &["dead", "replay", "--all"]).await;
+    assert_eq!((all.code, lines()), (1, 2), "{all:?}");
+    assert!(all.stderr.contains("no_event"), "{all:?}");
+
+    let unsure = tripline(&data, &["dead", "drop", "--all"]).await;
+    assert_eq!(unsure.code, 2, "{unsure:?}");
+    assert_eq!(
+        tripline(&data, &["dead", "show", &stale]).await.code,
+        0,
+        "nothing is gone"
+    );
+    let dropped = tripline(&data, &["dead", "drop", "--all", "--yes"]).await;
+    assert_eq!(
+        (dropped.code, dropped.stdout.as_str()),
+        (0, "2 dropped\n"),
+        "{dropped:?}"
+    );
+    let gone = tripline(&data, &["dead", "show", &stale]).await;
+    assert_eq!(gone.code, 2, "{gone:?}");
+    let stranger = server
+        .api()
+        .create_token(json!({"name": "s", "role": "operator", "org": "acme"}))
+        .await;
+    assert_eq!(
+        server.api().with_token(&stranger).get("/v1/dead").await.body["items"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn what_the_broker_never_takes_is_listed_put_back_and_dropped() {
+    let site = Site::new().await;
+    let server = Server::start(&site, &[]).await;
+    let data = server.data_dir().to_owned();
+    let empty = tripline(&data, &["outbox", "list", "--output", "json"]).await;
+    let view: Value = serde_json::from_str(&empty.stdout).expect("JSON");
+    assert_eq!(
+        (&view["quarantined"], &view["quarantine"]),
+        (&json!(0), &json!([]))
+    );
+    assert_eq!(tripline(&data, &["outbox", "retry", "--all"]).await.code, 0);
+    let missing = tripline(&data, &["outbox", "retry", "7"]).await;
+    assert_eq!(missing.code, 1, "{missing:?}");
+    let unsure = tripline(&data, &["outbox", "drop", "7"]).await;
+    assert_eq!(unsure.code, 2, "{unsure:?}");
+    assert!(unsure.stderr.contains("--yes"), "{unsure:?}");
+    let missing = tripline(&data, &["outbox", "drop", "7", "--yes"]).await;
+    assert_eq!(missing.code, 2, "{missing:?}");
+}
