@@ -96,6 +96,11 @@ soak: broker build ## 100 rounds each of kill -9 of server, agent and broker und
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
 		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 3 crash::
 
+.PHONY: soak-transfer
+soak-transfer: broker build ## 1 GiB fetched and put over a link cut 20 times each, agent and server killed in between
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_TRANSFER_BYTES=1073741824 \
+		$(CARGO) test -p tripline --test system -- --nocapture resume::transfers_go_on
+
 .PHONY: bench
 bench: broker ## the load program; its table belongs into benches/README.md
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench load

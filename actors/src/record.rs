@@ -53,6 +53,9 @@ pub(crate) struct JobRecord {
     pub(crate) state: JobState,
     pub(crate) run: u32,
     pub(crate) attempt: u32,
+    /// Attempts of these that only went on with a transfer that was cut.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) pauses: u32,
     pub(crate) queued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) timeout: Span,
@@ -83,6 +86,11 @@ pub(crate) struct JobRecord {
     /// What happened to its commands and goes on record with its next batch.
     #[serde(skip)]
     pub(crate) notes: Vec<Note>,
+}
+
+/// Whether a counter need not be written.
+pub(crate) fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl JobRecord {

@@ -8,6 +8,7 @@ use crate::executor::Executor;
 use crate::isolation::{self, HostIsolation};
 use crate::journal::{self, Journal};
 use crate::keys::Keys;
+use crate::partials::Partials;
 use crate::platform::Platform;
 use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
@@ -165,7 +166,12 @@ impl<'a> Service<'a> {
             tracing::error!(%error, "failed to take up the isolation of this host");
             Ok(())
         })?;
-        let executor = Executor::new(platform, config.policy.clone(), journal, isolation).await?;
+        let partials = Partials::open(state.path(), &*platform).map_err(|source| state_dir::Error::Open {
+            path: state.path().join("partials"),
+            source,
+        })?;
+        let policy = config.policy.clone();
+        let executor = Executor::new(platform, policy, journal, partials, isolation).await?;
         Ok(Self {
             config,
             server,

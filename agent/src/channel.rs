@@ -281,6 +281,7 @@ async fn hello(executor: &Executor, own: &Own<'_>) -> Hello {
         addresses: facts.addresses,
         labels: own.labels.iter().map(Label::to_string).collect(),
         verbs: executor.verbs(),
+        resumes: true,
         journal_id: executor.journal_id(),
         run_id: Some(own.run_id),
         running,

@@ -132,6 +132,9 @@ pub struct Options {
     /// Largest file fetched or written [default: no limit]
     #[arg(long, env = "TRIPLINE_AGENT_FILE_BYTES_MAX", value_name = "BYTES")]
     pub file_bytes_max: Option<u64>,
+    /// Let get_raw_file read block devices, and so every file on them [default: false]
+    #[arg(long, env = "TRIPLINE_AGENT_RAW_DEVICES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub raw_devices: Option<bool>,
     /// Labels of this host, beside those that administrators give it at the server
     #[arg(
         long,
@@ -174,6 +177,7 @@ struct FileOptions {
     read_only: Option<bool>,
     output_bytes_max: Option<u64>,
     file_bytes_max: Option<u64>,
+    raw_devices: Option<bool>,
     labels: Option<Vec<String>>,
     isolation_allow: Option<Vec<String>>,
     isolation_nft: Option<PathBuf>,
@@ -273,6 +277,7 @@ impl Config {
             read_only: options.read_only.or(file.read_only),
             output_bytes_max: options.output_bytes_max.or(file.output_bytes_max),
             file_bytes_max: options.file_bytes_max.or(file.file_bytes_max),
+            raw_devices: options.raw_devices.or(file.raw_devices),
         };
         Ok(Self {
             server: server.map(|server| server.parse()).transpose()?,
@@ -348,6 +353,7 @@ struct Limits {
     read_only: Option<bool>,
     output_bytes_max: Option<u64>,
     file_bytes_max: Option<u64>,
+    raw_devices: Option<bool>,
 }
 
 impl Limits {
@@ -373,6 +379,7 @@ impl Limits {
             read_only: self.read_only.unwrap_or(default.read_only),
             output_bytes_max,
             file_bytes_max: self.file_bytes_max.unwrap_or(default.file_bytes_max),
+            raw_devices: self.raw_devices.unwrap_or(default.raw_devices),
         })
     }
 }

@@ -20,6 +20,7 @@ pub mod isolation;
 pub mod journal;
 pub mod keys;
 pub mod link;
+pub mod partials;
 pub mod platform;
 pub mod policy;
 pub mod server_url;

@@ -19,8 +19,11 @@ pub struct Policy {
     pub read_only: bool,
     /// Most bytes captured of stdout and of stderr.
     pub output_bytes_max: u64,
-    /// Largest file fetched or written, in bytes.
+    /// Largest file fetched or written, in bytes; also the largest image of memory.
     pub file_bytes_max: u64,
+    /// Whether `get_raw_file` reads block devices. Their content is that of every file on them, whatever
+    /// `paths_denied` says.
+    pub raw_devices: bool,
 }
 
 impl Default for Policy {
@@ -31,6 +34,7 @@ impl Default for Policy {
             read_only: false,
             output_bytes_max: OUTPUT_BYTES_MAX as u64,
             file_bytes_max: u64::MAX,
+            raw_devices: false,
         }
     }
 }

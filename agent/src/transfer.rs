@@ -1,8 +1,9 @@
 //! File content on its way between a verb and the connection, in chunks under credit.
 //!
 //! [`Outbound`] is what `get_file` sends into, [`Inbound`] what `put_file` takes from. Both belong to the
-//! connection their command came on: when it is cut the transfer ends with `transfer_cut`, since the other
-//! side may not know what it has. Deliberately not here: resuming at an offset.
+//! connection their command came on. When it is cut the transfer ends: with `transfer_paused` if its command says that
+//! it can go on, under another command, at the offset where it stopped; else with `transfer_cut`. Deliberately not
+//! here: what is kept of a transfer until then ([`crate::partials`] on this side).
 
 use crate::link::{Link, Outgoing, UNWRITTEN_CHUNKS_MAX};
 use crate::stop::Stop;
@@ -10,7 +11,9 @@ use crate::stop::parking::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Instant;
-use tripline_protocol::frame::{AgentFrame, Chunk};
+use tripline_protocol::frame::{
+    AgentFrame, CODE_INTERRUPTED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, Chunk, Resume,
+};
 use tripline_protocol::limit::{CHUNK_BYTES_MAX, TRANSFER_CREDIT_BYTES};
 use tripline_protocol::{CommandId, Fault};
 
@@ -22,12 +25,26 @@ pub trait ChunkSink: Send + Sync {
 
 /// Gives a file's content in order.
 pub trait ChunkSource: Send + Sync {
+    /// Of a transfer that can go on: tells the sender that `offset` bytes are here, before the first of the rest.
+    fn begin(&self, offset: u64);
+
     /// The next bytes; waits for them, no longer than `stop` allows.
     fn next(&self, stop: &Stop) -> Result<Vec<u8>, Fault>;
 }
 
 fn cut() -> Fault {
-    Fault::server("transfer_cut", "the connection was lost during the transfer")
+    Fault::server(CODE_TRANSFER_CUT, "the connection was lost during the transfer")
+}
+
+/// What a command answers whose transfer can go on: nothing is in place, nothing is lost.
+pub fn paused() -> Fault {
+    let text = "the transfer was cut; it goes on where it stopped";
+    Fault::server(CODE_TRANSFER_PAUSED, text)
+}
+
+/// Whether a transfer that can go on does so after this fault: its connection was cut, or this agent stops.
+pub fn is_pause(fault: &Fault) -> bool {
+    [CODE_TRANSFER_PAUSED, CODE_INTERRUPTED].contains(&fault.code.as_str())
 }
 
 /// State that a verb waits on while the connection changes it.
@@ -80,6 +97,8 @@ struct Sending {
     offset: u64,
     unwritten: usize,
     cut: bool,
+    /// What ends it when it is cut.
+    fault: Fault,
 }
 
 /// Chunks to the server.
@@ -100,13 +119,15 @@ impl Drop for ChunkWritten {
 }
 
 impl Outbound {
-    /// For a command that came on `link`, with the initial credit of [`TRANSFER_CREDIT_BYTES`].
-    pub fn new(id: CommandId, link: Arc<Link>, stop: &Stop) -> Self {
+    /// For a command that came on `link`, with the initial credit of [`TRANSFER_CREDIT_BYTES`]. With `resume` it
+    /// begins behind what the server has.
+    pub fn new(id: CommandId, link: Arc<Link>, resume: Option<&Resume>, stop: &Stop) -> Self {
         let sending = Sending {
             credit: TRANSFER_CREDIT_BYTES,
-            offset: 0,
+            offset: resume.map_or(0, |resume| resume.bytes),
             unwritten: 0,
             cut: false,
+            fault: resume.map_or_else(cut, |_| paused()),
         };
         let gate = Gate::new(sending);
         gate.wake_on(stop);
@@ -129,7 +150,7 @@ impl Outbound {
         let wanted = wanted.min(CHUNK_BYTES_MAX) as u64;
         self.gate.wait(stop, |sending| {
             if sending.cut {
-                return Some(Err(cut()));
+                return Some(Err(sending.fault.clone()));
             }
             if sending.credit == 0 || sending.unwritten >= UNWRITTEN_CHUNKS_MAX {
                 return None;
@@ -157,9 +178,9 @@ impl ChunkSink for Outbound {
             }
             .encode();
             let written = Box::new(ChunkWritten(self.gate.clone()));
-            self.link
-                .send(Outgoing::Chunk(frame, written))
-                .map_err(|_| cut())?;
+            if self.link.send(Outgoing::Chunk(frame, written)).is_err() {
+                return Err(self.gate.change(|sending| sending.fault.clone()));
+            }
             bytes = rest;
         }
         Ok(())
@@ -180,12 +201,14 @@ pub struct Inbound {
     id: CommandId,
     link: Arc<Link>,
     bytes: u64,
+    resumable: bool,
     gate: Arc<Gate<Receiving>>,
 }
 
 impl Inbound {
     /// For a command that came on `link` and announced `bytes` of content. Nothing is granted yet.
-    pub fn new(id: CommandId, link: Arc<Link>, bytes: u64, stop: &Stop) -> Self {
+    /// `resumable`: the server waits to be told where to begin.
+    pub fn new(id: CommandId, link: Arc<Link>, bytes: u64, resumable: bool, stop: &Stop) -> Self {
         // A server may count the initial credit by itself or wait for the frame: both fit.
         let allowed = TRANSFER_CREDIT_BYTES;
         let gate = Gate::new(Receiving {
@@ -199,13 +222,16 @@ impl Inbound {
             id,
             link,
             bytes,
+            resumable,
             gate,
         }
     }
 
-    /// Lets the server begin.
+    /// Lets the server begin. One that waits to be told where is told by the verb.
     pub fn open(&self) {
-        self.grant(TRANSFER_CREDIT_BYTES);
+        if !self.resumable {
+            self.grant(TRANSFER_CREDIT_BYTES);
+        }
     }
 
     fn grant(&self, bytes: u64) {
@@ -246,20 +272,33 @@ impl Inbound {
         self.gate.change(|receiving| {
             // What is complete needs the connection no more.
             if receiving.offset < self.bytes && receiving.failed.is_none() {
-                receiving.failed = Some(cut());
+                receiving.failed = Some(if self.resumable { paused() } else { cut() });
             }
         });
     }
 }
 
 impl ChunkSource for Inbound {
+    fn begin(&self, offset: u64) {
+        self.gate.change(|receiving| {
+            receiving.offset = offset;
+            receiving.allowed = offset.saturating_add(TRANSFER_CREDIT_BYTES);
+        });
+        self.link.frame(AgentFrame::Resume {
+            command_id: self.id,
+            offset,
+        });
+    }
+
     fn next(&self, stop: &Stop) -> Result<Vec<u8>, Fault> {
         stop.check()?;
         let chunk = self.gate.wait(stop, |receiving| {
-            if let Some(fault) = &receiving.failed {
-                return Some(Err(fault.clone()));
+            // What came before the cut is as good as any.
+            match (receiving.chunks.pop_front(), &receiving.failed) {
+                (Some(chunk), _) => Some(Ok(chunk)),
+                (None, Some(fault)) => Some(Err(fault.clone())),
+                (None, None) => None,
             }
-            receiving.chunks.pop_front().map(Ok)
         })??;
         self.grant(chunk.len() as u64);
         Ok(chunk)
@@ -271,6 +310,7 @@ mod tests {
     use super::*;
     use crate::stop::Cause;
     use std::time::Duration;
+    use tripline_protocol::TransferId;
     use uuid::Uuid;
 
     const ID: CommandId = CommandId(Uuid::from_u128(5));
@@ -283,7 +323,7 @@ mod tests {
     fn a_sender_never_exceeds_its_credit() {
         let (link, mut end) = Link::new();
         let stop = Arc::new(stop());
-        let outbound = Arc::new(Outbound::new(ID, Arc::new(link), &stop));
+        let outbound = Arc::new(Outbound::new(ID, Arc::new(link), None, &stop));
         let (sender, stopped) = (outbound.clone(), stop.clone());
         let content = vec![7u8; TRANSFER_CREDIT_BYTES as usize + 10];
         let thread = std::thread::spawn(move || sender.send(&content, &stopped));
@@ -309,7 +349,7 @@ mod tests {
         for by_cut in [true, false] {
             let (link, _end) = Link::new();
             let stop = Arc::new(stop());
-            let outbound = Arc::new(Outbound::new(ID, Arc::new(link), &stop));
+            let outbound = Arc::new(Outbound::new(ID, Arc::new(link), None, &stop));
             let (sender, stopped) = (outbound.clone(), stop.clone());
             let thread = std::thread::spawn(move || sender.send(&vec![0; 8 << 20], &stopped));
             if by_cut {
@@ -333,7 +373,7 @@ mod tests {
     #[test]
     fn chunks_arrive_in_order_and_are_credited_when_taken() {
         let (link, mut end) = Link::new();
-        let inbound = Inbound::new(ID, Arc::new(link), 5, &stop());
+        let inbound = Inbound::new(ID, Arc::new(link), 5, false, &stop());
         inbound.push(&chunk(0, b"abc"));
         inbound.push(&chunk(3, b"de"));
         assert_eq!(inbound.next(&stop()).unwrap(), b"abc");
@@ -346,10 +386,46 @@ mod tests {
     }
 
     #[test]
+    fn a_transfer_that_can_go_on_begins_where_it_stopped_and_says_so_when_it_is_cut() {
+        let resume = Resume {
+            transfer_id: TransferId(Uuid::from_u128(9)),
+            bytes: 7,
+            sha256: None,
+        };
+        let (link, mut end) = Link::new();
+        let outbound = Outbound::new(ID, Arc::new(link), Some(&resume), &stop());
+        outbound.send(b"abc", &stop()).unwrap();
+        let Some(Outgoing::Chunk(frame, _)) = end.try_next() else {
+            panic!("a chunk");
+        };
+        assert_eq!(Chunk::decode(&frame).unwrap().offset, 7);
+        outbound.cut();
+        assert_eq!(outbound.send(b"d", &stop()).unwrap_err(), paused());
+
+        let (link, mut end) = Link::new();
+        let inbound = Inbound::new(ID, Arc::new(link), 9, true, &stop());
+        inbound.open();
+        assert!(end.try_next().is_none());
+        inbound.begin(4);
+        let told = Outgoing::Frame(AgentFrame::Resume {
+            command_id: ID,
+            offset: 4,
+        });
+        assert!(
+            matches!((end.try_next(), told), (Some(Outgoing::Frame(one)), Outgoing::Frame(other)) if one == other)
+        );
+        inbound.push(&chunk(4, b"abc"));
+        inbound.cut();
+        // What came is taken before the cut is heard of.
+        assert_eq!(inbound.next(&stop()).unwrap(), b"abc");
+        assert_eq!(inbound.next(&stop()).unwrap_err(), paused());
+    }
+
+    #[test]
     fn a_chunk_out_of_place_or_beyond_ends_the_transfer() {
         for (offset, bytes) in [(1, &b"a"[..]), (0, b"abcdef"), (0, b"")] {
             let (link, _end) = Link::new();
-            let inbound = Inbound::new(ID, Arc::new(link), 5, &stop());
+            let inbound = Inbound::new(ID, Arc::new(link), 5, false, &stop());
             inbound.push(&chunk(offset, bytes));
             assert_eq!(inbound.next(&stop()).unwrap_err().code, "transfer_protocol");
         }
@@ -358,7 +434,7 @@ mod tests {
     #[test]
     fn chunks_beyond_the_credit_end_the_transfer() {
         let (link, _end) = Link::new();
-        let inbound = Inbound::new(ID, Arc::new(link), u64::MAX, &stop());
+        let inbound = Inbound::new(ID, Arc::new(link), u64::MAX, false, &stop());
         let bytes = vec![0; CHUNK_BYTES_MAX];
         for n in 0..=TRANSFER_CREDIT_BYTES / CHUNK_BYTES_MAX as u64 {
             inbound.push(&chunk(n * CHUNK_BYTES_MAX as u64, &bytes));

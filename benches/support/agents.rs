@@ -132,6 +132,7 @@ async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socke
         addresses: Vec::new(),
         labels: Vec::new(),
         verbs: vec![Verb::ListDirectory],
+        resumes: false,
         journal_id: Uuid::new_v4(),
         run_id: None,
         running: Vec::new(),

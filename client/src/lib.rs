@@ -81,8 +81,8 @@ pub use tripline_protocol::event::{StreamGap as Gap, StreamedEvent as Event};
 pub use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 pub use tripline_protocol::session::{CommandState, CommandView, SessionFile, SessionState, SessionView};
 pub use tripline_protocol::verb::{
-    Captured, DirectoryEntry, DirectoryListing, FileWritten, Isolated, ProcessEntry, ProcessListing,
-    ProcessOutcome, RegistryListing, RegistryValue, Unisolated, Verb, VerbCall,
+    Captured, DirectoryEntry, DirectoryListing, FileWritten, Isolated, MemoryDumped, ProcessEntry,
+    ProcessListing, ProcessOutcome, RegistryListing, RegistryValue, Unisolated, Verb, VerbCall,
 };
 pub use tripline_protocol::{
     Etype, Fault, FaultClass, HostId, Isolation, JobId, Network, Org, RemotePath, SessionId, Sha256,

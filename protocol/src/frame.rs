@@ -5,7 +5,7 @@
 //! most the granted credit in flight.
 
 use crate::fault::Fault;
-use crate::id::{CommandId, HostId, Sha256};
+use crate::id::{CommandId, HostId, Sha256, TransferId};
 use crate::isolation::IsolationReport;
 use crate::limit::CHUNK_BYTES_MAX;
 use crate::littlebrother::{ClientMessage, WireEvent};
@@ -25,6 +25,12 @@ pub const CODE_CANCELLED: &str = "cancelled";
 pub const CODE_INTERRUPTED: &str = "interrupted";
 /// The fault code of a command whose epoch is older than the newest the agent has seen.
 pub const CODE_STALE_EPOCH: &str = "stale_epoch";
+/// The fault code of a transfer whose connection broke: it is begun anew, if at all.
+pub const CODE_TRANSFER_CUT: &str = "transfer_cut";
+/// The fault code of a transfer that broke, or whose agent or server stopped, and that goes on where it stopped.
+/// Nothing has been put in place.
+pub const CODE_TRANSFER_PAUSED: &str = "transfer_paused";
+
 /// What an agent sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -51,6 +57,13 @@ pub enum AgentFrame {
         command_id: CommandId,
         /// More.
         bytes: u64,
+    },
+    /// Of a `put_file` that may go on: the agent has this many bytes, and the server sends the rest.
+    Resume {
+        /// Which.
+        command_id: CommandId,
+        /// Where the first chunk begins.
+        offset: u64,
     },
     /// Something happened on the host. Sent again until acked.
     Event(Box<AgentEvent>),
@@ -174,6 +187,9 @@ pub struct Hello {
     /// What it can do and its own configuration allows. Names it does not know are ignored by a reader.
     #[serde(deserialize_with = "known_verbs")]
     pub verbs: Vec<Verb>,
+    /// It goes on with transfers that were cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
     /// Identity of its journal; another value means the old one was lost.
     pub journal_id: Uuid,
     /// Of the agent's process: made when it starts and kept nowhere. One that comes back after another came with the
@@ -210,6 +226,26 @@ pub struct Command {
     /// The content that follows in chunks, for `put_file` of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
+    /// For a command that moves a file, to an agent that `resumes`: where an earlier command was cut, this one goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// A transfer that more than one command may be needed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The same for all of its commands.
+    pub transfer_id: TransferId,
+    /// Bytes that the server has of a file it fetches; the first chunk begins behind them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// Of these bytes. A file that begins otherwise now is refused as `file_changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// What a transfer moves.

@@ -144,6 +144,20 @@ impl CommandId {
     }
 }
 
+uuid_id!(/** A transfer of a file: of a job's step or of a session's command, in all of its attempts. */ TransferId, "transfer id");
+
+impl TransferId {
+    /// What a job's step moves.
+    pub fn derive(job: JobId, step: usize) -> Self {
+        Self(CommandId::derive(job, step, 0).0)
+    }
+
+    /// What the command of this number in an interactive session moves.
+    pub fn derive_interactive(session: SessionId, number: u32) -> Self {
+        Self(CommandId::derive_interactive(session, number, 0).0)
+    }
+}
+
 impl CommandId {
     /// The command of this number in an interactive session, in one attempt.
     pub fn derive_interactive(session: SessionId, number: u32, attempt: u32) -> Self {

@@ -28,7 +28,9 @@ pub mod verb;
 
 pub use event::{Attestation, Event};
 pub use fault::{Fault, FaultClass};
-pub use id::{CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
+pub use id::{
+    CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
+};
 pub use isolation::{Isolation, IsolationEnd, IsolationReport};
 pub use network::Network;
 pub use path::RemotePath;

@@ -107,7 +107,8 @@ verbs! {
     KillProcess(KillProcess) = "kill_process", Mutates;
     /// Run a program.
     CreateProcess(CreateProcess) = "create_process", Mutates;
-    /// Fetch a file past the file system's locks (Windows).
+    /// Fetch a file past the file system's locks (Windows), or without changing its access time (Linux, where it
+    /// also reads block devices if the agent's configuration allows it).
     GetRawFile(GetFile) = "get_raw_file", Reads;
     /// Write the memory of a process, or of the whole machine, to a file on the host.
     Memdump(Memdump) = "memdump", Mutates;
@@ -162,12 +163,26 @@ impl VerbCall {
         }
     }
 
+    /// Whether a file's content goes over the channel in chunks.
+    pub fn moves_content(&self) -> bool {
+        match self {
+            VerbCall::PutFile(args) => args.artifact.is_some(),
+            call => call.fetches_content(),
+        }
+    }
+
+    /// Whether a file's content comes from the host in chunks.
+    pub fn fetches_content(&self) -> bool {
+        matches!(self, VerbCall::GetFile(_) | VerbCall::GetRawFile(_))
+    }
+
     /// Rules that a type cannot say: which arguments go together, and how large they may be. Whoever reads
     /// a call from a frame (which is typed, not parsed) applies them too.
     pub fn checked(self) -> Result<Self, InvalidArguments> {
         let found = match &self {
             VerbCall::CreateProcess(args) => args.fault(),
             VerbCall::PutFile(args) => args.fault(),
+            VerbCall::Memdump(args) => args.fault(),
             VerbCall::Isolate(args) => args.fault(),
             VerbCall::KillProcess(args) if args.pid == 0 => Some("pid must be positive".into()),
             VerbCall::SetRegistryValue(args) if !crate::limit::is_shallow(&args.value) => {

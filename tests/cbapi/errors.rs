@@ -149,7 +149,6 @@ async fn what_the_host_does_not_offer_is_not_asked_for() {
                     (lr.create_registry_key, keys),
                     (lr.delete_registry_key, keys),
                     (lr.delete_registry_value, keys),
-                    (lr.memdump, "dump"),
                 ]
                 for call, *arguments in calls:
                     error = failure(call, *arguments)

@@ -33,7 +33,8 @@ async fn the_static_agent_works_in_an_empty_chroot_and_says_what_it_misses() {
     let host = root.host_id().await;
     let view = server.api().attached(host, true).await;
     root.log_says(
-        "/proc is not mounted: get_file, list_processes, kill_process, create_process are not offered",
+        "/proc is not mounted: get_file, list_processes, kill_process, create_process, get_raw_file, memdump, isolate, \
+         unisolate are not offered",
     );
     let verbs = &view.attachments[0].verbs;
     assert!(verbs.contains(&Verb::PutFile) && verbs.contains(&Verb::Walk));
@@ -42,6 +43,9 @@ async fn the_static_agent_works_in_an_empty_chroot_and_says_what_it_misses() {
         Verb::ListProcesses,
         Verb::KillProcess,
         Verb::CreateProcess,
+        Verb::GetRawFile,
+        Verb::Memdump,
+        Verb::Isolate,
     ] {
         assert!(!verbs.contains(&verb), "{verb} needs /proc");
     }

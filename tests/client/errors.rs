@@ -73,16 +73,15 @@ async fn what_takes_too_long_is_a_timeout_and_is_ended() {
 async fn what_is_not_offered_and_what_is_wrong_is_unsupported() {
     let mut scene = Scene::start().await;
     let session = scene.session().await;
-    assert!(!session.verbs().contains(&Verb::Memdump));
+    assert!(!session.verbs().contains(&Verb::GetRegistryValue));
     let cases = [
         (
             session.get_registry_value(r"HKLM\Software\Acme").await.map(drop),
             "unsupported_verb",
         ),
-        (session.memdump("/tmp/dump").await, "unsupported_verb"),
         (
-            session.get_raw_file("/etc/hosts").to_bytes().await.map(drop),
-            "unsupported_verb",
+            session.get_raw_file("/dev/null").to_bytes().await.map(drop),
+            "not_a_regular_file",
         ),
         (session.create_process([""; 0]).await.map(drop), "bad_argument"),
         (session.delete_file("").await, "bad_argument"),

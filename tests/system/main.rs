@@ -8,13 +8,14 @@
 //! | 1 in | `flow::an_event_is_acked_only_after_its_jobs_are_durable`, `flow::handling_the_same_event_again_causes_no_second_job`, `outage::a_broker_outage_under_load_loses_nothing_and_is_told` (an edge's answer), `streams::*` |
 //! | 2 every job ends | `agents::every_job_ends_within_its_own_limits`, `agents::a_job_whose_agent_does_not_come_back_ends_and_its_slot_is_free`, `crash::*` |
 //! | 3 out | `flow::an_event_becomes_a_result_on_its_subject_with_the_job_id_as_message_id`, `outage::*`, `crash::*` |
-//! | 4 crash | `crash::*`, `agents::a_changing_command_whose_agent_died_is_interrupted_and_not_run_again`, `agents::a_command_that_runs_while_the_server_is_killed_is_adopted` |
+//! | 4 crash | `crash::*`, `agents::a_changing_command_whose_agent_died_is_interrupted_and_not_run_again`, `agents::a_command_that_runs_while_the_server_is_killed_is_adopted`, `resume::*` |
 //! | 5 slots | `slots::two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end`, `crash::*` |
 //! | 6 order | `slots::jobs_of_one_host_run_in_the_order_they_were_accepted_also_over_a_crash` |
 //! | 7 bounds | `agents::a_frame_too_large_closes_the_channel_with_its_reason`, `disk::*`; most are tested where they are kept |
 //! | 8 bad input | `bad_events::*`, `carbonblack::*`, `sessions::*`, `console::*`, `rules::*`, `startup::*`, `agents::a_wrong_key_and_a_used_up_token_are_refused`, `commands::*` |
 //!
-//! `TRIPLINE_SOAK_ROUNDS=100` makes the tests of `crash` longer (`make soak`).
+//! `TRIPLINE_SOAK_ROUNDS=100` makes the tests of `crash` longer (`make soak`), `TRIPLINE_SOAK_TRANSFER_BYTES` those of
+//! `resume` (`make soak-transfer`).
 
 #![expect(
     clippy::expect_used,
@@ -41,6 +42,8 @@ mod harness;
 mod isolation;
 mod labels;
 mod outage;
+mod relay;
+mod resume;
 mod rules;
 mod scripted;
 mod sessions;

@@ -10,23 +10,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use tripline_protocol::Sha256;
+use uuid::Uuid;
 
-/// A content that comes in piece by piece. Dropping it removes what came so far.
+/// A content that comes in piece by piece. Dropping it removes what came so far, unless it belongs to a transfer, which
+/// can go on with it.
 #[derive(Debug)]
 pub struct Incoming {
-    store: Arc<Inner>,
-    file: File,
-    path: PathBuf,
-    hasher: sha2::Sha256,
-    bytes: u64,
+    pub(super) store: Arc<Inner>,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) hasher: sha2::Sha256,
+    pub(super) bytes: u64,
+    /// The transfer it belongs to.
+    pub(super) transfer: Option<Uuid>,
     /// Whether the file has its final name, with the bytes it takes accounted for there.
-    named: bool,
+    pub(super) named: bool,
 }
 
 impl Incoming {
-    pub(super) fn begin(store: Arc<Inner>) -> Result<Self, Error> {
+    pub(super) fn begin(store: Arc<Inner>, transfer: Option<Uuid>) -> Result<Self, Error> {
         let number = store.next_incoming.fetch_add(1, Ordering::Relaxed);
-        let path = store.root.join("incoming").join(number.to_string());
+        let name = store.partials.file_name(transfer, number);
+        let path = store.root.join("incoming").join(name);
         let mut options = OpenOptions::new();
         let file = options
             .write(true)
@@ -40,6 +45,7 @@ impl Incoming {
             path,
             hasher: sha2::Sha256::new(),
             bytes: 0,
+            transfer,
             named: false,
         })
     }
@@ -68,9 +74,26 @@ impl Incoming {
         self.bytes
     }
 
+    /// The hash of what came so far.
+    pub fn sha256(&self) -> Sha256 {
+        Sha256::from_digest(&self.hasher.clone().finalize().into())
+    }
+
+    /// Removes what came so far: no transfer goes on with it.
+    pub fn discard(mut self) {
+        self.remove_when_dropped();
+    }
+
+    fn remove_when_dropped(&mut self) {
+        if let Some(transfer) = self.transfer.take() {
+            self.store.partials.ended(transfer);
+        }
+    }
+
     /// Keeps the content if it is the `expected` one; durable when it returns. The answer is its hash and
     /// length.
     pub fn finish(mut self, expected: Option<&Sha256>) -> Result<(Sha256, u64), Error> {
+        self.remove_when_dropped();
         let found = Sha256::from_digest(&std::mem::take(&mut self.hasher).finalize().into());
         if let Some(expected) = expected.filter(|expected| **expected != found) {
             return Err(Error::Hash {
@@ -111,6 +134,11 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         if self.named {
             return;
+        }
+        match self.transfer.take() {
+            Some(transfer) if self.bytes > 0 => return self.store.keep_partial(transfer, self),
+            Some(transfer) => self.store.partials.ended(transfer),
+            None => {}
         }
         self.store.release(self.bytes);
         if let Err(error) = std::fs::remove_file(&self.path) {

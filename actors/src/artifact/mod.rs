@@ -6,18 +6,21 @@
 
 mod error;
 mod incoming;
+mod partial;
 #[cfg(test)]
 mod tests;
 mod uses;
 
 pub use error::Error;
 pub use incoming::Incoming;
+pub use partial::{PARTIALS_KEPT_FOR, PARTIALS_MAX};
 pub(crate) use uses::use_key;
 pub use uses::{Holder, forget_use, is_used, may_read, note_use};
 
 use crate::store::Store;
 use error::Doing;
 use parking_lot::Mutex;
+use partial::Partials;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -47,6 +50,7 @@ struct Inner {
     /// How many keep every content from being swept.
     keepers: AtomicU64,
     next_incoming: AtomicU64,
+    partials: Partials,
 }
 
 /// Keeps every content from being swept.
@@ -70,23 +74,19 @@ pub struct Swept {
 
 impl ArtifactStore {
     /// The artifacts in `data_dir`, at most `bytes_max` bytes in all. Removes what an earlier process left
-    /// incomplete, so the data directory's lock must be held (an open [`Store`] holds it).
+    /// incomplete, unless a transfer can go on with it, so the data directory's lock must be held (an open [`Store`] holds it).
     pub fn open(data_dir: &Path, bytes_max: u64) -> Result<Self, Error> {
         let root = data_dir.join("artifacts");
         let incoming = root.join("incoming");
-        match std::fs::remove_dir_all(&incoming) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).doing("remove", &incoming);
-            }
-            _ => {}
-        }
         make_dir(&incoming)?;
+        let (partials, partial_bytes) = Partials::open(&incoming)?;
         let artifacts = list(&root)?;
-        let bytes_used = AtomicU64::new(artifacts.iter().map(|(_, bytes)| bytes).sum());
+        let bytes: u64 = artifacts.iter().map(|(_, bytes)| bytes).sum();
+        let bytes_used = AtomicU64::new(bytes + partial_bytes);
         sync_dir(&root)?;
         sync_dir(data_dir)?;
         let (naming, keepers) = (Mutex::default(), AtomicU64::new(0));
-        let next_incoming = AtomicU64::new(0);
+        let next_incoming = AtomicU64::new(partials.number_next());
         Ok(Self {
             inner: Arc::new(Inner {
                 root,
@@ -95,13 +95,14 @@ impl ArtifactStore {
                 naming,
                 keepers,
                 next_incoming,
+                partials,
             }),
         })
     }
 
     /// Begins to take a content in.
     pub fn begin(&self) -> Result<Incoming, Error> {
-        Incoming::begin(self.inner.clone())
+        Incoming::begin(self.inner.clone(), None)
     }
 
     /// Keeps `bytes`; durable when it returns. The answer is their hash and length.
@@ -183,8 +184,18 @@ impl Inner {
         path(&self.root, sha256)
     }
 
-    /// Makes room for `bytes` more, or says that there is none.
+    /// Makes room for `bytes` more, or says that there is none. What waits for its transfer to go on makes room for
+    /// what comes now.
     fn reserve(&self, bytes: u64) -> Result<(), Error> {
+        loop {
+            match self.try_reserve(bytes) {
+                Err(_) if self.drop_oldest_partial("room") => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_reserve(&self, bytes: u64) -> Result<(), Error> {
         let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.bytes_max);
         match self
             .bytes_used

@@ -113,6 +113,114 @@ fn reopening_removes_the_incomplete_and_counts_the_rest() {
     assert_eq!(read(&reopened, &hello), b"hello");
 }
 
+const TRANSFER: uuid::Uuid = uuid::Uuid::from_u128(7);
+
+#[test]
+fn a_transfer_that_was_cut_goes_on_where_it_stopped() {
+    let (dir, artifacts) = fresh(100);
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"hel").unwrap();
+    drop(incoming);
+    assert_eq!((incomplete(dir.path()), artifacts.bytes_used()), (1, 3));
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    assert_eq!(incoming.bytes(), 3);
+    let expected = artifacts.put_bytes(b"hel").unwrap().0;
+    assert_eq!(incoming.sha256(), expected);
+    incoming.write(3, b"lo").unwrap();
+    assert_eq!(incoming.finish(None).unwrap().0.as_str(), HELLO);
+    assert_eq!((incomplete(dir.path()), artifacts.bytes_used()), (0, 8));
+    assert_eq!(artifacts.begin_transfer(TRANSFER).unwrap().bytes(), 0);
+}
+
+#[test]
+fn a_transfer_goes_on_after_the_process_was_killed_but_not_after_another_boot() {
+    let (dir, artifacts) = fresh(100);
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"hel").unwrap();
+    std::mem::forget(incoming);
+    let reopened = ArtifactStore::open(dir.path(), 100).unwrap();
+    assert_eq!(reopened.bytes_used(), 3);
+    let mut incoming = reopened.begin_transfer(TRANSFER).unwrap();
+    incoming.write(3, b"l").unwrap();
+    std::mem::forget(incoming);
+    let reopened = ArtifactStore::open(dir.path(), 100).unwrap();
+    let mut incoming = reopened.begin_transfer(TRANSFER).unwrap();
+    assert_eq!(incoming.bytes(), 4);
+    incoming.write(4, b"o").unwrap();
+    let expected = HELLO.parse().unwrap();
+    assert_eq!(incoming.finish(Some(&expected)).unwrap().1, 5);
+    let mut incoming = reopened.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"hel").unwrap();
+    drop(incoming);
+    let folder = dir.path().join("artifacts/incoming");
+    let name = folder.read_dir().unwrap().next().unwrap().unwrap().file_name();
+    let other = name.to_str().unwrap().split('.').next().unwrap().to_owned();
+    std::fs::rename(folder.join(&name), folder.join(format!("{other}.{other}.5"))).unwrap();
+    let reopened = ArtifactStore::open(dir.path(), 100).unwrap();
+    assert_eq!((incomplete(dir.path()), reopened.bytes_used()), (0, 5));
+    assert_eq!(reopened.begin_transfer(TRANSFER).unwrap().bytes(), 0);
+}
+
+#[test]
+fn a_transfer_that_ended_wrong_or_is_discarded_leaves_nothing() {
+    let (dir, artifacts) = fresh(100);
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"hel").unwrap();
+    incoming.discard();
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"other").unwrap();
+    let expected = HELLO.parse().unwrap();
+    assert!(matches!(
+        incoming.finish(Some(&expected)),
+        Err(Error::Hash { .. })
+    ));
+    drop(artifacts.begin_transfer(TRANSFER).unwrap());
+    assert_eq!((incomplete(dir.path()), artifacts.bytes_used()), (0, 0));
+}
+
+#[test]
+fn the_next_connection_waits_until_the_one_before_has_let_go() {
+    let (_dir, artifacts) = fresh(100);
+    let mut incoming = artifacts.begin_transfer(TRANSFER).unwrap();
+    incoming.write(0, b"hel").unwrap();
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| artifacts.begin_transfer(TRANSFER).unwrap().bytes());
+        incoming.write(3, b"lo").unwrap();
+        drop(incoming);
+        assert_eq!(next.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn what_nobody_goes_on_with_goes_by_count_by_age_and_for_want_of_room() {
+    let (dir, artifacts) = fresh(1000);
+    let cut = |n: usize| {
+        let transfer = uuid::Uuid::from_u128(n as u128);
+        let mut incoming = artifacts.begin_transfer(transfer).unwrap();
+        incoming.write(0, b"0123456789").unwrap();
+    };
+    (0..PARTIALS_MAX).for_each(cut);
+    assert_eq!(incomplete(dir.path()), PARTIALS_MAX);
+    cut(PARTIALS_MAX);
+    assert_eq!(incomplete(dir.path()), PARTIALS_MAX);
+    // The oldest is gone, the newest is there.
+    let there = |n: usize| {
+        artifacts
+            .begin_transfer(uuid::Uuid::from_u128(n as u128))
+            .unwrap()
+            .bytes()
+    };
+    assert_eq!((there(0), there(PARTIALS_MAX)), (0, 10));
+    let used = artifacts.bytes_used();
+    artifacts.put_bytes(&[7; 990]).unwrap();
+    assert!(used > 10 && artifacts.bytes_used() <= 1000);
+    assert!(incomplete(dir.path()) <= 1);
+    artifacts.sweep_partials(PARTIALS_KEPT_FOR);
+    assert_eq!(artifacts.bytes_used(), 1000);
+    assert_eq!(artifacts.sweep_partials(Duration::ZERO), 1);
+    assert_eq!((incomplete(dir.path()), artifacts.bytes_used()), (0, 990));
+}
+
 #[test]
 fn many_bring_the_same_content_at_once() {
     let (dir, artifacts) = fresh(1_000_000);

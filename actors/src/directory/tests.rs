@@ -14,6 +14,7 @@ fn hello() -> Hello {
         addresses: vec!["10.0.0.1".into()],
         labels: vec!["dmz".into()],
         verbs: vec![],
+        resumes: false,
         journal_id: Uuid::nil(),
         run_id: None,
         running: vec![],

@@ -14,7 +14,7 @@ use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::littlebrother::ClientMessage;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, HostId, SessionId, Timestamp};
+use tripline_protocol::{CommandId, HostId, SessionId, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// A command to send.
@@ -23,6 +23,8 @@ pub(crate) struct Execute {
     pub(crate) command_id: CommandId,
     /// Of an interactive session; `None`: of the host's jobs.
     pub(crate) session_id: Option<SessionId>,
+    /// What it moves, if it moves a file.
+    pub(crate) transfer_id: TransferId,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
     /// What the intent to send it names: the journal of the attachment that is to carry it out. `None` for one
@@ -35,6 +37,8 @@ pub(crate) struct Execute {
 pub(crate) struct Adopt {
     pub(crate) command_id: CommandId,
     pub(crate) session_id: Option<SessionId>,
+    /// As in [`Execute`].
+    pub(crate) transfer_id: TransferId,
     pub(crate) call: VerbCall,
     pub(crate) deadline: Timestamp,
     /// As in [`Execute`], when it was sent.

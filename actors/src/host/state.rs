@@ -14,10 +14,10 @@ use crate::slot::Report;
 use client::Client;
 use serde_json::json;
 use std::collections::{HashMap, HashSet, VecDeque};
-use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, ServerFrame};
+use tripline_protocol::frame::{CODE_CANCELLED, Command, CommandResult, Hello, Resume, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{Effect as VerbEffect, Verb, VerbCall};
-use tripline_protocol::{CommandId, Fault, SessionId, Timestamp};
+use tripline_protocol::{CommandId, Fault, SessionId, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// What is to be done, in this order.
@@ -68,6 +68,7 @@ enum Carrier {
 struct Pending<S> {
     slot: S,
     lane: Lane,
+    transfer_id: TransferId,
     call: VerbCall,
     deadline: Timestamp,
     /// The journal that the intent to send it names.
@@ -80,6 +81,8 @@ struct Pending<S> {
 #[derive(Debug)]
 struct Attachment {
     verbs: Vec<Verb>,
+    /// The agent goes on with transfers that were cut.
+    resumes: bool,
     journal_id: Uuid,
 }
 
@@ -156,6 +159,7 @@ impl<S: Clone> State<S> {
         let Execute {
             command_id,
             session_id,
+            transfer_id,
             call,
             deadline,
             journal_id,
@@ -163,6 +167,7 @@ impl<S: Clone> State<S> {
         let pending = Pending {
             slot,
             lane: session_id,
+            transfer_id,
             call,
             deadline,
             journal_id,
@@ -223,12 +228,19 @@ impl<S: Clone> State<S> {
         Some(match carrier {
             Carrier::Agent => {
                 pending.place = Place::There(journal_id.filter(|_| mutates(&call)));
+                let resumes = self.attachment.as_ref().is_some_and(|agent| agent.resumes);
+                let resume = (resumes && call.moves_content()).then_some(Resume {
+                    transfer_id: pending.transfer_id,
+                    bytes: 0,
+                    sha256: None,
+                });
                 let command = Command {
                     command_id,
                     epoch: self.epoch,
                     call,
                     remaining_ms: 0,
                     transfer: None,
+                    resume,
                 };
                 Effect::SendCommand {
                     command: Box::new(command),
@@ -265,6 +277,7 @@ impl<S: Clone> State<S> {
         let Adopt {
             command_id,
             session_id,
+            transfer_id,
             call,
             deadline,
             journal_id,
@@ -281,6 +294,7 @@ impl<S: Clone> State<S> {
         let pending = Pending {
             slot,
             lane: session_id,
+            transfer_id,
             call,
             deadline,
             journal_id,
@@ -385,6 +399,7 @@ impl<S: Clone> State<S> {
         self.epoch = epoch;
         self.attachment = Some(Attachment {
             verbs: hello.verbs.clone(),
+            resumes: hello.resumes,
             journal_id: hello.journal_id,
         });
         let running: HashSet<CommandId> = hello.running.iter().copied().collect();

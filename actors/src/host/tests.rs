@@ -43,6 +43,7 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
         addresses: vec![],
         labels: vec![],
         verbs: vec![Verb::ListProcesses, Verb::DeleteFile],
+        resumes: false,
         journal_id,
         run_id: None,
         running: running.to_vec(),
@@ -56,6 +57,7 @@ fn execute(command_id: CommandId, call: VerbCall) -> Execute {
     Execute {
         command_id,
         session_id: None,
+        transfer_id: tripline_protocol::TransferId(command_id.0),
         call,
         deadline: DEADLINE,
         journal_id,
@@ -66,6 +68,7 @@ fn adopt(command_id: CommandId, call: VerbCall, journal_id: Option<Uuid>) -> Ado
     Adopt {
         command_id,
         session_id: None,
+        transfer_id: tripline_protocol::TransferId(command_id.0),
         call,
         deadline: DEADLINE,
         journal_id,

@@ -177,6 +177,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         state: JobState::Queued,
         run: job.run,
         attempt: 0,
+        pauses: 0,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),
         timeout: spec.timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT),

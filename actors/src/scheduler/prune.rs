@@ -1,5 +1,6 @@
 //! Forgetting ended jobs by age and count, leaving a tombstone for as long as a submission could repeat.
 
+use crate::artifact::PARTIALS_KEPT_FOR;
 use crate::ground::{Ground, read};
 use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
@@ -137,7 +138,11 @@ fn prune_tombstones(ground: &Ground) -> Result<(), Refusal> {
 fn sweep(ground: &Ground) {
     let (artifacts, store) = (Arc::clone(&ground.artifacts), ground.store.clone());
     actix::spawn(async move {
-        let swept = tokio::task::spawn_blocking(move || artifacts.sweep(&store, UNUSED_FOR)).await;
+        let work = move || {
+            artifacts.sweep_partials(PARTIALS_KEPT_FOR);
+            artifacts.sweep(&store, UNUSED_FOR)
+        };
+        let swept = tokio::task::spawn_blocking(work).await;
         match swept {
             Ok(Ok(swept)) => tracing::debug!(?swept, "unused artifacts were removed"),
             Ok(Err(error)) => tracing::error!(%error, "unused artifacts cannot be removed"),

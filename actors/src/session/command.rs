@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tripline_protocol::session::{COMMANDS_WAITING_MAX, CommandState, CommandView, SessionFile};
 use tripline_protocol::step::{ArtifactRef, Truncated};
 use tripline_protocol::verb::{Effect, VerbCall};
-use tripline_protocol::{CommandId, Fault, Org, SessionId, Span, Timestamp};
+use tripline_protocol::{CommandId, Fault, Org, SessionId, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// More than can be open at once: those that wait, and the one under way.
@@ -36,6 +36,9 @@ pub(crate) struct CommandRecord {
     pub(crate) state: CommandState,
     /// How often it was begun.
     pub(crate) attempt: u32,
+    /// Attempts of these that only went on with a transfer that was cut.
+    #[serde(default, skip_serializing_if = "crate::record::is_zero")]
+    pub(crate) pauses: u32,
     pub(crate) queued_at: Timestamp,
     /// The number of the file it will bring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,7 @@ impl CommandRecord {
             by: None,
             state: CommandState::Pending,
             attempt: 0,
+            pauses: 0,
             queued_at: now,
             file,
             origin: command.origin,
@@ -114,6 +118,16 @@ impl CommandRecord {
     /// Whether it may be run again when its outcome is unknown.
     pub(crate) fn may_repeat(&self) -> bool {
         self.idempotent || !self.mutates()
+    }
+
+    /// How often it was begun, without the times its transfer only went on.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempt.saturating_sub(self.pauses)
+    }
+
+    /// What it moves, if it moves a file.
+    pub(crate) fn transfer_id(&self) -> TransferId {
+        TransferId::derive_interactive(self.session_id, self.number)
     }
 
     /// Writes it, with what it brought.

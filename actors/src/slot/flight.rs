@@ -4,9 +4,9 @@
 //! `W` is why a command is ended before its time; the reasons differ.
 
 use crate::host::Adopt;
-use tripline_protocol::frame::{CODE_INTERRUPTED, CommandResult};
+use tripline_protocol::frame::{CODE_INTERRUPTED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, CommandResult};
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault, SessionId, Span, Timestamp};
+use tripline_protocol::{CommandId, Fault, SessionId, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// Fault codes by which an agent says that it did not begin the command and keeps nothing of it: it is sent
@@ -16,14 +16,14 @@ const CODES_NOT_BEGUN: [&str; 2] = ["agent_stopping", "stale_epoch"];
 const CODE_BUSY: &str = "busy";
 /// The fault code of a command that ran and whose result this server acked before.
 const CODE_ALREADY_ACKED: &str = "already_acked";
-/// The fault code of a transfer whose connection broke; it only read, so it is begun again.
-pub(super) const CODE_TRANSFER_CUT: &str = "transfer_cut";
 /// The agent ends a command at its deadline by itself; only when it does not is the deadline enforced here.
 pub(super) const DEADLINE_MARGIN: Span = Span::from_secs(2);
 /// How long a host may take to confirm that a command is cancelled.
 const CONFIRM_WITHIN: Span = Span::from_secs(10);
 /// How often a command is begun before its host is given up.
 pub(super) const ATTEMPTS_MAX: u32 = 10;
+/// How often a transfer goes on where it was cut, beside that. Its time ends it long before, unless it moves nothing.
+pub(super) const PAUSES_MAX: u32 = 1000;
 /// An output above this becomes an artifact.
 pub(super) const OUTPUT_INLINE_BYTES_MAX: usize = 128 * 1024;
 
@@ -36,6 +36,7 @@ const FAULT_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Flight<W> {
     pub(super) command_id: CommandId,
+    pub(super) transfer_id: TransferId,
     pub(super) call: VerbCall,
     pub(super) deadline: Timestamp,
     /// The host is away since then.
@@ -71,12 +72,20 @@ pub(super) enum Fate {
     Busy,
     /// What it should have brought did not arrive.
     Cut,
+    /// Its transfer was cut, nothing took effect, and it goes on where it stopped.
+    Paused,
 }
 
 impl<W: Copy> Flight<W> {
-    pub(super) fn new(command_id: CommandId, call: VerbCall, deadline: Timestamp) -> Self {
+    pub(super) fn new(
+        command_id: CommandId,
+        transfer_id: TransferId,
+        call: VerbCall,
+        deadline: Timestamp,
+    ) -> Self {
         Self {
             command_id,
+            transfer_id,
             call,
             deadline,
             lost_since: None,
@@ -100,6 +109,7 @@ impl<W: Copy> Flight<W> {
         Some(Adopt {
             command_id: self.command_id,
             session_id,
+            transfer_id: self.transfer_id,
             call: self.call.clone(),
             deadline: self.deadline,
             journal_id,
@@ -128,7 +138,7 @@ impl<W: Copy> Flight<W> {
 
     /// Whether it brings a file.
     pub(super) fn fetches(&self) -> bool {
-        matches!(self.call, VerbCall::GetFile(_) | VerbCall::GetRawFile(_))
+        self.call.fetches_content()
     }
 
     pub(super) fn fate(&self, fault: &Fault) -> Fate {
@@ -137,6 +147,8 @@ impl<W: Copy> Flight<W> {
             CODE_ALREADY_ACKED => Fate::Unknown(CODE_ALREADY_ACKED),
             CODE_BUSY => Fate::Busy,
             CODE_TRANSFER_CUT if self.fetches() => Fate::Cut,
+            // Being ended, it does not go on.
+            CODE_TRANSFER_PAUSED if self.call.moves_content() && self.stopping.is_none() => Fate::Paused,
             code if CODES_NOT_BEGUN.contains(&code) => Fate::NotBegun,
             _ => Fate::Failed,
         }

@@ -5,7 +5,7 @@ mod reports;
 mod stopping;
 
 use super::flight::{
-    ATTEMPTS_MAX, CODE_TRANSFER_CUT, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, bounded,
+    ATTEMPTS_MAX, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX, bounded,
     transfer_cut,
 };
 use super::run::{Rendered, render};
@@ -13,11 +13,11 @@ use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
 use crate::record::{Intent, JobRecord};
-use tripline_protocol::frame::{CODE_CANCELLED, CommandResult};
+use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp};
+use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// All outputs of a job that stay inline together; leaves room for the rest of the result.

@@ -2,6 +2,7 @@
 //! `execute 0/1` is the command of step 0 in attempt 1.
 
 mod lost;
+mod paused;
 mod resume;
 mod steps;
 mod stopping;
@@ -81,6 +82,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         state: JobState::Queued,
         run: 0,
         attempt: 0,
+        pauses: 0,
         queued_at: START,
         expires_at: START.after(JobSpec::EXPIRES_DEFAULT),
         timeout: JobSpec::TIMEOUT_DEFAULT,

@@ -390,6 +390,7 @@ pub(crate) fn hello(hostname: &str) -> Hello {
             Verb::ListDirectory,
             Verb::CreateProcess,
         ],
+        resumes: false,
         journal_id: Uuid::from_u128(1),
         run_id: None,
         running: vec![],

@@ -11,14 +11,15 @@ mod table;
 use crate::isolation::HostIsolation;
 use crate::journal::{self, Journal, Known};
 use crate::link::{Link, Outgoing};
+use crate::partials::{self, Partials};
 use crate::platform::Platform;
 use crate::policy::Policy;
 use crate::stop::parking::Mutex;
 use crate::stop::{Cause, Stop, cancelled};
-use crate::transfer::{ChunkSink, ChunkSource};
-use crate::verbs::{self, Context, Done};
+use crate::transfer::{ChunkSink, ChunkSource, is_pause, paused};
+use crate::verbs::{self, Context, Done, Resuming};
 use outcome::{already_acked, result_frame, unknown_outcome};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use table::{Running, Table, TransferEnd};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -41,6 +42,7 @@ struct Shared {
     platform: Arc<dyn Platform>,
     policy: Policy,
     journal: Journal,
+    partials: Partials,
     isolation: Arc<HostIsolation>,
     table: Mutex<Table>,
     permits: Arc<Semaphore>,
@@ -74,6 +76,7 @@ impl Executor {
         platform: Arc<dyn Platform>,
         policy: Policy,
         journal: Journal,
+        partials: Partials,
         isolation: Arc<HostIsolation>,
     ) -> Result<Self, journal::Error> {
         let table = Table {
@@ -84,6 +87,7 @@ impl Executor {
             platform,
             policy,
             journal,
+            partials,
             isolation,
             table: Mutex::new(table),
             permits: Arc::new(Semaphore::new(COMMANDS_MAX)),
@@ -93,6 +97,7 @@ impl Executor {
         for begun in executor.0.journal.begun() {
             executor.settle_interrupted(begun).await?;
         }
+        tokio::spawn(sweep(Arc::downgrade(&executor.0)));
         Ok(executor)
     }
 
@@ -103,23 +108,26 @@ impl Executor {
             let ended = begun
                 .pid
                 .map_or(0, |pid| shared.platform.end_leftovers(begun.id, pid));
-            let leftover = if begun.leftover.is_empty() {
-                Ok(())
-            } else {
-                shared.platform.remove_leftover(&begun.leftover)
-            };
-            (ended, leftover)
+            (ended, shared.settle_leftover(&begun.leftover))
         });
+        let mut can_go_on = false;
         match cleaned.await {
-            Ok((ended, Ok(()))) => tracing::warn!(command_id = %id, ended, "a command was interrupted"),
+            Ok((ended, Ok(kept))) => {
+                tracing::warn!(command_id = %id, ended, kept, "a command was interrupted");
+                can_go_on = kept;
+            }
             Ok((ended, Err(error))) => {
                 tracing::warn!(command_id = %id, ended, %error, "a command was interrupted, its temporary file stays");
             }
             Err(error) => tracing::error!(command_id = %id, %error, "failed to clean up after a command"),
         }
-        let text = "the agent died while the command ran: whether it took effect is unknown";
-        let result = result_frame(id, Err(Fault::server(CODE_INTERRUPTED, text)));
-        self.0.journal.finish(id, &result).await
+        let fault = if can_go_on {
+            paused()
+        } else {
+            let text = "the agent died while the command ran: whether it took effect is unknown";
+            Fault::server(CODE_INTERRUPTED, text)
+        };
+        self.0.journal.finish(id, &result_frame(id, Err(fault))).await
     }
 
     /// The verbs to announce.
@@ -280,7 +288,7 @@ impl Executor {
         let id = command.command_id;
         let mutating = command.call.verb().effect() == Effect::Mutates;
         if mutating {
-            let leftover = verbs::leftover(id, &command.call);
+            let leftover = verbs::leftover(&command);
             if let Err(error) = self.0.journal.begin(id, leftover).await {
                 return self.not_begun(id, &running, error);
             }
@@ -471,7 +479,33 @@ impl Executor {
     }
 }
 
+/// Removes files of cut transfers that nobody goes on with, now and then, as long as there is an executor.
+async fn sweep(shared: Weak<Shared>) {
+    let mut looks = tokio::time::interval(partials::LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let swept =
+            tokio::task::spawn_blocking(move || shared.partials.sweep(&*shared.platform, partials::KEPT_FOR));
+        if let Err(error) = swept.await {
+            tracing::error!(%error, "failed to look for files of cut transfers");
+        }
+    }
+}
+
 impl Shared {
+    /// Removes the temporary file that a command left, unless its transfer can go on with it: `true`.
+    fn settle_leftover(&self, leftover: &[u8]) -> Result<bool, Fault> {
+        if leftover.is_empty() {
+            return Ok(false);
+        }
+        if self.partials.keeps(leftover, &*self.platform) {
+            return Ok(true);
+        }
+        self.platform.remove_leftover(leftover).map(|()| false)
+    }
+
     fn run_here(&self, command: &Command, running: &Running) -> Result<Done, Fault> {
         let id = command.command_id;
         let mutating = command.call.verb().effect() == Effect::Mutates;
@@ -492,11 +526,20 @@ impl Shared {
             isolation: &self.isolation,
             stop: &running.stop,
             transfer: command.transfer.as_ref(),
+            resume: command.resume.as_ref().map(|resume| Resuming {
+                resume,
+                partials: &self.partials,
+            }),
             sink,
             source,
             started: &started,
         };
-        verbs::run(&context, &command.call)
+        let sends = matches!(running.transfer, TransferEnd::Out(_)) && command.resume.is_some();
+        match verbs::run(&context, &command.call) {
+            // What only reads has nothing to leave in order: its transfer goes on when the agent is back.
+            Err(fault) if sends && is_pause(&fault) => Err(paused()),
+            outcome => outcome,
+        }
     }
 }
 

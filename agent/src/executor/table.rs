@@ -19,11 +19,15 @@ pub(super) enum TransferEnd {
 impl TransferEnd {
     pub(super) fn of(command: &Command, link: &Arc<Link>, stop: &Stop) -> Self {
         match (&command.call, &command.transfer) {
-            (VerbCall::GetFile(_), _) => Self::Out(Outbound::new(command.command_id, link.clone(), stop)),
+            (VerbCall::GetFile(_) | VerbCall::GetRawFile(_), _) => {
+                let resume = command.resume.as_ref();
+                Self::Out(Outbound::new(command.command_id, link.clone(), resume, stop))
+            }
             (VerbCall::PutFile(_), Some(transfer)) => Self::In(Inbound::new(
                 command.command_id,
                 link.clone(),
                 transfer.bytes,
+                command.resume.is_some(),
                 stop,
             )),
             _ => Self::None,

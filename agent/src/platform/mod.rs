@@ -23,11 +23,11 @@ use crate::stop::Stop;
 use isolation::NetworkIsolation;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
+use tripline_protocol::verb::{DirectoryEntry, KillProcess, Memdump, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
 use uuid::Uuid;
 
@@ -169,9 +169,55 @@ pub struct ProcessSpec {
 
 /// A file being written under a temporary name in its directory. Dropped without commit it is removed.
 pub trait StagedFile: Write {
+    /// Goes on `bytes` further; what is passed over reads as zeros and takes no room where the file system can
+    /// do that.
+    fn skip(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Bytes that may still be written on its file system.
+    fn room(&self) -> io::Result<u64>;
+
+    /// Reads what was written, from `offset` on.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Leaves it under its temporary name, for a command that goes on with it.
+    fn keep(self: Box<Self>);
+
     /// Syncs the content, sets the permission bits (default: those of the file replaced, else 0600) and moves
     /// it into place. With `overwrite` false an existing file wins: `EEXIST`.
     fn commit(self: Box<Self>, mode: Option<u32>, overwrite: bool) -> Result<(), Fault>;
+}
+
+/// A file that is partly written already, and how many bytes of it.
+pub type PartialFile = (Box<dyn StagedFile>, u64);
+
+/// Takes an image of memory, in order.
+pub trait ImageSink {
+    /// The next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// So many zeros.
+    fn zeros(&mut self, bytes: u64) -> Result<(), Fault>;
+}
+
+/// Memory, as an image in one of the formats that others read.
+pub trait MemoryImage {
+    /// What it is: `elf_core`, `lime`.
+    fn format(&self) -> &'static str;
+
+    /// Bytes of the image.
+    fn bytes(&self) -> u64;
+
+    /// Writes the image, exactly [`MemoryImage::bytes`] of it. What cannot be read is zero and counted.
+    fn write(&mut self, sink: &mut dyn ImageSink, stop: &Stop) -> Result<Gaps, Fault>;
+}
+
+/// What was missing in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Places, each as long as it went on.
+    pub places: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
 }
 
 /// The operating system. Host errors are faults of class `live_response` with the errno's name.
@@ -187,6 +233,7 @@ pub trait Platform: Send + Sync {
 
     /// Whether processes can be watched: `booted`, `scan_processes` and `end_processes` work.
     fn can_watch(&self) -> bool;
+
     /// What isolates the host. `program` is the one for it that the configuration names.
     fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
         let _ = program;
@@ -196,6 +243,25 @@ pub trait Platform: Send + Sync {
     /// Opens a regular file for reading, never hanging on anything else.
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault>;
 
+    /// Opens a regular file for reading without changing its access time where the host allows that, or a block
+    /// device if `policy` allows it; with the bytes it has now.
+    fn open_raw(&self, path: &RemotePath, policy: &Policy) -> Result<(File, u64), Fault> {
+        let _ = (path, policy);
+        Err(Fault::unsupported(
+            "unsupported_verb",
+            "this platform reads no files raw",
+        ))
+    }
+
+    /// Opens the memory of a process, or of the whole host.
+    fn open_memory(&self, args: &Memdump) -> Result<Box<dyn MemoryImage>, Fault> {
+        let _ = args;
+        Err(Fault::unsupported(
+            "unsupported_verb",
+            "this platform reads no memory",
+        ))
+    }
+
     /// Begins to write the file at `path` as `temporary` beside it.
     fn stage_file(
         &self,
@@ -203,6 +269,24 @@ pub trait Platform: Send + Sync {
         temporary: &str,
         policy: &Policy,
     ) -> Result<Box<dyn StagedFile>, Fault>;
+
+    /// Opens what an earlier command wrote as `temporary` beside `path`, to go on at its end; with its bytes. `None`: it
+    /// is not there, or not what this agent wrote.
+    fn resume_file(
+        &self,
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Option<PartialFile>, Fault> {
+        let _ = (path, temporary, policy);
+        Ok(None)
+    }
+
+    /// Whether this temporary file is there and has no other name: what it is for has not been put in place.
+    fn is_partial(&self, path: &[u8]) -> bool {
+        let _ = path;
+        false
+    }
 
     /// Removes a temporary file that an interrupted command left; one that is not there is fine.
     fn remove_leftover(&self, path: &[u8]) -> Result<(), Fault>;

@@ -7,23 +7,26 @@ mod create_directory;
 mod create_process;
 mod delete_file;
 mod get_file;
+mod get_raw_file;
 mod isolate;
 mod kill_process;
 mod list_directory;
 mod list_processes;
 mod listing;
+mod memdump;
 mod put_file;
 mod unisolate;
 mod walk;
 
 use crate::isolation::HostIsolation;
+use crate::partials::Partials;
 use crate::platform::Platform;
 use crate::policy::Policy;
 use crate::stop::Stop;
 use crate::transfer::{ChunkSink, ChunkSource};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tripline_protocol::frame::Transfer;
+use tripline_protocol::frame::{Command, Resume, Transfer};
 use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault};
 
@@ -41,12 +44,23 @@ pub struct Context<'a> {
     pub stop: &'a Stop,
     /// The content announced with the command.
     pub transfer: Option<&'a Transfer>,
+    /// Its transfer may go on where an earlier command's was cut.
+    pub resume: Option<Resuming<'a>>,
     /// Where file content goes.
     pub sink: Option<&'a dyn ChunkSink>,
     /// Where file content comes from.
     pub source: Option<&'a dyn ChunkSource>,
     /// Is told the id of the process group a verb starts.
     pub started: &'a dyn Fn(u32),
+}
+
+/// A transfer that may go on.
+#[derive(Clone, Copy)]
+pub struct Resuming<'a> {
+    /// Which, and what the server has of it.
+    pub resume: &'a Resume,
+    /// The files of such transfers on this host.
+    pub partials: &'a Partials,
 }
 
 /// What a verb returned.
@@ -93,11 +107,11 @@ pub fn run(context: &Context<'_>, call: &VerbCall) -> Result<Done, Fault> {
         VerbCall::ListProcesses(_) => list_processes::run(context),
         VerbCall::KillProcess(args) => kill_process::run(context, args),
         VerbCall::CreateProcess(args) => create_process::run(context, args),
+        VerbCall::GetRawFile(args) => get_raw_file::run(context, args),
+        VerbCall::Memdump(args) => memdump::run(context, args),
         VerbCall::Isolate(args) => isolate::run(context, args),
         VerbCall::Unisolate(_) => unisolate::run(context),
-        VerbCall::GetRawFile(_)
-        | VerbCall::Memdump(_)
-        | VerbCall::ListRegistryKeysAndValues(_)
+        VerbCall::ListRegistryKeysAndValues(_)
         | VerbCall::ListRegistryKeys(_)
         | VerbCall::GetRegistryValue(_)
         | VerbCall::SetRegistryValue(_)
@@ -111,9 +125,15 @@ pub fn run(context: &Context<'_>, call: &VerbCall) -> Result<Done, Fault> {
 }
 
 /// The temporary file a command would leave if the agent died in the middle, as bytes of its path; empty: none.
-pub fn leftover(id: CommandId, call: &VerbCall) -> Vec<u8> {
-    match call {
-        VerbCall::PutFile(args) => put_file::leftover(id, args),
+pub fn leftover(command: &Command) -> Vec<u8> {
+    let name = put_file::temporary(command.command_id);
+    match &command.call {
+        VerbCall::PutFile(args) => {
+            let resumed = command.resume.as_ref().filter(|_| command.transfer.is_some());
+            let name = resumed.map_or(name, |resume| put_file::temporary(resume.transfer_id));
+            put_file::beside(&args.path, &name)
+        }
+        VerbCall::Memdump(args) => put_file::beside(&args.target(), &name),
         _ => Vec::new(),
     }
 }

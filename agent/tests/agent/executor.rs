@@ -1,13 +1,15 @@
 //! What an agent makes of the journal that an earlier one left.
 
 use crate::server::{InProcess, Server, command};
-use crate::support::{at, names};
+use crate::support::{at, names, sha256};
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
 use tripline_agent::journal::{Journal, Options};
-use tripline_agent::verbs;
-use tripline_protocol::frame::{AgentFrame, CODE_INTERRUPTED};
+use tripline_agent::partials::Partials;
+use tripline_agent::{platform, verbs};
+use tripline_protocol::TransferId;
+use tripline_protocol::frame::{AgentFrame, CODE_INTERRUPTED, CODE_TRANSFER_PAUSED, Resume, Transfer};
 use tripline_protocol::verb::Verb;
 
 #[tokio::test]
@@ -20,7 +22,7 @@ async fn what_an_earlier_agent_began_is_interrupted_and_never_run_again() {
         json!({ "path": dir.path().join("f"), "content": "x" }),
     );
     let id = put.command_id;
-    let leftover = verbs::leftover(id, &put.call);
+    let leftover = verbs::leftover(&put);
     fs::write(dir.path().join(format!(".tripline-{id}")), "half of").unwrap();
     let journal = Journal::open(&state, Options::default()).unwrap();
     journal.begin(id, leftover).await.unwrap();
@@ -34,6 +36,41 @@ async fn what_an_earlier_agent_began_is_interrupted_and_never_run_again() {
     peer.command(put).await;
     assert_eq!(peer.fault_code(id).await, CODE_INTERRUPTED);
     assert_eq!(names(dir.path()), ["state"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_an_earlier_agent_was_receiving_waits_for_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let sha256 = sha256(b"half of it");
+    let mut put = command(
+        Verb::PutFile,
+        json!({ "path": dir.path().join("f"), "artifact": sha256 }),
+    );
+    let transfer_id = TransferId(uuid::Uuid::from_u128(3));
+    put.transfer = Some(Transfer { bytes: 10, sha256 });
+    put.resume = Some(Resume {
+        transfer_id,
+        bytes: 0,
+        sha256: None,
+    });
+    let (id, leftover) = (put.command_id, verbs::leftover(&put));
+    let partials = Partials::open(&state, &*platform::native()).unwrap();
+    partials.claim(transfer_id.0).unwrap().begin(&leftover).unwrap();
+    let temporary = format!(".tripline-{transfer_id}");
+    fs::write(dir.path().join(&temporary), "half of").unwrap();
+    let journal = Journal::open(&state, Options::default()).unwrap();
+    journal.begin(id, leftover).await.unwrap();
+    drop(journal);
+
+    let server = Server::new().await;
+    let agent = InProcess::start(&server, &state);
+    let mut peer = server.attach(1).await;
+    assert!(peer.hello().resumes);
+    assert_eq!(peer.fault_code(id).await, CODE_TRANSFER_PAUSED);
+    assert_eq!(names(dir.path()), [temporary.as_str(), "state"]);
     agent.stop().await;
 }
 

@@ -76,6 +76,38 @@ fn a_walk_is_sorted_and_goes_as_deep_as_it_may() {
 }
 
 #[test]
+fn a_tree_deeper_than_any_walk_goes_is_cut_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join(vec!["d"; 70].join("/"))).unwrap();
+    let walk = |depth: u32| output(Verb::Walk, json!({ "path": dir.path(), "depth_max": depth }));
+    let listed = walk(1000);
+    assert_eq!(listed["files"].as_array().unwrap().len(), 65);
+    assert_eq!(listed["omitted"], 1);
+    // What the caller did not ask for is not left out.
+    assert_eq!(walk(10)["omitted"], 0);
+}
+
+#[test]
+fn a_walk_over_many_small_directories_counts_what_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..300 {
+        let inner = dir.path().join(format!("{n:03}"));
+        fs::create_dir(&inner).unwrap();
+        for file in 0..9 {
+            File::create(inner.join(file.to_string())).unwrap();
+        }
+    }
+    let listed = output(Verb::Walk, at(dir.path()));
+    let kept = listed["files"].as_array().unwrap().len();
+    assert!(kept <= LIST_ENTRIES_MAX && listed.to_string().len() <= 256 * 1024);
+    // Of directories that were not entered any more, only they themselves are known.
+    let seen = kept as u64 + listed["omitted"].as_u64().unwrap();
+    assert!((LIST_ENTRIES_MAX as u64..=3000).contains(&seen), "{seen}");
+    let files = filenames(&listed);
+    assert!(files.is_sorted() && files.contains(&"000/8"));
+}
+
+#[test]
 fn a_large_directory_is_cut_and_counted_within_a_frame() {
     let dir = tempfile::tempdir().unwrap();
     let count = LIST_ENTRIES_MAX + 500;

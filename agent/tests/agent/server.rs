@@ -321,6 +321,7 @@ pub(crate) fn command(verb: Verb, args: Value) -> Command {
         call: VerbCall::parse(verb, args).expect("legal arguments"),
         remaining_ms: 60_000,
         transfer: None,
+        resume: None,
     }
 }
 

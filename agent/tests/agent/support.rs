@@ -44,6 +44,10 @@ impl ChunkSink for KeepingSink {
 pub(crate) struct PreparedSource(pub(crate) Mutex<Vec<Vec<u8>>>);
 
 impl ChunkSource for PreparedSource {
+    fn begin(&self, offset: u64) {
+        panic!("asked to begin at {offset}");
+    }
+
     fn next(&self, _: &Stop) -> Result<Vec<u8>, Fault> {
         let mut chunks = self.0.lock().unwrap();
         if chunks.is_empty() {
@@ -118,6 +122,7 @@ impl Run {
             isolation: &isolation,
             stop: &self.stop,
             transfer: self.transfer.as_ref().map(|(transfer, _)| transfer),
+            resume: None,
             sink: Some(&self.sink),
             source: self
                 .transfer
@@ -138,7 +143,7 @@ impl Run {
 }
 
 /// Of a host that is never isolated: a test does not touch its machine's network.
-fn no_isolation(state: &Path) -> HostIsolation {
+pub(crate) fn no_isolation(state: &Path) -> HostIsolation {
     HostIsolation::new(
         Arc::new(Missing),
         Arc::new(StateDir::open(state).expect("a state directory")),
@@ -189,4 +194,11 @@ pub(crate) fn alive(pid: u32) -> bool {
 /// Whether tests run as root, to whom permissions mean nothing.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether the second block of a file or device can be read.
+pub(crate) fn is_readable_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileExt;
+    let read = |file: std::fs::File| file.read_at(&mut [0; 8192], 4096);
+    matches!(std::fs::File::open(path).and_then(read), Ok(8192))
 }

@@ -86,7 +86,14 @@ impl<O> Command<'_, Memdump, O> {
         self
     }
 
-    /// Whether the dump is compressed. Default: false.
+    /// When the process started, in Unix seconds: another process that has its id meanwhile is not read, and the error
+    /// is [`LiveResponse`](crate::Error::LiveResponse) `recycled_pid`. Only with [`pid`](Self::pid).
+    pub fn start_time(mut self, seconds: i64) -> Self {
+        self.arguments.start_time = Some(seconds);
+        self
+    }
+
+    /// Whether the dump is compressed: then it is a zip, at the path with `.zip` behind it. Default: false.
     pub fn compress(mut self, compress: bool) -> Self {
         self.arguments.compress = compress;
         self

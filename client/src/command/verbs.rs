@@ -5,9 +5,9 @@ use crate::session::Session;
 use serde_json::Value;
 use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, NoArguments,
-    PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue,
-    Unisolated, Verb, VerbCall, Walk,
+    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, MemoryDumped,
+    NoArguments, PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue,
+    SetRegistryValue, Unisolated, Verb, VerbCall, Walk,
 };
 
 /// A file or directory on the host.
@@ -153,14 +153,15 @@ impl Session {
     }
 
     /// Writes the memory of the host, or of one process, to a file on the host, from where
-    /// [`Session::get_file`] fetches it. Not on Linux.
-    pub fn memdump(&self, path: impl Into<RemotePath>) -> Command<'_, Memdump, ()> {
+    /// [`Session::get_file`] fetches it.
+    pub fn memdump(&self, path: impl Into<RemotePath>) -> Command<'_, Memdump, MemoryDumped> {
         let arguments = Memdump {
             path: path.into(),
             pid: None,
+            start_time: None,
             compress: false,
         };
-        Command::new(self, Verb::Memdump, arguments, nothing).timeout(LONG)
+        Command::new(self, Verb::Memdump, arguments, serde_json::from_value).timeout(LONG)
     }
 }
 

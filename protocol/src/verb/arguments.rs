@@ -194,14 +194,36 @@ impl CreateProcess {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memdump {
-    /// File on the host to write.
+    /// Absolute path of the file on the host to write.
     pub path: RemotePath,
     /// Process id; absent: the whole memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// Compress it; default false.
+    /// Unix seconds; only with `pid`. When the process started at another time, it is another process and the call
+    /// is refused (`recycled_pid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<i64>,
+    /// Write a zip with the image in it, as `<path>.zip`; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,
+}
+
+impl Memdump {
+    pub(super) fn fault(&self) -> Option<String> {
+        match (self.pid, self.start_time) {
+            (Some(0), _) => Some("pid must be positive".into()),
+            (None, Some(_)) => Some("start_time needs a pid".into()),
+            _ => None,
+        }
+    }
+
+    /// The file that is written: cbapi's convention for compressed ones.
+    pub fn target(&self) -> RemotePath {
+        match self.compress {
+            true => [self.path.as_bytes(), b".zip"].concat().into(),
+            false => self.path.clone(),
+        }
+    }
 }
 
 /// `isolate`.

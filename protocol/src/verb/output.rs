@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 
-/// Output of verbs that only do something: `delete_file`, `create_directory`, `kill_process`, `memdump`,
-/// and all that write the registry. `{}`, not null: a frame's `output: null` reads as none at all.
+/// Output of verbs that only do something: `delete_file`, `create_directory`, `kill_process`, and all that write the registry. `{}`, not null: a frame's `output: null` reads as none at all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NoOutput {}
 
@@ -31,6 +30,23 @@ pub struct FileWritten {
     pub sha256: Sha256,
     /// Bytes written.
     pub bytes: u64,
+}
+
+/// Output of `memdump`. An agent that says nothing of it answers `{}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryDumped {
+    /// Bytes of the image, before it was compressed.
+    #[serde(default)]
+    pub bytes: u64,
+    /// What it is: `elf_core` (a process) or `lime` (the whole memory).
+    #[serde(default)]
+    pub format: String,
+    /// Places that could not be read, each as long as it went on; they are zero in the image.
+    #[serde(default)]
+    pub gaps: u64,
+    /// Bytes of all of them.
+    #[serde(default)]
+    pub gap_bytes: u64,
 }
 
 /// One entry of a listing, with cbapi's field names.

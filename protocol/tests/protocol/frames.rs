@@ -4,7 +4,7 @@ use crate::golden::Golden;
 use crate::samples::{at, client_stats, command, hash, host, isolation, json, p, second_command};
 use serde_json::{Value, json};
 use tripline_protocol::frame::{
-    AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, Chunk, Command, CommandResult, Hello, InvalidChunk,
+    AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, Chunk, Command, CommandResult, Hello, InvalidChunk, Resume,
     ServerFrame, Transfer,
 };
 use tripline_protocol::limit::CHUNK_BYTES_MAX;
@@ -12,7 +12,7 @@ use tripline_protocol::littlebrother::{
     ClientMessage, EventType, PROCESS_HANDLER, UserConfig, WireEvent, config_event,
 };
 use tripline_protocol::step::Truncated;
-use tripline_protocol::verb::{NoArguments, PutFile, Verb, VerbCall};
+use tripline_protocol::verb::{GetFile, NoArguments, PutFile, Verb, VerbCall};
 use tripline_protocol::{Fault, IsolationEnd, IsolationReport};
 
 fn hello() -> Hello {
@@ -25,6 +25,7 @@ fn hello() -> Hello {
         addresses: vec!["192.0.2.7".into(), "2001:db8::7".into()],
         labels: vec!["dmz".into()],
         verbs: vec![Verb::GetFile, Verb::ListProcesses],
+        resumes: true,
         journal_id: p("11111111-2222-4333-8444-555555555555"),
         run_id: Some(p("22222222-2222-4333-8444-555555555555")),
         running: vec![command()],
@@ -123,6 +124,13 @@ fn frames_of_agents_are_as_the_golden_file_has_them() {
         },
     );
     golden.both_ways(
+        "resume",
+        &AgentFrame::Resume {
+            command_id: command(),
+            offset: 1_048_576,
+        },
+    );
+    golden.both_ways(
         "progress",
         &AgentFrame::Progress {
             command_id: command(),
@@ -193,6 +201,7 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
         call: VerbCall::ListProcesses(NoArguments {}),
         remaining_ms: 120_000,
         transfer: None,
+        resume: None,
     };
     golden.both_ways("command", &ServerFrame::Command(Box::new(list)));
     let put = PutFile {
@@ -212,8 +221,42 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
             bytes: 0,
             sha256: hash(),
         }),
+        resume: None,
     };
-    golden.both_ways("command, with a transfer", &ServerFrame::Command(Box::new(put)));
+    golden.both_ways(
+        "command, with a transfer",
+        &ServerFrame::Command(Box::new(put.clone())),
+    );
+    let going_on = Command {
+        resume: Some(Resume {
+            transfer_id: p("11111111-2222-4333-8444-555555555555"),
+            bytes: 0,
+            sha256: None,
+        }),
+        ..put
+    };
+    golden.both_ways(
+        "command, with a transfer to go on with",
+        &ServerFrame::Command(Box::new(going_on.clone())),
+    );
+    let fetching = Command {
+        resume: Some(Resume {
+            bytes: 1_048_576,
+            sha256: Some(hash()),
+            ..going_on.resume.expect("it has one")
+        }),
+        call: VerbCall::GetFile(GetFile {
+            path: "/tmp/x".into(),
+            offset: None,
+            bytes_max: None,
+        }),
+        transfer: None,
+        ..going_on
+    };
+    golden.both_ways(
+        "command, with a file of which the server has the beginning",
+        &ServerFrame::Command(Box::new(fetching)),
+    );
     golden.both_ways(
         "cancel",
         &ServerFrame::Cancel {

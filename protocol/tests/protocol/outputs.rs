@@ -23,6 +23,17 @@ fn the_output_of_every_verb_is_as_the_golden_file_has_it() {
             bytes: 0,
         },
     );
+    let dumped = MemoryDumped {
+        bytes: 4096,
+        format: "elf_core".into(),
+        gaps: 1,
+        gap_bytes: 1024,
+    };
+    golden.both_ways("memory dumped", &dumped);
+    assert_eq!(
+        serde_json::from_value::<MemoryDumped>(json!({})).unwrap(),
+        MemoryDumped::default()
+    );
     golden.both_ways("listing", &listing());
     golden.both_ways("processes", &processes());
     let none = || Some(Captured::default());

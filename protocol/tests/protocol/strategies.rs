@@ -173,8 +173,15 @@ pub(crate) fn call() -> impl Strategy<Value = VerbCall> {
         kill.prop_map(VerbCall::KillProcess),
         create_process().prop_map(VerbCall::CreateProcess),
         get().prop_map(VerbCall::GetRawFile),
-        (path(), of(any::<u32>()), any::<bool>())
-            .prop_map(|(path, pid, compress)| VerbCall::Memdump(Memdump { path, pid, compress })),
+        (path(), of((1..u32::MAX, of(any::<i64>()))), any::<bool>()).prop_map(|(path, process, compress)| {
+            let (pid, start_time) = process.map_or((None, None), |(pid, start)| (Some(pid), start));
+            VerbCall::Memdump(Memdump {
+                path,
+                pid,
+                start_time,
+                compress,
+            })
+        }),
         key().prop_map(VerbCall::ListRegistryKeysAndValues),
         key().prop_map(VerbCall::ListRegistryKeys),
         key().prop_map(VerbCall::GetRegistryValue),
@@ -246,6 +253,7 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
                 call,
                 remaining_ms,
                 transfer: None,
+                resume: None,
             };
             ServerFrame::Command(Box::new(command))
         },

@@ -116,6 +116,7 @@ fn the_arguments_of_every_verb_are_as_the_golden_file_has_them() {
     let dump = Memdump {
         path: "C:\\dump".into(),
         pid: Some(4),
+        start_time: Some(1_795_183_200),
         compress: true,
     };
     golden.both_ways("memdump", &VerbCall::Memdump(dump));

@@ -153,9 +153,12 @@ impl<H: Hears> Connection<H> {
             link,
             ..
         } = self;
-        // Detached first: a farewell may take its time.
-        drop((hears, link));
-        say_farewell(session, outbound.control, &end).await;
+        let Outbound {
+            control, transfers, ..
+        } = outbound;
+        // Detached first, with what the next connection goes on with: a farewell may take its time.
+        drop((hears, link, transfers));
+        say_farewell(session, control, &end).await;
         end
     }
 
@@ -211,6 +214,11 @@ impl<H: Hears> Connection<H> {
         match frame {
             AgentFrame::Result(result) => self.outbound.transfers.result(result, &mut self.told),
             AgentFrame::Credit { command_id, bytes } => self.outbound.transfers.credit(command_id, bytes),
+            AgentFrame::Resume { command_id, offset } => {
+                self.outbound
+                    .transfers
+                    .resumed(command_id, offset, &mut self.told);
+            }
             AgentFrame::Ping => self.send(&ServerFrame::Pong),
             AgentFrame::Pong | AgentFrame::Unknown => {}
             AgentFrame::Hello(_) => return Err(Violation::HelloAgain),
@@ -232,6 +240,7 @@ impl<H: Hears> Connection<H> {
         for one in told.drain(..) {
             match one {
                 Told::Frame(frame) => self.send(&frame),
+                Told::Command(command) => self.pass_down_frame(&ServerFrame::Command(command)),
                 Told::Result(result, artifact) => self.hears.result(*result, artifact),
                 Told::Failed(command_id, fault) => self.hears.transfer_failed(command_id, fault),
             }
@@ -264,13 +273,15 @@ impl<H: Hears> Connection<H> {
                 let fault = Fault::server("frame_too_large", text);
                 self.told.push(Told::Failed(command.command_id, fault));
             }
+            (ServerFrame::Command(command), _) if self.outbound.transfers.hold(command) => {}
             (ServerFrame::Command(command), Some(text)) => {
                 self.outbound.control.push_back(Message::Text(text.into()));
                 self.outbound.transfers.command_sent(command);
             }
             (ServerFrame::Cancel { command_id }, _) => {
-                self.outbound.transfers.command_cancelled(*command_id);
-                self.send(frame);
+                if self.outbound.transfers.command_cancelled(*command_id) {
+                    self.send(frame);
+                }
             }
             _ => self.send(frame),
         }

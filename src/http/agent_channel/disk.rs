@@ -10,9 +10,9 @@ use tripline_actors::artifact::{self, ArtifactStore};
 use tripline_protocol::frame::{Chunk, CommandResult};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::FileFetched;
-use tripline_protocol::{CommandId, Fault, Sha256};
+use tripline_protocol::{CommandId, Fault, Sha256, TransferId};
 
-/// A file being written; dropping it removes it.
+/// A file being written; dropping it removes it, or keeps it for the transfer it belongs to.
 pub(super) type Partial = artifact::Incoming;
 /// A kept file, open for reading.
 pub(super) type File = std::fs::File;
@@ -20,6 +20,15 @@ pub(super) type File = std::fs::File;
 /// What the disk has done.
 #[derive(Debug)]
 pub(super) enum Done {
+    /// What is here of a transfer was looked for.
+    Begun {
+        /// Of which command.
+        id: CommandId,
+        /// Where it goes on, and with what hash of what is there.
+        file: Partial,
+        /// The hash of what is there.
+        sha256: Sha256,
+    },
     /// Bytes of an incoming file are written.
     Written {
         /// Of which command.
@@ -54,6 +63,21 @@ pub(super) enum Done {
         /// Why.
         fault: Fault,
     },
+}
+
+/// Looks for what is here of a transfer.
+pub(super) fn begin(store: &ArtifactStore, id: CommandId, transfer_id: TransferId) -> Done {
+    match store.begin_transfer(transfer_id.0) {
+        Ok(file) => Done::Begun {
+            id,
+            sha256: file.sha256(),
+            file,
+        },
+        Err(error) => Done::Failed {
+            id,
+            fault: write_fault(&error),
+        },
+    }
 }
 
 /// Writes or finishes an incoming file.
@@ -93,8 +117,13 @@ fn append(store: &ArtifactStore, file: Option<Partial>, bytes: &[u8]) -> Result<
         Some(file) => file,
         None => store.begin()?,
     };
-    file.write(file.bytes(), bytes)?;
-    Ok(file)
+    match file.write(file.bytes(), bytes) {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            file.discard();
+            Err(error)
+        }
+    }
 }
 
 /// Paths of the server stay in its log.
@@ -129,11 +158,20 @@ fn finish(
     result: &CommandResult,
 ) -> Result<ArtifactRef, Fault> {
     let said = result.output.clone().unwrap_or_default();
-    let said: FileFetched = serde_json::from_value(said).map_err(|error| {
-        let text = format!("the host's answer to get_file is not understood: {error}");
-        Fault::server("bad_output", text)
-    })?;
+    let said: FileFetched = match serde_json::from_value(said) {
+        Ok(said) => said,
+        Err(error) => {
+            if let Some(file) = file {
+                file.discard();
+            }
+            let text = format!("the host's answer to get_file is not understood: {error}");
+            return Err(Fault::server("bad_output", text));
+        }
+    };
     if said.bytes != bytes {
+        if let Some(file) = file {
+            file.discard();
+        }
         let text = format!("the host says it sent {} bytes, {bytes} came", said.bytes);
         return Err(Fault::server("wrong_length", text));
     }
@@ -183,10 +221,19 @@ fn read_fault(sha256: &Sha256, error: &(dyn std::error::Error + 'static)) -> Fau
     Fault::server("artifact_not_read", text)
 }
 
-/// Drops what was being written, on a blocking thread, because removing a large file takes its time.
-pub(super) fn discard<T: Send + 'static>(files: T) {
+/// Removes what was being written, on a blocking thread, because removing a large file takes its time.
+pub(super) fn discard(files: impl IntoIterator<Item = Partial> + Send + 'static) {
+    on_disk(move || files.into_iter().for_each(Partial::discard));
+}
+
+/// Lets go of what was being written: a transfer can go on with it.
+pub(super) fn let_go<T: Send + 'static>(files: T) {
+    on_disk(move || drop(files));
+}
+
+fn on_disk(work: impl FnOnce() + Send + 'static) {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(files))),
-        Err(_) => drop(files),
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
     }
 }

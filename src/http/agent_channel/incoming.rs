@@ -66,6 +66,23 @@ impl<F> Incoming<F> {
         })
     }
 
+    /// The same, going on with a file that has `bytes` already.
+    pub(super) fn going_on(self, file: F, bytes: u64) -> Self {
+        Self {
+            received: bytes,
+            disk: Disk::Idle(Some(file)),
+            ..self
+        }
+    }
+
+    /// The file, unless the disk works on it.
+    pub(super) fn into_file(self) -> Option<F> {
+        match self.disk {
+            Disk::Idle(file) => file,
+            Disk::Busy => None,
+        }
+    }
+
     /// Takes a chunk. After an error the transfer is to be dropped.
     pub(super) fn take(&mut self, chunk: &Chunk<'_>) -> Result<(), Fault> {
         let bytes = chunk.bytes.len() as u64;

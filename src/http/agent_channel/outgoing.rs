@@ -28,7 +28,8 @@ enum Disk<F> {
 #[derive(Debug)]
 pub(super) struct Outgoing<F> {
     transfer: Transfer,
-    sent: u64,
+    /// `None`: the agent has not said yet where to begin.
+    sent: Option<u64>,
     credit: u64,
     disk: Disk<F>,
 }
@@ -37,8 +38,16 @@ impl<F> Outgoing<F> {
     /// Begins at the first byte with the credit that both sides know.
     pub(super) fn new(transfer: Transfer) -> Self {
         Self {
+            sent: Some(0),
+            ..Self::waiting(transfer)
+        }
+    }
+
+    /// Begins where the agent will say.
+    pub(super) fn waiting(transfer: Transfer) -> Self {
+        Self {
             transfer,
-            sent: 0,
+            sent: None,
             credit: TRANSFER_CREDIT_BYTES,
             disk: Disk::Idle(None),
         }
@@ -47,6 +56,15 @@ impl<F> Outgoing<F> {
     /// What it moves.
     pub(super) fn transfer(&self) -> &Transfer {
         &self.transfer
+    }
+
+    /// The agent has so many bytes; `false`: that cannot be, or it said so before.
+    pub(super) fn begin(&mut self, offset: u64) -> bool {
+        let sane = self.sent.is_none() && offset <= self.transfer.bytes;
+        if sane {
+            self.sent = Some(offset);
+        }
+        sane
     }
 
     /// The agent can take more.
@@ -59,16 +77,17 @@ impl<F> Outgoing<F> {
         let Disk::Idle(file) = &mut self.disk else {
             return None;
         };
-        let bytes = (self.transfer.bytes - self.sent)
+        let sent = self.sent?;
+        let bytes = (self.transfer.bytes - sent)
             .min(self.credit)
             .min(CHUNK_BYTES_MAX as u64);
         let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
         let read = Read {
             file: file.take(),
-            offset: self.sent,
+            offset: sent,
             bytes,
         };
-        self.sent += bytes as u64;
+        self.sent = Some(sent + bytes as u64);
         self.credit -= bytes as u64;
         self.disk = Disk::Busy;
         Some(read)
@@ -81,7 +100,7 @@ impl<F> Outgoing<F> {
 
     /// Whether every byte was read.
     pub(super) fn is_whole(&self) -> bool {
-        self.sent == self.transfer.bytes
+        self.sent == Some(self.transfer.bytes)
     }
 }
 
@@ -134,6 +153,17 @@ mod tests {
         assert_eq!(all_reads(&mut transfer), [(TRANSFER_CREDIT_BYTES, 4)]);
         transfer.grant(u64::MAX);
         assert_eq!(all_reads(&mut transfer), [(TRANSFER_CREDIT_BYTES + 4, 6)]);
+    }
+
+    #[test]
+    fn one_that_goes_on_waits_to_be_told_where_and_is_told_once() {
+        let mut transfer = Outgoing::<()>::waiting(transfer(100).transfer);
+        assert!(transfer.next_read().is_none());
+        assert!(!transfer.begin(101));
+        assert!(transfer.begin(70));
+        assert!(!transfer.begin(70));
+        assert_eq!(all_reads(&mut transfer), [(70, 30)]);
+        assert!(transfer.is_whole());
     }
 
     #[test]

@@ -11,11 +11,12 @@ use actix_web::web::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tripline_actors::artifact::ArtifactStore;
-use tripline_protocol::frame::{Chunk, Command, CommandResult, ServerFrame};
+use tripline_protocol::frame::{CODE_TRANSFER_PAUSED, Chunk, Command, CommandResult, ServerFrame};
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{CommandId, Fault};
+use tripline_protocol::{CommandId, Fault, Sha256};
 
 /// Commands whose chunks are dropped that are remembered at once; beyond, the memory starts anew.
 const DROPPED_MAX: usize = 1024;
@@ -25,10 +26,19 @@ const DROPPED_MAX: usize = 1024;
 pub(super) enum Told {
     /// To the agent.
     Frame(ServerFrame),
+    /// To the agent: a command that waited for the disk.
+    Command(Box<Command>),
     /// To the actors: a result, with the verified file it left.
     Result(Box<CommandResult>, Option<ArtifactRef>),
     /// To the actors: the command cannot succeed any more.
     Failed(CommandId, Fault),
+}
+
+/// A command that is sent when it is known what is here of its transfer.
+struct Held {
+    command: Box<Command>,
+    since: Instant,
+    cancelled: bool,
 }
 
 /// A chunk on its way to the agent.
@@ -43,6 +53,9 @@ pub(super) struct Transfers {
     store: Arc<ArtifactStore>,
     incoming: HashMap<CommandId, Incoming<Partial>>,
     outgoing: HashMap<CommandId, Outgoing<File>>,
+    held: HashMap<CommandId, Held>,
+    /// Transfers that go on later, and whose file the disk still has.
+    paused: HashSet<CommandId>,
     dropped: HashSet<CommandId>,
     chunks: VecDeque<ReadyChunk>,
     done: mpsc::UnboundedSender<Done>,
@@ -56,11 +69,59 @@ impl Transfers {
             store,
             incoming: HashMap::new(),
             outgoing: HashMap::new(),
+            held: HashMap::new(),
+            paused: HashSet::new(),
             dropped: HashSet::new(),
             chunks: VecDeque::new(),
             done,
         };
         (transfers, disk)
+    }
+
+    /// Keeps a command back whose transfer may have been cut before, until it is known what is here of it; `false`: it
+    /// can be sent.
+    pub(super) fn hold(&mut self, command: &Command) -> bool {
+        let Some(resume) = command.resume.as_ref().filter(|_| command.call.fetches_content()) else {
+            return false;
+        };
+        let (id, transfer_id) = (command.command_id, resume.transfer_id);
+        if self.incoming.contains_key(&id) {
+            return false;
+        }
+        let held = Held {
+            command: Box::new(command.clone()),
+            since: Instant::now(),
+            cancelled: false,
+        };
+        self.held.insert(id, held);
+        let store = Arc::clone(&self.store);
+        self.work(id, move || disk::begin(&store, id, transfer_id));
+        true
+    }
+
+    /// What is here of a transfer is known: its command can be sent.
+    fn release(&mut self, id: CommandId, file: Partial, sha256: Sha256, told: &mut Vec<Told>) {
+        let Some(mut held) = self.held.remove(&id) else {
+            disk::let_go(file);
+            return;
+        };
+        let bytes = file.bytes();
+        if let Some(resume) = &mut held.command.resume
+            && bytes > 0
+        {
+            (resume.bytes, resume.sha256) = (bytes, Some(sha256));
+            metrics::counter!("tripline_agent_channel_resumed_transfers_total", "direction" => "in")
+                .increment(1);
+        }
+        if let Some(transfer) = Incoming::of(&held.command.call) {
+            self.incoming.insert(id, transfer.going_on(file, bytes));
+        }
+        let waited = u64::try_from(held.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        held.command.remaining_ms = held.command.remaining_ms.saturating_sub(waited);
+        told.push(Told::Command(held.command));
+        if held.cancelled {
+            told.push(Told::Frame(ServerFrame::Cancel { command_id: id }));
+        }
     }
 
     /// A command goes to the agent: expects the file it fetches, begins to read the one it brings.
@@ -70,16 +131,45 @@ impl Transfers {
             self.incoming.entry(id).or_insert(transfer);
         }
         if let Some(transfer) = &command.transfer {
-            self.outgoing
-                .entry(id)
-                .or_insert_with(|| Outgoing::new(transfer.clone()));
+            self.outgoing.entry(id).or_insert_with(|| match &command.resume {
+                Some(_) => Outgoing::waiting(transfer.clone()),
+                None => Outgoing::new(transfer.clone()),
+            });
             self.read_on(id);
         }
     }
 
-    /// A command is cancelled: nothing more is sent to it. What it still sends is taken until its result.
-    pub(super) fn command_cancelled(&mut self, id: CommandId) {
+    /// A command is cancelled: nothing more is sent to it. What it still sends is taken until its result. `false`: it
+    /// is not sent yet, and the cancellation follows it.
+    pub(super) fn command_cancelled(&mut self, id: CommandId) -> bool {
         self.outgoing.remove(&id);
+        match self.held.get_mut(&id) {
+            Some(held) => {
+                held.cancelled = true;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// The agent says where a transfer to it goes on.
+    pub(super) fn resumed(&mut self, id: CommandId, offset: u64, told: &mut Vec<Told>) {
+        let Some(transfer) = self.outgoing.get_mut(&id) else {
+            return;
+        };
+        if !transfer.begin(offset) {
+            let text = format!("the host wants a transfer to go on at {offset}, where it cannot");
+            return self.fail(id, Fault::server("wrong_offset", text), told);
+        }
+        if offset > 0 {
+            metrics::counter!("tripline_agent_channel_resumed_transfers_total", "direction" => "out")
+                .increment(1);
+        }
+        if transfer.is_whole() {
+            self.outgoing.remove(&id);
+        } else {
+            self.read_on(id);
+        }
     }
 
     /// A chunk came.
@@ -116,16 +206,28 @@ impl Transfers {
                 self.write_on(id);
             }
             Some(_) => {
-                disk::discard(self.incoming.remove(&id));
+                self.let_go(id, result.error.as_ref());
                 told.push(Told::Result(result, None));
             }
             None => told.push(Told::Result(result, None)),
         }
     }
 
+    /// The transfer is over here: what came of it stays if it goes on.
+    fn let_go(&mut self, id: CommandId, error: Option<&Fault>) {
+        let goes_on = error.is_some_and(|fault| fault.code == CODE_TRANSFER_PAUSED);
+        match self.incoming.remove(&id).map(Incoming::into_file) {
+            Some(None) if goes_on => drop(self.paused.insert(id)),
+            Some(file) if goes_on => disk::let_go(file),
+            Some(file) => disk::discard(file),
+            None => {}
+        }
+    }
+
     /// The disk has done something.
     pub(super) fn after_disk(&mut self, done: Done, told: &mut Vec<Told>) {
         match done {
+            Done::Begun { id, file, sha256 } => self.release(id, file, sha256, told),
             Done::Written { id, bytes, file } => self.written(id, bytes, file, told),
             Done::Finished { id, result, artifact } => {
                 self.incoming.remove(&id);
@@ -146,7 +248,7 @@ impl Transfers {
 
     fn written(&mut self, id: CommandId, bytes: u64, file: Partial, told: &mut Vec<Told>) {
         let Some(transfer) = self.incoming.get_mut(&id) else {
-            disk::discard(Some(file));
+            self.stray(id, file);
             return;
         };
         let credit = transfer.written(file, bytes);
@@ -157,6 +259,14 @@ impl Transfers {
             }));
         }
         self.write_on(id);
+    }
+
+    /// A transfer ended while the disk had its file: one that goes on goes on with it.
+    fn stray(&mut self, id: CommandId, file: Partial) {
+        match self.paused.remove(&id) {
+            true => disk::let_go(file),
+            false => disk::discard(Some(file)),
+        }
     }
 
     /// Whether [`Transfers::next_chunk`] has something.
@@ -218,10 +328,13 @@ impl Transfers {
 
     fn fail(&mut self, id: CommandId, fault: Fault, told: &mut Vec<Told>) {
         self.outgoing.remove(&id);
-        disk::discard(self.incoming.remove(&id));
+        disk::discard(self.incoming.remove(&id).and_then(Incoming::into_file));
         self.drop_chunks_of(id);
         told.push(Told::Failed(id, fault));
-        told.push(Told::Frame(ServerFrame::Cancel { command_id: id }));
+        // One that was not sent yet needs no end.
+        if self.held.remove(&id).is_none() {
+            told.push(Told::Frame(ServerFrame::Cancel { command_id: id }));
+        }
     }
 
     fn drop_chunks_of(&mut self, id: CommandId) {
@@ -234,6 +347,6 @@ impl Transfers {
 
 impl Drop for Transfers {
     fn drop(&mut self) {
-        disk::discard(std::mem::take(&mut self.incoming));
+        disk::let_go(std::mem::take(&mut self.incoming));
     }
 }

@@ -84,7 +84,7 @@ fn of_timeout(code: &str) -> u32 {
 
 fn of_unsupported(code: &str) -> u32 {
     match code {
-        "path_denied" | "protected_process" => 5,
+        "path_denied" | "device_denied" | "protected_process" => 5,
         "read_only" => 19,
         "file_too_large" => 223,
         _ => NOT_SUPPORTED,

@@ -15,8 +15,6 @@ pub(crate) struct Persona {
 
 /// Verbs that a host without a registry does not have.
 const WINDOWS_ONLY: &[Verb] = &[
-    Verb::GetRawFile,
-    Verb::Memdump,
     Verb::ListRegistryKeysAndValues,
     Verb::ListRegistryKeys,
     Verb::GetRegistryValue,
@@ -82,6 +80,7 @@ impl Persona {
             addresses: Vec::new(),
             labels: Vec::new(),
             verbs: self.verbs.clone(),
+            resumes: false,
             journal_id,
             run_id: None,
             running,

@@ -13,12 +13,12 @@ mod stopping;
 mod tests;
 
 use super::Report;
-use super::flight::{ATTEMPTS_MAX, CODE_TRANSFER_CUT, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX};
+use super::flight::{ATTEMPTS_MAX, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX};
 use super::state::ToHostEffect;
 use crate::host::Execute;
 use crate::session::{CommandRecord, SessionRecord};
 use std::collections::VecDeque;
-use tripline_protocol::frame::{CODE_CANCELLED, CommandResult};
+use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, CommandResult};
 use tripline_protocol::job::Reason;
 use tripline_protocol::session::{COMMANDS_MAX, COMMANDS_WAITING_MAX, CommandState};
 use tripline_protocol::step::ArtifactRef;

@@ -22,7 +22,12 @@ impl Session {
             return Vec::new();
         };
         let deadline = now.after(record.timeout);
-        let flight = Flight::new(record.command_id, record.call.clone(), deadline);
+        let flight = Flight::new(
+            record.command_id,
+            record.transfer_id(),
+            record.call.clone(),
+            deadline,
+        );
         let cancelled = record.cancel_requested;
         self.current = Some(Current {
             record,
@@ -101,11 +106,17 @@ impl Session {
         let execute = Execute {
             command_id: record.command_id,
             session_id: Some(record.session_id),
+            transfer_id: record.transfer_id(),
             call: record.call.clone(),
             deadline: now.after(record.timeout),
             journal_id: record.journal_id,
         };
-        let flight = Flight::new(execute.command_id, execute.call.clone(), execute.deadline);
+        let flight = Flight::new(
+            execute.command_id,
+            execute.transfer_id,
+            execute.call.clone(),
+            execute.deadline,
+        );
         let persist = Effect::Persist(Box::new(record.clone()));
         self.current = Some(Current {
             record,

@@ -116,19 +116,41 @@ impl Session {
         match flight.fate(&fault) {
             Fate::Unknown(code) => return self.unknown_outcome(code, ack, journal, now),
             Fate::Cut => return self.unknown_outcome(CODE_TRANSFER_CUT, ack, journal, now),
+            Fate::Paused => return self.go_on(fault, ack, journal, now),
             Fate::NotBegun => return self.adopt_again(now),
             Fate::Failed | Fate::Busy => {}
         }
+        // A transfer that was cut while it was being ended did nothing, and does not go on.
+        let ended = [CODE_CANCELLED, CODE_TRANSFER_PAUSED].contains(&fault.code.as_str());
         match flight.stopping {
-            Some((Stop::Cancelled, _)) if fault.code == CODE_CANCELLED => {
+            Some((Stop::Cancelled, _)) if ended => {
                 self.finish(CommandState::Cancelled, Some(cancelled()), ack, journal, now)
             }
-            Some((Stop::Deadline, _)) if fault.code == CODE_CANCELLED => {
+            Some((Stop::Deadline, _)) if ended => {
                 let fault = flight.timeout();
                 self.finish(CommandState::Failed, Some(fault), ack, journal, now)
             }
             _ => self.finish(CommandState::Failed, Some(fault), ack, journal, now),
         }
+    }
+
+    /// The transfer was cut, and nothing of it took effect: it goes on where it stopped.
+    fn go_on(
+        &mut self,
+        fault: Fault,
+        ack: Option<CommandId>,
+        journal: Journal,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let Some(Current { mut record, place }) = self.current.take() else {
+            return Vec::new();
+        };
+        if record.pauses >= PAUSES_MAX {
+            self.current = Some(Current { record, place });
+            return self.finish(CommandState::Failed, Some(fault), ack, journal, now);
+        }
+        record.pauses += 1;
+        self.start(record, journal, now, ack)
     }
 
     /// Nobody knows whether the command ran: what may be repeated is, anything else fails.
@@ -147,7 +169,7 @@ impl Session {
             return Vec::new();
         };
         let (mutates, stopping) = (record.mutates(), flight.stopping.map(|(stop, _)| stop));
-        let again = record.may_repeat() && record.attempt < ATTEMPTS_MAX;
+        let again = record.may_repeat() && record.attempts() < ATTEMPTS_MAX;
         match stopping {
             None if again => {
                 let Some(Current { record, .. }) = self.current.take() else {

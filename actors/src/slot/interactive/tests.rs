@@ -1,6 +1,8 @@
 //! An interactive session, transition by transition. What it does is written as words, in order:
 //! `execute 1/2` is the second attempt of the command with the number 1.
 
+mod paused;
+
 use super::*;
 use crate::session::NewCommand;
 use proptest::prelude::*;

@@ -74,7 +74,12 @@ impl Session {
         };
         self.in_flight = Some(InFlight {
             step: intent.step,
-            flight: Flight::new(intent.command_id, call, now.after(timeout)),
+            flight: Flight::new(
+                intent.command_id,
+                TransferId::derive(self.record.job_id, intent.step),
+                call,
+                now.after(timeout),
+            ),
         });
         let mut effects = self.adopt_again(now);
         if self.record.cancel_requested {
@@ -226,9 +231,11 @@ impl Session {
             effects.extend(self.give_back(None));
             return effects;
         }
+        let transfer_id = TransferId::derive(self.record.job_id, index);
         let execute = Execute {
             command_id,
             session_id: None,
+            transfer_id,
             call: call.clone(),
             deadline,
             journal_id: journal_id.filter(|_| mutates),
@@ -236,7 +243,7 @@ impl Session {
         effects.push(self.host(ToHostEffect::Execute(execute)));
         self.in_flight = Some(InFlight {
             step: index,
-            flight: Flight::new(command_id, call, deadline),
+            flight: Flight::new(command_id, transfer_id, call, deadline),
         });
         effects
     }
@@ -254,7 +261,7 @@ impl Session {
             let reason = Reason::new("cancelled", "it was cancelled while its host was away");
             return self.end(Outcome::Cancelled, reason, ack);
         }
-        if self.record.attempt >= ATTEMPTS_MAX {
+        if self.attempts() >= ATTEMPTS_MAX {
             let text = format!("its host went away in each of {ATTEMPTS_MAX} sessions");
             return self.end(Outcome::Interrupted, Reason::new("too_many_attempts", text), ack);
         }
@@ -263,6 +270,11 @@ impl Session {
             end: SessionEnd::GivenBack,
             ack,
         }]
+    }
+
+    /// How often it was begun, without the times a transfer only went on.
+    pub(super) fn attempts(&self) -> u32 {
+        self.record.attempt.saturating_sub(self.record.pauses)
     }
 
     pub(super) fn may_repeat(&self, index: usize) -> bool {

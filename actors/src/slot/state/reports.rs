@@ -38,12 +38,8 @@ impl Session {
             self.mark_interrupted(&in_flight, code, now);
             return self.stopped(stop, ack);
         }
-        if self.may_repeat(in_flight.step) && self.record.attempt < ATTEMPTS_MAX {
-            self.record.attempt += 1;
-            if let Some(report) = self.record.reports.get_mut(in_flight.step) {
-                report.status = StepStatus::Pending;
-            }
-            return self.next(journal_id, now, ack);
+        if self.may_repeat(in_flight.step) && self.attempts() < ATTEMPTS_MAX {
+            return self.again(in_flight.step, journal_id, now, ack);
         }
         self.mark_interrupted(&in_flight, code, now);
         let text = format!(
@@ -51,6 +47,31 @@ impl Session {
             in_flight.flight.call.verb()
         );
         self.end(Outcome::Interrupted, Reason::new(code, text), ack)
+    }
+
+    /// Begins a step again, under another command.
+    fn again(
+        &mut self,
+        step: usize,
+        journal_id: Option<Uuid>,
+        now: Timestamp,
+        ack: Option<CommandId>,
+    ) -> Vec<Effect> {
+        self.record.attempt += 1;
+        if let Some(report) = self.record.reports.get_mut(step) {
+            report.status = StepStatus::Pending;
+        }
+        self.next(journal_id, now, ack)
+    }
+
+    /// The transfer under way was cut, and nothing of it took effect: it goes on where it stopped.
+    fn go_on(&mut self, journal_id: Option<Uuid>, now: Timestamp, command_id: CommandId) -> Vec<Effect> {
+        let Some(in_flight) = self.in_flight.take() else {
+            return Vec::new();
+        };
+        self.record.intent = None;
+        self.record.pauses += 1;
+        self.again(in_flight.step, journal_id, now, Some(command_id))
     }
 
     pub(super) fn mark_interrupted(&mut self, in_flight: &InFlight, code: &str, now: Timestamp) {
@@ -192,7 +213,10 @@ impl Session {
                 return self.unknown_outcome(code, journal_id, now, Some(command_id));
             }
             Some(Fate::NotBegun | Fate::Busy) => return self.adopt_again(now),
-            Some(Fate::Cut) if self.record.attempt < ATTEMPTS_MAX => {
+            Some(Fate::Paused) if self.record.pauses < PAUSES_MAX => {
+                return self.go_on(journal_id, now, command_id);
+            }
+            Some(Fate::Cut) if self.attempts() < ATTEMPTS_MAX => {
                 return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));
             }
             _ => {}

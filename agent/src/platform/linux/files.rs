@@ -8,10 +8,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path};
 use tripline_protocol::{Fault, RemotePath};
 
@@ -27,17 +27,19 @@ pub(super) fn open_regular(path: &RemotePath, policy: &Policy) -> Result<File, F
     let stat = rustix::fs::fstat(&found).map_err(failed)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
-        FileType::Directory => return Err(failed(Errno::ISDIR)),
-        _ => {
-            return Err(Fault::unsupported(
-                "not_a_regular_file",
-                format!("{shown} is no regular file"),
-            ));
-        }
+        other => return Err(not_readable(other, &shown)),
     }
     Ok(File::from(
         reopen(&found, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(failed)?,
     ))
+}
+
+/// The fault for what is no file to read.
+pub(super) fn not_readable(kind: FileType, shown: &str) -> Fault {
+    match kind {
+        FileType::Directory => fault(Errno::ISDIR, shown),
+        _ => Fault::unsupported("not_a_regular_file", format!("{shown} is no regular file")),
+    }
 }
 
 /// A file under its temporary name.
@@ -45,13 +47,14 @@ pub(super) struct Staged {
     place: Place,
     temporary: String,
     file: File,
+    /// It has its place, or stays under its temporary name.
     moved: bool,
 }
 
 impl Staged {
     pub(super) fn create(path: &RemotePath, temporary: &str, policy: &Policy) -> Result<Self, Fault> {
         let place = Place::of(path, policy)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&place.dir, temporary, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| place.fault(errno))?;
         Ok(Self {
@@ -60,6 +63,36 @@ impl Staged {
             file: File::from(file),
             moved: false,
         })
+    }
+
+    /// Opens one that an earlier command left, at its end. One that others could have written, or that has its place
+    /// already, is not taken.
+    pub(super) fn resume(
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Option<(Self, u64)>, Fault> {
+        let place = Place::of(path, policy)?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(&place.dir, temporary, flags, Mode::empty()) else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| place.fault(errno))?;
+        let private = stat.st_mode & 0o077 == 0 && stat.st_uid == rustix::process::geteuid().as_raw();
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 || !private {
+            return Ok(None);
+        }
+        let mut file = File::from(file);
+        let bytes = file
+            .seek(SeekFrom::End(0))
+            .map_err(|error| io_fault(&error, &place.shown))?;
+        let staged = Self {
+            place,
+            temporary: temporary.to_owned(),
+            file,
+            moved: false,
+        };
+        Ok(Some((staged, bytes)))
     }
 
     /// Those of the regular file that will be replaced, else the default.
@@ -169,6 +202,26 @@ impl Write for Staged {
 }
 
 impl StagedFile for Staged {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let end = self.file.stream_position()?.saturating_add(bytes);
+        // The end is a hole too: without a length it would not be there.
+        self.file.set_len(end)?;
+        self.file.seek(SeekFrom::Start(end)).map(drop)
+    }
+
+    fn room(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.file)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn keep(mut self: Box<Self>) {
+        self.moved = true;
+    }
+
     fn commit(mut self: Box<Self>, mode: Option<u32>, overwrite: bool) -> Result<(), Fault> {
         let mode = mode.unwrap_or_else(|| self.mode_of_replaced()) & MODE_BITS;
         let prepared = self
@@ -192,6 +245,11 @@ impl Drop for Staged {
             tracing::warn!(path = self.place.shown, name = self.temporary, %error, "a temporary file stays behind");
         }
     }
+}
+
+pub(super) fn is_partial(path: &[u8]) -> bool {
+    let found = std::fs::symlink_metadata(Path::new(OsStr::from_bytes(path)));
+    found.is_ok_and(|found| found.is_file() && found.nlink() == 1)
 }
 
 pub(super) fn remove_leftover(path: &[u8]) -> Result<(), Fault> {

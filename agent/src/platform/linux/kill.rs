@@ -38,7 +38,7 @@ pub(super) fn kill(args: &KillProcess, stop: &Stop) -> Result<(), Fault> {
     wait_for_end(&pidfd, wait, stop, &what)
 }
 
-fn check_start(pid: u32, expected: i64, what: &str) -> Result<(), Fault> {
+pub(super) fn check_start(pid: u32, expected: i64, what: &str) -> Result<(), Fault> {
     let stat = Stat::read(pid).ok_or_else(|| fault(Errno::SRCH, what))?;
     let started = Boot::read()
         .map_err(|error| io_fault(&error, "/proc/stat"))?

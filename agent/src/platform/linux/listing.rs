@@ -34,7 +34,7 @@ pub(super) fn walk(
     policy: &Policy,
     stop: &Stop,
 ) -> Result<Listed<DirectoryEntry>, Fault> {
-    let mut listed = Scan::of(path, depth_max.min(DEPTH_MAX), policy, stop)?;
+    let mut listed = Scan::of(path, depth_max, policy, stop)?;
     listed
         .entries
         .sort_by(|one, other| one.filename.cmp(&other.filename));
@@ -98,8 +98,13 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Enters a directory; one that cannot be read counts as one omitted entry, one that vanished as none.
+    /// Enters a directory; one that cannot be read, or is deeper than any walk goes, counts as one omitted entry, one
+    /// that vanished as none.
     fn enter(&mut self, dir: &OwnedFd, name: &[u8], prefix: &[u8], depth: u32) -> Result<(), Fault> {
+        if depth >= DEPTH_MAX {
+            self.listed.omitted += 1;
+            return Ok(());
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(dir, name, flags, Mode::empty()) {
             Ok(inner) => self.directory(&inner, &[prefix, name, b"/"].concat(), depth + 1),

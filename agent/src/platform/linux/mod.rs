@@ -7,16 +7,19 @@ mod files;
 mod isolation;
 mod kill;
 mod listing;
+mod memory;
 mod place;
 mod proc;
 mod process_list;
+mod raw;
 mod run;
 mod scan;
 mod spawn;
 
 use super::isolation::NetworkIsolation;
 use super::{
-    Booted, Doomed, Ending, Facts, Listed, Look, OwnUse, Platform, ProcessSpec, SeenProcess, StagedFile,
+    Booted, Doomed, Ending, Facts, Listed, Look, MemoryImage, OwnUse, PartialFile, Platform, ProcessSpec,
+    SeenProcess, StagedFile,
 };
 use crate::policy::Policy;
 use crate::stop::Stop;
@@ -24,7 +27,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
+use tripline_protocol::verb::{DirectoryEntry, KillProcess, Memdump, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
 
 /// The Linux platform.
@@ -42,6 +45,8 @@ const VERBS: &[Verb] = &[
     Verb::ListProcesses,
     Verb::KillProcess,
     Verb::CreateProcess,
+    Verb::GetRawFile,
+    Verb::Memdump,
     Verb::Isolate,
     Verb::Unisolate,
 ];
@@ -93,6 +98,14 @@ impl Platform for Linux {
         files::open_regular(path, policy)
     }
 
+    fn open_raw(&self, path: &RemotePath, policy: &Policy) -> Result<(File, u64), Fault> {
+        raw::open(path, policy)
+    }
+
+    fn open_memory(&self, args: &Memdump) -> Result<Box<dyn MemoryImage>, Fault> {
+        memory::open(args)
+    }
+
     fn stage_file(
         &self,
         path: &RemotePath,
@@ -100,6 +113,20 @@ impl Platform for Linux {
         policy: &Policy,
     ) -> Result<Box<dyn StagedFile>, Fault> {
         Ok(Box::new(files::Staged::create(path, temporary, policy)?))
+    }
+
+    fn resume_file(
+        &self,
+        path: &RemotePath,
+        temporary: &str,
+        policy: &Policy,
+    ) -> Result<Option<PartialFile>, Fault> {
+        let found = files::Staged::resume(path, temporary, policy)?;
+        Ok(found.map(|(staged, bytes)| (Box::new(staged) as Box<dyn StagedFile>, bytes)))
+    }
+
+    fn is_partial(&self, path: &[u8]) -> bool {
+        files::is_partial(path)
     }
 
     fn remove_leftover(&self, path: &[u8]) -> Result<(), Fault> {

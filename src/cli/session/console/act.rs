@@ -15,9 +15,9 @@ use std::time::Duration;
 use tripline_client::{Host, Session};
 use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, NoArguments,
-    PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue,
-    Unisolated, VerbCall, Walk,
+    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, MemoryDumped,
+    NoArguments, PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue,
+    SetRegistryValue, Unisolated, VerbCall, Walk,
 };
 
 /// How long verbs may take that look at much or write much.
@@ -115,9 +115,12 @@ impl Scene<'_> {
                 let call = Memdump {
                     path: self.path(path),
                     pid: *pid,
+                    start_time: None,
                     compress: *compress,
                 };
-                self.only(VerbCall::Memdump(call)).await
+                let target = call.target().to_lossy();
+                let dumped: MemoryDumped = self.run(VerbCall::Memdump(call)).await?;
+                Ok(Done::new(&dumped, show::memory(&dumped, &target)))
             }
             Command::Isolate {
                 lasts,

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tripline_protocol::Timestamp;
 use tripline_protocol::verb::{
-    Captured, DirectoryEntry, DirectoryListing, ProcessEntry, ProcessListing, ProcessOutcome,
+    Captured, DirectoryEntry, DirectoryListing, MemoryDumped, ProcessEntry, ProcessListing, ProcessOutcome,
     RegistryListing, RegistryValue,
 };
 
@@ -125,6 +125,23 @@ pub(super) fn data(value: &RegistryValue) -> String {
     match value.value_data.as_str() {
         Some(text) => text.to_owned(),
         None => value.value_data.to_string(),
+    }
+}
+
+/// Where an image of memory is, how large it is, and what is missing in it.
+pub(super) fn memory(dumped: &MemoryDumped, target: &str) -> String {
+    let size = format!(
+        "{}: {} bytes of memory ({})",
+        clean(target),
+        dumped.bytes,
+        clean(&dumped.format)
+    );
+    match dumped.gaps {
+        0 => size,
+        gaps => format!(
+            "{size}, {} of them in {gaps} places could not be read",
+            dumped.gap_bytes
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod offline;
 mod protocol;
+mod resume;
 mod transfers;
 
 use super::connection::Hears;
@@ -229,5 +230,6 @@ fn command(call: VerbCall, transfer: Option<Transfer>) -> ServerFrame {
         call,
         remaining_ms: 1000,
         transfer,
+        resume: None,
     }))
 }
