@@ -14,6 +14,8 @@ CBAPI = $(PYTHON) scripts/venv cbapi
 # Cargo for other systems than this one, and what is checked for them.
 CROSS = $(PYTHON) scripts/cross
 PORTABLE = -p tripline-agent -p tripline-protocol -p tripline-client
+# The nft that isolates hosts in tests; empty where there is none and none can be fetched.
+NFT = $(PYTHON) scripts/fetch-nft
 
 .PHONY: help
 help: ## show this
@@ -29,9 +31,10 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 
 # The last line printed is the test runner's own summary.
 .PHONY: test
-test: broker brokers-of-the-range littlebrother cbapi cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
-	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
+test: broker brokers-of-the-range littlebrother cbapi nft cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
+	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; nft="$$($(NFT))"; \
 	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
+	if [ -n "$$nft" ]; then export TRIPLINE_NFT="$$nft"; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --doc -p tripline-client; \
 		$(CARGO) nextest run --workspace; \
@@ -120,6 +123,10 @@ littlebrother: ## put the real LittleBrother programs into .venv/littlebrother, 
 cbapi: ## put the real cbapi into .venv/cbapi, for the tests
 	@$(CBAPI) >/dev/null
 
+.PHONY: nft
+nft: ## find nft, or put Debian's into .nft, for the tests of isolation
+	@$(NFT) >/dev/null
+
 # Always fetched, whatever else is installed.
 .nats/bin/nats-server:
 	@$(BROKER) --version 2.15.1
@@ -145,4 +152,4 @@ deb: cargo-deb ## build .deb packages of server and agent into target/deb
 .PHONY: clean
 clean: ## remove what was built and fetched, and the demo's data
 	$(CARGO) clean
-	rm -rf .nats .venv .tools dist
+	rm -rf .nats .nft .venv .tools dist

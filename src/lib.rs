@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod dead;
 mod demo;
 pub mod endpoints;
 pub mod feed;

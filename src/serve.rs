@@ -19,12 +19,12 @@ pub use exports::Exports;
 use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
-use crate::http::{self, HttpState, Places, RunningHttp};
+use crate::http::{self, HttpState, Limits, Places, RunningHttp};
 use crate::littlebrother::{self, ConfigWatch, Dialect};
 use crate::logging;
 use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
-use crate::nats::{EmbeddedBroker, NatsEdge, NatsFeed, NatsPublisher};
+use crate::nats::{EmbeddedBroker, NatsDead, NatsEdge, NatsFeed, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
 use bridges::Broker;
 use exports::Exporting;
@@ -132,7 +132,7 @@ impl Server {
         let (pipelines, named_jobs) = count(&rules);
         tracing::info!(pipelines, named_jobs, "rules in force");
 
-        let (publisher, feed) = (NatsPublisher::new(), NatsFeed::new());
+        let (publisher, feed, dead) = (NatsPublisher::new(), NatsFeed::new(), NatsDead::new());
         let core = Core::start(
             options::core(config),
             store.clone(),
@@ -171,9 +171,12 @@ impl Server {
             clock,
             littlebrother: Arc::clone(&dialect),
             feed: feed.clone(),
+            dead: dead.clone(),
+            subjects: config.nats.subject_prefix.clone(),
             places: Places::default(),
             exporter,
             exports,
+            limits: Limits::new(options::limits(config)),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -183,7 +186,7 @@ impl Server {
             core: core.clone(),
             access,
         };
-        let nats = NatsEdge::start(nats_options, (&publisher, &feed), core.clone(), api).await?;
+        let nats = NatsEdge::start(nats_options, (&publisher, &feed, &dead), core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
         let configuration = ConfigWatch::start((core.clone(), dialect), source, config.clone(), zone);
         let data_dir = config.data_dir().to_owned();

@@ -4,14 +4,20 @@
 //! `cargo bench -p tripline-actors --bench commit` prints the tables of
 //! `docs/decisions/0001-durable-commits.md`. With `-- only WRITES COMMITS` it does that many commits of that
 //! many writes and nothing else, for strace; with `-- audited` only what records of the audit cost.
+//! many writes and nothing else, for strace. With `-- export ROWS` it measures what an export of that many rows does to
+//! commits that go on meanwhile.
 
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::audit::{By, Entry};
+use tripline_actors::clock::SystemClock;
+use tripline_actors::export::{self, Exporter};
 use tripline_actors::store::{Batch, Options, Store, Table};
 use tripline_protocol::Timestamp;
 use tripline_protocol::audit::Action;
@@ -22,6 +28,8 @@ const SIZES: [usize; 4] = [1, 8, 64, 512];
 const AUDITED: u64 = 100_000;
 /// Seconds of the steady load.
 const STEADY_SECONDS: u32 = 5;
+/// Seconds of commits, and at least as many of exports.
+const EXPORT_SECONDS: u64 = 5;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -41,6 +49,11 @@ fn main() -> Outcome {
         && only == "audited"
     {
         return audited(dir.path());
+    }
+    if let [export, rows] = arguments.as_slice()
+        && export == "export"
+    {
+        return exported(dir.path(), rows.parse()?);
     }
     println!(
         "load average before: {}",
@@ -78,6 +91,62 @@ impl Source {
         }
         batch
     }
+}
+
+/// Commits of five writes, one after the other, first alone and then while the store is exported over and over.
+fn exported(dir: &Path, rows: usize) -> Outcome {
+    let store = Store::open(&Options::new(dir))?;
+    let artifacts = Arc::new(ArtifactStore::open(dir, u64::MAX)?);
+    let exporter = Exporter::new(store.clone(), artifacts, Arc::new(SystemClock::default()), dir, 0);
+    let mut source = Source {
+        spread: true,
+        next: 0,
+    };
+    let (done, wait) = channel();
+    for _ in 0..rows / 500 {
+        submit(&store, source.batch(500), &done);
+        wait.recv()?;
+    }
+    let mut commits = |until: &dyn Fn() -> bool| -> Outcome<Vec<Duration>> {
+        let mut took = Vec::new();
+        while !until() {
+            submit(&store, source.batch(5), &done);
+            took.push(wait.recv()?);
+        }
+        Ok(took)
+    };
+    let began = Instant::now();
+    let alone = commits(&|| began.elapsed() > Duration::from_secs(EXPORT_SECONDS))?;
+    let exporting = std::thread::spawn(move || -> Result<_, export::Error> {
+        let (began, mut exports) = (Instant::now(), Vec::new());
+        while began.elapsed() < Duration::from_secs(EXPORT_SECONDS) {
+            let began = Instant::now();
+            let made = exporter.spool(false)?.made;
+            exports.push((made.totals.rows(), made.bytes, began.elapsed()));
+        }
+        Ok(exports)
+    });
+    let beside = commits(&|| exporting.is_finished())?;
+    let exports = exporting.join().map_err(|_| "the exporter panicked")??;
+    println!(
+        "commits alone           {:>6}  {}",
+        alone.len(),
+        percentiles(alone)
+    );
+    println!(
+        "commits beside exports  {:>6}  {}",
+        beside.len(),
+        percentiles(beside)
+    );
+    for (rows, bytes, took) in exports {
+        let seconds = took.as_secs_f64();
+        println!(
+            "export of {rows} rows, {bytes} bytes: {seconds:.2} s, {:.0} rows/s, {:.0} MB/s",
+            rows as f64 / seconds,
+            bytes as f64 / 1e6 / seconds
+        );
+    }
+    Ok(())
 }
 
 fn one_after_another(store: &Store, spread: bool, writes: usize, commits: usize) -> Outcome<Vec<Duration>> {

@@ -8,11 +8,13 @@ use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
+use crate::once::Onces;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
+use crate::tally::Tally;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -100,6 +102,11 @@ impl Attachments {
         metrics::gauge!("tripline_host_attached").set(live.len() as f64);
     }
 
+    /// How many hosts can be reached.
+    pub(crate) fn len(&self) -> usize {
+        self.live.read().len()
+    }
+
     pub(crate) fn clear(&self) {
         self.live.write().clear();
     }
@@ -116,16 +123,18 @@ pub(crate) struct Ground {
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
+    pub(crate) onces: Onces,
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
-    pub(crate) denials: Denials,
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
+    pub(crate) tally: Tally,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.
     pub(crate) ending: ArcSwapOption<Ending>,
+    pub(crate) denials: Denials,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.

@@ -20,21 +20,26 @@ mod ingest;
 mod labels;
 mod link;
 pub mod littlebrother;
+mod once;
 mod outbox;
 pub mod pipeline;
 pub mod ports;
 mod record;
 pub mod recover;
 pub mod refusal;
+mod replay;
 mod router;
 mod scheduler;
 mod session;
 mod slot;
 pub mod store;
+mod tally;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
-    IngestPosition, JobFilter, LinkMessage, OwnSession, Readiness, SessionFilter,
+    IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession, Presented, Readiness, SessionFilter,
 };
 pub use labels::LabelChange;
+pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;
+pub use replay::Letter;

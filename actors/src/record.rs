@@ -4,12 +4,12 @@ use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
 use crate::store::{Batch, Table};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tripline_protocol::api::{HostView, JobView, Waiting};
+use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{Step, StepReport, StepStatus};
-use tripline_protocol::{CommandId, HostId, InstallId, JobId, Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 /// A stored value that cannot be read.
@@ -216,9 +216,21 @@ pub(crate) struct HostRecord {
     /// SHA-256 of its agent's key. A LittleBrother client's own record has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_sha256: Option<Sha256>,
+    /// The same of the key that is to replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_key_sha256: Option<Sha256>,
+    /// Since when its agent is asked to replace its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rotation_asked_at: Option<Timestamp>,
+    /// Two agents were seen with its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cloned: Option<CloneView>,
     /// Of its latest attachment.
     #[serde(default)]
     pub(crate) epoch: u64,
+    /// The isolation that its agent said it is in, by our clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_seen_at: Timestamp,
 }
@@ -226,6 +238,11 @@ pub(crate) struct HostRecord {
 impl HostRecord {
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Host, self.host_id.as_bytes().to_vec(), encode(self));
+    }
+
+    /// The keys of its agent that are not replaced: the present one first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Sha256> {
+        self.key_sha256.iter().chain(&self.next_key_sha256)
     }
 
     /// Whether it is a LittleBrother client's own record: it has no agent.
@@ -257,7 +274,9 @@ impl HostRecord {
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
             jobs_open: 0,
+            isolation: self.isolation.clone(),
             littlebrother: None,
+            cloned: self.cloned.clone(),
         }
     }
 }

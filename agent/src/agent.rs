@@ -2,11 +2,13 @@
 //! the watcher of processes, which needs no server of ours.
 
 use crate::backoff::Backoff;
-use crate::channel::{self, ConnectError, End};
+use crate::channel::{self, ConnectError, End, Socket};
 use crate::config::Config;
 use crate::executor::Executor;
-use crate::identity::Identity;
+use crate::isolation::{self, HostIsolation};
 use crate::journal::{self, Journal};
+use crate::keys::Keys;
+use crate::platform::Platform;
 use crate::server_url::ServerUrl;
 use crate::state_dir::StateDir;
 use crate::watching::{ChannelLine, Hands, Watching};
@@ -14,6 +16,7 @@ use crate::{enrol, identity, platform, state_dir, tls, watching};
 use rustls::ClientConfig;
 use std::future::Future;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Why an agent ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -105,13 +108,34 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Ok(())
 }
 
+fn isolation_of(
+    config: &Config,
+    server: &ServerUrl,
+    state: &Arc<StateDir>,
+    platform: &Arc<dyn Platform>,
+) -> Arc<HostIsolation> {
+    let network = platform.network_isolation(config.isolation.program.as_deref());
+    if let Some(why) = network.lacks() {
+        tracing::info!(why, "this host cannot be isolated");
+    }
+    Arc::new(HostIsolation::new(
+        network,
+        state.clone(),
+        isolation::host_clock(platform.clone()),
+        isolation::Server::new(server.clone()),
+        config.isolation.allow.clone(),
+    ))
+}
+
 /// The agent as its server knows it.
 struct Service<'a> {
     config: &'a Config,
     server: &'a ServerUrl,
     state: &'a StateDir,
     trust: Option<&'a Arc<ClientConfig>>,
-    identity: Identity,
+    keys: Keys,
+    /// Of this process.
+    run_id: Uuid,
     executor: Executor,
 }
 
@@ -127,18 +151,28 @@ impl<'a> Service<'a> {
     async fn open(
         config: &'a Config,
         server: &'a ServerUrl,
-        state: &'a StateDir,
+        state: &'a Arc<StateDir>,
         trust: Option<&'a Arc<ClientConfig>>,
     ) -> Result<Self, Error> {
-        let identity = Identity::load_or_make(state)?;
+        let keys = Keys::open(state)?;
         let journal = Journal::open(state.path(), journal::Options::default())?;
-        let executor = Executor::new(platform::native(), config.policy.clone(), journal).await?;
+        let platform = platform::native();
+        let isolation = isolation_of(config, server, state, &platform);
+        // Before anything is connected to: a host that is to be cut off must not be reachable meanwhile.
+        let taken_up = isolation.clone();
+        let taken_up = tokio::task::spawn_blocking(move || taken_up.take_up()).await;
+        taken_up.unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to take up the isolation of this host");
+            Ok(())
+        })?;
+        let executor = Executor::new(platform, config.policy.clone(), journal, isolation).await?;
         Ok(Self {
             config,
             server,
             state,
             trust,
-            identity,
+            keys,
+            run_id: Uuid::new_v4(),
             executor,
         })
     }
@@ -151,6 +185,7 @@ impl<'a> Service<'a> {
         tokio::select! {
             ended = work => ended,
             error = self.executor.broken() => Err(error.into()),
+            () = self.executor.isolation().clone().keep() => Ok(()),
         }
     }
 
@@ -160,7 +195,7 @@ impl<'a> Service<'a> {
         }
         let token = self.config.enrol_token.as_deref().ok_or(Error::NoToken)?;
         let facts = platform::native().facts();
-        let enrolled = enrol::enrol(self.server, self.trust, token, &self.identity, facts).await?;
+        let enrolled = enrol::enrol(self.server, self.trust, token, &self.keys.identity(), facts).await?;
         identity::remember_enrolment(self.state, &enrolled)?;
         tracing::info!(host_id = %enrolled.host_id, sensor_id = enrolled.sensor_id, org = %enrolled.org, "enrolled");
         Ok(())
@@ -170,21 +205,23 @@ impl<'a> Service<'a> {
     async fn stay_connected(&self, watching: Option<&ChannelLine>) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
-            let why = match channel::connect(self.server, self.trust, self.identity.key()).await {
-                Ok(socket) => {
-                    match channel::serve(socket, &self.executor, &self.config.labels, watching).await {
-                        End::Bye(reason) | End::NotWelcomed(reason) if dismissal(&reason).is_some() => {
-                            return Err(Error::Refused(dismissal(&reason).unwrap_or_default().to_owned()));
-                        }
-                        // Another agent has this one's key: coming back at once would only throw that one out.
-                        End::Bye(reason) if reason == "replaced" => reason,
-                        End::Bye(why) | End::Lost(why) => {
-                            backoff.reset();
-                            why
-                        }
-                        End::NotWelcomed(why) => why,
+            let why = match self.connect().await {
+                Ok((socket, key)) => match self.serve_connection(socket, &key, watching).await {
+                    End::Bye(reason) | End::NotWelcomed(reason) if dismissal(&reason).is_some() => {
+                        return Err(Error::Refused(dismissal(&reason).unwrap_or_default().to_owned()));
                     }
-                }
+                    // Another agent has this one's key: coming back at once would only throw that one out.
+                    End::Bye(reason) if reason == "replaced" => reason,
+                    End::NewKey => {
+                        backoff.reset();
+                        continue;
+                    }
+                    End::Bye(why) | End::Lost(why) => {
+                        backoff.reset();
+                        why
+                    }
+                    End::NotWelcomed(why) => why,
+                },
                 Err(ConnectError::Refused(why)) => return Err(Error::Refused(why)),
                 Err(ConnectError::Failed(why)) => why,
             };
@@ -193,6 +230,36 @@ impl<'a> Service<'a> {
             // Back-off with jitter: a server that restarts is not met by all its agents at once.
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// A connection with a key that the server takes, and that key. While the key is being replaced there are two.
+    async fn connect(&self) -> Result<(Socket, String), ConnectError> {
+        let mut refused = None;
+        let isolation = self.executor.isolation();
+        let known = isolation.before_connecting().await;
+        for key in self.keys.candidates() {
+            match channel::connect(self.server, self.trust, &key, &known).await {
+                Ok(socket) => {
+                    if let Some(address) = channel::peer_of(&socket) {
+                        isolation.reached(address);
+                    }
+                    return Ok((socket, key));
+                }
+                Err(ConnectError::Refused(why)) => refused = Some(why),
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(ConnectError::Refused(refused.unwrap_or_default()))
+    }
+
+    async fn serve_connection(&self, socket: Socket, key: &str, watching: Option<&ChannelLine>) -> End {
+        let own = channel::Own {
+            labels: &self.config.labels,
+            keys: &self.keys,
+            key,
+            run_id: self.run_id,
+        };
+        channel::serve(socket, &self.executor, &own, watching).await
     }
 }
 

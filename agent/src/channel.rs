@@ -5,6 +5,7 @@
 
 use crate::enrol::{chain, refusal, unreachable};
 use crate::executor::Executor;
+use crate::keys::Keys;
 use crate::link::{Link, LinkEnd, Outgoing};
 use crate::server_url::ServerUrl;
 use crate::watching::ChannelLine;
@@ -12,6 +13,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use serde::Deserialize;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -20,14 +23,19 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use tripline_protocol::frame::{AgentFrame, Chunk, Hello, SUBPROTOCOL, ServerFrame};
 use tripline_protocol::limit::{CHANNEL_DEAD_SECONDS, FRAME_BYTES_MAX, PING_INTERVAL_SECONDS};
 use tripline_protocol::{CommandId, Fault, Label};
+use uuid::Uuid;
 
 const CONNECT: Duration = Duration::from_secs(15);
+/// How long a name server may take while the host is isolated and addresses of the server are known.
+const LOOK_UP: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(CHANNEL_DEAD_SECONDS);
 const PING: Duration = Duration::from_secs(PING_INTERVAL_SECONDS);
+/// How often it is looked whether commands still run.
+const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// Most frames written before a flush.
 const BURST: usize = 64;
 
@@ -55,13 +63,28 @@ pub enum End {
     Bye(String),
     /// Lost after the welcome.
     Lost(String),
+    /// Ended by the agent, which goes on with its next key.
+    NewKey,
 }
 
-/// Opens a connection with the agent's key.
+/// What an agent says of itself over one connection.
+pub struct Own<'a> {
+    /// Labels of its configuration.
+    pub labels: &'a [Label],
+    /// Its keys.
+    pub keys: &'a Keys,
+    /// The one that opened the connection.
+    pub key: &'a str,
+    /// Of its process.
+    pub run_id: Uuid,
+}
+
+/// Opens a connection with the agent's key. `known` are addresses of the server for when its name says nothing.
 pub async fn connect(
     server: &ServerUrl,
     trust: Option<&Arc<ClientConfig>>,
     key: &str,
+    known: &[SocketAddr],
 ) -> Result<Socket, ConnectError> {
     let failed = |error: tungstenite::Error| ConnectError::Failed(unreachable(&error));
     let mut request = server
@@ -80,7 +103,10 @@ pub async fn connect(
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX));
     let connector = trust.cloned().map(Connector::Rustls);
-    let connecting = connect_async_tls_with_config(request, Some(config), true, connector);
+    let connecting = async {
+        let stream = dial(server, known).await.map_err(tungstenite::Error::Io)?;
+        client_async_tls_with_config(request, stream, Some(config), connector).await
+    };
     match timeout(CONNECT, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(response))) => {
@@ -100,6 +126,37 @@ pub async fn connect(
     }
 }
 
+/// Tries one address after the other: what the server's name stands for now, and only if it stands for nothing those
+/// that are known of it.
+async fn dial(server: &ServerUrl, known: &[SocketAddr]) -> io::Result<TcpStream> {
+    // Where other addresses are known, name servers that do not answer are not waited for as long as usual.
+    let patience = if known.is_empty() { CONNECT } else { LOOK_UP };
+    let addresses = match timeout(patience, look_up(server)).await {
+        Ok(Ok(found)) => found,
+        _ if !known.is_empty() => known.to_vec(),
+        Ok(Err(error)) => return Err(error),
+        Err(elapsed) => return Err(elapsed.into()),
+    };
+    let stream = TcpStream::connect(addresses.as_slice()).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn look_up(server: &ServerUrl) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((server.host(), server.port())).await?;
+    Ok(found.collect())
+}
+
+/// Where a connection leads.
+pub fn peer_of(socket: &Socket) -> Option<SocketAddr> {
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return None,
+    };
+    stream.peer_addr().ok()
+}
+
 /// What a server said in its welcome.
 struct Welcome {
     epoch: u64,
@@ -110,6 +167,7 @@ struct Welcome {
 struct Takers<'a> {
     link: Arc<Link>,
     executor: &'a Executor,
+    keys: &'a Keys,
     /// The watcher, if it reports over the channel.
     watching: Option<&'a ChannelLine>,
 }
@@ -118,35 +176,54 @@ struct Takers<'a> {
 pub async fn serve(
     socket: Socket,
     executor: &Executor,
-    labels: &[Label],
+    own: &Own<'_>,
     watching: Option<&ChannelLine>,
 ) -> End {
     let (mut writer, mut reader) = socket.split();
-    let hello = hello(executor, labels).await;
+    let hello = hello(executor, own).await;
     let welcome = match timeout(DEAD, introduce(&mut writer, &mut reader, hello)).await {
         Ok(Ok(welcome)) => welcome,
         Ok(Err(why)) => return End::NotWelcomed(why),
         Err(_) => return End::NotWelcomed("the server did not answer hello".into()),
     };
     tracing::info!(epoch = welcome.epoch, "attached");
+    if let Err(error) = own.keys.welcomed_with(own.key) {
+        // The server ended the old key, and the next one is in the state directory still: it is tried as well.
+        tracing::error!(error = %chain(&error), "that the key is replaced cannot be written");
+    }
     let (link, mut end) = Link::new();
     let takers = Takers {
         link: Arc::new(link),
         executor,
+        keys: own.keys,
         watching,
     };
     takers.attach(&welcome);
     let ended = tokio::select! {
         ended = read(&mut reader, &takers) => ended,
+        () = key_is_due(&takers) => End::NewKey,
         why = write(&mut writer, &mut end) => End::Lost(why),
     };
     takers.detach();
     ended
 }
 
+/// Completes when the server has taken the next key and no command runs that would lose its connection.
+async fn key_is_due(takers: &Takers<'_>) {
+    takers.keys.taken().await;
+    while !takers.executor.snapshot().0.is_empty() {
+        // Commands end by themselves and are not waited for elsewhere; the old key works as long.
+        tokio::time::sleep(IDLE_LOOK).await;
+    }
+}
+
 impl Takers<'_> {
     fn attach(&self, welcome: &Welcome) {
+        self.executor.isolation().attach(&self.link);
         self.executor.attach(&self.link, welcome.epoch);
+        if let Some(key_sha256) = self.keys.pending() {
+            self.link.frame(AgentFrame::NewKey { key_sha256 });
+        }
         if let Some(watching) = self.watching {
             watching.attach(&self.link, welcome.littlebrother);
         }
@@ -154,6 +231,7 @@ impl Takers<'_> {
 
     fn detach(&self) {
         self.executor.detach(&self.link);
+        self.executor.isolation().detach(&self.link);
         if let Some(watching) = self.watching {
             watching.detach(&self.link);
         }
@@ -186,7 +264,7 @@ async fn introduce(
     }
 }
 
-async fn hello(executor: &Executor, labels: &[Label]) -> Hello {
+async fn hello(executor: &Executor, own: &Own<'_>) -> Hello {
     let platform = executor.platform().clone();
     let facts = tokio::task::spawn_blocking(move || platform.facts()).await;
     let facts = facts.unwrap_or_else(|error| {
@@ -201,11 +279,13 @@ async fn hello(executor: &Executor, labels: &[Label]) -> Hello {
         arch: facts.arch.to_owned(),
         os_version: facts.os_version,
         addresses: facts.addresses,
-        labels: labels.iter().map(Label::to_string).collect(),
+        labels: own.labels.iter().map(Label::to_string).collect(),
         verbs: executor.verbs(),
         journal_id: executor.journal_id(),
+        run_id: Some(own.run_id),
         running,
         finished,
+        isolation: executor.isolation().report(),
     }
 }
 
@@ -284,6 +364,11 @@ fn take(frame: ServerFrame, takers: &Takers<'_>) {
         ServerFrame::Ack { command_ids } => executor.ack(&command_ids),
         ServerFrame::Credit { command_id, bytes } => executor.credit(command_id, bytes),
         ServerFrame::Ping => link.frame(AgentFrame::Pong),
+        ServerFrame::RotateKey => match takers.keys.rotate() {
+            Ok(key_sha256) => link.frame(AgentFrame::NewKey { key_sha256 }),
+            Err(error) => tracing::error!(error = %chain(&error), "a new key cannot be made or kept"),
+        },
+        ServerFrame::KeyTaken { key_sha256 } => takers.keys.take(&key_sha256),
         ServerFrame::Littlebrother { seq, events } => {
             if let Some(watching) = takers.watching {
                 watching.answered(seq, events);

@@ -4,6 +4,7 @@ mod watch;
 
 pub use watch::{Direct, Watch, WatchOptions};
 
+use crate::isolation;
 use crate::policy::{Policy, is_plain_absolute};
 use crate::server_url::{InvalidServer, ServerUrl};
 use clap::Args;
@@ -12,9 +13,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use tripline_protocol::isolation::allow_fault;
 use tripline_protocol::limit::{LABELS_MAX, OUTPUT_BYTES_MAX};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{Label, Span};
+use tripline_protocol::{Label, Network, Span};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +140,17 @@ pub struct Options {
         value_delimiter = ','
     )]
     pub labels: Option<Vec<String>>,
+    /// Addresses and ranges (192.0.2.7, 10.0.0.0/8) that stay reachable when this host is isolated
+    #[arg(
+        long,
+        env = "TRIPLINE_AGENT_ISOLATION_ALLOW",
+        value_name = "CIDR,…",
+        value_delimiter = ','
+    )]
+    pub isolation_allow: Option<Vec<String>>,
+    /// The program nft, which isolates this host [default: looked for in the usual places]
+    #[arg(long, env = "TRIPLINE_AGENT_ISOLATION_NFT", value_name = "FILE")]
+    pub isolation_nft: Option<PathBuf>,
     /// error, warn, info, debug, trace, or a tracing filter [default: info]
     #[arg(long, env = "TRIPLINE_AGENT_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -162,6 +175,8 @@ struct FileOptions {
     output_bytes_max: Option<u64>,
     file_bytes_max: Option<u64>,
     labels: Option<Vec<String>>,
+    isolation_allow: Option<Vec<String>>,
+    isolation_nft: Option<PathBuf>,
     littlebrother: Option<String>,
     secret_file: Option<PathBuf>,
     littlebrother_hostname: Option<String>,
@@ -222,6 +237,8 @@ pub struct Config {
     pub policy: Policy,
     /// Labels that it gives its host.
     pub labels: Vec<Label>,
+    /// How its host is isolated.
+    pub isolation: isolation::Options,
     /// How it watches processes.
     pub watch: Watch,
     /// How it logs.
@@ -268,6 +285,13 @@ impl Config {
             })?,
             policy: limits.check()?,
             labels: labels(&options.labels.or(file.labels).unwrap_or_default())?,
+            isolation: isolation(
+                &options
+                    .isolation_allow
+                    .or(file.isolation_allow)
+                    .unwrap_or_default(),
+                options.isolation_nft.or(file.isolation_nft),
+            )?,
             watch,
             log: log(
                 given(options.log_level).or(file.log.level),
@@ -376,6 +400,23 @@ fn labels(words: &[String]) -> Result<Vec<Label>, Error> {
     Ok(labels.into_iter().collect())
 }
 
+fn isolation(allow: &[String], program: Option<PathBuf>) -> Result<isolation::Options, Error> {
+    let words = allow.iter().map(|word| word.trim());
+    let allow: Vec<Network> = words
+        .filter(|word| !word.is_empty())
+        .map(|word| Network::from_str(word).map_err(|error| value("isolation_allow", error.to_string())))
+        .collect::<Result<_, _>>()?;
+    if let Some(fault) = allow_fault(&allow) {
+        return Err(value("isolation_allow", fault));
+    }
+    let program = program.filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = program.as_ref().filter(|path| !is_plain_absolute(path)) {
+        let message = format!("{} must be absolute and without ..", path.display());
+        return Err(value("isolation_nft", message));
+    }
+    Ok(isolation::Options { allow, program })
+}
+
 fn log(level: Option<String>, format: Option<LogFormat>) -> Result<Log, Error> {
     let level = level.unwrap_or_else(|| "info".to_owned());
     tracing_subscriber::EnvFilter::try_new(&level)
@@ -477,6 +518,9 @@ mod tests {
         assert!(error(&format!("{MINIMAL}output_bytes_max = 65537\n")).starts_with("output_bytes_max: "));
         assert!(error(&format!("{MINIMAL}log.level = 'a=b=c'\n")).starts_with("log.level: "));
         assert!(error(&format!("{MINIMAL}labels = ['a b']\n")).starts_with("labels: "));
+        assert!(error(&format!("{MINIMAL}isolation_allow = ['web01']\n")).starts_with("isolation_allow: "));
+        assert!(error(&format!("{MINIMAL}isolation_allow = ['::/0']\n")).contains("every address"));
+        assert!(error(&format!("{MINIMAL}isolation_nft = 'nft'\n")).starts_with("isolation_nft: "));
         let many: Vec<String> = (0..65).map(|n| format!("'l{n}'")).collect();
         assert!(
             error(&format!("{MINIMAL}labels = [{}]\n", many.join(","))).starts_with("labels: at most 64")

@@ -31,6 +31,9 @@ pub struct Identity {
     /// Enrolling again with it gives the same host.
     pub install_id: InstallId,
     key: String,
+    /// Made to replace the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_key: Option<String>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -50,10 +53,38 @@ impl Identity {
         let identity = Self {
             install_id: InstallId(Uuid::new_v4()),
             key: random_key()?,
+            next_key: None,
         };
-        let text = serde_json::to_vec(&identity).map_err(|error| Error::Damaged(IDENTITY, error))?;
-        state.write(IDENTITY, &text)?;
+        identity.save(state)?;
         Ok(identity)
+    }
+
+    /// Writes it; durable when it returns.
+    pub(crate) fn save(&self, state: &StateDir) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).map_err(|error| Error::Damaged(IDENTITY, error))?;
+        Ok(state.write(IDENTITY, &text)?)
+    }
+
+    /// The same with a key to come.
+    pub(crate) fn with_next(&self) -> Result<Self, Error> {
+        Ok(Self {
+            next_key: Some(random_key()?),
+            ..self.clone()
+        })
+    }
+
+    /// The same with the key to come as its key.
+    pub(crate) fn promoted(&self) -> Self {
+        Self {
+            install_id: self.install_id,
+            key: self.next_key.clone().unwrap_or_else(|| self.key.clone()),
+            next_key: None,
+        }
+    }
+
+    /// The key to come, a secret as well.
+    pub(crate) fn next_key(&self) -> Option<&str> {
+        self.next_key.as_deref()
     }
 
     /// The key, a secret; presented as bearer token.
@@ -63,8 +94,13 @@ impl Identity {
 
     /// What the server keeps of the key.
     pub fn key_sha256(&self) -> Hash {
-        Hash::from_digest(&Sha256::digest(&self.key).into())
+        digest(&self.key)
     }
+}
+
+/// What the server keeps of a key.
+pub(crate) fn digest(key: &str) -> Hash {
+    Hash::from_digest(&Sha256::digest(key).into())
 }
 
 /// 32 random bytes in hexadecimal.

@@ -60,12 +60,21 @@ impl ServerUrl {
 
     /// Whether it is on this machine.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<std::net::IpAddr>();
+        let host = self.host();
+        let address = host.parse::<std::net::IpAddr>();
         address.map_or(host == "localhost", |address| address.is_loopback())
+    }
+
+    /// Its host: a name, or an address without brackets.
+    pub fn host(&self) -> &str {
+        let host = self.0.host_str().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        // Both schemes there can be have one.
+        self.0.port_or_known_default().unwrap_or_default()
     }
 
     /// Whether TLS is used.
@@ -128,6 +137,18 @@ mod tests {
         ));
         let error = parse("https://me:hunter2@example.org").unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn where_it_is_can_be_asked() {
+        for (text, host, port) in [
+            ("https://example.org", "example.org", 443),
+            ("https://10.0.0.1:7443/", "10.0.0.1", 7443),
+            ("http://[::1]", "::1", 80),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!((url.host(), url.port()), (host, port), "{text}");
+        }
     }
 
     #[test]

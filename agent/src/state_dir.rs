@@ -80,6 +80,16 @@ impl StateDir {
         let path = self.path.join(name);
         write_whole(&self.path, name, content).map_err(|source| Error::Write { path, source })
     }
+
+    /// Removes a small file for good; one that is not there is fine.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.path).and_then(|directory| directory.sync_all()),
+        };
+        removed.map_err(|source| Error::Write { path, source })
+    }
 }
 
 /// Writes `dir/name` (0600) under a temporary name, syncs, renames, and syncs the directory.

@@ -133,8 +133,10 @@ async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socke
         labels: Vec::new(),
         verbs: vec![Verb::ListDirectory],
         journal_id: Uuid::new_v4(),
+        run_id: None,
         running: Vec::new(),
         finished: Vec::new(),
+        isolation: None,
     }));
     socket
         .send(Message::Text(serde_json::to_string(&hello)?.into()))

@@ -81,11 +81,12 @@ pub use tripline_protocol::event::{StreamGap as Gap, StreamedEvent as Event};
 pub use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 pub use tripline_protocol::session::{CommandState, CommandView, SessionFile, SessionState, SessionView};
 pub use tripline_protocol::verb::{
-    Captured, DirectoryEntry, DirectoryListing, FileWritten, ProcessEntry, ProcessListing, ProcessOutcome,
-    RegistryListing, RegistryValue, Verb, VerbCall,
+    Captured, DirectoryEntry, DirectoryListing, FileWritten, Isolated, ProcessEntry, ProcessListing,
+    ProcessOutcome, RegistryListing, RegistryValue, Unisolated, Verb, VerbCall,
 };
 pub use tripline_protocol::{
-    Etype, Fault, FaultClass, HostId, JobId, Org, RemotePath, SessionId, Sha256, Timestamp,
+    Etype, Fault, FaultClass, HostId, Isolation, JobId, Network, Org, RemotePath, SessionId, Sha256,
+    Timestamp,
 };
 
 /// The examples of the guide are programs that compile.

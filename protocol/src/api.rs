@@ -17,8 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod control;
+mod dead;
+mod outbox;
+mod status;
 
 pub use control::{Asker, DrainView, Pause, PauseView, SetPause};
+pub use dead::{DeadLetter, DeadLetterView, ReplayDead, Replayed, ReplayedEvent};
+pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
+pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,9 +209,15 @@ pub struct HostView {
     /// Jobs that wait or run.
     #[serde(default)]
     pub jobs_open: u32,
+    /// The isolation that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<crate::isolation::Isolation>,
     /// Of a host that reports as a LittleBrother client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub littlebrother: Option<LittlebrotherView>,
+    /// Two agents were seen with its key; until the key was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned: Option<CloneView>,
 }
 
 /// What the topology view of a LittleBrother server shows of a client.

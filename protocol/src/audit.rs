@@ -70,6 +70,8 @@ actions! {
     HostUnlink = "host.unlink";
     /// A host was forgotten.
     HostForget = "host.forget";
+    /// An agent is to replace its key.
+    KeyRotate = "key.rotate";
     /// An agent's key was revoked.
     KeyRevoke = "key.revoke";
     /// A caller submitted a job.

@@ -6,6 +6,7 @@
 
 use crate::fault::Fault;
 use crate::id::{CommandId, HostId, Sha256};
+use crate::isolation::IsolationReport;
 use crate::limit::CHUNK_BYTES_MAX;
 use crate::littlebrother::{ClientMessage, WireEvent};
 use crate::step::Truncated;
@@ -60,6 +61,17 @@ pub enum AgentFrame {
         seq: u64,
         /// The message; `hostname` is ignored, the connection tells whose it is.
         message: Box<ClientMessage>,
+    },
+    /// The host's isolation began, was renewed or ended; `hello` says it, too.
+    Isolation {
+        /// How it stands.
+        isolation: Box<IsolationReport>,
+    },
+    /// The key that the agent made because it was asked to: from now on it is to open connections, too. Sent again
+    /// after each reconnect until `key_taken` came and the new key was used.
+    NewKey {
+        /// SHA-256 of the key.
+        key_sha256: Sha256,
     },
     /// Asks for a pong.
     Ping,
@@ -117,6 +129,13 @@ pub enum ServerFrame {
         /// More.
         bytes: u64,
     },
+    /// Make a new key, keep it beside the present one, and answer with `new_key`.
+    RotateKey,
+    /// Answers `new_key`: the new key is durable and opens connections. The old one ends when the new one did so.
+    KeyTaken {
+        /// SHA-256 of the new key.
+        key_sha256: Sha256,
+    },
     /// Asks for a pong.
     Ping,
     /// Answers a ping.
@@ -157,12 +176,19 @@ pub struct Hello {
     pub verbs: Vec<Verb>,
     /// Identity of its journal; another value means the old one was lost.
     pub journal_id: Uuid,
+    /// Of the agent's process: made when it starts and kept nowhere. One that comes back after another came with the
+    /// same key shows that two agents have that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<Uuid>,
     /// Commands that run now.
     #[serde(default)]
     pub running: Vec<CommandId>,
     /// Commands whose results wait for an ack; the results follow after welcome.
     #[serde(default)]
     pub finished: Vec<CommandId>,
+    /// How the host's isolation stands; absent: the agent knows of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<IsolationReport>,
 }
 
 fn known_verbs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Verb>, D::Error> {

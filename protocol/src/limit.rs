@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::job::JobSpec;
+use crate::time::Span;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -40,6 +41,15 @@ pub const HOST_NAME_BYTES_MAX: usize = 255;
 
 /// Most labels of a host, those of an administrator and those of its agent each.
 pub const LABELS_MAX: usize = 64;
+
+/// How long a host is isolated unless a command says so.
+pub const ISOLATION_SPAN_DEFAULT: Span = Span::from_secs(4 * 3600);
+/// The shortest isolation.
+pub const ISOLATION_SPAN_MIN: Span = Span::from_secs(60);
+/// The longest isolation; it can be renewed.
+pub const ISOLATION_SPAN_MAX: Span = Span::from_secs(30 * 24 * 3600);
+/// Most ranges of addresses that a command allows an isolated host, and as many of its agent's configuration.
+pub const ISOLATION_ALLOW_MAX: usize = 32;
 
 /// Whether `value` is nested at most [`NESTING_MAX`] levels: a plain value is one, `[1]` and `{"a": 1}` two.
 pub fn is_shallow(value: &Value) -> bool {

@@ -13,6 +13,12 @@ pub const HEADER_DEAD_REASON: &str = "Tripline-Dead-Reason";
 pub const HEADER_DEAD_TEXT: &str = "Tripline-Dead-Text";
 /// Header with the subject a dead letter came in on.
 pub const HEADER_DEAD_SUBJECT: &str = "Tripline-Dead-Subject";
+/// Header with the `Nats-Msg-Id` of the message that became a dead letter.
+pub const HEADER_DEAD_MESSAGE_ID: &str = "Tripline-Dead-Message-Id";
+/// Header with the place of that message: `<stream>/<sequence>/<time stored, in µs>`.
+pub const HEADER_DEAD_PLACE: &str = "Tripline-Dead-Place";
+/// Header by which Tripline knows an event that a person replays, and which replay of it that is.
+pub const HEADER_REPLAY: &str = "Tripline-Replay";
 /// Header by which Tripline knows an event its own edges published again.
 pub const HEADER_ATTESTATION: &str = "Tripline-Attestation";
 /// Header with the bearer token of a request to the micro service.
@@ -339,6 +345,21 @@ impl Subjects {
         let mut tokens = self.rest(subject, kind)?.split('.');
         let four = [tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?];
         tokens.next().is_none().then_some(four)
+    }
+
+    /// Takes a dead letter's subject apart; there is no org where the subject it came on named none.
+    pub fn parse_dead(&self, subject: &str) -> Result<(Option<Org>, String), InvalidId> {
+        let invalid = || InvalidId::new("dead letter subject", subject, "<prefix>.dead.<org>.<reason>");
+        let (org, reason) = self
+            .rest(subject, "dead")
+            .and_then(|rest| rest.split_once('.'))
+            .filter(|(_, reason)| !reason.is_empty() && !reason.contains('.'))
+            .ok_or_else(invalid)?;
+        let org = match org {
+            "_" => None,
+            org => Some(org.parse()?),
+        };
+        Ok((org, reason.to_owned()))
     }
 
     /// Takes a result's subject apart.

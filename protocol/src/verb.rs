@@ -1,4 +1,5 @@
-//! The live-response verbs: names, arguments and outputs. Names are those of cbapi's session methods.
+//! The live-response verbs: names, arguments and outputs. Names are those of cbapi's session methods; `isolate` and
+//! `unisolate` are our own.
 //!
 //! Arguments refuse unknown fields (a person writes them); outputs ignore them (another version may). How
 //! a verb is carried out is the agent's business, not said here.
@@ -110,6 +111,10 @@ verbs! {
     GetRawFile(GetFile) = "get_raw_file", Reads;
     /// Write the memory of a process, or of the whole machine, to a file on the host.
     Memdump(Memdump) = "memdump", Mutates;
+    /// Cut the host off from every address but its server's and those allowed, for a time; again: renew it.
+    Isolate(Isolate) = "isolate", Mutates;
+    /// End the isolation of the host.
+    Unisolate(NoArguments) = "unisolate", Mutates;
     /// List a registry key's values and sub-keys.
     ListRegistryKeysAndValues(RegistryPath) = "list_registry_keys_and_values", Reads;
     /// List a registry key's sub-keys.
@@ -163,6 +168,7 @@ impl VerbCall {
         let found = match &self {
             VerbCall::CreateProcess(args) => args.fault(),
             VerbCall::PutFile(args) => args.fault(),
+            VerbCall::Isolate(args) => args.fault(),
             VerbCall::KillProcess(args) if args.pid == 0 => Some("pid must be positive".into()),
             VerbCall::SetRegistryValue(args) if !crate::limit::is_shallow(&args.value) => {
                 Some("value is nested too deeply".into())

@@ -60,6 +60,17 @@ impl Client {
             .await
     }
 
+    /// `PUT` of a body to the path `v1/<segments>`.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(Method::PUT, url).json(body))
+            .await
+    }
+
     /// `GET` of the path `v1/<segments>`, with what it answers as it is.
     pub(crate) async fn get_bytes(
         &self,
@@ -86,15 +97,10 @@ impl Client {
             .map(drop)
     }
 
-    /// `PUT` of a body to the path `v1/<segments>`.
-    pub(crate) async fn put<T: DeserializeOwned>(
-        &self,
-        segments: &[&str],
-        body: &impl Serialize,
-    ) -> Result<T, Failure> {
+    /// `POST` to the path `v1/<segments>` without a body.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, Failure> {
         let url = self.url(segments)?;
-        self.send(self.connection.http.request(Method::PUT, url).json(body))
-            .await
+        self.send(self.connection.http.request(Method::POST, url)).await
     }
 
     /// `PATCH` of the path `v1/<segments>`.

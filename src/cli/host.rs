@@ -4,17 +4,22 @@ use super::output::{Format, fields, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
 use std::time::SystemTime;
-use tripline_protocol::Label;
-use tripline_protocol::api::{HostView, LinkHost};
+use tripline_protocol::api::{AgentPlace, CloneView, HostView, LinkHost};
+use tripline_protocol::selector::{Attached, Glob, Word};
+use tripline_protocol::{Label, Span};
 
 mod forget;
+mod isolate;
 mod label;
 mod wide;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// List hosts
-    #[command(after_help = "Example:\n  tripline host list --output json | jq -r '.[].hostname'")]
+    #[command(
+        after_help = "Examples:\n  tripline host list --output json | jq -r '.[].hostname'\n  \
+                      tripline host list --label dmz --platform linux --hostname 'web-*' --unseen-for 7d"
+    )]
     List(List),
     /// Let a host report as a LittleBrother client that is known as a host of its own
     ///
@@ -57,13 +62,24 @@ pub(super) enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Cut a host off from the network, but for this server and what is allowed, for a time
+    ///
+    /// By a job, which waits for a host that is away. Doing it again renews it: the time counts anew, and what was
+    /// allowed before is forgotten. It ends by itself, also when the host's agent is gone.
+    #[command(
+        after_help = "Examples:\n  tripline host isolate web01\n  tripline host isolate web01 --for 3d --persist --allow 10.1.2.0/24"
+    )]
+    Isolate(isolate::Isolate),
+    /// End a host's isolation
+    #[command(after_help = "Example:\n  tripline host unisolate web01")]
+    Unisolate(isolate::Unisolate),
     /// Show one host
     #[command(after_help = "Example:\n  tripline host show web01")]
     Show {
         /// Its host id, sensor id or hostname
         host: String,
     },
-    /// End the validity of a host's agent key
+    /// End the validity of a host's agent key: the same as tripline key revoke
     ///
     /// The agent's connection is closed and it stops. To bring the machine back, remove the agent's state
     /// directory and enrol it again; it is a new host then.
@@ -79,9 +95,27 @@ pub(super) struct List {
     /// Only hosts of this tenant
     #[arg(long)]
     org: Option<String>,
-    /// Only hosts with this label
+    /// Only hosts with this label; given several times, hosts with all of them
     #[arg(long)]
-    label: Option<Label>,
+    label: Vec<Label>,
+    /// Only hosts of this platform, such as linux
+    #[arg(long)]
+    platform: Option<Word>,
+    /// Only hosts whose names fit this pattern: * is any number of characters, ? is one
+    #[arg(long, value_name = "PATTERN")]
+    hostname: Option<Glob>,
+    /// Only hosts that are attached so
+    #[arg(long, value_name = "agent|littlebrother|yes|no")]
+    attached: Option<Attached>,
+    /// Only hosts that were seen within this span, such as 1h
+    #[arg(long, value_name = "SPAN")]
+    seen_within: Option<Span>,
+    /// Only hosts that were not seen for longer than this span, such as 7d
+    #[arg(long, value_name = "SPAN")]
+    unseen_for: Option<Span>,
+    /// Only hosts whose agents have this version
+    #[arg(long, value_name = "VERSION")]
+    agent_version: Option<Word>,
     /// At most this many
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     limit: usize,
@@ -90,18 +124,32 @@ pub(super) struct List {
     wide: bool,
 }
 
+impl List {
+    fn query(self) -> Vec<(&'static str, String)> {
+        let labels: Vec<String> = self.label.iter().map(Label::to_string).collect();
+        let parts = [
+            ("org", self.org),
+            ("label", (!labels.is_empty()).then(|| labels.join(","))),
+            ("platform", self.platform.map(|word| word.to_string())),
+            ("hostname", self.hostname.map(|glob| glob.to_string())),
+            ("attached", self.attached.map(|attached| attached.to_string())),
+            ("seen_within", self.seen_within.map(|span| span.to_string())),
+            ("unseen_for", self.unseen_for.map(|span| span.to_string())),
+            ("agent_version", self.agent_version.map(|word| word.to_string())),
+        ];
+        let given = |(name, value): (&'static str, Option<String>)| Some((name, value?));
+        parts.into_iter().filter_map(given).collect()
+    }
+}
+
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     let client = Client::find(global)?;
     match verb {
-        Verb::List(List {
-            org,
-            label,
-            limit,
-            wide,
-        }) => {
-            let label = label.map(|label| ("label", label.to_string()));
-            let query: Vec<_> = org.map(|org| ("org", org)).into_iter().chain(label).collect();
-            let (hosts, more) = client.list::<HostView>(&["hosts"], &query, limit).await?;
+        Verb::List(wanted) => {
+            let List { limit, wide, .. } = wanted;
+            let (hosts, more) = client
+                .list::<HostView>(&["hosts"], &wanted.query(), limit)
+                .await?;
             match global.output {
                 Format::Json => print_json(&hosts)?,
                 Format::Table if wide => print(&wide::list(&hosts, SystemTime::now().into()))?,
@@ -130,6 +178,8 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
         Verb::Forget { host, force } => forget::run(&client, global.output, &host, force).await,
+        Verb::Isolate(arguments) => isolate::isolate(global, arguments).await,
+        Verb::Unisolate(arguments) => isolate::unisolate(global, arguments).await,
         Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
         Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
         Verb::Show { host } => {
@@ -143,14 +193,34 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
 }
 
 fn attached(host: &HostView) -> String {
-    match host.attachments.as_slice() {
+    let mut text = match host.attachments.as_slice() {
         [] => "offline".to_owned(),
         attachments => attachments
             .iter()
             .map(|attachment| attachment.kind.as_str())
             .collect::<Vec<_>>()
             .join(","),
+    };
+    if host.cloned.is_some() {
+        text.push_str(" (cloned)");
     }
+    text
+}
+
+/// Two agents with one key, as one line.
+fn cloned(clone: &CloneView) -> (&'static str, String) {
+    let place = |place: &AgentPlace| {
+        let address = or_dash(place.address.as_ref());
+        format!("{address} ({})", place.hostname)
+    };
+    let text = format!(
+        "two agents have its key: {} is served, {} came back {} times, last at {}; rotate the key and enrol the other anew",
+        place(&clone.served),
+        place(&clone.other),
+        clone.times,
+        clone.last_at
+    );
+    ("cloned", text)
 }
 
 fn list(hosts: &[HostView]) -> String {
@@ -217,11 +287,15 @@ fn show(host: &HostView) -> String {
         .attachments
         .is_empty()
         .then(|| ("attached", "offline".to_owned()));
+    let isolation = host.isolation.iter();
+    let isolation = isolation.map(|isolation| ("isolated", isolate::shown(isolation)));
     let littlebrother = host.littlebrother.iter().flat_map(wide::client);
     fields(
         rows.into_iter()
             .chain(attachments)
             .chain(offline)
+            .chain(isolation)
+            .chain(host.cloned.as_ref().map(cloned))
             .chain(littlebrother),
     )
 }

@@ -8,12 +8,15 @@ mod client;
 mod config;
 mod connection;
 mod control;
+mod dead;
 mod event;
 mod failure;
 mod health;
 mod host;
 mod job;
+mod key;
 mod nats;
+mod outbox;
 mod output;
 mod pipeline;
 mod serve;
@@ -24,6 +27,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod top;
 mod user;
 mod watch;
 
@@ -91,6 +95,9 @@ enum Command {
     /// Hosts
     #[command(subcommand)]
     Host(host::Verb),
+    /// Keys of agents
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Jobs
     #[command(subcommand)]
     Job(job::Verb),
@@ -109,11 +116,16 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::Verb),
-    /// The audit: who did what, and whether the records of it are as they were written
-    #[command(subcommand)]
-    Audit(audit::Verb),
     /// Whether the server can do its work: exit code 0 when every part works, 1 when one does not
     Health(health::Arguments),
+    /// Dead letters: messages that could not be handled
+    #[command(subcommand)]
+    Dead(dead::Verb),
+    /// Messages on their way to the broker
+    #[command(subcommand)]
+    Outbox(outbox::Verb),
+    /// Watch the server: slots, queues, hosts, rates
+    Top(top::Top),
     /// Let no new jobs start, over restarts, until `tripline resume`
     ///
     /// Running jobs finish. Events are taken and jobs queue, and expire, as ever; interactive sessions go on and new
@@ -128,6 +140,9 @@ enum Command {
     /// The store: check, export, import, recover
     #[command(subcommand)]
     Store(store::Verb),
+    /// The audit: who did what, and whether the records of it are as they were written
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// The broker
     #[command(subcommand)]
     Nats(nats::Verb),
@@ -193,17 +208,21 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),
         Command::Health(health::Arguments {}) => block_on(health::run(global)),
         Command::Host(verb) => block_on(host::run(global, verb)),
+        Command::Key(verb) => block_on(key::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
-        Command::Audit(verb) => block_on(audit::run(global, verb)),
+        Command::Dead(verb) => block_on(dead::run(global, verb)),
+        Command::Outbox(verb) => block_on(outbox::run(global, verb)),
+        Command::Top(arguments) => block_on(top::run(global, arguments)),
         Command::Pause(arguments) => block_on(control::pause(global, arguments)),
         Command::Drain(arguments) => block_on(control::drain(global, &arguments)),
         Command::Resume => block_on(control::resume(global)),
         Command::Store(verb) => block_on(store::run(global, verb)),
+        Command::Audit(verb) => block_on(audit::run(global, verb)),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::output::{Format, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
-use tripline_protocol::api::{CreateToken, CreatedToken, Page, Role, TokenView};
+use tripline_actors::access::TOKENS_MAX;
+use tripline_protocol::api::{CreateToken, CreatedToken, Role, TokenView};
 use tripline_protocol::{Org, Span};
 
 #[derive(Debug, Subcommand)]
@@ -69,10 +70,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
         Verb::List => {
-            let tokens: Page<TokenView> = client.get(&["tokens"], &[]).await?;
+            let (tokens, _) = client.list::<TokenView>(&["tokens"], &[], TOKENS_MAX).await?;
             match global.output {
-                Format::Json => print_json(&tokens.items),
-                Format::Table => print(&list(&tokens.items)),
+                Format::Json => print_json(&tokens),
+                Format::Table => print(&list(&tokens)),
             }
         }
         Verb::Revoke { id } => client.delete(&["tokens", &id]).await,

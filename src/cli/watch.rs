@@ -134,6 +134,9 @@ pub(crate) fn output_detail(output: &serde_json::Value) -> String {
             return format!("{} {what}", items.len());
         }
     }
+    if let Some(until) = output.get("until").and_then(|until| until.as_str()) {
+        return format!("until {until}");
+    }
     match serde_json::from_value::<ProcessOutcome>(output.clone()) {
         Ok(outcome) => process_detail(&outcome),
         Err(_) if output.as_object().is_some_and(serde_json::Map::is_empty) => String::new(),

@@ -148,10 +148,24 @@ section! {
 }
 
 section! {
-    /// `[hosts]`: hosts in memory.
+    /// `[hosts]`: hosts in memory, and the keys of their agents.
     Hosts, "hosts" {
         /// When an idle, detached host leaves memory.
         idle_timeout: Span = Span::from_secs(60),
+        /// When an agent is asked to replace its key; without it only when somebody wants it.
+        key_age_max: Option<Span> = None,
+    }
+}
+
+section! {
+    /// `[limits]`: how often a caller may ask over HTTP.
+    Limits, "limits" {
+        /// Requests of one token in a second, in the long run; 0: any number.
+        requests_per_second: u32 = 1_000,
+        /// Requests of one token at once.
+        requests_burst: u32 = 5_000,
+        /// Wrong tokens and agent keys from one address within a minute that are answered as such; 0: any number.
+        failed_logins_max: u32 = 100,
     }
 }
 

@@ -19,8 +19,8 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Littlebrother, Log, Nats,
-    Outbox, Pipelines, Session, Slots, Store,
+    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Limits, Littlebrother, Log,
+    Nats, Outbox, Pipelines, Session, Slots, Store,
 };
 pub use problem::{Error, Origin, Problem};
 pub use redact::Redact;
@@ -61,6 +61,8 @@ pub struct Config {
     pub artifacts: Artifacts,
     /// `[hosts]`
     pub hosts: Hosts,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[disk]`
     pub disk: Disk,
     /// `[store]`
@@ -225,6 +227,7 @@ impl Config {
             outbox,
             artifacts,
             hosts,
+            limits,
             disk,
             store,
             drain,
@@ -246,6 +249,7 @@ impl Config {
             outbox.changed(&other.outbox),
             artifacts.changed(&other.artifacts),
             hosts.changed(&other.hosts),
+            limits.changed(&other.limits),
             disk.changed(&other.disk),
             store.changed(&other.store),
             drain.changed(&other.drain),
@@ -256,7 +260,7 @@ impl Config {
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 18] {
+    fn sections(&self) -> [&dyn Section; 19] {
         [
             &self.general,
             &self.http,
@@ -270,6 +274,7 @@ impl Config {
             &self.outbox,
             &self.artifacts,
             &self.hosts,
+            &self.limits,
             &self.disk,
             &self.store,
             &self.drain,
@@ -279,7 +284,7 @@ impl Config {
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 18] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 19] {
         [
             &mut self.general,
             &mut self.http,
@@ -293,6 +298,7 @@ impl Config {
             &mut self.outbox,
             &mut self.artifacts,
             &mut self.hosts,
+            &mut self.limits,
             &mut self.disk,
             &mut self.store,
             &mut self.drain,

@@ -159,6 +159,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
         ("store.exports_kept", config.store.exports_kept),
+        ("limits.requests_burst", config.limits.requests_burst.into()),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));
@@ -170,6 +171,10 @@ fn limits(config: &Config, found: &mut Found) {
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),
         ("store.export_every", config.store.export_every),
+        (
+            "hosts.key_age_max",
+            config.hosts.key_age_max.unwrap_or(Span::from_secs(1)),
+        ),
     ];
     for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
         found.push(((*key).into(), "must be longer than 0s".to_owned()));

@@ -3,10 +3,12 @@
 //! A handler names the role in its signature, as `caller: Viewer`, and cannot run without it.
 
 use super::HttpState;
+use super::limits::{Limits, TooEarly};
 use super::place::{note_forbidden, note_unknown, place};
 use super::problem::ApiError;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpRequest, web};
+use std::net::IpAddr;
 use tripline_actors::Refusal;
 use tripline_actors::access::{Access, Principal};
 use tripline_protocol::api::Role;
@@ -24,12 +26,37 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub(super) struct Caller(Principal);
 
 /// Who calls.
-pub(super) fn authenticate(headers: &HeaderMap, access: &Access) -> Result<Caller, ApiError> {
+pub(super) fn authenticate(request: &HttpRequest, state: &HttpState) -> Result<Caller, ApiError> {
+    let address = request.peer_addr().map(|address| address.ip());
+    authenticated(request.headers(), address, &state.access, &state.limits)
+}
+
+fn authenticated(
+    headers: &HeaderMap,
+    address: Option<IpAddr>,
+    access: &Access,
+    limits: &Limits,
+) -> Result<Caller, ApiError> {
     let token = bearer(headers).ok_or(ApiError::Unauthenticated { presented: false })?;
-    let principal = access.authenticate(token);
-    principal
-        .map(Caller)
-        .ok_or(ApiError::Unauthenticated { presented: true })
+    let principal = log_in(address, limits, token, |token| {
+        Ok::<_, ApiError>(access.authenticate(token))
+    })?;
+    let principal = principal.ok_or(ApiError::Unauthenticated { presented: true })?;
+    limits.request(&principal.token_id)?;
+    Ok(Caller(principal))
+}
+
+/// Looks a credential up, unless too many wrong ones came from this address; `None`: it is wrong.
+pub(super) fn log_in<T, E: From<TooEarly>>(
+    address: Option<IpAddr>,
+    limits: &Limits,
+    credential: &str,
+    look: impl FnOnce(&str) -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
+    let attempt = limits.begin(address, credential)?;
+    let found = look(credential)?;
+    limits.end(&attempt, found.is_some());
+    Ok(found)
 }
 
 impl Caller {
@@ -52,8 +79,7 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, ApiError> {
     let state = request.app_data::<web::Data<HttpState>>().ok_or_else(|| {
         ApiError::internal("know its callers", "the application was built without its state")
     })?;
-    let caller = authenticate(request.headers(), &state.access);
-    let mut caller = caller.inspect_err(|error| {
+    let mut caller = authenticate(request, state).inspect_err(|error| {
         if matches!(error, ApiError::Unauthenticated { presented: true }) {
             note_unknown(state, request, Dialect::V1, "unauthenticated");
         }
@@ -109,6 +135,7 @@ callers! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::LimitOptions;
     use super::*;
     use actix_web::http::header::HeaderValue;
     use std::sync::Arc;
@@ -126,6 +153,19 @@ mod tests {
     fn access(dir: &tempfile::TempDir) -> Access {
         let store = Store::open(&Options::new(dir.path())).expect("a store");
         Access::new(store, Arc::new(SystemClock::default()))
+    }
+
+    fn limits(options: LimitOptions) -> Limits {
+        Limits::new(options)
+    }
+
+    fn known(headers: &HeaderMap, access: &Access) -> Result<Caller, ApiError> {
+        let none = LimitOptions {
+            requests_per_second: 0,
+            requests_burst: 1,
+            failed_logins_max: 0,
+        };
+        authenticated(headers, None, access, &limits(none))
     }
 
     async fn token(access: &Access, role: Role) -> String {
@@ -158,18 +198,45 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let access = access(&dir);
         let token = token(&access, Role::Viewer).await;
-        let known = authenticate(&headers(&format!("Bearer {token}")), &access).expect("let in");
-        assert_eq!(known.0.name, "ana");
-        let unknown = authenticate(&headers(&format!("Bearer {token}x")), &access);
+        let caller = known(&headers(&format!("Bearer {token}")), &access).expect("let in");
+        assert_eq!(caller.0.name, "ana");
+        let unknown = known(&headers(&format!("Bearer {token}x")), &access);
         assert!(matches!(
             unknown,
             Err(ApiError::Unauthenticated { presented: true })
         ));
-        let missing = authenticate(&HeaderMap::new(), &access);
+        let missing = known(&HeaderMap::new(), &access);
         assert!(matches!(
             missing,
             Err(ApiError::Unauthenticated { presented: false })
         ));
+    }
+
+    #[actix_web::test]
+    async fn a_token_that_asks_too_often_and_an_address_with_too_many_wrong_ones_have_to_wait() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let access = access(&dir);
+        let bearer = headers(&format!("Bearer {}", token(&access, Role::Viewer).await));
+        let other = headers(&format!("Bearer {}", token(&access, Role::Viewer).await));
+        let limits = limits(LimitOptions {
+            requests_per_second: 1,
+            requests_burst: 2,
+            failed_logins_max: 1,
+        });
+        let here = Some([10, 0, 0, 1].into());
+        let ask = |headers: &HeaderMap, address| authenticated(headers, address, &access, &limits);
+        assert!(ask(&bearer, here).is_ok() && ask(&bearer, None).is_ok());
+        assert_eq!(code(ask(&bearer, here)), "too_many_requests");
+        for wrong in ["a", "b"] {
+            let wrong = headers(&format!("Bearer {wrong}"));
+            assert_eq!(code(ask(&wrong, here)), "unauthenticated");
+        }
+        assert_eq!(
+            code(ask(&other, here)),
+            "too_many_requests",
+            "it never came from there"
+        );
+        assert!(ask(&other, Some([10, 0, 0, 2].into())).is_ok());
     }
 
     #[actix_web::test]
@@ -185,7 +252,7 @@ mod tests {
         ] {
             let bearer = headers(&format!("Bearer {}", token(&access, role).await));
             for (needed, allowed) in roles.into_iter().zip(allowed) {
-                let caller = authenticate(&bearer, &access).expect("known");
+                let caller = known(&bearer, &access).expect("known");
                 match allowed {
                     true => assert!(caller.require(needed).is_ok(), "{role} for {needed}"),
                     false => assert_eq!(code(caller.require(needed)), "forbidden", "{role} for {needed}"),

@@ -3,6 +3,7 @@
 use super::HttpState;
 use super::auth::Operator;
 use super::body::Body;
+use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use std::fmt;
@@ -19,13 +20,16 @@ const TEXT_BYTES_MAX: usize = 256;
 pub(super) async fn publish(
     caller: Operator,
     state: web::Data<HttpState>,
+    key: IdempotencyKey,
     Body(request): Body<PublishEvent>,
 ) -> Result<HttpResponse, ApiError> {
+    let once = key.once(&caller, "events", &request)?;
     let org = caller
         .org_for(request.org.as_ref())?
         .unwrap_or_else(Org::default_org);
     let event = event(request, org, &caller.name, state.clock.now())?;
-    Ok(HttpResponse::Accepted().json(state.core.by(&caller).publish_event(event).await?))
+    let published = state.core.by(&caller).publish_event_once(event, once).await?;
+    Ok(HttpResponse::Accepted().json(published))
 }
 
 /// The event that `request` describes, as ingest will understand it when it comes back from NATS.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tripline_actors::access::Principal;
 use tripline_actors::{HostFilter, LabelChange};
 use tripline_protocol::api::{ChangeLabels, HostView, LinkHost, Page, SetLabels};
+use tripline_protocol::selector::HostSelector;
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
@@ -16,6 +17,12 @@ use tripline_protocol::api::{ChangeLabels, HostView, LinkHost, Page, SetLabels};
 pub(super) struct ListHosts {
     org: Option<String>,
     label: Option<String>,
+    platform: Option<String>,
+    hostname: Option<String>,
+    attached: Option<String>,
+    seen_within: Option<String>,
+    unseen_for: Option<String>,
+    agent_version: Option<String>,
     after: Option<String>,
     limit: Option<String>,
 }
@@ -28,7 +35,17 @@ pub(super) async fn list(
     let query = query.into_inner();
     let filter = HostFilter {
         org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
-        label: parameter("label", query.label.as_deref())?,
+        label: None,
+        selector: HostSelector {
+            labels: HostSelector::labels_of(query.label.as_deref().unwrap_or_default())
+                .map_err(|why| ApiError::Parameter(format!("query parameter label: {why}")))?,
+            platform: parameter("platform", query.platform.as_deref())?,
+            hostname: parameter("hostname", query.hostname.as_deref())?,
+            attached: parameter("attached", query.attached.as_deref())?,
+            seen_within: parameter("seen_within", query.seen_within.as_deref())?,
+            unseen_for: parameter("unseen_for", query.unseen_for.as_deref())?,
+            agent_version: parameter("agent_version", query.agent_version.as_deref())?,
+        },
         after: query.after,
         limit: page_limit(query.limit.as_deref())?,
     };
@@ -110,22 +127,6 @@ async fn label(
             .core
             .by(caller)
             .label_host(org, host.into_inner(), change)
-            .await?,
-    ))
-}
-
-/// `DELETE /v1/hosts/{host}/key`: the agent's key is valid no longer.
-pub(super) async fn revoke_key(
-    caller: Admin,
-    state: web::Data<HttpState>,
-    host: web::Path<String>,
-) -> Result<web::Json<HostView>, ApiError> {
-    let org = caller.org_for(None)?;
-    Ok(web::Json(
-        state
-            .core
-            .by(&caller)
-            .revoke_agent_key(org, host.into_inner())
             .await?,
     ))
 }

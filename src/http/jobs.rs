@@ -4,6 +4,7 @@ use super::HttpState;
 use super::auth::{Operator, Viewer};
 use super::body::{Body, page_limit, parameter, path_part};
 use super::held::wait;
+use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
 use super::server::Stopping;
 use actix_web::http::header::LOCATION;
@@ -23,10 +24,12 @@ const LOOK_AGAIN_LATER: Duration = Duration::from_millis(500);
 pub(super) async fn submit(
     caller: Operator,
     state: web::Data<HttpState>,
+    key: IdempotencyKey,
     Body(mut request): Body<SubmitJob>,
 ) -> Result<HttpResponse, ApiError> {
     request.org = caller.org_for(request.org.as_ref())?;
-    let job = state.core.by(&caller).submit_job(request).await?;
+    let once = key.once(&caller, "jobs", &request)?;
+    let job = state.core.by(&caller).submit_job_once(request, once).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/jobs/{}", job.job_id)))
         .json(job))

@@ -40,7 +40,7 @@ pub(super) async fn show(
         .peer_addr()
         .is_some_and(|peer| peer.ip().to_canonical().is_loopback())
     {
-        auth::authenticate(request.headers(), &state.access)?.require(Role::Viewer)?;
+        auth::authenticate(&request, &state)?.require(Role::Viewer)?;
     }
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")

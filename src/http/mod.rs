@@ -15,6 +15,7 @@ mod broker_status;
 mod carbonblack;
 mod content;
 mod control;
+mod dead;
 mod enrol;
 mod event_stream;
 mod events;
@@ -22,11 +23,14 @@ mod fleet;
 mod health;
 mod held;
 mod hosts;
+mod idempotency;
 mod jobs;
+mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
 mod observe;
+mod outbox;
 mod overview;
 mod place;
 mod problem;
@@ -41,9 +45,11 @@ mod upload;
 
 pub use broker_status::BrokerStatus;
 pub use event_stream::Places;
+pub use limits::{LimitOptions, Limits};
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 
+use crate::dead::DeadLetters;
 use crate::feed::Feed;
 use crate::littlebrother::Dialect;
 use crate::serve::Exports;
@@ -53,6 +59,7 @@ use tripline_actors::access::Access;
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::Clock;
 use tripline_actors::export::Exporter;
+use tripline_protocol::Subjects;
 
 /// What the handlers ask.
 #[derive(Clone)]
@@ -71,10 +78,16 @@ pub struct HttpState {
     pub littlebrother: Arc<Dialect>,
     /// The events, for who follows them.
     pub feed: Arc<dyn Feed>,
+    /// Dead letters.
+    pub dead: Arc<dyn DeadLetters>,
+    /// How subjects are read.
+    pub subjects: Subjects,
     /// How many follow them.
     pub places: Places,
     /// Makes exports of the store.
     pub exporter: Exporter,
     /// Those that are made by themselves.
     pub exports: Exports,
+    /// How often a token may ask, and an address may come with a wrong one.
+    pub limits: Limits,
 }

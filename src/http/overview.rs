@@ -1,10 +1,10 @@
-//! `/v1/pipelines` and `/v1/slots`: what is in force, and who holds what.
+//! `/v1/pipelines`, `/v1/slots` and `/v1/status`: what is in force, who holds what, and everything at once.
 
 use super::HttpState;
 use super::auth::Viewer;
 use super::problem::ApiError;
 use actix_web::web;
-use tripline_protocol::api::{PipelinesView, SlotsView};
+use tripline_protocol::api::{BrokerState, PipelinesView, SlotsView, StatusView};
 
 pub(super) async fn pipelines(
     _caller: Viewer,
@@ -18,4 +18,16 @@ pub(super) async fn slots(
     state: web::Data<HttpState>,
 ) -> Result<web::Json<SlotsView>, ApiError> {
     Ok(web::Json(state.core.slots().await?))
+}
+
+/// `GET /v1/status`: the server at one moment, for whoever watches it.
+pub(super) async fn status(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+) -> Result<web::Json<StatusView>, ApiError> {
+    let broker = BrokerState {
+        connected: state.broker.connected(),
+        detail: state.broker.detail(),
+    };
+    Ok(web::Json(state.core.status(&caller, broker).await?))
 }

@@ -71,6 +71,12 @@ pub(super) enum ApiError {
         /// Whose limit it is.
         whose: &'static str,
     },
+    /// The token asks too often, or too many wrong tokens and keys came from the caller's address.
+    #[error("too many requests; come again in {retry_after_seconds} s")]
+    TooManyRequests {
+        /// When.
+        retry_after_seconds: u64,
+    },
     /// No WebSocket handshake, or not of our subprotocol.
     #[error("{0}")]
     Handshake(String),
@@ -111,6 +117,7 @@ impl ApiError {
             Self::Parameter(_) => "bad_parameter",
             Self::Range { .. } => "range_not_satisfiable",
             Self::TooManyStreams { .. } => "too_many_streams",
+            Self::TooManyRequests { .. } => "too_many_requests",
             Self::Handshake(_) => "bad_handshake",
             Self::Internal { .. } => "internal",
         }
@@ -131,6 +138,9 @@ impl ApiError {
             ),
             Self::Refused(Refusal::Unavailable { .. }) | Self::TooManyStreams { .. } => {
                 text(RETRY_AFTER, "5".to_owned())
+            }
+            Self::TooManyRequests { retry_after_seconds } => {
+                text(RETRY_AFTER, retry_after_seconds.to_string())
             }
             Self::Unauthenticated { presented: false } => {
                 text(WWW_AUTHENTICATE, r#"Bearer realm="tripline""#.to_owned())
@@ -180,7 +190,7 @@ impl ResponseError for ApiError {
             Self::BodyBroken(_) | Self::Json(_) | Self::Parameter(_) | Self::Handshake(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::TooManyStreams { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyStreams { .. } | Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }

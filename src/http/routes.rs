@@ -3,8 +3,8 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, control, enrol, event_stream, events, fleet, health, hosts,
-    jobs, littlebrother_view, metrics, overview, sessions, store, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, fleet, health,
+    hosts, jobs, littlebrother_view, metrics, outbox, overview, sessions, store, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -24,7 +24,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(hosts::show))
                 .route(web::delete().to(fleet::forget)),
         )
-        .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(hosts::revoke_key)))
+        .service(resource("/v1/hosts/{host}/key", "DELETE").route(web::delete().to(fleet::revoke_key)))
+        .service(resource("/v1/hosts/{host}/key/rotate", "POST").route(web::post().to(fleet::rotate_key)))
+        .service(resource("/v1/keys", "GET").route(web::get().to(fleet::list_keys)))
         .service(
             resource("/v1/hosts/{host}/labels", "PUT, PATCH")
                 .route(web::put().to(hosts::set_labels))
@@ -47,6 +49,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
         )
         .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
+        .service(resource("/v1/status", "GET").route(web::get().to(overview::status)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
         .service(
             resource("/v1/pause", "GET, PUT, DELETE")
@@ -59,6 +62,14 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(control::show_drain))
                 .route(web::post().to(control::drain)),
         )
+        .service(resource("/v1/dead", "GET").route(web::get().to(dead::list)))
+        .service(
+            resource("/v1/dead/{sequence}", "GET, DELETE")
+                .route(web::get().to(dead::show))
+                .route(web::delete().to(dead::drop_letter)),
+        )
+        .service(resource("/v1/dead/{sequence}/replay", "POST").route(web::post().to(dead::replay)))
+        .configure(outbox)
         .service(
             resource("/v1/events", "GET, POST")
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
@@ -79,6 +90,17 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
         .configure(carbonblack::configure)
         .default_service(web::to(no_such_path));
+}
+
+fn outbox(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/outbox", "GET").route(web::get().to(outbox::show)))
+        .service(resource("/v1/outbox/quarantine", "GET").route(web::get().to(outbox::quarantine)))
+        .service(resource("/v1/outbox/quarantine/retry", "POST").route(web::post().to(outbox::retry)))
+        .service(
+            resource("/v1/outbox/quarantine/{sequence}", "DELETE")
+                .route(web::delete().to(outbox::drop_entry)),
+        );
 }
 
 fn sessions(config: &mut web::ServiceConfig) {

@@ -3,10 +3,11 @@
 
 use super::HttpState;
 use super::auth::Admin;
-use super::body::Body;
+use super::body::{Body, page_limit};
 use super::problem::ApiError;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpResponse, web};
+use serde::Deserialize;
 use tripline_actors::Refusal;
 use tripline_actors::access::Principal;
 use tripline_protocol::api::{CreateToken, Page, TokenView};
@@ -24,14 +25,45 @@ pub(super) async fn create(
         .json(created))
 }
 
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListTokens {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// Longest id of a token, in bytes.
+const ID_BYTES_MAX: usize = 64;
+
 pub(super) async fn list(
     caller: Admin,
     state: web::Data<HttpState>,
+    query: web::Query<ListTokens>,
 ) -> Result<web::Json<Page<TokenView>>, ApiError> {
-    Ok(web::Json(Page {
-        items: visible(&caller, state.access.list()?),
-        next: None,
-    }))
+    let limit = page_limit(query.limit.as_deref())?;
+    let tokens = visible(&caller, state.access.list()?);
+    Ok(web::Json(page(tokens, query.after.as_deref(), limit)?))
+}
+
+/// The tokens behind the one with the id `after`, which need not be there any more.
+fn page(tokens: Vec<TokenView>, after: Option<&str>, limit: usize) -> Result<Page<TokenView>, Refusal> {
+    let is_id = |id: &str| {
+        (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if after.is_some_and(|after| !is_id(after)) {
+        return Err(Refusal::Invalid {
+            code: "bad_cursor",
+            detail: "after must be what next of the page before said".into(),
+        });
+    }
+    let behind = |token: &TokenView| after.is_none_or(|after| token.id.as_str() > after);
+    let mut items: Vec<TokenView> = tokens.into_iter().filter(behind).collect();
+    items.sort_by(|a, b| a.id.cmp(&b.id));
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|token| token.id.clone());
+    Ok(Page { items, next })
 }
 
 pub(super) async fn revoke(
@@ -102,5 +134,22 @@ mod tests {
     fn an_administrator_of_one_org_sees_no_other_tokens() {
         assert_eq!(seen_by(None), ["all", "acme", "other"]);
         assert_eq!(seen_by(Some("acme")), ["acme"]);
+    }
+
+    #[test]
+    fn tokens_come_in_pages_by_their_ids() {
+        let tokens = || ["c", "a", "b"].map(|id| token(id, None)).to_vec();
+        let read = |after, limit| {
+            let page = page(tokens(), after, limit).expect("a page");
+            let ids: Vec<String> = page.items.into_iter().map(|token| token.id).collect();
+            (ids.join(" "), page.next)
+        };
+        assert_eq!(read(None, 2), ("a b".to_owned(), Some("b".to_owned())));
+        assert_eq!(read(Some("b"), 2), ("c".to_owned(), None));
+        assert_eq!(read(None, 3), ("a b c".to_owned(), None));
+        for wrong in ["", "a b", &"x".repeat(65)] {
+            let refused = page(tokens(), Some(wrong), 2).expect_err("no id");
+            assert_eq!(refused.code(), "bad_cursor", "{wrong:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use tripline_actors::{Core, HostFilter, JobFilter, Refusal};
 use tripline_protocol::api::{Problem, Role, SubmitJob};
 use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::job::JobState;
+use tripline_protocol::selector::HostSelector;
 use tripline_protocol::{HostId, JobId, Label, Name, Org};
 
 /// How many items a list has when the request does not say.
@@ -105,6 +106,7 @@ impl Api for CoreApi {
                 let filter = HostFilter {
                     org: org_of(&caller, request.org)?,
                     label: request.label,
+                    selector: HostSelector::default(),
                     after: request.after,
                     limit: limit(request.limit)?,
                 };

@@ -170,7 +170,7 @@ pub(crate) fn stream_created(stream: &Info) -> Timestamp {
     timestamp(stream.created)
 }
 
-fn timestamp(time: DateTime) -> Timestamp {
+pub(crate) fn timestamp(time: DateTime) -> Timestamp {
     let micros = time.unix_timestamp_nanos() / 1000;
     Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

@@ -2,6 +2,7 @@
 //! again.
 
 use super::consumer::{self, Attached, CONSUMER};
+use super::dead::{self, NatsDead, Requests};
 use super::feed::{self, Followers, NatsFeed};
 use super::intake::{Intake, Taker};
 use super::link::Link;
@@ -53,7 +54,7 @@ impl NatsEdge {
     /// until the options were looked at.
     pub async fn start<I, A>(
         options: NatsOptions,
-        (publisher, feed): (&NatsPublisher, &NatsFeed),
+        (publisher, feed, dead): (&NatsPublisher, &NatsFeed, &NatsDead),
         intake: I,
         api: A,
     ) -> Result<Self, Error>
@@ -63,6 +64,7 @@ impl NatsEdge {
     {
         let receiver = publisher.take_receiver().ok_or(Error::PublisherTaken)?;
         let followers = feed.take_followers().ok_or(Error::FeedTaken)?;
+        let letters = dead.take_requests().ok_or(Error::DeadTaken)?;
         let status = publisher.status();
         let (stop, stop_view) = watch::channel(Stop::Nothing);
         let (intake_done, intake_stopped) = watch::channel(false);
@@ -74,6 +76,7 @@ impl NatsEdge {
             intake_done,
             receiver,
             followers,
+            letters,
         };
         let thread = std::thread::Builder::new()
             .name("nats".into())
@@ -136,6 +139,7 @@ struct Parts {
     intake_done: watch::Sender<bool>,
     receiver: Receiver,
     followers: Followers,
+    letters: Requests,
 }
 
 fn run_thread<I: Intake, A: Api>(
@@ -168,6 +172,7 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
         intake_done,
         receiver,
         followers,
+        letters,
     } = parts;
     let context = ContextBuilder::new()
         .timeout(REQUEST_TIMEOUT)
@@ -182,6 +187,12 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
         subjects: options.subjects.clone(),
     };
     let feeding = tokio::task::spawn_local(feed::serve(source, followers));
+    let source = dead::Source {
+        link: link.clone(),
+        context: context.clone(),
+        subjects: options.subjects.clone(),
+    };
+    let reading = tokio::task::spawn_local(dead::serve(source, letters));
     let answering = tokio::task::spawn_local(service::run(
         link.clone(),
         options.subjects.clone(),
@@ -212,6 +223,7 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
     drop(stop.wait_for(|stop| *stop == Stop::Everything).await);
     sending.abort();
     feeding.abort();
+    reading.abort();
     status.enter(Phase::Away("stopped".into()));
 }
 

@@ -11,6 +11,7 @@ pub mod api;
 pub mod audit;
 pub mod connection;
 pub mod consumer;
+pub mod dead;
 mod edge;
 pub mod embedded;
 pub mod feed;
@@ -26,6 +27,7 @@ mod status;
 pub mod streams;
 
 pub use connection::ConnectionInfo;
+pub use dead::NatsDead;
 pub use edge::NatsEdge;
 pub use embedded::EmbeddedBroker;
 pub use feed::NatsFeed;
@@ -104,6 +106,9 @@ pub enum Error {
     /// The publisher serves another edge.
     #[error("serve a publisher that already has a connection")]
     PublisherTaken,
+    /// The reader of dead letters serves another edge.
+    #[error("serve a reader of dead letters that already has a connection")]
+    DeadTaken,
     /// The feed serves another edge.
     #[error("serve a feed that already has a connection")]
     FeedTaken,

@@ -1,7 +1,7 @@
 //! The configuration as each part of the server wants it.
 
 use crate::config::{Config, Redact};
-use crate::http::{HttpOptions, TlsOptions};
+use crate::http::{HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
 use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
@@ -42,6 +42,17 @@ pub(super) fn core(config: &Config) -> CoreConfig {
             .redact
             .as_ref()
             .map_or_else(Redactor::default, Redact::to_redactor),
+        key_age_max: config.hosts.key_age_max,
+    }
+}
+
+/// `limits.*`
+pub(super) fn limits(config: &Config) -> LimitOptions {
+    let limits = &config.limits;
+    LimitOptions {
+        requests_per_second: limits.requests_per_second,
+        requests_burst: limits.requests_burst,
+        failed_logins_max: limits.failed_logins_max,
     }
 }
 

@@ -20,6 +20,7 @@ mod files;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod isolation;
 mod jobs;
 mod leases;
 mod losing;

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
+mod dead;
 mod edge;
 mod embedded;
 mod feed;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tripline::nats::embedded::find::Search;
 use tripline::nats::embedded::{EmbeddedBroker, EmbeddedOptions};
 use tripline::nats::service::Endpoint;
-use tripline::nats::{Api, ConnectionInfo, Intake, NatsEdge, NatsFeed, NatsOptions, NatsPublisher};
+use tripline::nats::{Api, ConnectionInfo, Intake, NatsDead, NatsEdge, NatsFeed, NatsOptions, NatsPublisher};
 use tripline_actors::{Delivery, IngestPosition, Refusal};
 use tripline_protocol::Subjects;
 use tripline_protocol::api::Problem;
@@ -257,19 +257,21 @@ pub(crate) struct TestEdge {
     pub(crate) edge: NatsEdge,
     pub(crate) publisher: Arc<NatsPublisher>,
     pub(crate) feed: Arc<NatsFeed>,
+    pub(crate) dead: Arc<NatsDead>,
     pub(crate) intake: RememberingIntake,
 }
 
 impl TestEdge {
     pub(crate) async fn start(options: NatsOptions, intake: RememberingIntake) -> Self {
-        let (publisher, feed) = (NatsPublisher::new(), NatsFeed::new());
-        let edge = NatsEdge::start(options, (&publisher, &feed), intake.clone(), EchoApi)
+        let (publisher, feed, dead) = (NatsPublisher::new(), NatsFeed::new(), NatsDead::new());
+        let edge = NatsEdge::start(options, (&publisher, &feed, &dead), intake.clone(), EchoApi)
             .await
             .expect("an edge");
         Self {
             edge,
             publisher,
             feed,
+            dead,
             intake,
         }
     }

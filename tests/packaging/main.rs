@@ -13,6 +13,7 @@
 )]
 
 mod container;
+mod drop_ins;
 #[expect(
     dead_code,
     unused_imports,
@@ -20,6 +21,7 @@ mod container;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod installed;
 mod machine;
 mod packages;
 mod settings;

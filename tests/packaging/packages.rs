@@ -3,7 +3,9 @@
 //! One test, because its steps are one life: each stands on what the one before left. The programs in the packages
 //! are those that were built for the tests.
 
-use crate::harness::{Ran, Site, eventually, run};
+use crate::drop_ins;
+use crate::harness::{Site, eventually, run};
+use crate::installed::{AGENT, SERVER, attached, is_healthy, job, succeeds};
 use crate::machine::Machine;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -13,10 +15,6 @@ use tripline::nats::embedded::find::Search;
 /// The capabilities of the agent's unit, as the kernel writes a set of them: DAC_OVERRIDE (1), DAC_READ_SEARCH (2),
 /// FOWNER (3), KILL (5), NET_ADMIN (12), SYS_PTRACE (19).
 const AGENT_CAPABILITIES: &str = "000000000008102e";
-/// The server, as the tests ask for it.
-const SERVER: &str = "tripline.service";
-const AGENT: &str = "tripline-agent.service";
-
 #[tokio::test]
 async fn the_packages_serve_run_jobs_survive_upgrades_and_leave_nothing_when_they_are_purged() {
     let site = Site::new().await;
@@ -33,6 +31,7 @@ async fn the_packages_serve_run_jobs_survive_upgrades_and_leave_nothing_when_the
     the_server_runs_without_a_capability(&machine).await;
     let host = an_agent_is_enrolled(&machine).await;
     verbs_work_with_the_capabilities_of_the_unit(&machine, &host).await;
+    drop_ins::do_what_they_say(&machine, &host).await;
     a_killed_program_is_started_again(&machine).await;
     an_upgrade_keeps_data_and_configuration(&machine, &host).await;
     maintainer_scripts_may_run_again(&machine).await;
@@ -165,13 +164,6 @@ async fn the_server_runs_without_a_capability(machine: &Machine) {
     assert_eq!(broker.lines().count(), 1, "its broker runs beside it: {broker}");
 }
 
-async fn is_healthy(machine: &Machine) {
-    eventually("the server is ready", async || {
-        (machine.sh("tripline health").await.code == 0).then_some(())
-    })
-    .await;
-}
-
 /// As docs/install.md has it; the host's id.
 async fn an_agent_is_enrolled(machine: &Machine) -> String {
     machine
@@ -187,34 +179,6 @@ async fn an_agent_is_enrolled(machine: &Machine) -> String {
     let host = attached(machine).await;
     machine.does("rm /etc/tripline/agent.env").await;
     host
-}
-
-/// Waits for the only host; its id.
-async fn attached(machine: &Machine) -> String {
-    let hosts = eventually("the agent is attached", async || {
-        let listed = machine.sh("tripline host list --output json").await;
-        let hosts: Value = serde_json::from_str(&listed.stdout).ok()?;
-        let attached = !hosts[0]["attachments"].as_array()?.is_empty();
-        attached.then_some(hosts)
-    })
-    .await;
-    assert_eq!(hosts.as_array().expect("hosts").len(), 1, "{hosts}");
-    hosts[0]["host_id"].as_str().expect("an id").to_owned()
-}
-
-/// Runs a job of one verb and waits for its end.
-async fn job(machine: &Machine, host: &str, verb: &str, arguments: Value) -> Ran {
-    std::fs::write(machine.share().join("arguments"), arguments.to_string()).expect("to write");
-    machine
-        .sh(&format!(
-            "tripline job submit {host} --verb {verb} --args \"$(cat /share/arguments)\" --watch"
-        ))
-        .await
-}
-
-async fn succeeds(machine: &Machine, host: &str, verb: &str, arguments: Value) {
-    let ran = job(machine, host, verb, arguments).await;
-    assert_eq!(ran.code, 0, "{verb}: {ran:?}");
 }
 
 async fn verbs_work_with_the_capabilities_of_the_unit(machine: &Machine, host: &str) {

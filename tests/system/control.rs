@@ -1,10 +1,11 @@
 //! What an operator does with the server as a whole, from the command line.
 
 use crate::harness::{
-    AgentProcess, Broker, Outside, Server, Site, eventually, job_of, tripline, until, wait_at,
+    AgentProcess, Broker, Outside, Server, Site, cloud_event, eventually, job_of, tripline, until, wait_at,
 };
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use tripline_protocol::api::DeadLetter;
 use tripline_protocol::job::{JobState, Outcome};
 
 #[tokio::test]
@@ -137,4 +138,113 @@ async fn with_the_broker_away_an_end_waits_for_no_message_and_loses_none() {
     server.spawn();
     server.ready().await;
     Outside::of(broker.url()).await.result(job.job_id).await;
+}
+
+const APPEND: &str = r#"
+name: append
+on: [acme.append]
+job:
+  steps:
+    - create_process:
+        argv: ["/bin/sh", "-c", "echo ran >> \"$0\"", "{{ event.data.file }}"]
+"#;
+
+#[tokio::test]
+async fn a_dead_letter_is_listed_shown_replayed_once_per_replay_and_dropped() {
+    let site = Site::new().await;
+    site.write("pipelines/append.yaml", APPEND);
+    let pipelines = site.path("pipelines");
+    let server = Server::start(&site, &[("pipelines.dir", pipelines.to_str().expect("UTF-8"))]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let data = server.data_dir().to_owned();
+    let file = site.path("ran");
+    let lines = || std::fs::read_to_string(&file).unwrap_or_default().lines().count();
+    let mut event = cloud_event("old", "acme.append", host, json!({"file": file}));
+    event["time"] = json!("2020-01-01T00:00:00Z");
+    let outside = server.outside().await;
+    outside.publish("acme.append", &event).await;
+    outside
+        .publish_bytes("acme.append", &[], b"{ no JSON".to_vec())
+        .await;
+
+    let stale = eventually("both letters are listed", async || {
+        let listed = tripline(&data, &["dead", "list", "--since", "1h", "--output", "json"]).await;
+        let letters: Vec<DeadLetter> = serde_json::from_str(&listed.stdout).ok()?;
+        (letters.len() == 2).then(|| letters.into_iter().find(|letter| letter.reason == "stale"))
+    })
+    .await
+    .expect("a stale one")
+    .sequence
+    .to_string();
+    let only = tripline(&data, &["dead", "list", "--reason", "not_json"]).await;
+    assert_eq!(only.stdout.lines().count(), 2, "{only:?}");
+    let shown = tripline(&data, &["dead", "show", &stale]).await;
+    assert!(
+        shown.stdout.contains("2020-01-01T00:00:00Z") && shown.stdout.contains("Tripline-Dead-Reason"),
+        "{shown:?}"
+    );
+    assert_eq!(lines(), 0);
+
+    let replayed = tripline(&data, &["dead", "replay", &stale]).await;
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+    until("it ran", || lines() == 1).await;
+    let mistaken = tripline(&data, &["dead", "replay", &stale]).await;
+    assert_eq!(mistaken.code, 1, "{mistaken:?}");
+    assert!(mistaken.stderr.contains("--again"), "{mistaken:?}");
+    let again = tripline(&data, &["dead", "replay", &stale, "--again"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    until("it ran again", || lines() == 2).await;
+    let runs: Vec<u32> = server.api().jobs().await.iter().map(|job| job.run).collect();
+    assert_eq!(runs, [2, 1]);
+
+    // What is no event is said to be none, and the other one was replayed: nothing is done twice by a filter.
+    let all = tripline(&data, &["dead", "replay", "--all"]).await;
+    assert_eq!((all.code, lines()), (1, 2), "{all:?}");
+    assert!(all.stderr.contains("no_event"), "{all:?}");
+
+    let unsure = tripline(&data, &["dead", "drop", "--all"]).await;
+    assert_eq!(unsure.code, 2, "{unsure:?}");
+    assert_eq!(
+        tripline(&data, &["dead", "show", &stale]).await.code,
+        0,
+        "nothing is gone"
+    );
+    let dropped = tripline(&data, &["dead", "drop", "--all", "--yes"]).await;
+    assert_eq!(
+        (dropped.code, dropped.stdout.as_str()),
+        (0, "2 dropped\n"),
+        "{dropped:?}"
+    );
+    let gone = tripline(&data, &["dead", "show", &stale]).await;
+    assert_eq!(gone.code, 2, "{gone:?}");
+    let stranger = server
+        .api()
+        .create_token(json!({"name": "s", "role": "operator", "org": "acme"}))
+        .await;
+    assert_eq!(
+        server.api().with_token(&stranger).get("/v1/dead").await.body["items"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn what_the_broker_never_takes_is_listed_put_back_and_dropped() {
+    let site = Site::new().await;
+    let server = Server::start(&site, &[]).await;
+    let data = server.data_dir().to_owned();
+    let empty = tripline(&data, &["outbox", "list", "--output", "json"]).await;
+    let view: Value = serde_json::from_str(&empty.stdout).expect("JSON");
+    assert_eq!(
+        (&view["quarantined"], &view["quarantine"]),
+        (&json!(0), &json!([]))
+    );
+    assert_eq!(tripline(&data, &["outbox", "retry", "--all"]).await.code, 0);
+    let missing = tripline(&data, &["outbox", "retry", "7"]).await;
+    assert_eq!(missing.code, 1, "{missing:?}");
+    let unsure = tripline(&data, &["outbox", "drop", "7"]).await;
+    assert_eq!(unsure.code, 2, "{unsure:?}");
+    assert!(unsure.stderr.contains("--yes"), "{unsure:?}");
+    let missing = tripline(&data, &["outbox", "drop", "7", "--yes"]).await;
+    assert_eq!(missing.code, 2, "{missing:?}");
 }

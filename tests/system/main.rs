@@ -34,9 +34,11 @@ mod crash;
 mod disk;
 mod event_stream;
 mod files;
+mod fleet;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod isolation;
 mod labels;
 mod outage;
 mod rules;
@@ -50,3 +52,4 @@ mod streams;
 mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
+mod top;

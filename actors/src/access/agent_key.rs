@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tripline_protocol::{HostId, Sha256, Timestamp};
 
 /// An agent's key as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentKeyRecord {
     /// Its host.
     pub host_id: HostId,
@@ -16,6 +16,29 @@ pub struct AgentKeyRecord {
     /// When it was revoked; a revoked key stays, so that it is known as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
+    /// When it last opened a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// From which address that connection came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_from: Option<String>,
+    /// The version of the agent that opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+}
+
+impl AgentKeyRecord {
+    /// A key that was never used.
+    pub fn new(host_id: HostId, created_at: Timestamp) -> Self {
+        Self {
+            host_id,
+            created_at,
+            revoked_at: None,
+            last_used_at: None,
+            last_used_from: None,
+            agent_version: None,
+        }
+    }
 }
 
 /// Adds a host's key to the batch that enrols it.
@@ -60,7 +83,8 @@ pub fn agent_keys(
         .collect()
 }
 
-fn read(store: &Store, key: &Sha256) -> Result<Option<AgentKeyRecord>, Refusal> {
+/// What is stored of a key; `None` when it is unknown.
+pub(crate) fn read(store: &Store, key: &Sha256) -> Result<Option<AgentKeyRecord>, Refusal> {
     store
         .get(Table::AgentKey, &key::sha256(key))?
         .map(|value| decode(&value))

@@ -10,6 +10,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use agent_key::read as read_key;
 pub use agent_key::{AgentKeyRecord, agent_keys, host_of_key, put_key, revoke_key};
 pub use principal::Principal;
 pub use record::{TokenRecord, enrol_token, take_use};

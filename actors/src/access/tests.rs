@@ -344,11 +344,7 @@ async fn a_key_belongs_to_its_host_until_it_is_revoked() {
     let world = world();
     let key = Sha256::from_digest(&[0xa7; 32]);
     let host_id: HostId = "b5a3b9a4-6f0e-4f0e-9c55-6e6d31f02b11".parse().unwrap();
-    let record = AgentKeyRecord {
-        host_id,
-        created_at: world.clock.now(),
-        revoked_at: None,
-    };
+    let record = AgentKeyRecord::new(host_id, world.clock.now());
     assert_eq!(host_of_key(&world.store, &key), Ok(None));
     let mut batch = Batch::new();
     put_key(&mut batch, &key, &record).unwrap();

@@ -2,18 +2,24 @@
 
 mod audit;
 mod control;
+mod dead;
 mod drain;
 mod fleet;
 mod generation;
 mod hold;
+mod isolation;
 mod littlebrother;
+mod once;
+mod outbox;
 mod reading;
 mod sessions;
+mod status;
 mod submit;
 mod transcript;
 
 pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
+pub use fleet::{KeyFilter, Presented};
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
@@ -21,32 +27,32 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts, RevokeKey};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
 use crate::door::{Answer, Door};
 use crate::ground::{Attachments, Ground};
-use crate::host::{AgentSays, Detached, Host, event_message};
+use crate::host::{AgentSays, Detached, Host};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
-use crate::outbox::{BrokerReturned, Load, Publish};
+use crate::once::Onces;
+use crate::outbox::{BrokerReturned, Load};
 use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
-use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs, Submit};
+use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
 use generation::{Generations, Peers};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
-use tripline_protocol::api::{
-    Enrol, Enrolled, HostView, JobView, Page, PipelinesView, PublishedEvent, SlotsView, SubmitJob,
-};
+use tripline_protocol::api::{Enrol, Enrolled, HostView, JobView, Page, PipelinesView, SlotsView};
 use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::JobState;
+use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::{
-    CommandId, Event, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
+    CommandId, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
 };
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
@@ -94,6 +100,8 @@ pub struct CoreConfig {
     pub audit_retain_max: u64,
     /// `audit.redact`
     pub audit_redact: Redactor,
+    /// `hosts.key_age_max`: when an agent is asked to replace its key; `None`: only when somebody wants it.
+    pub key_age_max: Option<Span>,
 }
 
 impl Default for CoreConfig {
@@ -120,6 +128,7 @@ impl Default for CoreConfig {
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),
+            key_age_max: None,
         }
     }
 }
@@ -176,6 +185,8 @@ pub struct HostFilter {
     pub org: Option<Org>,
     /// Only with this label.
     pub label: Option<Label>,
+    /// Only these.
+    pub selector: HostSelector,
     /// Only after the host that `Page::next` named.
     pub after: Option<String>,
     /// At most this many, 1 to 1000.
@@ -200,6 +211,8 @@ pub type AgentLink = mpsc::Sender<LinkMessage>;
 pub struct AttachAgent {
     /// Whose key it was.
     pub host_id: HostId,
+    /// What it came with.
+    pub presented: Presented,
     /// Its first frame.
     pub hello: Hello,
     /// The way to it.
@@ -307,7 +320,8 @@ impl Core {
     ) -> Result<Core, Refusal> {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
-        let load = Load::new(config.outbox_max);
+        let onces = Onces::load(&store)?;
+        let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let now = clock.now();
         let ground = Arc::new(Ground {
             config,
@@ -320,12 +334,14 @@ impl Core {
             attester,
             abandoned: Abandoned::default(),
             sessions,
+            onces,
             littlebrother: arc_swap::ArcSwapOption::empty(),
             clients: Clients::default(),
-            denials: Denials::default(),
             pause: arc_swap::ArcSwapOption::empty(),
+            tally: crate::tally::Tally::default(),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
+            denials: Denials::default(),
             run: uuid::Uuid::new_v4(),
             started: now,
         });
@@ -400,15 +416,6 @@ impl Core {
         Ok(answer)
     }
 
-    /// Accepts a job; durable when it returns.
-    pub async fn submit_job(&self, request: SubmitJob) -> Result<JobView, Refusal> {
-        let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request, &self.by)?;
-        let (reply, answer) = self.doors.submit.enter()?;
-        self.peers()?.scheduler.do_send(Submit { job, reply });
-        answer.wait().await
-    }
-
     /// One job.
     pub async fn get_job(&self, org: Option<Org>, job_id: JobId) -> Result<JobView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
@@ -442,18 +449,6 @@ impl Core {
         let mut view = answer.wait().await?;
         self.count_open(std::slice::from_mut(&mut view)).await?;
         Ok(view)
-    }
-
-    /// Ends the validity of a host's agent key, by the host's id, sensor id or name; its connection is closed.
-    pub async fn revoke_agent_key(&self, org: Option<Org>, name: String) -> Result<HostView, Refusal> {
-        let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(RevokeKey {
-            org,
-            name,
-            by: self.on_record(),
-            reply,
-        });
-        answer.wait().await
     }
 
     /// Changes the labels that administrators gave a host, by its id, sensor id or name.
@@ -502,21 +497,6 @@ impl Core {
     pub async fn slots(&self) -> Result<SlotsView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.scheduler.do_send(GetSlots { reply });
-        answer.wait().await
-    }
-
-    /// Takes an event from an edge: durable in the outbox when it returns, published soon after.
-    pub async fn publish_event(&self, event: Event) -> Result<PublishedEvent, Refusal> {
-        let message = event_message(&self.ground, &event);
-        let entry = Some(self.event_entry(&event, message.payload.len()));
-        submit::check_size(&message)?;
-        let (reply, answer) = self.doors.submit.enter()?;
-        let published = PublishedEvent {
-            id: event.id,
-            key: event.key,
-        };
-        let done = Box::new(move |result: Result<(), Refusal>| reply.send(result.map(|()| published)));
-        self.peers()?.outbox.do_send(Publish { message, entry, done });
         answer.wait().await
     }
 

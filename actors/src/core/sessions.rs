@@ -6,6 +6,7 @@ use super::Core;
 use super::hold::Hold;
 use crate::access::Principal;
 use crate::ground::read;
+use crate::once::Once;
 use crate::refusal::Refusal;
 use crate::router::HostBook;
 use crate::scheduler::{
@@ -63,10 +64,11 @@ impl Core {
     ///
     /// Refuses with `NotFound` and `AmbiguousHost` (the host), `Forbidden` (role, org), `Invalid`
     /// (`bad_idle_timeout`), and `Busy` with 10,000 sessions waiting, 1,000 of them of this owner, or a full disk.
-    pub async fn open_session(
+    pub async fn open_session_once(
         &self,
         caller: &Principal,
         request: OpenSession,
+        once: Option<Once>,
     ) -> Result<SessionView, Refusal> {
         let needed = Role::Operator;
         if !caller.may(needed) {
@@ -83,6 +85,7 @@ impl Core {
             host: host.to_ref(),
             sensor_id: host.sensor_id,
             idle_timeout: request.idle_timeout,
+            once,
             reply,
         });
         answer.wait().await
@@ -206,11 +209,12 @@ impl Core {
     /// `artifact_not_found` for a `put_file` of a content this org has not), `Conflict` (`session_pending`,
     /// `session_ended`, `too_many_commands`), `Busy` (100 commands wait, a full disk), and `Unavailable` while
     /// the server stops.
-    pub async fn run_command(
+    pub async fn run_command_once(
         &self,
         caller: &Principal,
         session_id: SessionId,
         command: RunCommand,
+        once: Option<Once>,
     ) -> Result<CommandView, Refusal> {
         let command = checked(command)?;
         let (reply, answer) = self.doors.session.enter()?;
@@ -218,6 +222,7 @@ impl Core {
             caller: caller.clone(),
             session_id,
             command,
+            once,
             reply,
         });
         answer.wait().await

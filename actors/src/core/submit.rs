@@ -43,6 +43,7 @@ pub(super) fn new_job(
         traceparent: None,
         depth: 0,
         by: Some(by.clone()),
+        run: 0,
     })
 }
 

@@ -151,7 +151,11 @@ impl Directory {
             labels: Vec::new(),
             install_id: None,
             key_sha256: None,
+            next_key_sha256: None,
+            rotation_asked_at: None,
+            cloned: None,
             epoch: 0,
+            isolation: None,
             created_at: now,
             last_seen_at: now,
         })

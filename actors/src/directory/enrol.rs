@@ -113,7 +113,11 @@ pub(super) fn enrol(
         labels: Vec::new(),
         install_id: Some(request.install_id),
         key_sha256: Some(request.key_sha256.clone()),
+        next_key_sha256: None,
+        rotation_asked_at: None,
+        cloned: None,
         epoch: 0,
+        isolation: None,
         created_at: now,
         last_seen_at: now,
     };
@@ -121,11 +125,7 @@ pub(super) fn enrol(
     access::put_key(
         &mut batch,
         &request.key_sha256,
-        &AgentKeyRecord {
-            host_id,
-            created_at: now,
-            revoked_at: None,
-        },
+        &AgentKeyRecord::new(host_id, now),
     )?;
     let entry = ground
         .audit(Action::HostEnrol, by, Some(&org))

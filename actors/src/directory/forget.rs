@@ -148,7 +148,7 @@ fn delete_host(store: &Store, record: &HostRecord, batch: &mut Batch) -> Result<
     batch.delete(Table::HostBySensor, record.sensor_id.to_be_bytes().to_vec());
     let name = host_name_key(&record.org, &record.hostname, Some(record.host_id));
     batch.delete(Table::HostByName, name);
-    if let Some(key) = &record.key_sha256 {
+    for key in record.keys() {
         batch.delete(Table::AgentKey, key::sha256(key));
     }
     let mut after: Option<Vec<u8>> = None;

@@ -60,7 +60,9 @@ impl Directory {
                 return Ok(None);
             }
         }
-        self.view(record).map(Some)
+        let view = self.view(record)?;
+        let selected = filter.selector.selects(&view, self.ground.now());
+        Ok(selected.then_some(view))
     }
 }
 

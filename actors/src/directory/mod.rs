@@ -8,6 +8,7 @@
 mod clients;
 mod enrol;
 mod forget;
+mod keys;
 mod label;
 mod link;
 mod list;
@@ -18,11 +19,11 @@ mod tests;
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
 pub(crate) use enrol::{put_name, put_new_host};
 pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
+pub(crate) use keys::{ListKeys, RevokeKey, RotateKey};
 pub(crate) use label::LabelHost;
 pub(crate) use link::{ClientLeft, JoinHosts, UnlinkHost, check_link};
 pub(crate) use list::ListHosts;
 
-use crate::access;
 use crate::audit::By;
 use crate::core::{AttachAgent, Attached};
 use crate::door::Reply;
@@ -36,7 +37,7 @@ use crate::refusal::Refusal;
 use crate::router::HostBook;
 use crate::scheduler::{HostDetached, JobScheduler};
 use crate::slot::{HostRestarted, SessionSlot};
-use crate::store::{Batch, Table};
+use crate::store::Table;
 use actix::prelude::*;
 use enrol::Sensors;
 use link::Move;
@@ -44,7 +45,6 @@ use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView};
-use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org};
 
 /// For a host, through the Directory; from slots and the scheduler.
@@ -79,16 +79,6 @@ pub(crate) struct EnrolAgent {
 pub(crate) struct GetHost {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
-    pub(crate) reply: Reply<HostView>,
-}
-
-/// A host's agent key is to be valid no longer; from the API. Refuses with `NotFound`.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct RevokeKey {
-    pub(crate) org: Option<Org>,
-    pub(crate) name: String,
-    pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<HostView>,
 }
 
@@ -253,6 +243,11 @@ impl Directory {
                 epoch: live.epoch,
             });
         }
+        // Nobody hears from a host that is away, but its isolation ends by itself.
+        let is_away = !view.attachments.iter().any(|attached| attached.kind == "agent");
+        view.isolation = view
+            .isolation
+            .filter(|isolation| !is_away || isolation.until > self.ground.now());
         view.littlebrother = self.client_view(record);
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
@@ -311,20 +306,30 @@ impl Handler<ToHost> for Directory {
 impl Handler<AttachTo> for Directory {
     type Result = ();
     fn handle(&mut self, AttachTo { request, reply }: AttachTo, ctx: &mut Self::Context) {
-        let AttachAgent { host_id, hello, link } = request;
+        let AttachAgent {
+            host_id,
+            presented,
+            hello,
+            link,
+        } = request;
         if let Some(detail) = self.closing {
             return reply.send(Err(Refusal::Unavailable { detail }));
         }
-        if let Err(refusal) = enrol::check_hello(&hello).and_then(|()| self.check_key(host_id)) {
+        let key = presented.key_sha256.as_ref();
+        if let Err(refusal) = enrol::check_hello(&hello).and_then(|()| self.check_key(host_id, key)) {
             return reply.send(Err(refusal));
         }
         match self.activate(host_id, ctx) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok(active) => {
                 active.forwarded += 1;
-                active
-                    .address
-                    .do_send(HostCommand::Attach(Box::new(Attach { hello, link, reply })));
+                let attach = Attach {
+                    hello,
+                    presented,
+                    link,
+                    reply,
+                };
+                active.address.do_send(HostCommand::Attach(Box::new(attach)));
             }
         }
     }
@@ -360,51 +365,6 @@ impl Handler<GetHost> for Directory {
         let found = self.book().named(message.org.as_ref(), &message.name);
         let answer = found.and_then(|record| self.view(&record));
         self.ground.after_commit(move || message.reply.send(answer));
-    }
-}
-
-impl Handler<RevokeKey> for Directory {
-    type Result = ();
-    fn handle(&mut self, message: RevokeKey, _: &mut Self::Context) {
-        let RevokeKey { org, name, by, reply } = message;
-        match self.revoke(org.as_ref(), &name, &by) {
-            Err(refusal) => reply.send(Err(refusal)),
-            Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
-        }
-    }
-}
-
-impl Directory {
-    /// From the batch on the key opens no connection, and the one it opened is closed.
-    fn revoke(&mut self, org: Option<&Org>, name: &str, by: &By) -> Result<(Batch, HostView), Refusal> {
-        let record = self.book().named(org, name)?;
-        let key = record.key_sha256.as_ref().ok_or_else(|| Refusal::Conflict {
-            code: "no_agent",
-            detail: format!("{} has no agent, and so no key", record.hostname),
-        })?;
-        let mut batch = Batch::new();
-        let now = self.ground.now();
-        access::revoke_key(&self.ground.store, &mut batch, key, now)?;
-        let entry = self.ground.audit(Action::KeyRevoke, by, Some(&record.org));
-        batch.audit(entry.host(&record.to_ref()).on("key", key));
-        if let Some(active) = self.active.get_mut(&record.host_id) {
-            active.forwarded += 1;
-            active.address.do_send(HostCommand::CutOff("revoked"));
-        }
-        tracing::warn!(host = %record.host_id, hostname = %record.hostname, "agent key revoked");
-        Ok((batch, self.view(&record)?))
-    }
-
-    /// An agent whose key was revoked between its request and its hello.
-    fn check_key(&self, host_id: HostId) -> Result<(), Refusal> {
-        let key = self.known(host_id)?.key_sha256;
-        let speaks_for = key.map(|key| access::host_of_key(&self.ground.store, &key));
-        match speaks_for.transpose()?.flatten() {
-            Some(_) => Ok(()),
-            None => Err(Refusal::Forbidden {
-                detail: "the agent's key was revoked".into(),
-            }),
-        }
     }
 }
 

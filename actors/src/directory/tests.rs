@@ -15,8 +15,10 @@ fn hello() -> Hello {
         labels: vec!["dmz".into()],
         verbs: vec![],
         journal_id: Uuid::nil(),
+        run_id: None,
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 

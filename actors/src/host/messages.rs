@@ -1,12 +1,14 @@
 //! What a host is told.
 
 use super::littlebrother::Ticket;
-use crate::core::{AgentLink, Attached};
+use crate::audit::By;
+use crate::core::{AgentLink, Attached, Presented};
 use crate::door::Reply;
 use crate::littlebrother::Answer;
 use crate::record::HostRecord;
 use crate::slot::SessionSlot;
 use actix::prelude::*;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::littlebrother::ClientMessage;
@@ -80,6 +82,8 @@ pub(crate) enum HostCommand {
     /// From the Directory: the host is to be forgotten; let the agent go, telling it why, write nothing more, and say
     /// [`crate::directory::HostLeft`].
     Leave(&'static str),
+    /// From the Directory: have the agent replace its key.
+    RotateKey { by: Arc<By>, reply: Reply<()> },
     /// From the Directory, with how many commands it forwarded so far.
     PassivateIfIdle { forwarded: u64 },
 }
@@ -88,6 +92,7 @@ pub(crate) enum HostCommand {
 #[derive(Debug)]
 pub(crate) struct Attach {
     pub(crate) hello: Hello,
+    pub(crate) presented: Presented,
     pub(crate) link: AgentLink,
     pub(crate) reply: Reply<Attached>,
 }

@@ -9,10 +9,13 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod isolation;
+mod keys;
 mod leave;
 pub(crate) mod littlebrother;
 mod messages;
 mod reporter;
+mod runs;
 mod signed;
 mod state;
 #[cfg(test)]
@@ -61,6 +64,14 @@ pub(crate) struct Host {
     watches: bool,
     /// How many reporters were read from the store.
     loads: u64,
+    /// The processes that came with the agent's key.
+    runs: runs::Runs,
+    /// When it was last told that there are several.
+    clone_told_at: Option<Timestamp>,
+    /// Of the key that opened the present connection.
+    key_created_at: Option<Timestamp>,
+    /// Whether the agent was asked for a new key over the present connection.
+    rotation_sent: bool,
     directory: Addr<Directory>,
     scheduler: Addr<JobScheduler>,
     outbox: Addr<Outbox>,
@@ -90,6 +101,10 @@ impl Host {
             watcher: None,
             watches: false,
             loads: 0,
+            runs: runs::Runs::default(),
+            clone_told_at: None,
+            key_created_at: None,
+            rotation_sent: false,
             directory,
             scheduler,
             outbox,
@@ -172,20 +187,27 @@ impl Host {
 
     fn attach(&mut self, attach: Attach, ctx: &Context<Self>) {
         let now = self.ground.now();
-        let Attach { hello, link, reply } = attach;
+        let mut batch = Batch::new();
+        let admitted = self.check_clone(&attach, now);
+        if let Err(refusal) = admitted.and_then(|()| self.note_key(&attach, now, &mut batch)) {
+            return attach.reply.send(Err(refusal));
+        }
+        let Attach {
+            hello, link, reply, ..
+        } = attach;
         if self.link.is_some() {
             metrics::counter!("tripline_host_replaced_total").increment(1);
             tracing::warn!(
                 host = %self.record.host_id, hostname = %self.record.hostname,
-                "an agent with the same key attached; the older connection is closed. \
-                 If this repeats, a machine was cloned with its agent's state directory"
+                "an agent with the same key attached; the older connection is closed"
             );
             self.close_link("replaced");
             self.watcher_detached();
         }
-        let mut batch = Batch::new();
         self.update_record(&hello, now, &mut batch);
+        let outgoing = self.take_isolation(hello.isolation.as_ref(), &mut batch);
         self.link = Some(link);
+        self.rotation_sent = false;
         let attachment = Attachment {
             epoch: self.record.epoch,
             since: now,
@@ -200,10 +222,11 @@ impl Host {
             host: ctx.address(),
             frames: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)),
         };
-        self.ground.store.commit(batch, move || reply.send(Ok(attached)));
+        self.commit(batch, outgoing, move || reply.send(Ok(attached)));
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
+        self.look_at_key(ctx);
         tracing::info!(host = %self.record.host_id, hostname = %self.record.hostname, epoch = self.record.epoch, "agent attached");
     }
 
@@ -272,13 +295,18 @@ impl Host {
         let message = event_message(&self.ground, &event);
         let host = self.record.host_id;
         let Some(link) = self.link.clone() else { return };
-        let done = Box::new(move |result: Result<(), Refusal>| match result {
+        let done = Box::new(move |result: Result<_, Refusal>| match result {
             // A link that takes no more is down, and the agent sends the event again on the next one.
-            Ok(()) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
+            Ok(_) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
             Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
         });
-        let entry = None;
-        self.outbox.do_send(Publish { message, entry, done });
+        let (entry, once) = (None, None);
+        self.outbox.do_send(Publish {
+            message,
+            entry,
+            once,
+            done,
+        });
     }
 
     fn to_event(&self, event: AgentEvent) -> Event {
@@ -316,7 +344,9 @@ impl Handler<HostCommand> for Host {
                 }
                 return;
             }
+            HostCommand::RotateKey { by, reply } => return self.rotate_key(&by, reply, ctx),
             HostCommand::PassivateIfIdle { forwarded } => {
+                self.look_at_key(ctx);
                 if self.is_idle() {
                     self.directory.do_send(HostIdle {
                         host_id: self.record.host_id,
@@ -356,6 +386,8 @@ impl Handler<AgentSays> for Host {
                 self.apply(effects, ctx);
             }
             AgentFrame::Event(event) => self.agent_event(*event),
+            AgentFrame::Isolation { isolation } => self.hear_isolation(&isolation),
+            AgentFrame::NewKey { key_sha256 } => self.take_key(key_sha256, ctx),
             AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}

@@ -210,7 +210,13 @@ impl<S: Clone> State<S> {
                 Carrier::Agent => "the host's agent",
                 Carrier::Littlebrother => "the host's LittleBrother client",
             };
-            let fault = Fault::unsupported("unsupported_verb", format!("{who} does not offer {verb}"));
+            let why = match verb {
+                Verb::Isolate | Verb::Unisolate => {
+                    ": it may lack the program nft or CAP_NET_ADMIN; its log says which"
+                }
+                _ => "",
+            };
+            let fault = Fault::unsupported("unsupported_verb", format!("{who} does not offer {verb}{why}"));
             return self.fail(command_id, fault);
         }
         let call = pending.call.clone();

@@ -44,8 +44,10 @@ fn hello(journal_id: Uuid, running: &[CommandId], finished: &[CommandId]) -> Hel
         labels: vec![],
         verbs: vec![Verb::ListProcesses, Verb::DeleteFile],
         journal_id,
+        run_id: None,
         running: running.to_vec(),
         finished: finished.to_vec(),
+        isolation: None,
     }
 }
 

@@ -7,10 +7,11 @@
 use crate::ground::read;
 use crate::record::{encode, meta};
 use crate::refusal::Refusal;
+use crate::replay::Replay;
 use crate::store::{Batch, Store, Table};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tripline_protocol::{Attestation, EventKey};
+use tripline_protocol::{Attestation, EventKey, Timestamp};
 use uuid::Uuid;
 
 /// Signs and checks.
@@ -50,11 +51,37 @@ impl Attester {
 
     /// The value of the attestation header.
     pub(crate) fn sign(&self, by: Attestation, key: EventKey, payload: &[u8]) -> String {
-        let mut text = format!("{}:", by.as_str());
-        for byte in self.mac(by, key, payload).finalize().into_bytes() {
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text
+        let signature = hex(&self.mac(by, key, payload).finalize().into_bytes());
+        format!("{}:{signature}", by.as_str())
+    }
+
+    fn replay_mac(&self, replay: Replay, key: EventKey, payload: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.key.clone();
+        mac.update(b"replay\0");
+        mac.update(&replay.run.to_be_bytes());
+        mac.update(&replay.at.as_micros().to_be_bytes());
+        mac.update(key.as_bytes());
+        mac.update(payload);
+        mac
+    }
+
+    /// The value of the header of a replay: `<run>:<time, in µs>:<signature>`.
+    pub(crate) fn sign_replay(&self, replay: Replay, key: EventKey, payload: &[u8]) -> String {
+        let signature = hex(&self.replay_mac(replay, key, payload).finalize().into_bytes());
+        format!("{}:{}:{signature}", replay.run, replay.at.as_micros())
+    }
+
+    /// The replay that an event with this header is; `None` when it is none of ours.
+    pub(crate) fn check_replay(&self, header: &str, key: EventKey, payload: &[u8]) -> Option<Replay> {
+        let (run, rest) = header.split_once(':')?;
+        let (at, signature) = rest.split_once(':')?;
+        let replay = Replay {
+            run: run.parse().ok().filter(|run| *run > 0)?,
+            at: Timestamp::from_micros(at.parse().ok()?),
+        };
+        let signature = decode_hex(signature)?;
+        let valid = self.replay_mac(replay, key, payload).verify_slice(&signature);
+        valid.ok().map(|()| replay)
     }
 
     /// Who vouches for an event with this header.
@@ -74,6 +101,10 @@ impl Attester {
         });
         found.unwrap_or_default()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn decode_hex(text: &str) -> Option<Vec<u8>> {

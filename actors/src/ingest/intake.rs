@@ -5,12 +5,14 @@ use crate::core::Delivery;
 use crate::ground::Ground;
 use crate::outbox::{Outgoing, stage};
 use crate::ports::OutMessage;
+use crate::replay::Replay;
 use crate::store::Batch;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use tripline_protocol::event::WireEvent;
 use tripline_protocol::subject::{
-    HEADER_ATTESTATION, HEADER_DEAD_REASON, HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT,
+    HEADER_ATTESTATION, HEADER_DEAD_MESSAGE_ID, HEADER_DEAD_PLACE, HEADER_DEAD_REASON, HEADER_DEAD_SUBJECT,
+    HEADER_DEAD_TEXT, HEADER_MSG_ID, HEADER_REPLAY,
 };
 use tripline_protocol::{Event, Org, Subjects};
 
@@ -32,6 +34,8 @@ pub(crate) struct Incoming {
     pub(crate) delivery: Delivery,
     pub(crate) org: Option<Org>,
     pub(crate) event: Result<Event, Dead>,
+    /// There when a person replays it.
+    pub(crate) replay: Option<Replay>,
 }
 
 impl Incoming {
@@ -72,7 +76,12 @@ impl Incoming {
                 (Some(org), event)
             }
         };
-        let mut incoming = Self { delivery, org, event };
+        let mut incoming = Self {
+            delivery,
+            org,
+            event,
+            replay: None,
+        };
         incoming.attest(attester);
         incoming
     }
@@ -83,14 +92,13 @@ impl Incoming {
         if !is_structured(&self.delivery.headers) {
             return;
         }
-        let header = self
-            .delivery
-            .headers
-            .iter()
-            .find(|(name, _)| name == HEADER_ATTESTATION);
-        if let Some((_, value)) = header {
-            event.attested_by = attester.check(value, event.key, &self.delivery.payload);
+        let delivery = &self.delivery;
+        let header = |wanted: &str| delivery.headers.iter().find(|(name, _)| name == wanted);
+        if let Some((_, value)) = header(HEADER_ATTESTATION) {
+            event.attested_by = attester.check(value, event.key, &delivery.payload);
         }
+        self.replay = header(HEADER_REPLAY)
+            .and_then(|(_, value)| attester.check_replay(value, event.key, &delivery.payload));
     }
 
     /// Adds the dead letter: the delivery whole, with the reason in headers.
@@ -103,7 +111,13 @@ impl Incoming {
             reason = dead.reason,
             "event goes to the dead letters: {}", dead.text
         );
-        let own = [HEADER_DEAD_REASON, HEADER_DEAD_TEXT, HEADER_DEAD_SUBJECT];
+        let own = [
+            HEADER_DEAD_REASON,
+            HEADER_DEAD_TEXT,
+            HEADER_DEAD_SUBJECT,
+            HEADER_DEAD_MESSAGE_ID,
+            HEADER_DEAD_PLACE,
+        ];
         let nats = |name: &str| {
             name.get(..5)
                 .is_some_and(|prefix| prefix.eq_ignore_ascii_case("Nats-"))
@@ -118,6 +132,10 @@ impl Incoming {
         headers.push((HEADER_DEAD_REASON.into(), dead.reason.into()));
         headers.push((HEADER_DEAD_TEXT.into(), header_safe(&dead.text)));
         headers.push((HEADER_DEAD_SUBJECT.into(), delivery.subject.clone()));
+        headers.push((HEADER_DEAD_PLACE.into(), crate::replay::place(delivery)));
+        let mut ids = delivery.headers.iter();
+        let id = ids.find(|(name, _)| name.eq_ignore_ascii_case(HEADER_MSG_ID));
+        headers.extend(id.map(|(_, id)| (HEADER_DEAD_MESSAGE_ID.to_owned(), id.clone())));
         let message = OutMessage {
             subject: ground.config.subjects.dead(self.org.as_ref(), dead.reason),
             message_id: format!("dead/{}/{}/{}", delivery.stream, delivery.sequence, dead.reason),

@@ -6,6 +6,7 @@ use crate::record::{decode as decode_json, encode as encode_json};
 use crate::store::{Batch, Table};
 use serde::{Deserialize, Serialize};
 use tripline_protocol::Timestamp;
+use tripline_protocol::api::OutboxEntry;
 
 /// A message with its place in the order.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    staged_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
 }
 
@@ -28,15 +31,17 @@ struct Head {
 /// batch is durable.
 pub(crate) fn stage(load: &Load, batch: &mut Batch, message: OutMessage) -> Outgoing {
     let seq = load.take_seq();
-    batch.put(Table::Outbox, seq.to_be_bytes().to_vec(), encode(&message, None));
+    let entry = encode(&message, Some(load.now()), None);
+    batch.put(Table::Outbox, seq.to_be_bytes().to_vec(), entry);
     Outgoing { seq, message }
 }
 
-fn encode(message: &OutMessage, refused: Option<String>) -> Vec<u8> {
+fn encode(message: &OutMessage, staged_at: Option<Timestamp>, refused: Option<String>) -> Vec<u8> {
     let head = encode_json(&Head {
         subject: message.subject.clone(),
         id: message.message_id.clone(),
         headers: message.headers.clone(),
+        staged_at,
         refused,
     });
     let mut bytes = Vec::with_capacity(4 + head.len() + message.payload.len());
@@ -46,10 +51,14 @@ fn encode(message: &OutMessage, refused: Option<String>) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
+fn split(bytes: &[u8]) -> Option<(Head, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (head, payload) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    let head: Head = decode_json("outbox entry", head).ok()?;
+    Some((decode_json("outbox entry", head).ok()?, payload))
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
+    let (head, payload) = split(bytes)?;
     Some(OutMessage {
         subject: head.subject,
         message_id: head.id,
@@ -65,10 +74,39 @@ pub(crate) fn is_message(bytes: &[u8]) -> bool {
 
 /// The entry as it is kept in quarantine. One that cannot be decoded is kept as it is.
 pub(super) fn with_reason(entry: &[u8], why: &str) -> Vec<u8> {
-    decode(entry).map_or_else(
-        || entry.to_vec(),
-        |message| encode(&message, Some(why.to_owned())),
-    )
+    again(entry, Some(why.to_owned()))
+}
+
+/// The entry of quarantine as it waits again.
+pub(super) fn without_reason(entry: &[u8]) -> Vec<u8> {
+    again(entry, None)
+}
+
+fn again(entry: &[u8], refused: Option<String>) -> Vec<u8> {
+    let staged_at = split(entry).and_then(|(head, _)| head.staged_at);
+    decode(entry).map_or_else(|| entry.to_vec(), |message| encode(&message, staged_at, refused))
+}
+
+/// An entry for people.
+pub(super) fn describe(sequence: u64, entry: &[u8]) -> OutboxEntry {
+    match split(entry) {
+        Some((head, payload)) => OutboxEntry {
+            sequence,
+            subject: head.subject,
+            message_id: head.id,
+            bytes: payload.len() as u64,
+            staged_at: head.staged_at,
+            refused: head.refused,
+        },
+        None => OutboxEntry {
+            sequence,
+            subject: String::new(),
+            message_id: String::new(),
+            bytes: entry.len() as u64,
+            staged_at: None,
+            refused: Some("the stored entry is unreadable".into()),
+        },
+    }
 }
 
 pub(super) fn decode_seq(key: &[u8]) -> Option<u64> {

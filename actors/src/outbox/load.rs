@@ -1,10 +1,13 @@
 //! How full the outbox is, shared by all who stage entries or accept jobs.
 
+use crate::clock::Clock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tripline_protocol::Timestamp;
 
 /// Figures of the outbox. `reserved` is room for the results of jobs that were accepted and have not ended.
-#[derive(Debug)]
 pub(crate) struct Load {
+    clock: Arc<dyn Clock>,
     max: u64,
     waiting: AtomicU64,
     reserved: AtomicU64,
@@ -12,8 +15,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(max: u32) -> Self {
+    pub(crate) fn new(max: u32, clock: Arc<dyn Clock>) -> Self {
         Self {
+            clock,
             max: u64::from(max),
             waiting: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
@@ -25,6 +29,11 @@ impl Load {
     pub(crate) fn admits(&self) -> bool {
         let used = self.waiting.load(Ordering::Relaxed) + self.reserved.load(Ordering::Relaxed);
         used < self.max / 5 * 4
+    }
+
+    /// When an entry that is made now is staged.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn waiting(&self) -> u64 {
@@ -48,6 +57,11 @@ impl Load {
     pub(super) fn take_seq(&self) -> u64 {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.seq.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// So many entries wait again that had been settled.
+    pub(super) fn put_back(&self, count: u64) {
+        self.waiting.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn settled(&self, count: u64) {

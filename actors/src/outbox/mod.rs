@@ -10,16 +10,21 @@
 
 mod codec;
 mod load;
+mod quarantine;
+mod replay;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
+pub(crate) use quarantine::{DropEntry, GetOutbox, GetOutboxCounts, ListQuarantine, RetryEntries};
+pub(crate) use replay::ReplayEvent;
 
 use crate::audit::Entry;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
+use crate::once::{Made, Once};
 use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
@@ -27,6 +32,7 @@ use actix::prelude::*;
 use state::State;
 use std::sync::Arc;
 use std::time::Duration;
+use tripline_protocol::api::PublishedEvent;
 use tripline_protocol::{Span, Timestamp};
 
 /// How often acknowledgements are written down and what failed is tried again.
@@ -39,8 +45,8 @@ const ACKS_BATCH: usize = 512;
 #[rtype(result = "()")]
 pub(crate) struct Enqueue(pub(crate) Vec<Outgoing>);
 
-/// Tells how a [`Publish`] went, once it is durable.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+/// Tells how a [`Publish`] went, once it is durable; with the event that was published before, if it was.
+pub(crate) type Done = Box<dyn FnOnce(Result<Option<PublishedEvent>, Refusal>) + Send>;
 
 /// An event from an edge. It is staged here, so that no generation of actors can miss it.
 #[derive(Message)]
@@ -49,6 +55,8 @@ pub(crate) struct Publish {
     pub(crate) message: OutMessage,
     /// The record of a caller who publishes it.
     pub(crate) entry: Option<Entry>,
+    /// To be published once, as this event.
+    pub(crate) once: Option<(Once, PublishedEvent)>,
     pub(crate) done: Done,
 }
 
@@ -69,6 +77,8 @@ struct Published {
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
+    /// Messages in quarantine.
+    quarantined: u64,
     ticks: u64,
     sentinel: Sentinel,
 }
@@ -103,9 +113,11 @@ impl Outbox {
         }
         ground.load.restart(state.waiting_len() as u64, state.seq_last());
         ground.store.commit(old, || {});
+        let quarantined = Self::count_quarantined(&ground.store)?;
         Ok(Self {
             ground,
             state,
+            quarantined,
             ticks: 0,
             sentinel,
         })
@@ -162,6 +174,7 @@ impl Outbox {
             let key = seq.to_be_bytes();
             if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
                 batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
+                self.quarantined += 1;
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
@@ -172,6 +185,7 @@ impl Outbox {
             );
         }
         self.ground.load.settled(settled.waiting);
+        self.ground.tally.published.add(settled.sent.len() as u64);
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
@@ -204,6 +218,7 @@ impl Actor for Outbox {
             if outbox.ticks.is_multiple_of(50) {
                 outbox.prune(now);
                 metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
+                metrics::gauge!("tripline_outbox_quarantined").set(outbox.quarantined as f64);
             }
             outbox.pump(ctx);
         });
@@ -223,18 +238,48 @@ impl Handler<Enqueue> for Outbox {
 impl Handler<Publish> for Outbox {
     type Result = ();
     fn handle(&mut self, message: Publish, ctx: &mut Self::Context) {
-        let Publish { message, entry, done } = message;
-        if let Err(refusal) = self.ground.admit() {
-            return done(Err(refusal));
-        }
+        let Publish {
+            message,
+            entry,
+            once,
+            done,
+        } = message;
         let mut batch = Batch::new();
+        match self.note(once.as_ref(), &mut batch) {
+            Ok(None) => {}
+            decided => return self.ground.after_commit(move || done(decided)),
+        }
         let outgoing = stage(&self.ground.load, &mut batch, message);
         entry.into_iter().for_each(|entry| batch.audit(entry));
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
             me.do_send(Enqueue(vec![outgoing]));
-            done(Ok(()));
+            done(Ok(None));
         });
+    }
+}
+
+impl Outbox {
+    /// The event that was published before, or the note that this one is now.
+    fn note(
+        &self,
+        once: Option<&(Once, PublishedEvent)>,
+        batch: &mut Batch,
+    ) -> Result<Option<PublishedEvent>, Refusal> {
+        let (wanted, published) = match once {
+            Some((wanted, published)) => (Some(wanted), Some(published)),
+            None => (None, None),
+        };
+        let now = self.ground.now();
+        if let Some(Made::Event(before)) = self.ground.onces.made(wanted, now)? {
+            return Ok(Some(before));
+        }
+        self.ground.admit()?;
+        if let Some(published) = published {
+            let made = || Made::Event(published.clone());
+            self.ground.onces.note(wanted, made, now, batch)?;
+        }
+        Ok(None)
     }
 }
 

@@ -27,6 +27,16 @@ struct Entry {
     again: bool,
 }
 
+/// What waits for the broker.
+#[derive(Debug, PartialEq)]
+pub(super) struct WaitingEntries {
+    /// The one that was staged first.
+    pub(super) oldest: Option<u64>,
+    /// How many of each subject, the most first.
+    pub(super) subjects: Vec<(Arc<str>, u64)>,
+    pub(super) subjects_total: u64,
+}
+
 /// What was decided since the last [`State::take_settled`].
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Settled {
@@ -60,6 +70,30 @@ impl State {
     /// Entries not yet acknowledged in this or an earlier process.
     pub(super) fn waiting_len(&self) -> usize {
         self.entries.values().filter(|entry| !entry.again).count()
+    }
+
+    /// Sent to the broker and not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// What waits, looked at entry by entry: for people, not for the way of a message.
+    pub(super) fn waiting(&self) -> WaitingEntries {
+        let waiting = || self.entries.iter().filter(|(_, entry)| !entry.again);
+        let mut counts: HashMap<&Arc<str>, u64> = HashMap::new();
+        for (_, entry) in waiting() {
+            *counts.entry(&entry.subject).or_default() += 1;
+        }
+        let mut subjects: Vec<(Arc<str>, u64)> = counts
+            .into_iter()
+            .map(|(subject, count)| (Arc::clone(subject), count))
+            .collect();
+        subjects.sort_unstable_by(|(a, many), (b, more)| more.cmp(many).then_with(|| a.cmp(b)));
+        WaitingEntries {
+            oldest: waiting().map(|(seq, _)| *seq).min(),
+            subjects_total: subjects.len() as u64,
+            subjects,
+        }
     }
 
     pub(super) fn seq_last(&self) -> u64 {

@@ -3,9 +3,11 @@
 use super::codec;
 use super::state::{IN_FLIGHT_MAX, State};
 use super::{Load, RETRY_MAX};
+use crate::clock::SystemClock;
 use crate::ports::{OutMessage, PublishError};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use tripline_protocol::{Span, Timestamp};
 
 const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -176,7 +178,7 @@ fn no_more_than_a_bound_are_with_the_broker_at_once() {
 
 #[test]
 fn an_entry_reads_back_as_it_was_written() {
-    let load = Load::new(10);
+    let load = Load::new(10, Arc::new(SystemClock::default()));
     let mut batch = crate::store::Batch::new();
     let outgoing = codec::stage(&load, &mut batch, message("a", 3));
     assert_eq!((outgoing.seq, load.waiting(), batch.len()), (1, 1, 1));
@@ -188,7 +190,7 @@ fn an_entry_reads_back_as_it_was_written() {
 
 #[test]
 fn new_work_is_taken_up_to_four_fifths() {
-    let load = Load::new(10);
+    let load = Load::new(10, Arc::new(SystemClock::default()));
     for _ in 0..4 {
         load.reserve();
         load.take_seq();
@@ -320,7 +322,7 @@ proptest! {
     fn order_holds_nothing_is_lost_and_the_figures_never_drift(ops in prop::collection::vec(op(), 1..150)) {
         let mut world = World {
             state: State::new(),
-            load: Load::new(1000),
+            load: Load::new(1000, Arc::new(SystemClock::default())),
             now: START,
             stored: BTreeMap::new(),
             with_broker: Vec::new(),

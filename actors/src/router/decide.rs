@@ -90,7 +90,7 @@ fn hint_text(hint: &HostHint) -> String {
 
 pub(super) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
-    event: &Event,
+    (event, run): (&Event, u32),
     book: &HostBook<'_>,
 ) -> Result<Decision, Refusal> {
     let mut host = EventHost {
@@ -100,7 +100,7 @@ pub(super) fn decide<'a>(
     };
     let mut decision = Decision::default();
     for pipeline in candidates {
-        match consider(pipeline, event, &mut host)? {
+        match consider(pipeline, (event, run), &mut host)? {
             Ok(Some(job)) => decision.jobs.push(job),
             Ok(None) => {}
             Err(dead) => add_dead(&mut decision, pipeline, dead),
@@ -128,7 +128,7 @@ fn add_dead(decision: &mut Decision, pipeline: &Pipeline, dead: Dead) {
 
 fn consider(
     pipeline: &Arc<Pipeline>,
-    event: &Event,
+    (event, run): (&Event, u32),
     host: &mut EventHost<'_>,
 ) -> Result<Result<Option<NewJob>, Dead>, Refusal> {
     let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
@@ -154,7 +154,8 @@ fn consider(
     };
     Ok(match pipeline.render(event, facts) {
         Ok(rendered) => Ok(Some(NewJob {
-            job_id: JobId::derive(event.key, pipeline.name(), record.host_id, 0),
+            job_id: JobId::derive(event.key, pipeline.name(), record.host_id, run),
+            run,
             org: event.org.clone(),
             spec: rendered.spec,
             host: record.to_ref(),

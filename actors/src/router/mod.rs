@@ -19,6 +19,7 @@ use crate::outbox::Outgoing;
 use crate::pipeline::RuleSet;
 use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
+use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Table};
 use actix::prelude::*;
@@ -102,7 +103,7 @@ impl EtypeRouter {
         for one in incoming {
             let dead = match &one.event {
                 Err(dead) => Some(dead.clone()),
-                Ok(event) => self.route_event(event, accept, &mut decided)?,
+                Ok(event) => self.route_event((event, one.replay), accept, &mut decided)?,
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
@@ -116,7 +117,7 @@ impl EtypeRouter {
 
     fn route_event(
         &self,
-        event: &Event,
+        (event, replay): (&Event, Option<Replay>),
         accept: &mut Accept,
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
@@ -124,12 +125,14 @@ impl EtypeRouter {
         if candidates.peek().is_none() {
             return Ok(None);
         }
-        if decided.contains(&event.key) || self.is_handled(event.key)? {
+        let key = handled_key(event.key, replay);
+        if decided.contains(&key) || self.is_handled(key)? {
             metrics::counter!("tripline_router_duplicates_total").increment(1);
             return Ok(None);
         }
         let now = self.ground.now();
-        let age = now.since(event.time);
+        // A replay is as old as the wish for it.
+        let age = now.since(replay.map_or(event.time, |replay| replay.at));
         if age > self.ground.config.events_max_age {
             let text = format!(
                 "the event is {age} old, at most {} is taken",
@@ -141,10 +144,11 @@ impl EtypeRouter {
             }));
         }
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
-        let Decision { jobs, dead } = decide::decide(candidates, event, &book)?;
+        let run = replay.map_or(0, |replay| replay.run);
+        let Decision { jobs, dead } = decide::decide(candidates, (event, run), &book)?;
         if !jobs.is_empty() || dead.is_some() {
-            mark_handled(&mut accept.batch, event.key, now, &jobs);
-            decided.insert(event.key);
+            mark_handled(&mut accept.batch, key, now, &jobs);
+            decided.insert(key);
         }
         accept.jobs.extend(jobs);
         Ok(dead)
@@ -226,6 +230,7 @@ impl Handler<Route> for EtypeRouter {
             reply: None,
         };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
+        self.ground.tally.events.add(route.incoming.len() as u64);
         if let Err(refusal) = self.route(&route.incoming, &mut accept) {
             return route.reply.send(Err(refusal));
         }

@@ -49,7 +49,11 @@ fn hosts() -> Hosts {
             labels: vec![],
             install_id: Some(InstallId(Uuid::from_u128(9))),
             key_sha256: Some(Sha256::from_digest(&[0; 32])),
+            next_key_sha256: None,
+            rotation_asked_at: None,
+            cloned: None,
             epoch: 0,
+            isolation: None,
             created_at: Timestamp::default(),
             last_seen_at: Timestamp::default(),
         };

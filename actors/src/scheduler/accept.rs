@@ -3,6 +3,7 @@
 use super::messages::{Accept, NewJob, Submit};
 use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
 use crate::audit::Entry;
+use crate::once::{self, Made, Once};
 use crate::outbox::{Outgoing, stage};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
@@ -48,7 +49,7 @@ impl Handler<Submit> for JobScheduler {
     type Result = ();
     fn handle(&mut self, message: Submit, _: &mut Self::Context) {
         let reply = message.reply;
-        match self.submit(message.job) {
+        match self.submit(message.job, message.once.as_ref()) {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, view)) => {
                 self.commit(batch, outgoing, move || reply.send(Ok(view)));
@@ -59,7 +60,16 @@ impl Handler<Submit> for JobScheduler {
 }
 
 impl JobScheduler {
-    fn submit(&mut self, job: NewJob) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+    fn submit(
+        &mut self,
+        job: NewJob,
+        wanted: Option<&Once>,
+    ) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+        let now = self.ground.now();
+        if let Some(Made::Job(job_id)) = self.ground.onces.made(wanted, now)? {
+            let known = self.record_of(job_id)?.ok_or_else(once::gone)?;
+            return Ok((Batch::new(), Vec::new(), self.view(known)));
+        }
         if let Some(known) = self.record_of(job.job_id)? {
             let waiting = self.waiting_view(known.job_id);
             return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
@@ -78,6 +88,10 @@ impl JobScheduler {
         self.check_known(job.host.host_id)?;
         self.ground.admit()?;
         let mut batch = Batch::new();
+        let job_id = job.job_id;
+        self.ground
+            .onces
+            .note(wanted, || Made::Job(job_id), now, &mut batch)?;
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
@@ -114,6 +128,7 @@ impl JobScheduler {
         let room = self.state.room(job.host.host_id, pipeline);
         let mut record = new_record(job, seq, now);
         metrics::counter!("tripline_scheduler_jobs_accepted_total").increment(1);
+        self.ground.tally.jobs_accepted.add(1);
         match room {
             Ok(()) => {
                 record.put_new(batch);
@@ -131,7 +146,7 @@ impl JobScheduler {
                 record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
                 record.put_new(batch);
                 self.pruner.ended();
-                super::record_metrics(&record);
+                super::record_metrics(&self.ground, &record);
                 let message = result_message(&self.ground, &record);
                 let staged = message.map(|message| stage(&self.ground.load, batch, message));
                 (record, staged.into_iter().collect())
@@ -160,7 +175,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         seq,
         priority: spec.priority,
         state: JobState::Queued,
-        run: 0,
+        run: job.run,
         attempt: 0,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),

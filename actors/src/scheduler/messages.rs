@@ -3,13 +3,14 @@
 use crate::audit::By;
 use crate::core::JobFilter;
 use crate::door::Reply;
+use crate::once::Once;
 use crate::outbox::Outgoing;
 use crate::record::JobRecord;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::api::{HostView, JobView, Page, SlotsView};
+use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
@@ -28,6 +29,8 @@ pub(crate) struct NewJob {
     pub(crate) depth: u8,
     /// Who submitted it; `None`: a pipeline.
     pub(crate) by: Option<By>,
+    /// 0, and one more for each replay by a person.
+    pub(crate) run: u32,
 }
 
 /// What a batch of events causes, from the router: committed as one batch.
@@ -46,6 +49,7 @@ pub(crate) struct Accept {
 #[rtype(result = "()")]
 pub(crate) struct Submit {
     pub(crate) job: NewJob,
+    pub(crate) once: Option<Once>,
     pub(crate) reply: Reply<JobView>,
 }
 
@@ -81,6 +85,13 @@ pub(crate) struct ListJobs {
 #[rtype(result = "()")]
 pub(crate) struct GetSlots {
     pub(crate) reply: Reply<SlotsView>,
+}
+
+/// How many jobs are open and for what they wait, from the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetJobCounts {
+    pub(crate) reply: Reply<JobCounts>,
 }
 
 /// How many jobs each host has open, from the API.

@@ -8,6 +8,7 @@
 
 mod accept;
 mod forget;
+mod isolation;
 mod link;
 mod messages;
 mod pause;
@@ -19,9 +20,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
-    Accept, CancelJob, CountOpen, Drain, GetJob, GetSlots, HostAttached, HostDetached, HostLinked, LinkHost,
-    ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
+    Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
+    HostLinked, LinkHost, ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
 };
 pub(crate) use pause::ChangePause;
 
@@ -84,10 +86,10 @@ pub(crate) struct JobScheduler {
     /// Hosts to be forgotten as soon as their work has ended.
     forgetting: forget::Forgetting,
     draining: Option<Reply<()>>,
-    /// What goes on record with the next batch.
-    on_record: Vec<audit::Entry>,
     /// There while no new jobs start.
     pause: Option<Pause>,
+    /// What goes on record with the next batch.
+    on_record: Vec<audit::Entry>,
     sentinel: Sentinel,
 }
 
@@ -146,8 +148,8 @@ impl JobScheduler {
             cancelled,
             forgetting: forget::Forgetting::default(),
             draining: None,
-            on_record: Vec::new(),
             pause,
+            on_record: Vec::new(),
             sentinel,
         })
     }
@@ -230,7 +232,7 @@ impl JobScheduler {
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
-        record_metrics(record);
+        record_metrics(&self.ground, record);
         result_message(&self.ground, record)
             .map(|message| stage(&self.ground.load, batch, message))
             .into_iter()
@@ -298,8 +300,9 @@ fn entry_of(record: &JobRecord) -> Entry {
     }
 }
 
-fn record_metrics(record: &JobRecord) {
+fn record_metrics(ground: &Ground, record: &JobRecord) {
     if let Some(outcome) = record.state.outcome() {
+        ground.tally.jobs_ended.add(1);
         metrics::counter!("tripline_scheduler_jobs_ended_total", "outcome" => outcome.as_str()).increment(1);
     }
 }
@@ -428,6 +431,7 @@ impl Actor for JobScheduler {
             scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
             scheduler.show_pause();
+            scheduler.prune_onces();
             metrics::gauge!("tripline_scheduler_jobs_open").set(scheduler.state.open_len() as f64);
             metrics::gauge!("tripline_scheduler_hosts_ready").set(scheduler.state.ready_len() as f64);
         });

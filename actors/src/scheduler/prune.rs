@@ -97,6 +97,17 @@ impl Pruner {
     }
 }
 
+impl super::JobScheduler {
+    /// Forgets idempotency keys whose time is over, once in ten seconds.
+    pub(super) fn prune_onces(&self) {
+        if self.pruner.ticks.is_multiple_of(40)
+            && let Err(error) = self.ground.onces.prune(self.ground.now())
+        {
+            tracing::error!(%error, "idempotency keys cannot be pruned");
+        }
+    }
+}
+
 /// The job's record, if it has ended.
 fn ended(store: &Store, id: &[u8; 16]) -> Result<Option<JobRecord>, Refusal> {
     let record: Option<JobRecord> = read(store, Table::Job, id, "job")?;

@@ -1,6 +1,6 @@
 //! Looking at jobs and slots.
 
-use super::messages::{CountOpen, GetJob, GetSlots, ListJobs};
+use super::messages::{CountOpen, GetJob, GetJobCounts, GetSlots, ListJobs};
 use super::state::{Phase, Wait};
 use super::{JobScheduler, clock_text, pause};
 use crate::core::JobFilter;
@@ -206,6 +206,14 @@ impl Handler<CountOpen> for JobScheduler {
             .into_iter()
             .map(|host_id| (host_id, self.state.host_open_len(host_id)));
         message.reply.send(Ok(counts.collect()));
+    }
+}
+
+impl Handler<GetJobCounts> for JobScheduler {
+    type Result = ();
+    fn handle(&mut self, message: GetJobCounts, _: &mut Self::Context) {
+        let counts = self.state.counts();
+        self.ground.after_commit(move || message.reply.send(Ok(counts)));
     }
 }
 

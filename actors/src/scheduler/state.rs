@@ -6,6 +6,7 @@
 use super::slots::{Kind, Slots};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tripline_protocol::api::JobCounts;
 use tripline_protocol::job::Priority;
 use tripline_protocol::{HostId, JobId, Name, Timestamp};
 
@@ -355,6 +356,28 @@ impl State {
             .take(limit)
             .map(|(_, job_id)| *job_id)
             .collect()
+    }
+
+    /// What all open jobs do, or wait for; looked at lane by lane.
+    pub(super) fn counts(&self) -> JobCounts {
+        let mut counts = JobCounts {
+            open: self.jobs.len() as u64,
+            running: u64::from(self.slots.used(Kind::Job)),
+            ..JobCounts::default()
+        };
+        for lane in self.lanes.values().filter(|lane| !lane.queue.is_empty()) {
+            let waiting = lane.queue.len() as u64;
+            counts.lanes += 1;
+            match (lane.offline_since, lane.running) {
+                (Some(_), _) => counts.host_offline += waiting,
+                (None, Some(_)) => counts.behind_job += waiting,
+                (None, None) => {
+                    counts.no_free_slot += 1;
+                    counts.behind_job += waiting - 1;
+                }
+            }
+        }
+        counts
     }
 
     /// Why a job waits and where in the queue; `None` when it does not wait.

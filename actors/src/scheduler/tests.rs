@@ -5,6 +5,7 @@ use super::state::{Entry, Full, Limits, Phase, State, Wait};
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use tripline_protocol::api::JobCounts;
 use tripline_protocol::job::Priority;
 use tripline_protocol::{HostId, JobId, Name, Span, Timestamp};
 use uuid::Uuid;
@@ -172,6 +173,15 @@ fn what_a_job_waits_for_is_said_with_its_position() {
         })
     );
     assert_eq!(state.waiting(running), None, "a running job does not wait");
+    let counts = JobCounts {
+        open: 8,
+        running: 3,
+        lanes: 4,
+        host_offline: 1,
+        behind_job: 2,
+        no_free_slot: 2,
+    };
+    assert_eq!(state.counts(), counts);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod access;
 mod command;
 mod file;
 mod live;
+mod once;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub(crate) use access::{check_act, is_owner, may_see};
 pub(crate) use command::{CommandRecord, command_key, command_of, last_command_number, open_commands};
 pub(crate) use file::{FileRecord, file_key};
 pub(crate) use live::{LiveSessions, Watch};
+pub(crate) use once::made_before;
 pub(crate) use record::SessionRecord;
 
 use serde_json::Value;

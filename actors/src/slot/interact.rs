@@ -4,9 +4,10 @@ use super::SessionSlot;
 use super::interactive::{Effect, Journal, Lease, Refused, State};
 use crate::artifact::may_read;
 use crate::audit::{self, By};
+use crate::once::Made;
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelCommand, InteractiveEnded, RunCommand};
-use crate::session::{CommandRecord, SessionRecord, last_command_number, open_commands};
+use crate::session::{CommandRecord, SessionRecord, last_command_number, made_before, open_commands};
 use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl SessionSlot {
         if record.state.has_ended() {
             metrics::counter!("tripline_slot_commands_total", "state" => record.state.as_str()).increment(1);
         }
-        let mut batch = Batch::new();
+        let mut batch = std::mem::take(&mut self.noted);
         record.put(&mut batch);
         let entry = audit::of_session(&self.ground, record, host);
         let entries = self.on_record.drain(..).chain(entry);
@@ -107,6 +108,9 @@ impl SessionSlot {
         let Some(session) = self.interactive.record().cloned() else {
             return Err(refusal(Refused::Closing));
         };
+        if let Some(before) = made_before(&self.ground, message.once.as_ref())? {
+            return Ok(before);
+        }
         self.ground.admit_writes()?;
         let number = self.interactive.next_number().map_err(refusal)?;
         let command = message.command.clone();
@@ -125,6 +129,9 @@ impl SessionSlot {
         record.by = Some(By::from(&message.caller));
         let before = record.to_view();
         let journal = self.interactive_journal();
+        let made = || Made::Command(session.session_id, number);
+        let noted = &mut self.noted;
+        self.ground.onces.note(message.once.as_ref(), made, now, noted)?;
         let effects = self.interactive.submit(record, journal, now);
         let view = self.interactive.command(number).map(CommandRecord::to_view);
         self.apply_interactive(&session.host, effects, ctx);

@@ -136,6 +136,8 @@ pub(crate) struct SessionSlot {
     interactive: interactive::State,
     /// What goes on record with the next batch.
     on_record: Vec<Entry>,
+    /// Goes into the batch of the next record of a command.
+    noted: Batch,
     sentinel: Sentinel,
 }
 
@@ -158,6 +160,7 @@ impl SessionSlot {
             state: State::new(grace),
             interactive: interactive::State::new(grace),
             on_record: Vec::new(),
+            noted: Batch::new(),
             sentinel,
         }
     }

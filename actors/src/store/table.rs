@@ -6,7 +6,8 @@
 pub enum Table {
     /// Positions, counters, the store's own format. Keys that begin with `store/` are the store's.
     Meta = 0x01,
-    /// What administrators asked of the whole server: `pause`.
+    /// What people asked for: `pause` → the pause; `e`, event key, or `l`, time of its stream, sequence of a dead
+    /// letter → its last replay; `t`, time, hash → such a row of then.
     Control = 0x02,
     /// Job id → job.
     Job = 0x10,
@@ -44,6 +45,10 @@ pub enum Table {
     HostLabels = 0x29,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
+    /// Token id, idempotency key → what the request made.
+    Once = 0x31,
+    /// Time, token id, idempotency key → nothing: idempotency keys in order.
+    OnceByTime = 0x32,
     /// Messages that NATS has not acknowledged, in order.
     Outbox = 0x40,
     /// Messages that NATS acknowledged but may not have synced.

@@ -391,8 +391,10 @@ pub(crate) fn hello(hostname: &str) -> Hello {
             Verb::CreateProcess,
         ],
         journal_id: Uuid::from_u128(1),
+        run_id: None,
         running: vec![],
         finished: vec![],
+        isolation: None,
     }
 }
 
@@ -408,11 +410,17 @@ impl Agent {
         let attached = core
             .attach_agent(AttachAgent {
                 host_id,
+                presented: Default::default(),
                 hello,
                 link: sender,
             })
             .await
             .unwrap();
+        Self { attached, link }
+    }
+
+    /// One that was attached by hand, too.
+    pub(crate) fn of(attached: Attached, link: mpsc::Receiver<LinkMessage>) -> Self {
         Self { attached, link }
     }
 

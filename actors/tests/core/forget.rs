@@ -96,6 +96,7 @@ async fn an_agent_whose_host_was_forgotten_before_its_hello_is_not_attached() {
     let (link, _receiver) = tokio::sync::mpsc::channel(8);
     let request = AttachAgent {
         host_id: host.host_id,
+        presented: Default::default(),
         hello: hello("amelie"),
         link,
     };

@@ -107,7 +107,12 @@ async fn an_agent_that_says_too_much_or_is_unknown_is_refused() {
     let core = &fixture.core;
     let attach = |host_id, hello| async move {
         let (link, _receiver) = tokio::sync::mpsc::channel(8);
-        let request = AttachAgent { host_id, hello, link };
+        let request = AttachAgent {
+            host_id,
+            presented: Default::default(),
+            hello,
+            link,
+        };
         core.attach_agent(request).await.unwrap_err().code()
     };
     let endless = Hello {
@@ -278,6 +283,7 @@ async fn a_revoked_key_closes_the_connection_and_opens_no_other() {
     let (link, _receiver) = tokio::sync::mpsc::channel(8);
     let again = AttachAgent {
         host_id: host.host_id,
+        presented: Default::default(),
         hello: hello("amelie"),
         link,
     };

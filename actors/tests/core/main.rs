@@ -15,13 +15,19 @@ mod forget;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
@@ -32,6 +38,7 @@ mod pause;
 mod recorder;
 #[cfg(test)]
 mod recover;
+mod replay;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Results that the broker did not take, or may have lost.
 
 use crate::fixture::{Fixture, Setup, eventually, list};
+use crate::sessions::caller;
+use tripline_actors::access::Principal;
 use tripline_actors::store::Table;
+use tripline_protocol::api::Role;
 use tripline_protocol::{JobId, Span};
 
 /// Ends a job without a host.
@@ -116,4 +119,111 @@ async fn a_full_outbox_refuses_new_work_politely_and_takes_it_again_later() {
         fixture.core.submit_job(request).await.ok()
     })
     .await;
+}
+
+fn admin() -> Principal {
+    Principal {
+        role: Role::Admin,
+        ..caller("ana")
+    }
+}
+
+/// Makes the broker refuse results for good, and ends so many jobs.
+async fn quarantined(fixture: &Fixture, count: usize) -> Vec<JobId> {
+    *fixture.publisher.refuses.lock().unwrap() = Some(".results.");
+    let mut jobs = Vec::new();
+    for _ in 0..count {
+        jobs.push(ended(fixture).await);
+    }
+    eventually("they are in quarantine", || async {
+        (fixture.rows(Table::Quarantine) == count).then_some(())
+    })
+    .await;
+    jobs
+}
+
+#[actix::test]
+async fn what_was_refused_for_good_is_listed_with_the_brokers_words_and_published_in_order_when_put_back() {
+    let fixture = Fixture::start();
+    let jobs = quarantined(&fixture, 3).await;
+    let fixture = fixture.restart().await;
+    let page = fixture.core.quarantine(&admin(), None, 2).await.unwrap();
+    assert_eq!(page.items.len(), 2);
+    assert_eq!(page.items[0].message_id, jobs[0].to_string());
+    assert_eq!(page.items[0].refused.as_deref(), Some("no"));
+    assert!(page.items[0].staged_at.is_some() && page.items[0].bytes > 0);
+    let after = page.next.map(|next| next.parse().unwrap());
+    let rest = fixture.core.quarantine(&admin(), after, 2).await.unwrap();
+    assert_eq!((rest.items.len(), rest.next), (1, None));
+    assert_eq!(fixture.core.outbox(&admin()).await.unwrap().quarantined, 3);
+
+    *fixture.publisher.refuses.lock().unwrap() = None;
+    let mut sequences: Vec<u64> = page.items.iter().map(|entry| entry.sequence).rev().collect();
+    sequences.push(999);
+    let retried = fixture.core.retry_quarantined(&admin(), sequences).await.unwrap();
+    assert_eq!(retried.retried, 2, "one of them was not there");
+    let results = fixture.published(".results.", 2).await;
+    let ids: Vec<String> = results.iter().map(|result| result.message_id.clone()).collect();
+    assert_eq!(ids, [jobs[0].to_string(), jobs[1].to_string()]);
+    eventually("nothing waits", || async {
+        let view = fixture.core.outbox(&admin()).await.unwrap();
+        (view.waiting == 0 && view.quarantined == 1).then_some(())
+    })
+    .await;
+
+    let left = rest.items[0].sequence;
+    fixture.core.drop_quarantined(&admin(), left).await.unwrap();
+    assert_eq!(fixture.rows(Table::Quarantine), 0);
+    let missing = fixture.core.drop_quarantined(&admin(), left).await.unwrap_err();
+    assert_eq!(missing.code(), "not_found");
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.core.outbox(&admin()).await.unwrap().quarantined, 0);
+}
+
+#[actix::test]
+async fn what_was_put_back_and_not_published_is_published_after_a_restart() {
+    let fixture = Fixture::start();
+    let jobs = quarantined(&fixture, 1).await;
+    *fixture.publisher.refuses.lock().unwrap() = None;
+    fixture.publisher.set_away(true);
+    let entries = fixture.core.quarantine(&admin(), None, 10).await.unwrap().items;
+    let sequences = entries.iter().map(|entry| entry.sequence).collect();
+    fixture.core.retry_quarantined(&admin(), sequences).await.unwrap();
+    let fixture = fixture.restart().await;
+    let results = fixture.published(".results.", 1).await;
+    assert_eq!(results[0].message_id, jobs[0].to_string());
+}
+
+#[actix::test]
+async fn what_waits_is_counted_by_subject_with_the_oldest_first() {
+    let fixture = Fixture::start();
+    fixture.publisher.set_away(true);
+    for _ in 0..2 {
+        ended(&fixture).await;
+    }
+    let view = eventually("both results wait", || async {
+        let view = fixture.core.outbox(&admin()).await.unwrap();
+        (view.subjects.iter().map(|count| count.waiting).sum::<u64>() == 4).then_some(view)
+    })
+    .await;
+    // Two hosts, each with its enrolment's event and a job's result.
+    assert_eq!((view.waiting, view.subjects_total), (4, 3));
+    assert_eq!(view.subjects[0].subject, "tripline.events.default.new_sensor");
+    assert_eq!(view.subjects[0].waiting, 2);
+    let oldest = view.oldest.unwrap();
+    assert_eq!(
+        (oldest.subject, oldest.staged_at),
+        (view.subjects[0].subject.clone(), Some(fixture.now()))
+    );
+    let bound = Principal {
+        org: Some("acme".parse().unwrap()),
+        ..admin()
+    };
+    assert_eq!(fixture.core.outbox(&bound).await.unwrap_err().code(), "forbidden");
+    let nothing = fixture
+        .core
+        .retry_quarantined(&admin(), vec![])
+        .await
+        .unwrap_err();
+    assert_eq!(nothing.code(), "bad_sequences");
 }

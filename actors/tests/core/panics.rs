@@ -80,6 +80,7 @@ async fn when_the_directory_panics_its_agents_are_let_go() {
     let (link, _receiver) = tokio::sync::mpsc::channel(8);
     let attach = AttachAgent {
         host_id: other.host_id,
+        presented: Default::default(),
         hello: hello("bert"),
         link,
     };
@@ -128,6 +129,7 @@ async fn a_host_that_panics_is_made_anew_alone() {
     let (link, _receiver) = tokio::sync::mpsc::channel(8);
     let attach = AttachAgent {
         host_id,
+        presented: Default::default(),
         hello: hello("amelie"),
         link,
     };

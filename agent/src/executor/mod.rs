@@ -8,6 +8,7 @@
 mod outcome;
 mod table;
 
+use crate::isolation::HostIsolation;
 use crate::journal::{self, Journal, Known};
 use crate::link::{Link, Outgoing};
 use crate::platform::Platform;
@@ -40,6 +41,7 @@ struct Shared {
     platform: Arc<dyn Platform>,
     policy: Policy,
     journal: Journal,
+    isolation: Arc<HostIsolation>,
     table: Mutex<Table>,
     permits: Arc<Semaphore>,
     running: watch::Sender<usize>,
@@ -72,6 +74,7 @@ impl Executor {
         platform: Arc<dyn Platform>,
         policy: Policy,
         journal: Journal,
+        isolation: Arc<HostIsolation>,
     ) -> Result<Self, journal::Error> {
         let table = Table {
             epoch: journal.epoch(),
@@ -81,6 +84,7 @@ impl Executor {
             platform,
             policy,
             journal,
+            isolation,
             table: Mutex::new(table),
             permits: Arc::new(Semaphore::new(COMMANDS_MAX)),
             running: watch::Sender::new(0),
@@ -120,7 +124,16 @@ impl Executor {
 
     /// The verbs to announce.
     pub fn verbs(&self) -> Vec<Verb> {
-        self.0.policy.announced(self.0.platform.verbs())
+        let mut verbs = self.0.policy.announced(self.0.platform.verbs());
+        if self.0.isolation.lacks().is_some() {
+            verbs.retain(|verb| !matches!(verb, Verb::Isolate | Verb::Unisolate));
+        }
+        verbs
+    }
+
+    /// The isolation of the host.
+    pub fn isolation(&self) -> &Arc<HostIsolation> {
+        &self.0.isolation
     }
 
     /// The operating system.
@@ -476,6 +489,7 @@ impl Shared {
             id,
             platform: &*self.platform,
             policy: &self.policy,
+            isolation: &self.isolation,
             stop: &running.stop,
             transfer: command.transfer.as_ref(),
             sink,

@@ -7,6 +7,7 @@
 //! Every method blocks and is called on a blocking thread. Whatever may take long asks `stop` in between.
 //! Deliberately not here: limits on output, hashing, and anything about frames.
 
+pub mod isolation;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod macos;
@@ -19,9 +20,11 @@ pub use unported::Unported;
 
 use crate::policy::Policy;
 use crate::stop::Stop;
+use isolation::NetworkIsolation;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
@@ -184,6 +187,11 @@ pub trait Platform: Send + Sync {
 
     /// Whether processes can be watched: `booted`, `scan_processes` and `end_processes` work.
     fn can_watch(&self) -> bool;
+    /// What isolates the host. `program` is the one for it that the configuration names.
+    fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
+        let _ = program;
+        Arc::new(isolation::Missing)
+    }
 
     /// Opens a regular file for reading, never hanging on anything else.
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault>;

@@ -7,13 +7,16 @@ mod create_directory;
 mod create_process;
 mod delete_file;
 mod get_file;
+mod isolate;
 mod kill_process;
 mod list_directory;
 mod list_processes;
 mod listing;
 mod put_file;
+mod unisolate;
 mod walk;
 
+use crate::isolation::HostIsolation;
 use crate::platform::Platform;
 use crate::policy::Policy;
 use crate::stop::Stop;
@@ -32,6 +35,8 @@ pub struct Context<'a> {
     pub platform: &'a dyn Platform,
     /// What the agent's configuration allows.
     pub policy: &'a Policy,
+    /// The isolation of the host.
+    pub isolation: &'a HostIsolation,
     /// When it has to end.
     pub stop: &'a Stop,
     /// The content announced with the command.
@@ -88,6 +93,8 @@ pub fn run(context: &Context<'_>, call: &VerbCall) -> Result<Done, Fault> {
         VerbCall::ListProcesses(_) => list_processes::run(context),
         VerbCall::KillProcess(args) => kill_process::run(context, args),
         VerbCall::CreateProcess(args) => create_process::run(context, args),
+        VerbCall::Isolate(args) => isolate::run(context, args),
+        VerbCall::Unisolate(_) => unisolate::run(context),
         VerbCall::GetRawFile(_)
         | VerbCall::Memdump(_)
         | VerbCall::ListRegistryKeysAndValues(_)

@@ -13,6 +13,7 @@ mod channel;
 mod executor;
 mod files;
 mod journal;
+mod keys;
 mod listings;
 mod littlebrother;
 mod processes;

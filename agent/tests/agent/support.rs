@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tripline_agent::platform;
+use tripline_agent::isolation::{self, HostIsolation};
+use tripline_agent::platform::{self, isolation::Missing};
 use tripline_agent::policy::Policy;
+use tripline_agent::state_dir::StateDir;
 use tripline_agent::stop::Stop;
 use tripline_agent::transfer::{ChunkSink, ChunkSource};
 use tripline_agent::verbs::{self, Context, Done};
@@ -107,10 +109,13 @@ impl Run {
     pub(crate) fn done_telling(&self, verb: Verb, args: Value, started: &dyn Fn(u32)) -> Result<Done, Fault> {
         let call = VerbCall::parse(verb, args).expect("legal arguments");
         let platform = platform::native();
+        let folder = tempfile::tempdir().expect("a folder");
+        let isolation = no_isolation(folder.path());
         let context = Context {
             id: self.id,
             platform: &*platform,
             policy: &self.policy,
+            isolation: &isolation,
             stop: &self.stop,
             transfer: self.transfer.as_ref().map(|(transfer, _)| transfer),
             sink: Some(&self.sink),
@@ -130,6 +135,17 @@ impl Run {
     pub(crate) fn fault(&self, verb: Verb, args: Value) -> Fault {
         self.done(verb, args).expect_err("the verb fails")
     }
+}
+
+/// Of a host that is never isolated: a test does not touch its machine's network.
+fn no_isolation(state: &Path) -> HostIsolation {
+    HostIsolation::new(
+        Arc::new(Missing),
+        Arc::new(StateDir::open(state).expect("a state directory")),
+        isolation::host_clock(platform::native()),
+        isolation::Server::new("https://192.0.2.1:7443".parse().expect("a URL")),
+        Vec::new(),
+    )
 }
 
 /// Runs a verb without any limits.

@@ -3,10 +3,10 @@
 use super::Command;
 use crate::session::span;
 use std::time::Duration;
-use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, KillProcess, Memdump, ProcessOutcome, SetRegistryValue, Walk,
+    CreateDirectory, CreateProcess, Isolate, KillProcess, Memdump, ProcessOutcome, SetRegistryValue, Walk,
 };
+use tripline_protocol::{Network, RemotePath};
 
 impl<O> Command<'_, CreateDirectory, O> {
     /// Whether missing parents are made, too, and an existing directory is accepted. Default: false.
@@ -89,6 +89,26 @@ impl<O> Command<'_, Memdump, O> {
     /// Whether the dump is compressed. Default: false.
     pub fn compress(mut self, compress: bool) -> Self {
         self.arguments.compress = compress;
+        self
+    }
+}
+
+impl<O> Command<'_, Isolate, O> {
+    /// When it ends by itself: 1 minute to 30 days. Default: 4 hours.
+    pub fn lasts(mut self, lasts: Duration) -> Self {
+        self.arguments.lasts = Some(span(lasts));
+        self
+    }
+
+    /// Whether it goes on after the host booted again. Default: false.
+    pub fn persist(mut self, persist: bool) -> Self {
+        self.arguments.persist = persist;
+        self
+    }
+
+    /// An address or range that stays reachable beside the server; call it again for more, at most 32.
+    pub fn allow(mut self, network: Network) -> Self {
+        self.arguments.allow.push(network);
         self
     }
 }

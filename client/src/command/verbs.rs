@@ -5,9 +5,9 @@ use crate::session::Session;
 use serde_json::Value;
 use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, DirectoryListing, KillProcess, Memdump, NoArguments, PathOnly,
-    ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue, Verb,
-    VerbCall, Walk,
+    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, NoArguments,
+    PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue,
+    Unisolated, Verb, VerbCall, Walk,
 };
 
 /// A file or directory on the host.
@@ -64,6 +64,30 @@ impl Session {
             depth_max: None,
         };
         Command::new(self, Verb::Walk, arguments, serde_json::from_value)
+    }
+}
+
+/// The host's network.
+impl Session {
+    /// Cuts the host off from every address but its server's, until that ends by itself: after 4 h unless said
+    /// otherwise. Doing it again renews it.
+    ///
+    /// ```no_run
+    /// # async fn example(session: tripline_client::Session) -> tripline_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let isolated = session.isolate().lasts(Duration::from_secs(8 * 3600)).persist(true).await?;
+    /// println!("isolated until {}", isolated.until);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn isolate(&self) -> Command<'_, Isolate, Isolated> {
+        Command::new(self, Verb::Isolate, Isolate::default(), serde_json::from_value)
+    }
+
+    /// Ends that; whether the host was isolated until then.
+    pub fn unisolate(&self) -> Command<'_, NoArguments, Unisolated> {
+        Command::new(self, Verb::Unisolate, NoArguments {}, serde_json::from_value)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The arguments of each verb, and the rules among them. Unknown fields are errors.
 
 use crate::id::Sha256;
-use crate::limit::{INLINE_CONTENT_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::isolation::{allow_fault, span_fault};
+use crate::limit::{INLINE_CONTENT_BYTES_MAX, ISOLATION_SPAN_DEFAULT, OUTPUT_BYTES_MAX};
+use crate::network::Network;
 use crate::path::RemotePath;
 use crate::time::Span;
 use base64::Engine;
@@ -200,6 +202,33 @@ pub struct Memdump {
     /// Compress it; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,
+}
+
+/// `isolate`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Isolate {
+    /// When it ends by itself, counted from its beginning; default 4 h.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Span>,
+    /// Go on with it after the host booted again; default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub persist: bool,
+    /// Addresses that stay reachable beside the server and those of the agent's configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Network>,
+}
+
+impl Isolate {
+    /// How long it lasts.
+    pub fn span(&self) -> Span {
+        self.lasts.unwrap_or(ISOLATION_SPAN_DEFAULT)
+    }
+
+    pub(super) fn fault(&self) -> Option<String> {
+        let allow = || allow_fault(&self.allow).map(|fault| format!("allow: {fault}"));
+        span_fault(self.span()).or_else(allow)
+    }
 }
 
 /// A registry key or value by its full path.

@@ -1,11 +1,14 @@
 //! What each verb returns. Unknown fields are ignored: an agent may be newer than its server.
 
 use crate::id::Sha256;
+use crate::network::Network;
 use crate::path::RemotePath;
+use crate::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
 
 /// Output of verbs that only do something: `delete_file`, `create_directory`, `kill_process`, `memdump`,
 /// and all that write the registry. `{}`, not null: a frame's `output: null` reads as none at all.
@@ -143,6 +146,31 @@ impl Captured {
             (None, None) => Vec::new(),
         }
     }
+}
+
+/// Output of `isolate`: what stays reachable, and until when nothing else is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Isolated {
+    /// When it ends by itself, by the host's clock.
+    pub until: Timestamp,
+    /// Whether it goes on after the host booted again.
+    #[serde(default)]
+    pub persist: bool,
+    /// The server's addresses, with the port.
+    pub server: Vec<SocketAddr>,
+    /// Name servers, where the server is given by name.
+    #[serde(default)]
+    pub name_servers: Vec<IpAddr>,
+    /// What the command and the agent's configuration allow.
+    #[serde(default)]
+    pub allow: Vec<Network>,
+}
+
+/// Output of `unisolate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unisolated {
+    /// Whether the host was isolated until then.
+    pub was_isolated: bool,
 }
 
 /// One registry value; output of `get_registry_value`.

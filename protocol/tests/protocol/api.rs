@@ -2,7 +2,7 @@
 
 use crate::golden::Golden;
 use crate::jobs::{cause, contain_miner, report, web_1};
-use crate::samples::{at, client_stats, hash, host, p};
+use crate::samples::{at, client_stats, hash, host, isolation, p};
 use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::event::{HostHint, StreamGap, StreamedEvent};
@@ -131,7 +131,9 @@ fn hosts(golden: &mut Golden) {
         created_at: at("13:00:00"),
         last_seen_at: at("14:00:00"),
         jobs_open: 2,
+        isolation: Some(isolation()),
         littlebrother: None,
+        cloned: None,
     };
     golden.both_ways("host", &view);
     let labels = vec![p("dmz"), p("owner:ana")];

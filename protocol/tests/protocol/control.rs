@@ -1,7 +1,9 @@
 //! Bodies of what administrators do with the server as a whole.
 
 use crate::golden::Golden;
-use crate::samples::at;
+use crate::samples::{at, p};
+use serde_json::json;
+use tripline_protocol::Org;
 use tripline_protocol::api::*;
 
 pub(crate) fn pause() -> Pause {
@@ -51,4 +53,136 @@ fn what_administrators_control_is_as_the_golden_file_has_it() {
         broker: false,
     };
     golden.both_ways("no drain", &no_drain);
+    dead_letters(&mut golden);
+    outbox(&mut golden);
+    status(&mut golden);
+}
+
+fn dead_letters(golden: &mut Golden) {
+    let letter = DeadLetter {
+        sequence: 17,
+        org: Some(Org::default_org()),
+        reason: "stale".into(),
+        text: "the event is 2h old, at most 1h is taken".into(),
+        subject: "tripline.events.default.acme.alert".into(),
+        stored_at: at("14:00:00"),
+        bytes: 12,
+        replayed: Some(Replayed {
+            at: at("15:00:00"),
+            by: pause().by,
+            run: 1,
+        }),
+    };
+    golden.both_ways("dead letter", &letter);
+    let whole = DeadLetterView {
+        letter: DeadLetter {
+            org: None,
+            reason: "bad_subject".into(),
+            text: "no event subject".into(),
+            subject: "tripline.events.x".into(),
+            replayed: None,
+            ..letter
+        },
+        headers: vec![("Tripline-Dead-Reason".into(), "bad_subject".into())],
+        data: Some(json!({"pid": 4711})),
+        content: None,
+        content_b64: None,
+    };
+    golden.both_ways("dead letter, whole", &whole);
+    golden.both_ways("replay", &ReplayDead { again: true });
+    let replayed = ReplayedEvent {
+        sequence: 17,
+        id: "a-1".into(),
+        key: p("0b0f6a83-44b1-4a8a-8d6f-0d3f4c8a2b11"),
+        run: 1,
+    };
+    golden.both_ways("replayed", &replayed);
+}
+
+fn outbox(golden: &mut Golden) {
+    let oldest = OutboxEntry {
+        sequence: 41,
+        subject: "tripline.results.default.look.failed.6a476cc7-fafe-5985-9fb8-67233a7efb39".into(),
+        message_id: "b181f097-458c-596e-ab14-23d84ca1c696".into(),
+        bytes: 812,
+        staged_at: Some(at("14:00:00")),
+        refused: None,
+    };
+    let outbox = OutboxView {
+        waiting: 13,
+        in_flight: 2,
+        messages_max: 300_000,
+        quarantined: 1,
+        oldest: Some(oldest),
+        subjects: vec![SubjectCount {
+            subject: "tripline.events.default.new_sensor".into(),
+            waiting: 12,
+        }],
+        subjects_total: 2,
+    };
+    golden.both_ways("outbox", &outbox);
+    let quarantined = OutboxEntry {
+        sequence: 40,
+        subject: "tripline.events.default.x".into(),
+        message_id: "m".into(),
+        bytes: 2_000_000,
+        staged_at: None,
+        refused: Some("max payload exceeded".into()),
+    };
+    golden.both_ways("quarantined", &quarantined);
+    golden.both_ways("retry", &RetryQuarantined { sequences: vec![40] });
+    golden.both_ways("retried", &Retried { retried: 1 });
+}
+
+fn status(golden: &mut Golden) {
+    let slots = SlotsView {
+        total: 1,
+        interactive_reserved: 0,
+        jobs_reserved: 0,
+        waiting: 4,
+        sessions_waiting: 1,
+        pause: None,
+        slots: vec![SlotView {
+            slot: 0,
+            session: None,
+        }],
+    };
+    let status = StatusView {
+        at: at("14:00:00"),
+        version: "0.1.0".into(),
+        started_at: at("13:00:00"),
+        ready: true,
+        pause: None,
+        draining: false,
+        broker: BrokerState {
+            connected: true,
+            detail: "connected".into(),
+        },
+        slots,
+        jobs: JobCounts {
+            open: 9,
+            running: 2,
+            lanes: 5,
+            host_offline: 2,
+            behind_job: 1,
+            no_free_slot: 4,
+        },
+        hosts: HostCounts {
+            total: 40,
+            attached: 38,
+            silent: 1,
+        },
+        outbox: OutboxCounts {
+            waiting: 7,
+            messages_max: 300_000,
+            quarantined: 2,
+        },
+        totals: Totals {
+            events: 100,
+            jobs_accepted: 20,
+            jobs_ended: 11,
+            published: 31,
+        },
+    };
+    golden.both_ways("status", &status);
 }

@@ -1,9 +1,8 @@
 //! Every frame of the agent channel, and the binary chunks beside them.
 
 use crate::golden::Golden;
-use crate::samples::{at, client_stats, command, hash, host, json, p, second_command};
+use crate::samples::{at, client_stats, command, hash, host, isolation, json, p, second_command};
 use serde_json::{Value, json};
-use tripline_protocol::Fault;
 use tripline_protocol::frame::{
     AgentEvent, AgentFrame, CHUNK_HEADER_BYTES, Chunk, Command, CommandResult, Hello, InvalidChunk,
     ServerFrame, Transfer,
@@ -14,6 +13,7 @@ use tripline_protocol::littlebrother::{
 };
 use tripline_protocol::step::Truncated;
 use tripline_protocol::verb::{NoArguments, PutFile, Verb, VerbCall};
+use tripline_protocol::{Fault, IsolationEnd, IsolationReport};
 
 fn hello() -> Hello {
     Hello {
@@ -26,8 +26,42 @@ fn hello() -> Hello {
         labels: vec!["dmz".into()],
         verbs: vec![Verb::GetFile, Verb::ListProcesses],
         journal_id: p("11111111-2222-4333-8444-555555555555"),
+        run_id: Some(p("22222222-2222-4333-8444-555555555555")),
         running: vec![command()],
         finished: vec![second_command()],
+        isolation: Some(IsolationReport::Isolated {
+            left: p("3h 59m"),
+            isolation: isolation(),
+        }),
+    }
+}
+
+#[test]
+fn how_an_isolation_stands_may_be_said_in_words_of_another_version() {
+    let report = |text: &str| json::<IsolationReport>(text).unwrap();
+    assert_eq!(report(r#"{"state": "half", "at": 3}"#), IsolationReport::Unknown);
+    let ended = report(
+        r#"{"state": "ended", "command_id": "56e28577-413a-5355-ab05-7d5384fb792b", "at": "2026-11-20T18:00:00Z", "why": "melted"}"#,
+    );
+    assert!(matches!(
+        ended,
+        IsolationReport::Ended {
+            why: IsolationEnd::Unknown,
+            ..
+        }
+    ));
+    for why in [
+        IsolationEnd::Expired,
+        IsolationEnd::Unisolated,
+        IsolationEnd::ByHand,
+        IsolationEnd::Rebooted,
+        IsolationEnd::Unknown,
+    ] {
+        assert_eq!(serde_json::to_value(why).unwrap(), why.as_str());
+        assert_eq!(
+            serde_json::from_value::<IsolationEnd>(why.as_str().into()).unwrap(),
+            why
+        );
     }
 }
 
@@ -71,6 +105,17 @@ fn answers(golden: &mut Golden) {
 fn frames_of_agents_are_as_the_golden_file_has_them() {
     let mut golden = Golden::open("agent_frames.json");
     golden.both_ways("hello", &AgentFrame::Hello(Box::new(hello())));
+    let ended = IsolationReport::Ended {
+        command_id: command(),
+        at: at("18:00:00"),
+        why: IsolationEnd::Expired,
+    };
+    golden.both_ways(
+        "isolation, ended",
+        &AgentFrame::Isolation {
+            isolation: Box::new(ended),
+        },
+    );
     golden.both_ways(
         "accepted",
         &AgentFrame::Accepted {
@@ -119,6 +164,7 @@ fn frames_of_agents_are_as_the_golden_file_has_them() {
     };
     golden.both_ways("littlebrother", &message(7, &[start], Some(client_stats())));
     golden.both_ways("littlebrother, empty", &message(8, &[], None));
+    golden.both_ways("new_key", &AgentFrame::NewKey { key_sha256: hash() });
     golden.both_ways("ping", &AgentFrame::Ping);
     golden.both_ways("pong", &AgentFrame::Pong);
 }
@@ -188,6 +234,8 @@ fn frames_of_servers_are_as_the_golden_file_has_them() {
             bytes: 262_144,
         },
     );
+    golden.both_ways("rotate_key", &ServerFrame::RotateKey);
+    golden.both_ways("key_taken", &ServerFrame::KeyTaken { key_sha256: hash() });
     golden.both_ways("ping", &ServerFrame::Ping);
     golden.both_ways("pong", &ServerFrame::Pong);
     golden.both_ways(

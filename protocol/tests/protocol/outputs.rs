@@ -1,7 +1,7 @@
 //! Every verb's output.
 
 use crate::golden::Golden;
-use crate::samples::hash;
+use crate::samples::{at, hash, p};
 use serde_json::{Value, json};
 use tripline_protocol::verb::*;
 
@@ -67,6 +67,15 @@ fn the_output_of_every_verb_is_as_the_golden_file_has_it() {
         sub_keys: vec!["A".into(), "B".into()],
     };
     golden.both_ways("registry listing", &listing);
+    let isolated = Isolated {
+        until: at("18:00:00"),
+        persist: true,
+        server: vec![p("192.0.2.1:7443"), p("[2001:db8::2]:7443")],
+        name_servers: vec![p("192.0.2.53")],
+        allow: vec![p("10.0.0.0/8")],
+    };
+    golden.both_ways("isolated", &isolated);
+    golden.both_ways("unisolated", &Unisolated { was_isolated: true });
 }
 
 fn listing() -> DirectoryListing {

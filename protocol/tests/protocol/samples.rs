@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use tripline_protocol::littlebrother::ClientStats;
-use tripline_protocol::{CommandId, Fault, HostId, Sha256, Timestamp};
+use tripline_protocol::{CommandId, Fault, HostId, Isolation, Sha256, Timestamp};
 
 pub(crate) const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -51,5 +51,16 @@ pub(crate) fn client_stats() -> ClientStats {
         resident_memory_bytes: Some(85_630_976.0),
         start_time_seconds: Some(1_795_206_074.46),
         cpu_seconds_total: Some(0.76),
+    }
+}
+
+/// The isolation that golden files speak of.
+pub(crate) fn isolation() -> Isolation {
+    Isolation {
+        command_id: command(),
+        since: at("14:00:00"),
+        until: at("18:00:00"),
+        persist: true,
+        allow: vec![p("10.0.0.0/8"), p("2001:db8::1")],
     }
 }

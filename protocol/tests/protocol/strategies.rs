@@ -6,6 +6,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use tripline_protocol::frame::*;
 use tripline_protocol::step::{OnError, Step, Truncated};
 use tripline_protocol::verb::*;
@@ -147,7 +148,20 @@ pub(crate) fn call() -> impl Strategy<Value = VerbCall> {
         start_time,
         wait,
     });
+    let network = prop_oneof![
+        (any::<Ipv4Addr>(), 1..=32_u8).prop_map(|(first, prefix)| format!("{first}/{prefix}")),
+        (any::<Ipv6Addr>(), 1..=128_u8).prop_map(|(first, prefix)| format!("{first}/{prefix}")),
+    ]
+    .prop_map(|text| text.parse::<Network>().unwrap());
+    let seconds = of(60..=30 * 86_400_u64).prop_map(|seconds| seconds.map(Span::from_secs));
+    let isolate = (seconds, any::<bool>(), vec(network, 0..4)).prop_map(|(lasts, persist, allow)| Isolate {
+        lasts,
+        persist,
+        allow,
+    });
     prop_oneof![
+        isolate.prop_map(VerbCall::Isolate),
+        Just(VerbCall::Unisolate(NoArguments {})),
         get().prop_map(VerbCall::GetFile),
         put_file().prop_map(VerbCall::PutFile),
         path().prop_map(|path| VerbCall::DeleteFile(PathOnly { path })),

@@ -41,6 +41,18 @@ fn subjects_and_streams_under_the_default_prefix() {
         "tripline.dead.acme.not_json"
     );
     assert_eq!(subjects.dead(None, "bad_subject"), "tripline.dead._.bad_subject");
+    let (named, reason) = subjects.parse_dead("tripline.dead.acme.not_json").unwrap();
+    assert_eq!((named.unwrap().as_str(), reason.as_str()), ("acme", "not_json"));
+    let nameless = subjects.parse_dead("tripline.dead._.bad_subject").unwrap();
+    assert_eq!(nameless, (None, "bad_subject".to_owned()));
+    for wrong in [
+        "tripline.dead.acme",
+        "tripline.dead.acme.",
+        "tripline.dead.acme.a.b",
+        "other.dead.acme.a",
+    ] {
+        assert!(subjects.parse_dead(wrong).is_err(), "{wrong}");
+    }
     assert_eq!(
         subjects.approval(&org, job()),
         "tripline.approvals.acme.b181f097-458c-596e-ab14-23d84ca1c696"

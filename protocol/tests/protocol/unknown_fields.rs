@@ -58,6 +58,8 @@ fn what_people_write_refuses_unknown_fields() {
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "/job/steps/0");
     refuses::<CreateToken>(case("api.json", "create token"), "");
     refuses::<SetPause>(case("control.json", "pause"), "");
+    refuses::<ReplayDead>(case("control.json", "replay"), "");
+    refuses::<RetryQuarantined>(case("control.json", "retry"), "");
     refuses::<PublishEvent>(case("api.json", "publish"), "");
     refuses::<OpenSession>(case("sessions.json", "open"), "");
     refuses::<RunCommand>(case("sessions.json", "run"), "");

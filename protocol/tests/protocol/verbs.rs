@@ -119,6 +119,14 @@ fn the_arguments_of_every_verb_are_as_the_golden_file_has_them() {
         compress: true,
     };
     golden.both_ways("memdump", &VerbCall::Memdump(dump));
+    let isolate = Isolate {
+        lasts: Some(p("8h")),
+        persist: true,
+        allow: vec![p("10.0.0.0/8"), p("2001:db8::1")],
+    };
+    golden.both_ways("isolate", &VerbCall::Isolate(isolate));
+    golden.both_ways("isolate, nothing given", &VerbCall::Isolate(Isolate::default()));
+    golden.both_ways("unisolate", &VerbCall::Unisolate(NoArguments {}));
     registry(&mut golden);
 }
 
@@ -161,7 +169,7 @@ fn every_verb_has_a_golden_call_and_its_words_agree() {
     let calls: BTreeMap<String, VerbCall> = serde_json::from_str(&text("verbs.json")).unwrap();
     let covered: BTreeSet<Verb> = calls.values().map(VerbCall::verb).collect();
     assert_eq!(covered, Verb::ALL.iter().copied().collect());
-    assert_eq!(Verb::ALL.len(), 18);
+    assert_eq!(Verb::ALL.len(), 20);
     for verb in Verb::ALL {
         assert_eq!(serde_json::to_value(verb).unwrap(), verb.as_str());
         assert_eq!(verb.as_str().parse::<Verb>().unwrap(), *verb);

@@ -133,6 +133,31 @@ fn wrong_arguments_are_refused_by_name() {
             "arguments of put_file: artifact: \"abc\" is not a valid SHA-256: expected 64 lower-case hexadecimal digits",
         ),
         (
+            Verb::Isolate,
+            json!({"for": "59s"}),
+            "arguments of isolate: for: 1m to 30d are possible, not 59s",
+        ),
+        (
+            Verb::Isolate,
+            json!({"for": "31d"}),
+            "arguments of isolate: for: 1m to 30d are possible, not 31d",
+        ),
+        (
+            Verb::Isolate,
+            json!({"allow": vec!["10.0.0.1"; 33]}),
+            "arguments of isolate: allow: at most 32 are possible, not 33",
+        ),
+        (
+            Verb::Isolate,
+            json!({"allow": ["10.0.0.1", "1.2.3.4/0"]}),
+            "arguments of isolate: allow: 0.0.0.0/0 is every address there is; to allow them all, do not isolate",
+        ),
+        (
+            Verb::Isolate,
+            json!({"allow": ["web01; drop"]}),
+            "arguments of isolate: allow[0]: \"web01; drop\" is no address or range of addresses such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32",
+        ),
+        (
             Verb::Walk,
             json!({"path": "/", "depht_max": 1}),
             "arguments of walk: depht_max: unknown field `depht_max`, expected `path` or `depth_max`",
@@ -144,6 +169,25 @@ fn wrong_arguments_are_refused_by_name() {
         refused(Verb::PutFile, json!({"path": "/a", "content_b64": "?"}))
             .contains("content_b64 is no base64")
     );
+}
+
+#[test]
+fn an_isolation_is_taken_from_its_shortest_to_its_longest() {
+    let isolate = |lasts: &str| VerbCall::parse(Verb::Isolate, json!({ "for": lasts }));
+    for (lasts, taken) in [
+        ("59999ms", false),
+        ("1m", true),
+        ("30d", true),
+        ("30d 1ms", false),
+    ] {
+        assert_eq!(isolate(lasts).is_ok(), taken, "{lasts}");
+    }
+    let Ok(VerbCall::Isolate(plain)) = VerbCall::parse(Verb::Isolate, Value::Null) else {
+        panic!("arguments are not needed");
+    };
+    assert_eq!(plain.span().to_string(), "4h");
+    let most = json!({ "allow": vec!["10.0.0.1"; 32] });
+    assert!(VerbCall::parse(Verb::Isolate, most).is_ok());
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) fn list(hosts: &[HostView], now: Timestamp) -> String {
             "LABELS",
             "NODE",
             "ATTACHED",
+            "ISOLATED UNTIL",
             "VERSION",
             "REVISION",
             "DISTRIBUTION",
@@ -29,7 +30,7 @@ pub(super) fn list(hosts: &[HostView], now: Timestamp) -> String {
     )
 }
 
-fn row(host: &HostView, now: Timestamp) -> [String; 15] {
+fn row(host: &HostView, now: Timestamp) -> [String; 16] {
     let client = host.littlebrother.as_ref();
     let stats = client.and_then(|client| client.client_stats.as_ref());
     let text = |get: fn(&ClientStats) -> Option<&String>| or_dash(stats.and_then(get));
@@ -42,6 +43,7 @@ fn row(host: &HostView, now: Timestamp) -> [String; 15] {
         host.labels.join(" "),
         node(host),
         super::attached(host),
+        super::isolate::until(host),
         or_dash(version.or(agent)),
         text(|stats| stats.revision.as_ref()),
         text(|stats| stats.linux_distribution.as_ref()),
@@ -171,7 +173,7 @@ mod tests {
         let shown = row(&host(view()), now);
         assert_eq!(shown[3], "client (Docker)");
         assert_eq!(
-            shown[5..],
+            shown[6..],
             [
                 "0.5.7",
                 "91",
@@ -193,7 +195,7 @@ mod tests {
         silent["client_stats"] = serde_json::Value::Null;
         let now = "2026-11-20T13:00:00Z".parse().unwrap();
         let shown = row(&host(silent), now);
-        assert_eq!((&*shown[3], &*shown[5], &*shown[9]), ("client", "–", "0s ago"));
+        assert_eq!((&*shown[3], &*shown[6], &*shown[10]), ("client", "–", "0s ago"));
         assert_eq!(row(&host(serde_json::Value::Null), now)[3], "");
         let mut watcher = host(view());
         watcher.agent_version = "0.1.0".into();
@@ -204,7 +206,7 @@ mod tests {
         agent.agent_version = "0.1.0".into();
         let shown = row(&agent, now);
         assert_eq!(
-            (&*shown[3], &*shown[5], &*shown[10], &*shown[11]),
+            (&*shown[3], &*shown[6], &*shown[11], &*shown[12]),
             ("agent", "0.1.0", "", "–")
         );
     }

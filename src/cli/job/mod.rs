@@ -86,7 +86,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
                 Format::Table => print(&view::show(&job)),
             }
         }
-        Verb::Watch { job_id } => watch(global, &Client::find(global)?, job_id).await,
+        Verb::Watch { job_id } => follow(global, &Client::find(global)?, job_id).await,
         Verb::Cancel { job_id } => {
             let id = job_id.to_string();
             let job: JobView = Client::find(global)?
@@ -118,7 +118,7 @@ async fn get(client: &Client, job_id: JobId) -> Result<JobView, Failure> {
 }
 
 /// Looks at a job until it has ended and prints what changes. JSON: one line per change, the whole job.
-async fn watch(global: &Global, client: &Client, job_id: JobId) -> Result<(), Failure> {
+pub(in crate::cli) async fn follow(global: &Global, client: &Client, job_id: JobId) -> Result<(), Failure> {
     let mut watch = Watch::default();
     loop {
         let job = get(client, job_id).await?;

@@ -1,6 +1,6 @@
 //! `tripline job submit`: from a file, by the name of a named job, or a single verb.
 
-use super::watch;
+use super::follow;
 use crate::cli::output::{Format, print, print_json};
 use crate::cli::{Client, Failure, Global};
 use clap::{ArgGroup, Args};
@@ -82,12 +82,12 @@ fn verb(text: &str) -> Result<Verb, String> {
 }
 
 pub(super) async fn run(global: &Global, arguments: Submit) -> Result<(), Failure> {
-    let follow = arguments.watch;
+    let is_followed = arguments.watch;
     let request = request(arguments)?;
     let client = Client::find(global)?;
     let job: JobView = client.post(&["jobs"], &request).await?;
-    if follow {
-        return watch(global, &client, job.job_id).await;
+    if is_followed {
+        return follow(global, &client, job.job_id).await;
     }
     match global.output {
         Format::Json => print_json(&job),

@@ -216,7 +216,9 @@ impl<H: Hears> Connection<H> {
             AgentFrame::Hello(_) => return Err(Violation::HelloAgain),
             frame @ (AgentFrame::Accepted { .. }
             | AgentFrame::Progress { .. }
+            | AgentFrame::NewKey { .. }
             | AgentFrame::Littlebrother { .. }
+            | AgentFrame::Isolation { .. }
             | AgentFrame::Event(_)) => {
                 self.hears.frame(frame);
             }

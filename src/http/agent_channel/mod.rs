@@ -26,7 +26,7 @@ use sha2::Digest;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Instrument;
-use tripline_actors::{AttachAgent, Attached, LinkMessage, Refusal};
+use tripline_actors::{AttachAgent, Attached, LinkMessage, Presented, Refusal};
 use tripline_protocol::audit::Dialect;
 use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL, ServerFrame};
 use tripline_protocol::limit::FRAME_BYTES_MAX;
@@ -44,17 +44,25 @@ pub(super) async fn open(
     state: web::Data<HttpState>,
 ) -> Result<HttpResponse, ApiError> {
     let key = auth::bearer(request.headers()).ok_or(ApiError::Unauthenticated { presented: false })?;
-    let host_id = state.core.host_of_key(&key_hash(key))?.ok_or_else(|| {
+    let address = request.peer_addr().map(|address| address.ip());
+    let known = |key: &str| Ok::<_, ApiError>(state.core.host_of_key(&key_hash(key))?);
+    let host_id = auth::log_in(address, &state.limits, key, known)?.ok_or_else(|| {
         note_unknown(&state, &request, Dialect::Agent, "unknown_agent_key");
         ApiError::UnknownAgentKey
     })?;
+    let key = key_hash(key);
     require_subprotocol(request.headers())?;
     let stopping = request.app_data::<Stopping>().cloned();
     let (response, session, stream) = actix_ws::handle_with_protocols(&request, body, &[SUBPROTOCOL])
         .map_err(|error| ApiError::Handshake(format!("this is the agent channel, a WebSocket: {error}")))?;
     let stream = bounded(stream);
     let span = tracing::info_span!("agent_channel.serve", %host_id);
-    actix_web::rt::spawn(serve(state, stopping, host_id, session, stream).instrument(span));
+    let presented = Presented {
+        key_sha256: Some(key),
+        address,
+    };
+    let agent = (host_id, presented);
+    actix_web::rt::spawn(serve(state, stopping, agent, session, stream).instrument(span));
     Ok(response)
 }
 
@@ -88,13 +96,13 @@ fn require_subprotocol(headers: &HeaderMap) -> Result<(), ApiError> {
 async fn serve(
     state: web::Data<HttpState>,
     stopping: Option<Stopping>,
-    host_id: HostId,
+    (host_id, presented): (HostId, Presented),
     session: Session,
     mut stream: AggregatedMessageStream,
 ) {
     let connections = metrics::gauge!("tripline_agent_channel_connections");
     connections.increment(1.0);
-    let end = match meet(&state, host_id, session.clone(), &mut stream).await {
+    let end = match meet(&state, (host_id, presented), session.clone(), &mut stream).await {
         Ok((attached, link)) => {
             tracing::info!(epoch = attached.epoch, "agent connected");
             let welcome = welcome(host_id, attached.epoch, attached.littlebrother);
@@ -135,7 +143,7 @@ fn welcome(host_id: HostId, epoch: u64, littlebrother: bool) -> ServerFrame {
 /// Hears hello and attaches the agent.
 async fn meet(
     state: &HttpState,
-    host_id: HostId,
+    (host_id, presented): (HostId, Presented),
     session: Session,
     stream: &mut AggregatedMessageStream,
 ) -> Result<(Attached, mpsc::Receiver<LinkMessage>), End> {
@@ -145,6 +153,7 @@ async fn meet(
         .core
         .attach_agent(AttachAgent {
             host_id,
+            presented,
             hello,
             link: sender,
         })
@@ -153,13 +162,14 @@ async fn meet(
     Ok((attached, link))
 }
 
-/// The actors do not take the agent: its key was revoked or its host forgotten meanwhile, or the server stops or is too
-/// busy.
+/// The actors do not take the agent: its key was revoked or its host forgotten meanwhile, another one has its key, or
+/// the server stops or is too busy.
 fn refused(refusal: Refusal) -> End {
     tracing::warn!(%refusal, "agent not attached");
     match refusal {
         Refusal::NotFound { .. } => End::Told("forgotten"),
         Refusal::Forbidden { .. } => End::Told("revoked"),
+        Refusal::Conflict { .. } => End::Told("replaced"),
         _ => End::Told("shutdown"),
     }
 }

@@ -1,7 +1,7 @@
 //! Who calls: the token of `X-Auth-Token`, and the role each call asks for.
 
 use super::super::HttpState;
-use super::super::auth::callers;
+use super::super::auth::{callers, log_in};
 use super::super::place::{note_forbidden, note_unknown, place};
 use super::error::DialectError;
 use actix_web::http::StatusCode;
@@ -23,12 +23,16 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, DialectErro
     })?;
     let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
     let token = token.ok_or_else(|| unauthorized("A token is needed: X-Auth-Token"))?;
-    let caller = state.access.authenticate(token.trim());
+    let address = request.peer_addr().map(|address| address.ip());
+    let caller = log_in(address, &state.limits, token.trim(), |token| {
+        Ok::<_, DialectError>(state.access.authenticate(token))
+    })?;
     let mut caller = caller.ok_or_else(|| {
         note_unknown(state, request, Dialect::Carbonblack, "unauthenticated");
         unauthorized("The token is unknown, revoked or expired")
     })?;
     caller.place = Some(place(request, Dialect::Carbonblack));
+    state.limits.request(&caller.token_id)?;
     match caller.may(role) {
         true => Ok(caller),
         false => {

@@ -4,9 +4,10 @@
 //! Of a 404 on a session's commands the client reads the first word: with `Session` or `Sensor` it opens
 //! another session and goes on, so texts about other things must not begin so.
 
+use super::super::limits::TooEarly;
 use super::super::problem::ApiError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use tripline_actors::Refusal;
 
@@ -16,13 +17,18 @@ use tripline_actors::Refusal;
 pub(super) struct DialectError {
     status: StatusCode,
     text: String,
+    retry_after_seconds: Option<u64>,
 }
 
 impl DialectError {
     /// With this status and text.
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { status, text }
+        Self {
+            status,
+            text,
+            retry_after_seconds: None,
+        }
     }
 
     /// The request itself is wrong.
@@ -74,6 +80,19 @@ impl From<Refusal> for DialectError {
     }
 }
 
+impl From<TooEarly> for DialectError {
+    fn from(early: TooEarly) -> Self {
+        let seconds = early.retry_after_seconds;
+        Self {
+            retry_after_seconds: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("Too many requests; come again in {seconds} s"),
+            )
+        }
+    }
+}
+
 impl From<ApiError> for DialectError {
     fn from(error: ApiError) -> Self {
         match error {
@@ -93,7 +112,11 @@ impl ResponseError for DialectError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status)
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        response
             .insert_header((CACHE_CONTROL, "no-store"))
             .content_type("text/plain; charset=utf-8")
             .body(self.text.clone())

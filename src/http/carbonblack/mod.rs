@@ -11,6 +11,7 @@ mod file;
 mod glob;
 mod hresult;
 mod info;
+mod isolation;
 mod outcome;
 mod sensor;
 mod sensor_object;

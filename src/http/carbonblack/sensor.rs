@@ -5,7 +5,8 @@ use super::super::body::Body;
 use super::super::problem::ApiError;
 use super::auth::{Operator, Viewer};
 use super::error::DialectError;
-use super::sensor_object::{is_online, object};
+use super::isolation::{self, Asked};
+use super::sensor_object::is_online;
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
@@ -32,8 +33,10 @@ pub(super) async fn page(
     let rows = number(&query, "rows")?.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX);
     let hosts = found(&state.core, &caller, &query).await?;
     let now = state.clock.now();
-    let page = hosts.iter().skip(start).take(rows);
-    let results: Vec<Value> = page.map(|host| object(host, now)).collect();
+    let page = hosts.get(start..).unwrap_or_default();
+    let page = page.get(..rows).unwrap_or(page);
+    let asked = Asked::of(&state.core, &caller, page).await?;
+    let results: Vec<Value> = page.iter().map(|host| asked.shown(host, now)).collect();
     Ok(web::Json(
         json!({ "total_results": hosts.len(), "results": results }),
     ))
@@ -47,8 +50,10 @@ pub(super) async fn list(
 ) -> Result<web::Json<Vec<Value>>, DialectError> {
     let hosts = found(&state.core, &caller, &query).await?;
     let now = state.clock.now();
-    let hosts = hosts.iter().take(LIST_MAX);
-    Ok(web::Json(hosts.map(|host| object(host, now)).collect()))
+    let hosts = hosts.get(..LIST_MAX).unwrap_or(&hosts);
+    let asked = Asked::of(&state.core, &caller, hosts).await?;
+    let shown = hosts.iter().map(|host| asked.shown(host, now));
+    Ok(web::Json(shown.collect()))
 }
 
 pub(super) async fn show(
@@ -57,7 +62,7 @@ pub(super) async fn show(
     sensor: web::Path<String>,
 ) -> Result<web::Json<Value>, DialectError> {
     let host = by_id(&state.core, &caller, &sensor).await?;
-    Ok(web::Json(object(&host, state.clock.now())))
+    Ok(web::Json(sensor_now(&state, &caller, &host).await?))
 }
 
 /// What waits at a sensor, and what it has done: nothing is counted here.
@@ -70,7 +75,12 @@ pub(super) async fn figures(
     Ok(web::Json(json!([])))
 }
 
-/// Changes nothing, and says so to who wants a change.
+async fn sensor_now(state: &HttpState, caller: &Principal, host: &HostView) -> Result<Value, DialectError> {
+    let asked = Asked::of(&state.core, caller, std::slice::from_ref(host)).await?;
+    Ok(asked.shown(host, state.clock.now()))
+}
+
+/// Isolates it or ends that; changes nothing else, and says so to who wants another change.
 pub(super) async fn change(
     caller: Operator,
     state: web::Data<HttpState>,
@@ -79,20 +89,22 @@ pub(super) async fn change(
 ) -> Result<HttpResponse, DialectError> {
     let Body(wanted) = body?;
     let host = by_id(&state.core, &caller, &sensor).await?;
-    let present = object(&host, state.clock.now());
-    match unkept(&wanted, &present) {
-        None => Ok(HttpResponse::NoContent().finish()),
-        Some(what) => Err(DialectError::refused(format!(
+    let present = sensor_now(&state, &caller, &host).await?;
+    if let Some(what) = unkept(&wanted, &present) {
+        return Err(DialectError::refused(format!(
             "This server cannot {what} a sensor; nothing was changed"
-        ))),
+        )));
     }
+    if let Some(isolated) = isolation::change(&wanted, &present)? {
+        isolation::ask(&state.core, &host, isolated).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// The first change that is asked for. `event_log_flush_time` asks a sensor to send what it holds back, and
 /// none holds anything back.
 fn unkept(wanted: &Map<String, Value>, present: &Value) -> Option<&'static str> {
     let changes = [
-        ("network_isolation_enabled", "isolate"),
         ("restart_queued", "restart"),
         ("uninstall", "uninstall"),
         ("group_id", "change the group of"),
@@ -209,6 +221,7 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sensor_object::object;
     use super::super::tests::host;
     use super::*;
 
@@ -269,7 +282,11 @@ mod tests {
             put("event_log_flush_time", json!("Mon, 01 Jan 2029 00:00:00 GMT")),
             None
         );
-        assert_eq!(put("network_isolation_enabled", json!(true)), Some("isolate"));
+        assert_eq!(
+            put("network_isolation_enabled", json!(true)),
+            None,
+            "that is done"
+        );
         assert_eq!(put("group_id", json!(2)), Some("change the group of"));
         assert_eq!(put("notes", json!("x")), Some("keep notes about"));
         assert_eq!(put("uninstall", json!(true)), Some("uninstall"));

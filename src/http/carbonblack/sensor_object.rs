@@ -60,10 +60,10 @@ pub(super) fn object(host: &HostView, now: Timestamp) -> Value {
     let more = json!({
         "status": if online { "Online" } else { "Offline" },
         "supports_cblr": has_live_response(host),
-        "supports_isolation": false,
+        "supports_isolation": super::isolation::can_be_isolated(host),
         "supports_2nd_gen_modloads": false,
-        "is_isolating": false,
-        "network_isolation_enabled": false,
+        "is_isolating": host.isolation.is_some(),
+        "network_isolation_enabled": host.isolation.is_some(),
         "group_id": GROUP_ID,
         "notes": "",
         "uninstall": false,

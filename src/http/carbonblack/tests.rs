@@ -38,7 +38,9 @@ pub(super) fn host(sensor_id: u32, hostname: &str) -> HostView {
         created_at: EARLY,
         last_seen_at: EARLY,
         jobs_open: 0,
+        isolation: None,
         littlebrother: None,
+        cloned: None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::auth::{Operator, Viewer};
 use super::super::body::{Body, page_limit, parameter, path_part};
 use super::super::content::Fetch;
 use super::super::held::{held, wait};
+use super::super::idempotency::IdempotencyKey;
 use super::super::problem::ApiError;
 use super::super::{HttpState, content};
 use super::{Wait, named};
@@ -18,10 +19,13 @@ pub(in super::super) async fn run(
     caller: Operator,
     state: web::Data<HttpState>,
     session: web::Path<String>,
+    key: IdempotencyKey,
     Body(command): Body<RunCommand>,
 ) -> Result<HttpResponse, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
-    let command = state.core.run_command(&caller, session_id, command).await?;
+    let once = key.once(&caller, &format!("sessions/{session_id}/commands"), &command)?;
+    let run = state.core.run_command_once(&caller, session_id, command, once);
+    let command = run.await?;
     let location = format!("/v1/sessions/{session_id}/commands/{}", command.number);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))

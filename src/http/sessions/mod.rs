@@ -7,6 +7,7 @@ use super::HttpState;
 use super::auth::{Operator, Viewer};
 use super::body::{Body, page_limit, parameter};
 use super::held::{held, wait};
+use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,9 +21,11 @@ use tripline_protocol::session::{OpenSession, SessionView};
 pub(super) async fn open(
     caller: Operator,
     state: web::Data<HttpState>,
+    key: IdempotencyKey,
     Body(request): Body<OpenSession>,
 ) -> Result<HttpResponse, ApiError> {
-    let session = state.core.open_session(&caller, request).await?;
+    let once = key.once(&caller, "sessions", &request)?;
+    let session = state.core.open_session_once(&caller, request, once).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/sessions/{}", session.session_id)))
         .json(session))

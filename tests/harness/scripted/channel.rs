@@ -92,6 +92,8 @@ fn take(host: &Arc<Host>, frame: ServerFrame, line: &Line, commands: &mut JoinSe
         ServerFrame::Welcome { .. }
         | ServerFrame::EventAck { .. }
         | ServerFrame::Littlebrother { .. }
+        | ServerFrame::RotateKey
+        | ServerFrame::KeyTaken { .. }
         | ServerFrame::Pong
         | ServerFrame::Unknown => {}
     }

@@ -99,6 +99,8 @@ impl Task {
             VerbCall::GetFile(args) => self.get(Verb::GetFile, args, cut_after).await,
             VerbCall::GetRawFile(args) => self.get(Verb::GetRawFile, args, cut_after).await,
             VerbCall::PutFile(args) => self.put(args, cut_after).await,
+            VerbCall::Isolate(args) => Ok(self.host.isolate(self.command.command_id, args)),
+            VerbCall::Unisolate(_) => Ok(self.host.unisolate()),
             call => self.host.machine().run(call),
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tripline_protocol::frame::{AgentFrame, Chunk, Command, CommandResult};
 use tripline_protocol::limit::FRAME_BYTES_MAX;
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault};
+use tripline_protocol::{CommandId, Fault, IsolationReport};
 use uuid::Uuid;
 
 /// What has happened to a host.
@@ -33,6 +33,7 @@ struct Table {
     line: Option<Line>,
     running: BTreeMap<CommandId, Flight>,
     finished: BTreeMap<CommandId, String>,
+    isolation: Option<IsolationReport>,
 }
 
 /// A host.
@@ -89,6 +90,7 @@ impl Host {
                 line: None,
                 running: BTreeMap::new(),
                 finished: BTreeMap::new(),
+                isolation: None,
             }),
             present: watch::Sender::new(true),
             seen: watch::Sender::default(),
@@ -108,7 +110,23 @@ impl Host {
         let table = lock(&self.table);
         let running = table.running.keys().copied().collect();
         let finished = table.finished.keys().copied().collect();
-        text_of(&self.persona.hello(table.journal_id, running, finished))
+        let isolation = table.isolation.clone();
+        text_of(&self.persona.hello(table.journal_id, running, finished, isolation))
+    }
+
+    pub(super) fn isolation(&self) -> Option<IsolationReport> {
+        lock(&self.table).isolation.clone()
+    }
+
+    pub(super) fn set_isolation(&self, report: IsolationReport) {
+        lock(&self.table).isolation = Some(report);
+    }
+
+    /// Says something on the connection, if there is one.
+    pub(super) fn say(&self, frame: &AgentFrame) {
+        if let Some(line) = &lock(&self.table).line {
+            line.frame(frame);
+        }
     }
 
     /// The server welcomed it: results without an ack go out, and later ones go here.

@@ -38,6 +38,7 @@ mod channel;
 mod command;
 pub(crate) mod connection;
 mod host;
+mod isolation;
 mod line;
 mod machine;
 mod persona;

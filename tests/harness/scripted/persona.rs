@@ -1,8 +1,8 @@
 //! Who a host says it is.
 
-use tripline_protocol::CommandId;
 use tripline_protocol::frame::{AgentFrame, Hello};
 use tripline_protocol::verb::Verb;
+use tripline_protocol::{CommandId, IsolationReport};
 use uuid::Uuid;
 
 /// A host's name, its operating system, and what it can do.
@@ -66,6 +66,7 @@ impl Persona {
         journal_id: Uuid,
         running: Vec<CommandId>,
         finished: Vec<CommandId>,
+        isolation: Option<IsolationReport>,
     ) -> AgentFrame {
         let os_version = if self.is_windows {
             "Windows 11"
@@ -82,8 +83,10 @@ impl Persona {
             labels: Vec::new(),
             verbs: self.verbs.clone(),
             journal_id,
+            run_id: None,
             running,
             finished,
+            isolation,
         }))
     }
 }

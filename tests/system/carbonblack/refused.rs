@@ -244,11 +244,7 @@ async fn what_is_not_offered_is_not_found_and_no_change_of_a_sensor_is_pretended
     ] {
         assert_eq!(script.get(path).await.status, status, "{path}");
     }
-    for (field, word) in [
-        ("network_isolation_enabled", "isolate"),
-        ("uninstall", "uninstall"),
-        ("restart_queued", "restart"),
-    ] {
+    for (field, word) in [("uninstall", "uninstall"), ("restart_queued", "restart")] {
         let change = script.put("/api/v1/sensor/1", json!({field: true})).await;
         let said = format!("This server cannot {word} a sensor; nothing was changed");
         assert_eq!((change.status, text(&change)), (403, &*said));

@@ -4,6 +4,7 @@ use super::messages::{CloseSession, OpenSession};
 use super::queue::{self, Phase};
 use super::{END_MAX, entry_of, not_found};
 use crate::audit::{By, Entry};
+use crate::once::{self, Made};
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
 use crate::scheduler::slots::Kind;
@@ -31,6 +32,11 @@ impl JobScheduler {
             });
         }
         let caller = &message.caller;
+        let wanted = message.once.as_ref();
+        if let Some(Made::Session(session_id)) = self.ground.onces.made(wanted, self.ground.now())? {
+            let known = self.session_of(session_id)?.ok_or_else(once::gone)?;
+            return Ok((Batch::new(), self.session_view(&known)));
+        }
         self.check_known(message.host.host_id)?;
         self.ground.admit_writes()?;
         let busy = |full: queue::Full| Refusal::Busy {
@@ -60,6 +66,9 @@ impl JobScheduler {
             reason: None,
             error: None,
         };
+        let session_id = record.session_id;
+        let made = || Made::Session(session_id);
+        self.ground.onces.note(wanted, made, now, &mut batch)?;
         record.put_new(&mut batch);
         batch.audit(self.session_entry(Action::SessionOpen, &By::from(caller), &record));
         metrics::counter!("tripline_scheduler_sessions_opened_total").increment(1);

@@ -3,6 +3,7 @@
 use crate::access::Principal;
 use crate::core::SessionFilter;
 use crate::door::Reply;
+use crate::once::Once;
 use crate::session::NewCommand;
 use actix::prelude::*;
 use tripline_protocol::api::Page;
@@ -21,6 +22,7 @@ pub(crate) struct OpenSession {
     pub(crate) host: HostRef,
     pub(crate) sensor_id: u32,
     pub(crate) idle_timeout: Option<Span>,
+    pub(crate) once: Option<Once>,
     pub(crate) reply: Reply<SessionView>,
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct RunCommand {
     pub(crate) caller: Principal,
     pub(crate) session_id: SessionId,
     pub(crate) command: NewCommand,
+    pub(crate) once: Option<Once>,
     pub(crate) reply: Reply<CommandView>,
 }
 

@@ -24,7 +24,7 @@ use crate::core::CoreConfig;
 use crate::door::Reply;
 use crate::ground::{Ground, read};
 use crate::refusal::Refusal;
-use crate::session::{SessionRecord, check_act, is_owner, may_see};
+use crate::session::{SessionRecord, check_act, is_owner, made_before, may_see};
 use crate::slot::{CancelInteractive, RunInteractive, SessionSlot};
 use crate::store::Table;
 use actix::prelude::*;
@@ -244,6 +244,15 @@ impl Handler<RunCommand> for JobScheduler {
             return message.reply.send(Err(Refusal::Unavailable {
                 detail: "it is stopping",
             }));
+        }
+        // Also when the session has ended since.
+        let before = self
+            .seen_by(&message.caller, message.session_id)
+            .and_then(|record| check_act(&message.caller, &record))
+            .and_then(|()| made_before(&self.ground, message.once.as_ref()));
+        if let Some(answer) = before.transpose() {
+            let reply = message.reply;
+            return self.ground.after_commit(move || reply.send(answer));
         }
         match self.slot_for(&message.caller, message.session_id) {
             Ok(slot) => slot.do_send(RunInteractive(message)),

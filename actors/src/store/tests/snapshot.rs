@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 type Model = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+type ModelRow = ((u8, Vec<u8>), Vec<u8>);
 
 const TABLES: [Table; 4] = [Table::Meta, Table::Job, Table::HandledEvent, Table::FileBySession];
 
@@ -17,7 +18,7 @@ fn rows(snapshot: &mut Snapshot) -> Model {
     rows
 }
 
-fn next(snapshot: &mut Snapshot) -> Option<Vec<((u8, Vec<u8>), Vec<u8>)>> {
+fn next(snapshot: &mut Snapshot) -> Option<Vec<ModelRow>> {
     let page = snapshot.next_page().unwrap();
     let row = |TableRow { table, key, value }| ((table, key), value);
     (!page.is_empty()).then(|| page.into_iter().map(row).collect())

@@ -307,6 +307,7 @@ async fn a_host_actor_that_panics_learns_of_the_command_again() {
     let (link, _receiver) = tokio::sync::mpsc::channel(8);
     let attach = tripline_actors::AttachAgent {
         host_id: host.host_id,
+        presented: Default::default(),
         hello: hello("amelie"),
         link,
     };

@@ -4,6 +4,7 @@ mod end;
 mod errno;
 mod facts;
 mod files;
+mod isolation;
 mod kill;
 mod listing;
 mod place;
@@ -13,12 +14,15 @@ mod run;
 mod scan;
 mod spawn;
 
+use super::isolation::NetworkIsolation;
 use super::{
     Booted, Doomed, Ending, Facts, Listed, Look, OwnUse, Platform, ProcessSpec, SeenProcess, StagedFile,
 };
 use crate::policy::Policy;
 use crate::stop::Stop;
 use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::verb::{DirectoryEntry, KillProcess, ProcessEntry, ProcessOutcome, Verb};
 use tripline_protocol::{CommandId, Fault, RemotePath};
@@ -38,6 +42,8 @@ const VERBS: &[Verb] = &[
     Verb::ListProcesses,
     Verb::KillProcess,
     Verb::CreateProcess,
+    Verb::Isolate,
+    Verb::Unisolate,
 ];
 /// Those of them that do not need it: a static agent runs in an empty chroot as well. A program could be started, but
 /// what is left of it after a crash of the agent could not be found.
@@ -77,6 +83,10 @@ impl Platform for Linux {
 
     fn can_watch(&self) -> bool {
         proc::is_there()
+    }
+
+    fn network_isolation(&self, program: Option<&Path>) -> Arc<dyn NetworkIsolation> {
+        Arc::new(isolation::Nftables::new(program))
     }
 
     fn open_file(&self, path: &RemotePath, policy: &Policy) -> Result<File, Fault> {

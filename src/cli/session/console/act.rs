@@ -15,9 +15,9 @@ use std::time::Duration;
 use tripline_client::{Host, Session};
 use tripline_protocol::RemotePath;
 use tripline_protocol::verb::{
-    CreateDirectory, CreateProcess, DirectoryListing, KillProcess, Memdump, NoArguments, PathOnly,
-    ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue, VerbCall,
-    Walk,
+    CreateDirectory, CreateProcess, DirectoryListing, Isolate, Isolated, KillProcess, Memdump, NoArguments,
+    PathOnly, ProcessListing, ProcessOutcome, RegistryListing, RegistryPath, RegistryValue, SetRegistryValue,
+    Unisolated, VerbCall, Walk,
 };
 
 /// How long verbs may take that look at much or write much.
@@ -118,6 +118,28 @@ impl Scene<'_> {
                     compress: *compress,
                 };
                 self.only(VerbCall::Memdump(call)).await
+            }
+            Command::Isolate {
+                lasts,
+                persist,
+                allow,
+            } => {
+                let call = VerbCall::Isolate(Isolate {
+                    lasts: Some(*lasts),
+                    persist: *persist,
+                    allow: allow.clone(),
+                });
+                let isolated: Isolated = self.run(call).await?;
+                Ok(Done::new(&isolated, format!("isolated until {}", isolated.until)))
+            }
+            Command::Unisolate => {
+                let ended: Unisolated = self.run(VerbCall::Unisolate(NoArguments {})).await?;
+                let text = if ended.was_isolated {
+                    ""
+                } else {
+                    "it was not isolated"
+                };
+                Ok(Done::new(&ended, text))
             }
             Command::RegLs { key } => {
                 let call = VerbCall::ListRegistryKeysAndValues(registry(key));

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use tripline_protocol::Span;
 use tripline_protocol::verb::Verb;
+use tripline_protocol::{Network, Span};
 
 /// A path on the host.
 pub(super) const REMOTE: ValueHint = ValueHint::AnyPath;
@@ -109,6 +109,21 @@ pub(super) enum Command {
                             Examples:\n  exec id -un\n  exec --timeout 10m -- /opt/collect --all\n  exec --no-wait sleep 60"
     )]
     Exec(Exec),
+    /// Cut the host off from the network, but for its server, for a time
+    #[command(after_help = "Example:\n  isolate --for 8h --allow 10.1.2.0/24")]
+    Isolate {
+        /// When it ends by itself, from 1m to 30d
+        #[arg(long = "for", value_name = "SPAN", default_value = "4h")]
+        lasts: Span,
+        /// Go on with it after the host booted again
+        #[arg(long)]
+        persist: bool,
+        /// An address or range that stays reachable; may be given several times
+        #[arg(long, value_name = "CIDR")]
+        allow: Vec<Network>,
+    },
+    /// End the host's isolation
+    Unisolate,
     /// List a registry key
     #[command(name = "reg-ls", after_help = REGISTRY_HELP)]
     RegLs {
@@ -250,6 +265,8 @@ pub(super) fn verb_of(command: &str) -> Option<Verb> {
         "reg-mkkey" => Verb::CreateRegistryKey,
         "reg-rmkey" => Verb::DeleteRegistryKey,
         "memdump" => Verb::Memdump,
+        "isolate" => Verb::Isolate,
+        "unisolate" => Verb::Unisolate,
         _ => return None,
     })
 }

@@ -132,9 +132,11 @@ impl Machine {
             }
             VerbCall::CreateProcess(args) => self.create_process(args),
             VerbCall::Memdump(args) => self.memdump(args),
-            VerbCall::GetFile(_) | VerbCall::GetRawFile(_) | VerbCall::PutFile(_) => {
-                Err(Fault::server("transfer_missing", "its content moves elsewhere"))
-            }
+            VerbCall::GetFile(_)
+            | VerbCall::GetRawFile(_)
+            | VerbCall::PutFile(_)
+            | VerbCall::Isolate(_)
+            | VerbCall::Unisolate(_) => Err(Fault::server("not_here", "it is done elsewhere")),
         }
     }
 

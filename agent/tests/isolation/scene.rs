@@ -1,0 +1,226 @@
+//! A namespace with a wire, and what is tried in it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tripline_agent::isolation::{HostIsolation, Moment, Server};
+use tripline_agent::platform;
+use tripline_agent::platform::isolation::NetworkIsolation;
+use tripline_agent::state_dir::StateDir;
+use tripline_protocol::CommandId;
+use uuid::Uuid;
+
+/// The one that stays reachable.
+pub(crate) const SERVER: SocketAddr = at(1);
+/// One that does not.
+pub(crate) const ANOTHER: SocketAddr = at(2);
+
+const fn at(host: u8) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 7443))
+}
+
+/// Says that a process is one that a test started in a namespace of its own.
+const INSIDE: &str = "TRIPLINE_TEST_INSIDE";
+/// How long an answer may take; one that is dropped takes as long.
+const ANSWER: Duration = Duration::from_millis(700);
+/// How long a condition may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a test in a namespace of its own; `name` is the test's.
+pub(crate) fn run(name: &str, test: impl FnOnce(&Scene)) {
+    if std::env::var_os(INSIDE).is_some() {
+        if let Some(scene) = Scene::enter() {
+            test(&scene);
+        }
+        return;
+    }
+    let ran = Command::new("unshare")
+        .arg("--net")
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .output();
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(error) => return eprintln!("SKIPPED: unshare cannot be run: {error}"),
+    };
+    let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
+    if said.contains("unshare failed") {
+        return eprintln!("SKIPPED: no network namespace can be made here: {said}");
+    }
+    eprintln!("{said}");
+    assert!(
+        ran.status.success() && said.contains("1 passed"),
+        "it failed in its namespace"
+    );
+}
+
+/// Waits for a condition, not for a time.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "waited in vain until {what}");
+    }
+}
+
+/// Whether what is sent comes back.
+pub(crate) fn answers(connection: &mut TcpStream) -> bool {
+    let mut back = [0; 4];
+    connection.write_all(b"ping").is_ok() && connection.read_exact(&mut back).is_ok() && back == *b"ping"
+}
+
+/// The namespace, with the wire for as long as it lives.
+pub(crate) struct Scene {
+    wires: Child,
+    nft: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // It goes when its stdin ends.
+        drop(self.wires.stdin.take());
+        drop(self.wires.wait());
+    }
+}
+
+impl Scene {
+    fn enter() -> Option<Self> {
+        let nft = match std::env::var_os("TRIPLINE_NFT").map(PathBuf::from) {
+            Some(named) => named,
+            None => PathBuf::from("/usr/sbin/nft"),
+        };
+        let lacks = platform::native().network_isolation(Some(&nft)).lacks();
+        if let Some(why) = lacks {
+            eprintln!("SKIPPED: {why} (make nft fetches it)");
+            return None;
+        }
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/isolation/wires.py");
+        let mut wires = Command::new("python3")
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3");
+        let mut line = String::new();
+        let stdout = wires.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let scene = Self {
+            wires,
+            nft,
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        if line.trim() != "ready" {
+            eprintln!("SKIPPED: this machine has no second network namespace: {line}");
+            return None;
+        }
+        if let Err(why) = scene.nft("add table inet probe\ndelete table inet probe\n", &["-f", "-"]) {
+            eprintln!("SKIPPED: the kernel has no nf_tables: {why}");
+            return None;
+        }
+        Some(scene)
+    }
+
+    fn nft(&self, stdin: &str, arguments: &[&str]) -> Result<String, String> {
+        let mut child = Command::new(&self.nft)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nft");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        pipe.write_all(stdin.as_bytes()).expect("instructed");
+        drop(pipe);
+        let ended = child.wait_with_output().expect("nft");
+        match ended.status.success() {
+            true => Ok(String::from_utf8_lossy(&ended.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&ended.stderr).into_owned()),
+        }
+    }
+
+    pub(crate) fn network(&self) -> Arc<dyn NetworkIsolation> {
+        platform::native().network_isolation(Some(&self.nft))
+    }
+
+    /// An agent starts in this boot, with the state that the one before it left.
+    pub(crate) fn agent(&self, boot: u128) -> HostIsolation {
+        let state = StateDir::open(self.folder.path()).expect("a state directory");
+        let platform = platform::native();
+        let clock = move || {
+            Ok(Moment {
+                clock: SystemTime::now().into(),
+                boot: Uuid::from_u128(boot),
+                since_boot: platform.since_boot(),
+            })
+        };
+        let server = Server::new(format!("https://{SERVER}").parse().expect("a URL"));
+        let agent = HostIsolation::new(
+            self.network(),
+            Arc::new(state),
+            Box::new(clock),
+            server,
+            Vec::new(),
+        );
+        agent.take_up().expect("a readable record");
+        agent
+    }
+
+    pub(crate) fn command(&self) -> CommandId {
+        CommandId(Uuid::new_v4())
+    }
+
+    /// What a boot leaves of tables: nothing.
+    pub(crate) fn boot(&self) {
+        self.nft("flush ruleset\n", &["-f", "-"]).expect("flushed");
+    }
+
+    pub(crate) fn connect(&self, address: SocketAddr) -> Option<TcpStream> {
+        let mut connection = TcpStream::connect_timeout(&address, ANSWER).ok()?;
+        connection.set_read_timeout(Some(ANSWER)).expect("a time-out");
+        answers(&mut connection).then_some(connection)
+    }
+
+    /// Over UDP, to a name server's port.
+    pub(crate) fn can_send_to(&self, address: SocketAddr) -> bool {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        socket.set_read_timeout(Some(ANSWER)).expect("a time-out");
+        let mut back = [0; 4];
+        socket.send_to(b"ping", (address.ip(), 53)).is_ok() && socket.recv_from(&mut back).is_ok()
+    }
+
+    pub(crate) fn has_loopback(&self) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        TcpStream::connect_timeout(&address, ANSWER).is_ok()
+    }
+
+    pub(crate) fn make_a_foreign_table(&self) -> String {
+        let rules = "table inet others {\nset kept { type ipv4_addr; elements = { 203.0.113.1 }; }\nchain input {\ntype filter hook input priority 0; policy accept;\nip saddr @kept drop\n}\n}\n";
+        self.nft(rules, &["-f", "-"]).expect("a table");
+        self.foreign_table()
+    }
+
+    /// With its handles: a table that was made anew has others.
+    pub(crate) fn foreign_table(&self) -> String {
+        self.nft("", &["--handle", "list", "table", "inet", "others"])
+            .expect("the table")
+    }
+
+    /// The rules that isolate, with their handles, and without what counts up or down.
+    pub(crate) fn own_table(&self) -> Vec<String> {
+        let table = self
+            .nft("", &["--handle", "list", "table", "inet", "tripline_isolation"])
+            .expect("the table");
+        let lines = table.lines();
+        let steady = lines.filter(|line| !line.contains("counter") && !line.contains("expires"));
+        steady.map(str::to_owned).collect()
+    }
+
+    pub(crate) fn tables(&self) -> String {
+        self.nft("", &["list", "tables"]).expect("the tables")
+    }
+}

@@ -1,0 +1,238 @@
+//! `/v1/dead`: messages that could not be handled, looked at, replayed and dropped.
+
+use super::HttpState;
+use super::auth::{Admin, Operator, Viewer};
+use super::body::{Body, page_limit, parameter, path_part};
+use super::problem::ApiError;
+use crate::dead::{Error, RawLetter, Section};
+use actix_web::{HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+use std::str::FromStr;
+use tripline_actors::access::Principal;
+use tripline_actors::{Letter, Refusal};
+use tripline_protocol::api::{DeadLetter, DeadLetterView, Page, ReplayDead, ReplayedEvent};
+use tripline_protocol::subject::{HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
+use tripline_protocol::{Org, Span, Timestamp};
+
+/// Sequences looked at for one page.
+const LOOKED_AT_MAX: usize = 1_000;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Away => Refusal::Unavailable {
+                detail: "the broker is away, and dead letters are in its streams",
+            }
+            .into(),
+            Error::Busy => Refusal::Busy {
+                what: "the queue of requests for dead letters",
+                retry_after: Span::from_secs(1),
+            }
+            .into(),
+            Error::Refused(why) => ApiError::internal("ask the broker for dead letters", why),
+        }
+    }
+}
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListDead {
+    org: Option<String>,
+    reason: Option<String>,
+    since: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// A time, or how long ago.
+struct Since(Result<Timestamp, Span>);
+
+impl FromStr for Since {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time = text.parse().map(|time| Self(Ok(time)));
+        time.or_else(|_| text.parse().map(|span| Self(Err(span))))
+            .map_err(|_| "expected a span such as 1h, or a time such as 2026-11-20T14:00:00Z")
+    }
+}
+
+/// Which letters are wanted.
+struct Wanted {
+    org: Option<Org>,
+    reason: Option<String>,
+    since: Option<Timestamp>,
+}
+
+impl Wanted {
+    fn covers(&self, letter: &DeadLetter) -> bool {
+        self.org
+            .as_ref()
+            .is_none_or(|org| letter.org.as_ref() == Some(org))
+            && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
+            && self.since.is_none_or(|since| letter.stored_at >= since)
+    }
+
+    /// Whether everything before `stored_at` is too old.
+    fn ends_at(&self, stored_at: Timestamp) -> bool {
+        self.since.is_some_and(|since| stored_at < since)
+    }
+}
+
+/// `GET /v1/dead`: newest first.
+pub(super) async fn list(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    query: web::Query<ListDead>,
+) -> Result<web::Json<Page<DeadLetter>>, ApiError> {
+    let query = query.into_inner();
+    let since = parameter::<Since>("since", query.since.as_deref())?.map(|since| match since.0 {
+        Ok(time) => time,
+        Err(ago) => state.clock.now().before(ago),
+    });
+    let wanted = Wanted {
+        org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
+        reason: query.reason.filter(|reason| !reason.is_empty()),
+        since,
+    };
+    let before = parameter("after", query.after.as_deref())?;
+    let limit = page_limit(query.limit.as_deref())?;
+    Ok(web::Json(page(&state, &wanted, before, limit).await?))
+}
+
+async fn page(
+    state: &HttpState,
+    wanted: &Wanted,
+    mut before: Option<u64>,
+    limit: usize,
+) -> Result<Page<DeadLetter>, ApiError> {
+    let (mut items, mut looked_at) = (Vec::new(), 0);
+    while looked_at < LOOKED_AT_MAX {
+        let read = state.dead.read(Section { before, limit }).await?;
+        looked_at += limit;
+        for letter in &read.letters {
+            if wanted.ends_at(letter.stored_at) {
+                return Ok(Page { items, next: None });
+            }
+            items.extend(Some(summary(state, letter)?).filter(|letter| wanted.covers(letter)));
+            if items.len() >= limit {
+                let next = Some(letter.sequence.to_string()).filter(|_| letter.sequence > 1);
+                return Ok(Page { items, next });
+            }
+        }
+        match read.next {
+            None => return Ok(Page { items, next: None }),
+            next => before = next,
+        }
+    }
+    let next = before.map(|before| before.to_string());
+    Ok(Page { items, next })
+}
+
+fn summary(state: &HttpState, letter: &RawLetter) -> Result<DeadLetter, ApiError> {
+    let header = |wanted: &str| {
+        let found = letter.headers.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    // What somebody else put into the stream is shown as it is.
+    let (org, reason) = state
+        .subjects
+        .parse_dead(&letter.subject)
+        .unwrap_or_else(|_| (None, "unknown".to_owned()));
+    Ok(DeadLetter {
+        sequence: letter.sequence,
+        org,
+        reason,
+        text: header(HEADER_DEAD_TEXT),
+        subject: header(HEADER_DEAD_SUBJECT),
+        stored_at: letter.stored_at,
+        bytes: letter.payload.len() as u64,
+        replayed: state.core.replayed(letter.stream_created, letter.sequence)?,
+    })
+}
+
+/// The letter with its summary, if the caller may see it.
+async fn find(
+    caller: &Principal,
+    state: &HttpState,
+    sequence: &str,
+) -> Result<(RawLetter, DeadLetter), ApiError> {
+    let number: u64 = path_part(sequence)?;
+    let not_found = || Refusal::NotFound {
+        what: "dead letter",
+        id: number.to_string(),
+    };
+    let letter = match number {
+        0 => None,
+        number => state.dead.get(number).await?,
+    };
+    let letter = letter.ok_or_else(not_found)?;
+    let summary = summary(state, &letter)?;
+    match &caller.org {
+        Some(own) if summary.org.as_ref() != Some(own) => Err(not_found().into()),
+        _ => Ok((letter, summary)),
+    }
+}
+
+/// `GET /v1/dead/{sequence}`
+pub(super) async fn show(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    sequence: web::Path<String>,
+) -> Result<web::Json<DeadLetterView>, ApiError> {
+    let (raw, letter) = find(&caller, &state, &sequence).await?;
+    let data: Option<Value> = serde_json::from_slice(&raw.payload).ok();
+    let content = match &data {
+        Some(_) => None,
+        None => std::str::from_utf8(&raw.payload).ok().map(str::to_owned),
+    };
+    let is_text = data.is_some() || content.is_some();
+    Ok(web::Json(DeadLetterView {
+        letter,
+        headers: raw.headers,
+        content_b64: (!is_text).then(|| STANDARD.encode(&raw.payload)),
+        data,
+        content,
+    }))
+}
+
+/// `POST /v1/dead/{sequence}/replay`
+pub(super) async fn replay(
+    caller: Operator,
+    state: web::Data<HttpState>,
+    sequence: web::Path<String>,
+    Body(ReplayDead { again }): Body<ReplayDead>,
+) -> Result<(web::Json<ReplayedEvent>, actix_web::http::StatusCode), ApiError> {
+    let (raw, _) = find(&caller, &state, &sequence).await?;
+    let letter = Letter {
+        stream_created: raw.stream_created,
+        stream: state.subjects.dead_stream(),
+        sequence: raw.sequence,
+        headers: raw.headers,
+        payload: raw.payload,
+        stored_at: raw.stored_at,
+    };
+    let replayed = state.core.replay(&caller, letter, again).await?;
+    Ok((web::Json(replayed), actix_web::http::StatusCode::ACCEPTED))
+}
+
+/// `DELETE /v1/dead/{sequence}`
+pub(super) async fn drop_letter(
+    caller: Admin,
+    state: web::Data<HttpState>,
+    sequence: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let (raw, letter) = find(&caller, &state, &sequence).await?;
+    state.dead.remove(raw.sequence).await?;
+    tracing::warn!(
+        by = caller.name,
+        token = caller.token_id,
+        letter = raw.sequence,
+        reason = letter.reason,
+        "dead letter dropped"
+    );
+    Ok(HttpResponse::NoContent().finish())
+}
