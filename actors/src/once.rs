@@ -71,10 +71,10 @@ pub(crate) enum Made {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+pub(crate) struct Note {
     request: Sha256,
     made: Made,
-    at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// How many notes there are.
@@ -230,7 +230,7 @@ fn token_of(row: &[u8]) -> &[u8] {
     row.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-fn by_time(at: Timestamp, row: &[u8]) -> Key {
+pub(crate) fn by_time(at: Timestamp, row: &[u8]) -> Key {
     Key::new().time(at).bytes(row)
 }
 

@@ -17,6 +17,7 @@ pub(super) type Rule = fn(&mut Look<'_>, &[u8], &[u8]) -> Result<(), Error>;
 /// Every table with its rule, in the order of their numbers.
 pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::Meta, single_value),
+    (Table::Control, messages::control),
     (Table::Job, jobs::job),
     (Table::OpenJob, jobs::open_job),
     (Table::JobByTime, jobs::job_by_time),
@@ -35,6 +36,8 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::LbSilent, hosts::presence),
     (Table::HostLabels, hosts::labels),
     (Table::Token, messages::token),
+    (Table::Once, messages::once),
+    (Table::OnceByTime, messages::once_by_time),
     (Table::Outbox, messages::outbox),
     (Table::Sent, messages::sent),
     (Table::Quarantine, messages::quarantine),

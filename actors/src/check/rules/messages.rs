@@ -1,9 +1,33 @@
-//! Tokens, and messages on their way to NATS.
+//! What administrators asked for, tokens, requests that are carried out once, and messages on their way to NATS.
 
 use super::Look;
 use crate::access::TokenRecord;
+use crate::once::{self, Note};
 use crate::outbox::is_message;
 use crate::store::{Error, Table};
+use tripline_protocol::api::Pause;
+
+pub(super) fn control(look: &mut Look<'_>, _: &[u8], value: &[u8]) -> Result<(), Error> {
+    let _: Option<Pause> = look.decode(value);
+    Ok(())
+}
+
+pub(super) fn once(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    match look.decode::<Note>(value) {
+        Some(note) => look.implies(Table::OnceByTime, once::by_time(note.at, key).into(), Vec::new()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn once_by_time(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Result<(), Error> {
+    match key.split_first_chunk::<8>() {
+        Some((_, row)) => look.needs(Table::Once, row).map(drop),
+        None => {
+            look.wrong("its key has no time");
+            Ok(())
+        }
+    }
+}
 
 pub(super) fn token(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     match key.split_first() {
