@@ -34,6 +34,7 @@ mod pause;
 mod recorder;
 #[cfg(test)]
 mod recover;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod restart;

@@ -6,7 +6,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
