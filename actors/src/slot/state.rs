@@ -13,7 +13,7 @@ use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
 use crate::record::{Intent, JobRecord};
-use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CommandResult};
+use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
 use tripline_protocol::verb::VerbCall;

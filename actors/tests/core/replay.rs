@@ -41,9 +41,9 @@ fn delivered(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Delivery
 /// Offers an event that is too old, and gives the letter that it becomes.
 async fn stale(fixture: &Fixture, event: Delivery) -> Letter {
     fixture.advance(2 * 3600);
-    fixture.core.ingest(vec![event]).await.expect("it is taken");
+    fixture.core.ingest(vec![event]).await.unwrap();
     let letters = fixture.published(".dead.default.stale", 1).await;
-    letter(fixture, letters.first().expect("a letter"), 1)
+    letter(fixture, &letters[0], 1)
 }
 
 async fn replay(fixture: &Fixture, letter: &Letter, again: bool) -> (ReplayedEvent, OutMessage) {
@@ -51,7 +51,7 @@ async fn replay(fixture: &Fixture, letter: &Letter, again: bool) -> (ReplayedEve
         .core
         .replay(&caller("ana"), letter.clone(), again)
         .await
-        .expect("it is replayed");
+        .unwrap();
     let id = format!("replay/{}/{}", replayed.key, replayed.run);
     let message = eventually("the replay is published", || async {
         let published = fixture.publisher.with(".events.");

@@ -69,7 +69,10 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
-        self.record.intent = None;
+        // One that only reads is on record with its end alone, and that is still to come.
+        if self.record.intent.take().is_some() {
+            self.note_end(&in_flight, End::with_code("failed", CODE_TRANSFER_PAUSED));
+        }
         self.record.pauses += 1;
         self.again(in_flight.step, journal_id, now, Some(command_id))
     }

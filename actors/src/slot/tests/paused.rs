@@ -30,6 +30,36 @@ fn a_file_that_is_put_goes_on_with_its_next_intent_durable_first() {
 }
 
 #[test]
+fn a_cut_is_on_record_with_a_file_that_is_put_and_only_the_end_with_one_that_is_fetched() {
+    let ends = |record: &JobRecord| -> Vec<(CommandId, Option<String>)> {
+        let ends = record
+            .notes
+            .iter()
+            .filter_map(|note| Some((note, note.end.as_ref()?)));
+        ends.map(|(note, end)| (note.command_id, end.code.clone()))
+            .collect()
+    };
+    let mut rig = Rig::running(vec![put()]);
+    rig.fail(0, 1, paused());
+    let stored = rig.stored.as_ref().unwrap();
+    assert_eq!(
+        ends(stored),
+        [(command(0, 1), Some(CODE_TRANSFER_PAUSED.to_owned()))]
+    );
+    let sent: Vec<CommandId> = stored
+        .notes
+        .iter()
+        .filter(|note| note.end.is_none())
+        .map(|note| note.command_id)
+        .collect();
+    assert_eq!(sent, [command(0, 2)]);
+
+    let mut rig = Rig::running(vec![get()]);
+    rig.fail(0, 1, paused());
+    assert_eq!(ends(rig.state.record().unwrap()), []);
+}
+
+#[test]
 fn all_commands_of_a_transfer_move_the_same_and_another_step_something_else() {
     let mut rig = Rig::new();
     let mut moved = Vec::new();
