@@ -32,9 +32,9 @@ const RETAIN: Span = Span::from_secs(60 * 24 * 3600);
 const PRUNE_MAX: usize = 16;
 
 /// Kinds of rows in the table.
-const BY_EVENT: u8 = b'e';
-const BY_LETTER: u8 = b'l';
-const BY_TIME: u8 = b't';
+pub(crate) const BY_EVENT: u8 = b'e';
+pub(crate) const BY_LETTER: u8 = b'l';
+pub(crate) const BY_TIME: u8 = b't';
 
 /// A message of the stream of dead letters.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(crate) struct Replay {
 
 /// What is remembered of the replays of an event, or of a dead letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     run: u32,
     at: Timestamp,
     by: Asker,

@@ -47,7 +47,9 @@ async fn a_session_s_objects_and_statuses_are_the_clients() {
         "delete file",
         "directory list",
         "get file",
+        "get raw file",
         "kill",
+        "memdump",
         "process list",
         "put file",
     ];

@@ -4,11 +4,16 @@ use super::Look;
 use crate::access::TokenRecord;
 use crate::once::{self, Note};
 use crate::outbox::is_message;
+use crate::replay;
 use crate::store::{Error, Table};
 use tripline_protocol::api::Pause;
 
-pub(super) fn control(look: &mut Look<'_>, _: &[u8], value: &[u8]) -> Result<(), Error> {
-    let _: Option<Pause> = look.decode(value);
+pub(super) fn control(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    match key.first() {
+        Some(&replay::BY_TIME) => return look.needs(Table::Control, value).map(drop),
+        Some(&replay::BY_EVENT | &replay::BY_LETTER) => drop(look.decode::<replay::Record>(value)),
+        _ => drop(look.decode::<Pause>(value)),
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ async fn a_session_that_nobody_uses_is_closed_after_its_timeout() {
         ..on(host.host_id)
     };
     let short = fixture.core.open_session(&amelie(), short).await.unwrap();
+    fixture.becomes(short.session_id, SessionState::Active).await;
     fixture.advance(60);
     fixture.becomes(short.session_id, SessionState::Closed).await;
     fixture.advance(239);
