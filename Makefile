@@ -59,6 +59,11 @@ soak: broker build ## 100 rounds each of kill -9 of server, agent and broker und
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
 		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 3 crash::
 
+# Needs about ten minutes a target; `scripts/fuzz --help` says how to run one, or for how long.
+.PHONY: fuzz
+fuzz: broker ## every fuzz target under the engine, ten minutes each
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" scripts/fuzz
+
 .PHONY: bench
 bench: broker ## the load program; its table belongs into benches/README.md
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench load
@@ -99,4 +104,4 @@ brokers-of-the-range:
 .PHONY: clean
 clean: ## remove what was built and fetched, and the demo's data
 	$(CARGO) clean
-	rm -rf .nats .venv
+	rm -rf .nats .venv .tools
