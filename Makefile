@@ -101,6 +101,11 @@ soak-transfer: broker build ## 1 GiB fetched and put over a link cut 20 times ea
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_TRANSFER_BYTES=1073741824 \
 		$(CARGO) test -p tripline --test system -- --nocapture resume::transfers_go_on
 
+# Needs about ten minutes a target; `scripts/fuzz --help` says how to run one, or for how long.
+.PHONY: fuzz
+fuzz: ## every fuzz target under the engine, ten minutes each
+	scripts/fuzz
+
 .PHONY: bench
 bench: broker ## the load program; its table belongs into benches/README.md
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench load

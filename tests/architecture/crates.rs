@@ -5,7 +5,7 @@ use crate::workspace::{Member, locked, made_of, member, members, root};
 use std::collections::BTreeSet;
 
 /// What each member may know of the others.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("tripline-protocol", &[]),
     ("tripline-actors", &["tripline-protocol"]),
     ("tripline-agent", &["tripline-protocol"]),
@@ -13,6 +13,16 @@ const ARROWS: [(&str, &[&str]); 5] = [
     (
         "tripline",
         &["tripline-protocol", "tripline-actors", "tripline-client"],
+    ),
+    // Only for tests: it is shipped to nobody.
+    (
+        "tripline-fuzz",
+        &[
+            "tripline-protocol",
+            "tripline-actors",
+            "tripline-agent",
+            "tripline",
+        ],
     ),
 ];
 
