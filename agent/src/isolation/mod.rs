@@ -305,6 +305,7 @@ impl HostIsolation {
     /// Keeps it as it should be, for ever.
     pub async fn keep(self: Arc<Self>) {
         loop {
+            // The kernel tells nobody when an isolation ends or its table is removed.
             tokio::time::sleep(self.next_look()).await;
             self.clone()
                 .blocking(|isolation| {
