@@ -55,9 +55,7 @@ impl Client {
         segments: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let url = self.url(segments)?;
-        self.send(self.connection.http.request(Method::POST, url).json(body))
-            .await
+        self.send_body(Method::POST, segments, body).await
     }
 
     /// `PUT` of a body to the path `v1/<segments>`.
@@ -66,9 +64,7 @@ impl Client {
         segments: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let url = self.url(segments)?;
-        self.send(self.connection.http.request(Method::PUT, url).json(body))
-            .await
+        self.send_body(Method::PUT, segments, body).await
     }
 
     /// `GET` of the path `v1/<segments>`, with what it answers as it is.
@@ -109,9 +105,7 @@ impl Client {
         segments: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let url = self.url(segments)?;
-        self.send(self.connection.http.request(Method::PATCH, url).json(body))
-            .await
+        self.send_body(Method::PATCH, segments, body).await
     }
 
     /// `DELETE` of the path `v1/<segments>`, whatever it answers.
@@ -156,6 +150,17 @@ impl Client {
                 next => return Ok((items, next.is_some())),
             }
         }
+    }
+
+    async fn send_body<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        self.send(self.connection.http.request(method, url).json(body))
+            .await
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url, Failure> {

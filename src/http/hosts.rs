@@ -35,7 +35,6 @@ pub(super) async fn list(
     let query = query.into_inner();
     let filter = HostFilter {
         org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
-        label: None,
         selector: HostSelector {
             labels: HostSelector::labels_of(query.label.as_deref().unwrap_or_default())
                 .map_err(|why| ApiError::Parameter(format!("query parameter label: {why}")))?,

@@ -105,8 +105,10 @@ impl Api for CoreApi {
                 let request: ListHosts = optional(body)?;
                 let filter = HostFilter {
                     org: org_of(&caller, request.org)?,
-                    label: request.label,
-                    selector: HostSelector::default(),
+                    selector: HostSelector {
+                        labels: request.label.into_iter().collect(),
+                        ..HostSelector::default()
+                    },
                     after: request.after,
                     limit: limit(request.limit)?,
                 };

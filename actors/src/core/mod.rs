@@ -51,9 +51,7 @@ use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{
-    CommandId, Fault, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp,
-};
+use tripline_protocol::{CommandId, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -183,8 +181,6 @@ pub struct JobFilter {
 pub struct HostFilter {
     /// Only of this org.
     pub org: Option<Org>,
-    /// Only with this label.
-    pub label: Option<Label>,
     /// Only these.
     pub selector: HostSelector,
     /// Only after the host that `Page::next` named.

@@ -54,12 +54,6 @@ impl Directory {
         if !of_org || self.linked.contains_key(&record.host_id) {
             return Ok(None);
         }
-        if let Some(wanted) = &filter.label {
-            let labels = crate::labels::all(&self.ground.store, record)?;
-            if !labels.iter().any(|label| label == wanted.as_str()) {
-                return Ok(None);
-            }
-        }
         let view = self.view(record)?;
         let selected = filter.selector.selects(&view, self.ground.now());
         Ok(selected.then_some(view))

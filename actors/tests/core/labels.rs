@@ -7,6 +7,7 @@ use tripline_actors::store::Table;
 use tripline_actors::{HostFilter, LabelChange, Refusal};
 use tripline_protocol::api::{ChangeLabels, HostView};
 use tripline_protocol::frame::Hello;
+use tripline_protocol::selector::HostSelector;
 use tripline_protocol::{HostId, Label};
 
 fn labels(words: &[&str]) -> Vec<Label> {
@@ -21,9 +22,16 @@ async fn change(fixture: &Fixture, host: HostId, add: &[&str], remove: &[&str]) 
     fixture.core.label_host(None, host.to_string(), change).await
 }
 
+fn having(label: &str) -> HostSelector {
+    HostSelector {
+        labels: labels(&[label]),
+        ..HostSelector::default()
+    }
+}
+
 async fn labelled(fixture: &Fixture, label: &str) -> Vec<HostId> {
     let filter = HostFilter {
-        label: Some(label.parse().unwrap()),
+        selector: having(label),
         ..page(10)
     };
     let page = fixture.core.list_hosts(filter).await.unwrap();
@@ -78,7 +86,7 @@ async fn hosts_are_found_by_their_labels_within_an_org() {
     let org = Some("acme".parse().unwrap());
     let filter = HostFilter {
         org: org.clone(),
-        label: Some("dmz".parse().unwrap()),
+        selector: having("dmz"),
         ..page(10)
     };
     let found = fixture.core.list_hosts(filter).await.unwrap().items;
