@@ -30,6 +30,7 @@ mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
 mod observe;
+mod openapi;
 mod outbox;
 mod overview;
 mod place;
@@ -46,6 +47,7 @@ mod upload;
 pub use broker_status::BrokerStatus;
 pub use event_stream::Places;
 pub use limits::{LimitOptions, Limits};
+pub use openapi::document;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use tls::TlsOptions;
 

@@ -6,9 +6,11 @@
 #![cfg(test)]
 
 mod api;
+mod audit;
 mod control;
 mod derived_ids;
 mod events;
+mod fleet;
 mod frames;
 mod golden;
 mod jobs;
@@ -18,6 +20,7 @@ mod outputs;
 mod properties;
 mod samples;
 mod sessions;
+mod store;
 mod strategies;
 mod subjects;
 mod time;

@@ -28,7 +28,7 @@ use tripline_protocol::subject::EtypePattern;
 /// Where a client that lost its connection goes on, as its browser or library says it.
 const LAST_EVENT_ID: &str = "last-event-id";
 /// Most patterns of one stream.
-const PATTERNS_MAX: usize = 64;
+pub(super) const PATTERNS_MAX: usize = 64;
 /// How long the broker may take until the stream has begun.
 const BEGIN_WAIT: Duration = Duration::from_secs(5);
 
