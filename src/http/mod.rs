@@ -29,6 +29,7 @@ mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
+mod moment;
 mod observe;
 mod outbox;
 mod overview;
