@@ -5,7 +5,9 @@
 #![cfg(test)]
 
 mod commands;
+mod grafana;
 mod links;
+mod metrics;
 mod names;
 mod pages;
 mod rules;
