@@ -5,7 +5,10 @@
 #![cfg(test)]
 
 mod commands;
+mod constants;
+mod limits;
 mod links;
 mod names;
+mod no_limits;
 mod pages;
 mod rules;

@@ -53,7 +53,7 @@ fn sources(folder: &Path, texts: &mut Vec<String>) {
 }
 
 /// The first text of every use of a macro of the crate `metrics`.
-fn emitted() -> BTreeSet<String> {
+pub(crate) fn emitted() -> BTreeSet<String> {
     let mut texts = Vec::new();
     for folder in ["src", "actors/src"] {
         sources(&root().join(folder), &mut texts);
