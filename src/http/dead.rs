@@ -14,6 +14,7 @@ use std::str::FromStr;
 use tripline_actors::access::Principal;
 use tripline_actors::{Letter, Refusal};
 use tripline_protocol::api::{DeadLetter, DeadLetterView, Page, ReplayDead, ReplayedEvent};
+use tripline_protocol::audit::Action;
 use tripline_protocol::subject::{HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
 use tripline_protocol::{Org, Span, Timestamp};
 
@@ -226,6 +227,12 @@ pub(super) async fn drop_letter(
     sequence: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let (raw, letter) = find(&caller, &state, &sequence).await?;
+    let noted = state.core.by(&caller);
+    noted
+        .put_on_record(Action::DeadDrop, letter.org.as_ref(), |entry| {
+            entry.on("letter", raw.sequence).detail("reason", &letter.reason)
+        })
+        .await?;
     state.dead.remove(raw.sequence).await?;
     tracing::warn!(
         by = caller.name,
