@@ -6,6 +6,7 @@
 pub mod access;
 pub mod artifact;
 pub mod audit;
+pub mod changes;
 pub mod check;
 mod clients;
 pub mod clock;

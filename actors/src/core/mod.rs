@@ -15,6 +15,7 @@ mod outbox;
 mod reading;
 mod sessions;
 mod status;
+mod streams;
 mod submit;
 mod transcript;
 
@@ -309,7 +310,7 @@ impl Core {
         let sessions = LiveSessions::load(&store)?;
         let onces = Onces::load(&store)?;
         let load = Load::new(config.outbox_max, Arc::clone(&clock));
-        let now = clock.now();
+        let (now, run) = (clock.now(), uuid::Uuid::new_v4());
         let ground = Arc::new(Ground {
             config,
             store,
@@ -326,10 +327,11 @@ impl Core {
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
+            streams: crate::changes::Streams::new(run),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             denials: Denials::default(),
-            run: uuid::Uuid::new_v4(),
+            run,
             started: now,
         });
         let rules = Rules {
