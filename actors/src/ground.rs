@@ -6,6 +6,7 @@ use crate::audit::{By, Denials, Entry};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
+use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::once::Onces;
@@ -120,6 +121,7 @@ pub(crate) struct Ground {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
+    pub(crate) hosts: HostCount,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,

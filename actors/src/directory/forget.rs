@@ -127,6 +127,7 @@ impl Directory {
         }
         delete_host(&self.ground.store, &record, &mut batch)?;
         self.presence.forget(host_id);
+        self.ground.hosts.forgotten();
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostForgotten(host_id));
         Ok(batch)

@@ -6,6 +6,7 @@
 //! believed alive, with one timer for all, and joins them with agents' hosts.
 
 mod clients;
+mod count;
 mod enrol;
 mod forget;
 mod keys;
@@ -17,6 +18,7 @@ mod presence;
 mod tests;
 
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
+pub(crate) use count::HostCount;
 pub(crate) use enrol::{put_name, put_new_host};
 pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use keys::{ListKeys, RevokeKey, RotateKey};
@@ -153,6 +155,7 @@ impl Directory {
             closing: None,
             sentinel,
         };
+        directory.ground.hosts.restart(&directory.ground.store)?;
         directory.load_clients()?;
         Ok(directory)
     }

@@ -23,6 +23,8 @@ mod keys;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod link;
 #[cfg(test)]
 mod many;
