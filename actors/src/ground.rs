@@ -7,6 +7,7 @@ use crate::changes::Streams;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
+use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::once::Onces;
@@ -121,6 +122,7 @@ pub(crate) struct Ground {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
+    pub(crate) hosts: HostCount,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,

@@ -11,6 +11,8 @@ pub mod check;
 mod clients;
 pub mod clock;
 mod core;
+#[cfg(test)]
+mod counted;
 mod directory;
 mod door;
 pub mod export;

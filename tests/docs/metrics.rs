@@ -139,7 +139,10 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 10] = [
     (
         "tripline_admission_refused_total",
         "reason",
-        &[("actors/src/ground.rs", "", "full(")],
+        &[
+            ("actors/src/ground.rs", "", "full("),
+            ("actors/src/directory/count.rs", "", "\"reason\" => "),
+        ],
         &[],
     ),
     (

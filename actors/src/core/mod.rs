@@ -29,7 +29,7 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
 use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host};
@@ -95,6 +95,8 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `hosts.known_max`: how many hosts there may be.
+    pub hosts_max: u32,
     /// `audit.retain`: how long records of the audit are kept.
     pub audit_retain: Span,
     /// `audit.retain_max`: how many records of a chain are kept.
@@ -126,6 +128,7 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            hosts_max: 100_000,
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),
@@ -309,6 +312,7 @@ impl Core {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
         let onces = Onces::load(&store)?;
+        let hosts = HostCount::new(config.hosts_max);
         let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let (now, run) = (clock.now(), uuid::Uuid::new_v4());
         let ground = Arc::new(Ground {
@@ -318,6 +322,7 @@ impl Core {
             artifacts,
             publisher,
             load,
+            hosts,
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
