@@ -20,6 +20,7 @@ mod openapi;
 mod outbox;
 mod output;
 mod pipeline;
+mod refusal;
 mod serve;
 #[cfg(test)]
 mod server_tests;

@@ -56,7 +56,14 @@ fn every_component_is_used() {
         used.extend(object["$ref"].as_str().map(str::to_owned));
     });
     // What comes in a text: an event of a stream, a line of records.
-    let in_texts = ["StreamedEvent", "StreamGap"];
+    let in_texts = [
+        "StreamedEvent",
+        "StreamGap",
+        "JobChange",
+        "HostChange",
+        "HostsReady",
+        "ChangeGap",
+    ];
     for (kind, components) in DOCUMENT["components"].as_object().expect("components") {
         for name in components.as_object().expect("by name").keys() {
             let is_used = kind == "securitySchemes"
@@ -110,5 +117,23 @@ fn same_answers_for_all_of_v1(what: &str, path: &str, operation: &Value) {
         for status in ["401", "429", "500", "503"] {
             assert!(operation["responses"][status].is_object(), "{what}: {status}");
         }
+    }
+}
+
+#[test]
+fn bounds_in_schemas_are_those_of_the_code() {
+    use tripline_protocol::limit;
+    for (place, bound) in [
+        ("JobSpec/properties/steps/maxItems", limit::STEPS_MAX),
+        ("SetLabels/properties/labels/maxItems", limit::LABELS_MAX),
+        ("Isolate/properties/allow/maxItems", limit::ISOLATION_ALLOW_MAX),
+        ("CreateProcess/properties/output_bytes_max/maximum", limit::OUTPUT_BYTES_MAX),
+        ("DirectoryListing/properties/files/maxItems", limit::LIST_ENTRIES_MAX),
+        ("ProcessListing/properties/processes/maxItems", limit::LIST_ENTRIES_MAX),
+        ("Etype/maxLength", limit::ETYPE_BYTES_MAX),
+    ] {
+        let found = DOCUMENT.pointer(&format!("/components/schemas/{place}"));
+        let found = found.and_then(Value::as_f64).map(|found| found as usize);
+        assert_eq!(found, Some(bound), "{place}");
     }
 }

@@ -177,7 +177,7 @@ fn bodies_of_control_are_what_their_schemas_say() {
 }
 
 #[test]
-fn bodies_of_fleet_store_and_audit_are_what_their_schemas_say() {
+fn bodies_of_fleet_streams_store_and_audit_are_what_their_schemas_say() {
     hold(
         "fleet.json",
         vec![
@@ -186,6 +186,20 @@ fn bodies_of_fleet_store_and_audit_are_what_their_schemas_say() {
             ("key states", each::<KeyState>()),
             ("cloned", whole::<CloneView>()),
             ("host, cloned", whole::<HostView>()),
+        ],
+    );
+    hold(
+        "streams.json",
+        vec![
+            ("job, queued", whole::<JobChange>()),
+            ("job, running", whole::<JobChange>()),
+            ("job, ended", whole::<JobChange>()),
+            ("host", whole::<HostChange>()),
+            ("host, gone", whole::<HostChange>()),
+            ("kinds of changes", each::<HostChangeKind>()),
+            ("ready", whole::<HostsReady>()),
+            ("gap", whole::<ChangeGap>()),
+            ("gap, of another server", whole::<ChangeGap>()),
         ],
     );
     hold(

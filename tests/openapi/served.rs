@@ -184,6 +184,8 @@ async fn looks(witness: &mut Witness) {
         "/v1/store",
         "/v1/store/export",
         "/v1/events",
+        "/v1/streams/jobs",
+        "/v1/streams/hosts",
     ] {
         witness.plain(path).await;
     }

@@ -40,7 +40,7 @@ fn cloned() -> CloneView {
 }
 
 /// A host of which nothing is known but that its agent has a double.
-fn cloned_host() -> HostView {
+pub(crate) fn cloned_host() -> HostView {
     HostView {
         host_id: host(),
         sensor_id: 1,

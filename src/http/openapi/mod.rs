@@ -23,6 +23,7 @@ mod problem;
 mod records;
 mod server;
 mod sessions;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -44,11 +45,12 @@ pub(super) struct Group {
 }
 
 /// All groups, in the order of the documentation.
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     hosts::GROUP,
     jobs::GROUP,
     sessions::GROUP,
     events::GROUP,
+    streams::GROUP,
     control::GROUP,
     messages::GROUP,
     records::GROUP,

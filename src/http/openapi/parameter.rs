@@ -47,6 +47,14 @@ fn wait() -> RefOr<Schema> {
         .into()
 }
 
+/// A time, or how long ago.
+fn moment() -> RefOr<Schema> {
+    AnyOfBuilder::new()
+        .item(schema_of::<Timestamp>())
+        .item(schema_of::<Span>())
+        .into()
+}
+
 fn limit() -> RefOr<Schema> {
     let most = i64::try_from(PAGE_ITEMS_MAX).unwrap_or(i64::MAX);
     ObjectBuilder::new()
@@ -119,7 +127,7 @@ fn in_query(name: &str, path: &str) -> Option<Known> {
             "reason" => ("Only those with this reason.", plain()),
             "who" => ("Only what this actor did, by its id or name.", plain()),
             "action" => ("Only this action, such as `job.submit`, or all of a noun, such as `job`.", plain()),
-            "until" => ("Only what was before then.", schema_of::<Timestamp>()),
+            "until" => ("Only what was before then: a time, or how long ago.", moment()),
             _ => return None,
         })
     })
@@ -143,14 +151,7 @@ fn of_lists(name: &str, path: &str) -> Option<Known> {
         "limit" => ("Most items of the page.", limit()),
         "state" if path == "/v1/jobs" => ("Only those in this state.", schema_of::<JobState>()),
         "state" => ("Only those in this state.", schema_of::<SessionState>()),
-        "since" if path == "/v1/dead" => (
-            "Only what became a dead letter since then: a time, or how long ago.",
-            AnyOfBuilder::new()
-                .item(schema_of::<Timestamp>())
-                .item(schema_of::<Span>())
-                .into(),
-        ),
-        "since" => ("Only what was from then on.", schema_of::<Timestamp>()),
+        "since" => ("Only what was from then on: a time, or how long ago.", moment()),
         _ => return None,
     })
 }
