@@ -150,10 +150,7 @@ impl Ground {
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
         self.admit_writes()?;
         if !self.load.admits() {
-            return Err(Refusal::Busy {
-                what: "outbox",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("outbox", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -171,16 +168,10 @@ impl Ground {
             });
         }
         if self.store.disk_low() {
-            return Err(Refusal::Busy {
-                what: "disk",
-                retry_after: Span::from_secs(10),
-            });
+            return Err(full("disk", Span::from_secs(10)));
         }
         if self.store.durable_lag() > BATCHES_WAITING_MAX {
-            return Err(Refusal::Busy {
-                what: "store",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("store", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -194,6 +185,12 @@ impl Ground {
     pub(crate) fn after_commit(&self, then: impl FnOnce() + Send + 'static) {
         self.store.commit(Batch::new(), then);
     }
+}
+
+/// New work is refused because `what` is full; each refusal is counted.
+fn full(what: &'static str, retry_after: Span) -> Refusal {
+    metrics::counter!("tripline_admission_refused_total", "reason" => what).increment(1);
+    Refusal::Busy { what, retry_after }
 }
 
 /// Reads and decodes a record. A record that cannot be decoded is reported as unreadable, not as absent.

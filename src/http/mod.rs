@@ -31,6 +31,7 @@ mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
+mod moment;
 mod observe;
 mod outbox;
 mod overview;

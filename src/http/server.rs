@@ -165,6 +165,7 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
         dialect: Arc::clone(&state.littlebrother),
         clock: Arc::clone(&clock),
     });
+    let now = clock.now();
     let state = web::Data::new(state);
     let littlebrother = listen_apart(&options, served.clone())?;
     let served = served.map(web::Data::new);
@@ -176,6 +177,7 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
         }
     })?;
     running.littlebrother = littlebrother;
+    metrics::note_start(now);
     Ok(running)
 }
 

@@ -4,6 +4,7 @@ mod attached;
 mod audit;
 mod control;
 mod dead;
+mod doors;
 mod drain;
 mod fleet;
 mod generation;
@@ -30,7 +31,7 @@ use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
-use crate::door::{Answer, Door};
+use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
@@ -43,6 +44,7 @@ use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
+use doors::Doors;
 use generation::{Generations, Peers};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -228,17 +230,6 @@ pub struct Readiness {
     pub actors: bool,
 }
 
-/// Requests of one kind that may be under way.
-#[derive(Debug)]
-struct Doors {
-    ingest: Door,
-    submit: Door,
-    query: Door,
-    attach: Door,
-    session: Door,
-    littlebrother: Door,
-}
-
 /// The actors. Cheap to clone.
 #[derive(Clone)]
 pub struct Core {
@@ -291,18 +282,10 @@ impl Core {
             refused: None,
         };
         let generations = Generations::start(Arc::clone(&ground), rules)?;
-        let doors = Doors {
-            ingest: Door::new("ingest", 16),
-            submit: Door::new("submissions", 2048),
-            query: Door::new("queries", 512),
-            attach: Door::new("attachments", 1024),
-            session: Door::new("sessions", 2048),
-            littlebrother: Door::new("littlebrother", 2048),
-        };
         Ok(Core {
             ground,
             generations,
-            doors: Arc::new(doors),
+            doors: Arc::new(Doors::new()),
             by: Arc::new(By::system()),
         })
     }

@@ -20,6 +20,10 @@ use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Label, Org,
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Most addresses taken.
 const ADDRESSES_MAX: usize = 64;
+/// Longest address taken, in bytes.
+const ADDRESS_BYTES_MAX: usize = 64;
+/// Longest name of a platform or a processor taken, in bytes.
+const WORD_BYTES_MAX: usize = 32;
 
 /// Longest description of the system or the agent taken, in bytes.
 const VERSION_BYTES_MAX: usize = 256;
@@ -76,10 +80,10 @@ fn check_facts(
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
     }
-    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| !is_plain(a, 64)) {
+    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| !is_plain(a, ADDRESS_BYTES_MAX)) {
         return invalid("at most 64 addresses of at most 64 bytes without control characters are taken");
     }
-    if words.iter().any(|word| !is_plain(word, 32)) {
+    if words.iter().any(|word| !is_plain(word, WORD_BYTES_MAX)) {
         return invalid("platform and arch are at most 32 bytes without control characters");
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! What waits and what the broker will never take, for people: looked at, put back, dropped.
 
 use super::{Enqueue, Outbox, Outgoing, codec};
+use crate::audit::By;
 use crate::door::Reply;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
-use tripline_protocol::api::{Asker, OutboxCounts, OutboxEntry, OutboxView, Page, SubjectCount};
+use tripline_protocol::api::{OutboxCounts, OutboxEntry, OutboxView, Page, SubjectCount};
+use tripline_protocol::audit::Action;
 
 /// Subjects that are shown.
 const SUBJECTS_MAX: usize = 20;
@@ -38,7 +40,7 @@ pub(crate) struct ListQuarantine {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct RetryEntries {
-    pub(crate) by: Asker,
+    pub(crate) by: By,
     pub(crate) sequences: Vec<u64>,
     pub(crate) reply: Reply<u64>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct RetryEntries {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct DropEntry {
-    pub(crate) by: Asker,
+    pub(crate) by: By,
     pub(crate) sequence: u64,
     pub(crate) reply: Reply<()>,
 }
@@ -183,11 +185,14 @@ impl Handler<RetryEntries> for Outbox {
         };
         let count = back.len() as u64;
         tracing::warn!(
-            by = by.name,
-            token = by.token_id,
+            by = by.who.name,
+            token = by.who.id,
             count,
             "messages put back from quarantine"
         );
+        let sequences: Vec<u64> = back.iter().map(|outgoing| outgoing.seq).collect();
+        let entry = self.ground.audit(Action::OutboxRetry, &by, None);
+        batch.audit(entry.detail("sequences", sequences));
         self.quarantined = self.quarantined.saturating_sub(count);
         self.ground.load.put_back(count);
         let me = ctx.address();
@@ -206,9 +211,16 @@ impl Handler<DropEntry> for Outbox {
         let dropped = self.drop_entry(&mut batch, sequence);
         if let Ok(entry) = &dropped {
             self.quarantined = self.quarantined.saturating_sub(1);
+            let record = self.ground.audit(Action::OutboxDrop, &by, None);
+            let record = record.detail("subject", &entry.subject);
+            batch.audit(
+                record
+                    .detail("sequence", sequence)
+                    .detail("id", &entry.message_id),
+            );
             tracing::warn!(
-                by = by.name,
-                token = by.token_id,
+                by = by.who.name,
+                token = by.who.id,
                 seq = sequence,
                 subject = entry.subject,
                 id = entry.message_id,

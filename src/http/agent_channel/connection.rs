@@ -22,7 +22,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::{Attached, LinkMessage};
-use tripline_protocol::frame::{AgentFrame, Chunk, CommandResult, InvalidChunk, ServerFrame};
+use tripline_protocol::frame::{
+    AgentFrame, CHUNK_HEADER_BYTES, Chunk, CommandResult, InvalidChunk, ServerFrame,
+};
 use tripline_protocol::limit::{CHANNEL_DEAD_SECONDS, PING_INTERVAL_SECONDS};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::{CommandId, Fault};
@@ -69,6 +71,7 @@ struct Outbound {
     control: VecDeque<Message>,
     transfers: Transfers,
     sent: Counter,
+    sent_bytes: Counter,
 }
 
 impl Outbound {
@@ -77,9 +80,14 @@ impl Outbound {
     }
 
     fn next(&mut self) -> Option<Message> {
-        self.control
-            .pop_front()
-            .or_else(|| self.transfers.next_chunk().map(Message::Binary))
+        self.control.pop_front().or_else(|| self.next_chunk())
+    }
+
+    fn next_chunk(&mut self) -> Option<Message> {
+        let chunk = self.transfers.next_chunk()?;
+        self.sent_bytes
+            .increment(chunk.len().saturating_sub(CHUNK_HEADER_BYTES) as u64);
+        Some(Message::Binary(chunk))
     }
 
     /// Hands over to the socket what it takes now; ready when it took something.
@@ -116,6 +124,7 @@ pub(super) struct Connection<H> {
     told: Vec<Told>,
     heard_at: Instant,
     heard: Counter,
+    heard_bytes: Counter,
 }
 
 impl<H: Hears> Connection<H> {
@@ -129,10 +138,12 @@ impl<H: Hears> Connection<H> {
     ) -> Self {
         let (transfers, disk) = Transfers::new(store);
         let frames = |direction: &'static str| metrics::counter!("tripline_agent_channel_frames_total", "direction" => direction);
+        let content = |direction: &'static str| metrics::counter!("tripline_agent_channel_content_bytes_total", "direction" => direction);
         let outbound = Outbound {
             control: VecDeque::new(),
             transfers,
             sent: frames("out"),
+            sent_bytes: content("out"),
         };
         let (told, heard_at, heard) = (Vec::new(), Instant::now(), frames("in"));
         let mut connection = Self {
@@ -146,6 +157,7 @@ impl<H: Hears> Connection<H> {
             told,
             heard_at,
             heard,
+            heard_bytes: content("in"),
         };
         connection.send(welcome);
         connection
@@ -209,6 +221,7 @@ impl<H: Hears> Connection<H> {
                     InvalidChunk::Long(_) => Violation::TooLarge,
                     other => Violation::NotAChunk(other),
                 })?;
+                self.heard_bytes.increment(chunk.bytes.len() as u64);
                 self.outbound.transfers.chunk(&chunk, &mut self.told);
             }
             AggregatedMessage::Ping(payload) => self.outbound.control.push_back(Message::Pong(payload)),
