@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use crate::tally::Tally;
+use crate::trace::Traces;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -130,6 +131,7 @@ pub(crate) struct Ground {
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
+    pub(crate) traces: Traces,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.

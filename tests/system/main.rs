@@ -41,6 +41,7 @@ mod flow;
 mod harness;
 mod isolation;
 mod labels;
+mod metrics;
 mod outage;
 mod relay;
 mod resume;
@@ -56,3 +57,4 @@ mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
 mod top;
+mod traces;

@@ -15,6 +15,7 @@ mod reading;
 mod sessions;
 mod status;
 mod submit;
+mod trace;
 mod transcript;
 
 pub use audit::FetchedFrom;
@@ -335,6 +336,7 @@ impl Core {
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
+            traces: crate::trace::Traces::default(),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             denials: Denials::default(),
