@@ -60,6 +60,11 @@ lint: ## formatting and lints alone
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
+# The page is held to the code by tests; this writes values that changed.
+.PHONY: limits
+limits: ## write values that changed into docs/limits.md
+	TRIPLINE_WRITE_LIMITS=1 $(CARGO) test -p tripline --test docs -- limits::values
+
 # What runs on hosts has to compile for their systems; warnings are errors there, too.
 .PHONY: cross-check
 cross-check: ## lints of agent, protocol and client for Windows and for Linux on arm64 with musl

@@ -3,9 +3,11 @@
 
 use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Entry};
+use crate::changes::Streams;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
+use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::once::Onces;
@@ -121,6 +123,7 @@ pub(crate) struct Ground {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
+    pub(crate) hosts: HostCount,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
@@ -132,6 +135,8 @@ pub(crate) struct Ground {
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
     pub(crate) traces: Traces,
+    /// Changes of jobs and hosts, for who follows them.
+    pub(crate) streams: Streams,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.
@@ -152,10 +157,7 @@ impl Ground {
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
         self.admit_writes()?;
         if !self.load.admits() {
-            return Err(Refusal::Busy {
-                what: "outbox",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("outbox", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -173,16 +175,10 @@ impl Ground {
             });
         }
         if self.store.disk_low() {
-            return Err(Refusal::Busy {
-                what: "disk",
-                retry_after: Span::from_secs(10),
-            });
+            return Err(full("disk", Span::from_secs(10)));
         }
         if self.store.durable_lag() > BATCHES_WAITING_MAX {
-            return Err(Refusal::Busy {
-                what: "store",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("store", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -196,6 +192,12 @@ impl Ground {
     pub(crate) fn after_commit(&self, then: impl FnOnce() + Send + 'static) {
         self.store.commit(Batch::new(), then);
     }
+}
+
+/// New work is refused because `what` is full; each refusal is counted.
+fn full(what: &'static str, retry_after: Span) -> Refusal {
+    metrics::counter!("tripline_admission_refused_total", "reason" => what).increment(1);
+    Refusal::Busy { what, retry_after }
 }
 
 /// Reads and decodes a record. A record that cannot be decoded is reported as unreadable, not as absent.

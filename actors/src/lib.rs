@@ -6,10 +6,13 @@
 pub mod access;
 pub mod artifact;
 pub mod audit;
+pub mod changes;
 pub mod check;
 mod clients;
 pub mod clock;
 mod core;
+#[cfg(test)]
+mod counted;
 mod directory;
 mod door;
 pub mod export;

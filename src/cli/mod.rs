@@ -19,6 +19,7 @@ mod nats;
 mod outbox;
 mod output;
 mod pipeline;
+mod refusal;
 mod serve;
 #[cfg(test)]
 mod server_tests;

@@ -151,6 +151,8 @@ section! {
 section! {
     /// `[hosts]`: hosts in memory, and the keys of their agents.
     Hosts, "hosts" {
+        /// How many hosts there may be, those of LittleBrother clients included.
+        known_max: u32 = 100_000,
         /// When an idle, detached host leaves memory.
         idle_timeout: Span = Span::from_secs(60),
         /// When an agent is asked to replace its key; without it only when somebody wants it.

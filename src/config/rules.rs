@@ -185,6 +185,7 @@ fn limits(config: &Config, found: &mut Found) {
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
         ("store.exports_kept", config.store.exports_kept),
+        ("hosts.known_max", config.hosts.known_max.into()),
         ("limits.requests_burst", config.limits.requests_burst.into()),
         ("tracing.queue_max", config.tracing.queue_max.into()),
     ];

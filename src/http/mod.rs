@@ -29,6 +29,7 @@ mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
+mod moment;
 mod observe;
 mod outbox;
 mod overview;
@@ -38,15 +39,17 @@ mod range;
 mod routes;
 mod server;
 mod sessions;
+mod sse;
 mod store;
+mod streams;
 pub mod tls;
 mod tokens;
 mod upload;
 
 pub use broker_status::BrokerStatus;
-pub use event_stream::Places;
 pub use limits::{LimitOptions, Limits};
 pub use server::{Error, HttpOptions, RunningHttp, start};
+pub use sse::Places;
 pub use tls::TlsOptions;
 
 use crate::dead::DeadLetters;

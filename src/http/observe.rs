@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 /// By which a caller finds its request in the log; a caller's own is kept when it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest `x-request-id` of a caller that is kept, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// A request's id, among its extensions.
 #[derive(Debug, Clone)]
@@ -82,7 +84,7 @@ fn method_label(method: &Method) -> &'static str {
 
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |text: &&str| {
-        (1..=64).contains(&text.len())
+        (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

@@ -28,6 +28,20 @@ const JOB_METRICS: &[Metric] = &[
             ],
         )])
         .act("other outcomes than `succeeded`: `tripline job list` has each job's reason"),
+    counter(
+        "tripline_scheduler_queue_full_total",
+        "jobs",
+        "jobs that ended at once because too many waited",
+    )
+    .by(&[label("limit", &["host", "pipeline", "total"])])
+    .act("a host that is offline for long, or a pipeline that matches too much; their results say `queue_full`"),
+    counter(
+        "tripline_admission_refused_total",
+        "requests",
+        "new work refused because something is full; events stay in their stream",
+    )
+    .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
+    .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),
     gauge("tripline_scheduler_jobs_open", "jobs", "jobs that have not ended")
         .act("grows: hosts are offline (`tripline_host_attached`) or slots are all in use (`tripline_scheduler_slots`)"),
     gauge(

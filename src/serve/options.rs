@@ -36,6 +36,7 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         outbox_resend_window: config.outbox.resend_window,
         disk_free_min: config.disk.free_min.0,
         host_idle: config.hosts.idle_timeout,
+        hosts_max: config.hosts.known_max,
         audit_retain: config.audit.retain,
         audit_retain_max: config.audit.retain_max,
         audit_redact: config

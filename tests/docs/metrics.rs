@@ -125,7 +125,26 @@ fn words(path: &str, from: &str, before: &str) -> BTreeSet<String> {
 type Source = (&'static str, &'static str, &'static str);
 
 /// Labels whose values are not written where they are counted. What is left out is no value of theirs.
-const SOURCES: [(&str, &str, &[Source], &[&str]); 8] = [
+const SOURCES: [(&str, &str, &[Source], &[&str]); 10] = [
+    (
+        "tripline_scheduler_queue_full_total",
+        "limit",
+        &[("actors/src/scheduler/state.rs", "impl Full {", "=> ")],
+        &[
+            "too many jobs of this host wait",
+            "too many jobs of this pipeline wait",
+            "too many jobs wait",
+        ],
+    ),
+    (
+        "tripline_admission_refused_total",
+        "reason",
+        &[
+            ("actors/src/ground.rs", "", "full("),
+            ("actors/src/directory/count.rs", "", "\"reason\" => "),
+        ],
+        &[],
+    ),
     (
         "tripline_scheduler_jobs_ended_total",
         "outcome",
@@ -162,7 +181,7 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 8] = [
     (
         "tripline_door_refused_total",
         "door",
-        &[("actors/src/core/mod.rs", "", "Door::new(")],
+        &[("actors/src/core/doors.rs", "", "Door::new(")],
         &[],
     ),
     (

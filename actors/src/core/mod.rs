@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod dead;
+mod doors;
 mod drain;
 mod fleet;
 mod generation;
@@ -14,6 +15,7 @@ mod outbox;
 mod reading;
 mod sessions;
 mod status;
+mod streams;
 mod submit;
 mod trace;
 mod transcript;
@@ -28,8 +30,8 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
-use crate::door::{Answer, Door};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
+use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
 use crate::host::{AgentSays, Detached, Host};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
@@ -44,6 +46,7 @@ use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
 use actix::prelude::*;
+use doors::Doors;
 use generation::{Generations, Peers};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -93,6 +96,8 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `hosts.known_max`: how many hosts there may be.
+    pub hosts_max: u32,
     /// `audit.retain`: how long records of the audit are kept.
     pub audit_retain: Span,
     /// `audit.retain_max`: how many records of a chain are kept.
@@ -124,6 +129,7 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            hosts_max: 100_000,
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),
@@ -285,17 +291,6 @@ pub struct Readiness {
     pub actors: bool,
 }
 
-/// Requests of one kind that may be under way.
-#[derive(Debug)]
-struct Doors {
-    ingest: Door,
-    submit: Door,
-    query: Door,
-    attach: Door,
-    session: Door,
-    littlebrother: Door,
-}
-
 /// The actors. Cheap to clone.
 #[derive(Clone)]
 pub struct Core {
@@ -318,8 +313,9 @@ impl Core {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
         let onces = Onces::load(&store)?;
+        let hosts = HostCount::new(config.hosts_max);
         let load = Load::new(config.outbox_max, Arc::clone(&clock));
-        let now = clock.now();
+        let (now, run) = (clock.now(), uuid::Uuid::new_v4());
         let ground = Arc::new(Ground {
             config,
             store,
@@ -327,6 +323,7 @@ impl Core {
             artifacts,
             publisher,
             load,
+            hosts,
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
@@ -337,10 +334,11 @@ impl Core {
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
             traces: crate::trace::Traces::default(),
+            streams: crate::changes::Streams::new(run),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             denials: Denials::default(),
-            run: uuid::Uuid::new_v4(),
+            run,
             started: now,
         });
         let rules = Rules {
@@ -349,18 +347,10 @@ impl Core {
             refused: None,
         };
         let generations = Generations::start(Arc::clone(&ground), rules)?;
-        let doors = Doors {
-            ingest: Door::new("ingest", 16),
-            submit: Door::new("submissions", 2048),
-            query: Door::new("queries", 512),
-            attach: Door::new("attachments", 1024),
-            session: Door::new("sessions", 2048),
-            littlebrother: Door::new("littlebrother", 2048),
-        };
         Ok(Core {
             ground,
             generations,
-            doors: Arc::new(doors),
+            doors: Arc::new(Doors::new()),
             by: Arc::new(By::system()),
         })
     }

@@ -20,6 +20,10 @@ use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Label, Org,
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Most addresses taken.
 const ADDRESSES_MAX: usize = 64;
+/// Longest address taken, in bytes.
+const ADDRESS_BYTES_MAX: usize = 64;
+/// Longest name of a platform or a processor taken, in bytes.
+const WORD_BYTES_MAX: usize = 32;
 
 /// Longest description of the system or the agent taken, in bytes.
 const VERSION_BYTES_MAX: usize = 256;
@@ -70,10 +74,10 @@ fn check_facts(
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
     }
-    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| a.len() > 64) {
+    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| a.len() > ADDRESS_BYTES_MAX) {
         return invalid("at most 64 addresses of at most 64 bytes are taken");
     }
-    if words.iter().any(|word| word.len() > 32) {
+    if words.iter().any(|word| word.len() > WORD_BYTES_MAX) {
         return invalid("platform and arch are at most 32 bytes");
     }
     Ok(())
@@ -98,6 +102,7 @@ pub(super) fn enrol(
         return again(&request, record);
     }
     refuse_known_key(ground, &request.key_sha256)?;
+    ground.hosts.admit()?;
     let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
@@ -121,12 +126,12 @@ pub(super) fn enrol(
         created_at: now,
         last_seen_at: now,
     };
-    let outgoing = put_new_host(ground, &record, &mut batch);
     access::put_key(
         &mut batch,
         &request.key_sha256,
         &AgentKeyRecord::new(host_id, now),
     )?;
+    let outgoing = put_new_host(ground, &record, &mut batch);
     let entry = ground
         .audit(Action::HostEnrol, by, Some(&org))
         .host(&record.to_ref());
@@ -194,6 +199,7 @@ impl Sensors {
 
 /// Adds a new host with its indexes and `new_sensor`.
 pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) -> Vec<Outgoing> {
+    ground.hosts.added();
     record.put(batch);
     put_name(batch, record, None);
     batch.put(

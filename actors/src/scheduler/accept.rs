@@ -8,7 +8,7 @@ use crate::outbox::Outgoing;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
-use crate::trace::{self, TraceSpan};
+use crate::trace;
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::api::JobView;
@@ -58,14 +58,19 @@ impl Handler<Submit> for JobScheduler {
         let reply = message.reply;
         match self.submit(message.job, message.once.as_ref()) {
             Err(refusal) => reply.send(Err(refusal)),
-            Ok(Submitted {
+            Ok(Submission {
                 batch,
                 outgoing,
-                spans,
                 view,
+                taken,
             }) => {
                 let ground = Arc::clone(&self.ground);
+                let spans = taken
+                    .as_deref()
+                    .map_or_else(Vec::new, |record| trace::ended(&ground, record));
+                let notice = taken.map(|record| self.notice(&record));
                 self.commit(batch, outgoing, move || {
+                    notice.into_iter().for_each(|notice| notice());
                     reply.send(Ok(view));
                     ground.traces.send(spans);
                 });
@@ -75,36 +80,37 @@ impl Handler<Submit> for JobScheduler {
     }
 }
 
-/// What a submission causes.
-struct Submitted {
+/// What a submission led to.
+struct Submission {
     batch: Batch,
     outgoing: Vec<Outgoing>,
-    spans: Vec<TraceSpan>,
     view: JobView,
+    /// The job, if it is a new one.
+    taken: Option<Box<JobRecord>>,
 }
 
-impl Submitted {
-    /// Nothing: the job is there already.
-    fn before(view: JobView) -> Self {
+impl Submission {
+    /// It was submitted before.
+    fn known(view: JobView) -> Self {
         Self {
             batch: Batch::new(),
             outgoing: Vec::new(),
-            spans: Vec::new(),
             view,
+            taken: None,
         }
     }
 }
 
 impl JobScheduler {
-    fn submit(&mut self, job: NewJob, wanted: Option<&Once>) -> Result<Submitted, Refusal> {
+    fn submit(&mut self, job: NewJob, wanted: Option<&Once>) -> Result<Submission, Refusal> {
         let now = self.ground.now();
         if let Some(Made::Job(job_id)) = self.ground.onces.made(wanted, now)? {
             let known = self.record_of(job_id)?.ok_or_else(once::gone)?;
-            return Ok(Submitted::before(self.view(known)));
+            return Ok(Submission::known(self.view(known)));
         }
         if let Some(known) = self.record_of(job.job_id)? {
             let waiting = self.waiting_view(known.job_id);
-            return Ok(Submitted::before(known.to_view(waiting)));
+            return Ok(Submission::known(known.to_view(waiting)));
         }
         if self
             .ground
@@ -127,11 +133,11 @@ impl JobScheduler {
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
-        Ok(Submitted {
+        Ok(Submission {
             batch,
             outgoing,
-            spans: trace::ended(&self.ground, &record),
             view: record.to_view(waiting),
+            taken: Some(Box::new(record)),
         })
     }
 
@@ -181,6 +187,8 @@ impl JobScheduler {
             }
             Err(full) => {
                 record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
+                metrics::counter!("tripline_scheduler_queue_full_total", "limit" => full.limit())
+                    .increment(1);
                 record.put_new(batch);
                 self.pruner.ended();
                 super::record_metrics(&self.ground, &record);

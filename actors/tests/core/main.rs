@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod clients;
@@ -22,6 +24,8 @@ mod jobs;
 mod keys;
 #[cfg(test)]
 mod labels;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
