@@ -22,7 +22,7 @@ const HOST_METRICS: &[Metric] = &[
     )
     .act("costs memory, nothing else"),
     gauge("tripline_directory_hosts_known", "hosts", "hosts with a record")
-        .act("nears `hosts.known_max`: `tripline host forget` those that are no more, or raise it"),
+        .act("nears `hosts.known_max`: forget those that are no more (`tripline host forget <HOST>`), or raise it"),
     counter(
         "tripline_directory_hosts_forgotten_total",
         "hosts",
