@@ -121,3 +121,15 @@ impl Traces {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_are_cut() {
+        let whole = "ä".repeat(TEXT_CHARS_MAX);
+        assert_eq!(TraceValue::from(whole.as_str()), TraceValue::Text(whole.clone()));
+        assert_eq!(TraceValue::from(format!("{whole}x")), TraceValue::Text(whole));
+    }
+}
