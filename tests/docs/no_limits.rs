@@ -60,6 +60,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "src/nats/edge.rs REQUEST_BYTES",
             "src/nats/follower.rs ROOM",
             "src/nats/held.rs BATCH_MAX",
+            "src/traces/send.rs BATCH_MAX",
         ],
     ),
     (

@@ -43,6 +43,7 @@ mod harness;
 mod isolation;
 mod labels;
 mod listener;
+mod metrics;
 mod outage;
 mod relay;
 mod resume;
@@ -58,3 +59,4 @@ mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
 mod top;
+mod traces;
