@@ -223,7 +223,7 @@ mod tests {
         std::fs::write(&path, format!("{job}{}", "x".repeat(padding))).expect("written");
         assert!(read_job(&path).is_ok());
         std::fs::write(&path, format!("{job}{}", "x".repeat(padding + 1))).expect("written");
-        let refused = read_job(&path).expect_err("too long").to_string();
+        let refused = format!("{:?}", read_job(&path).expect_err("too long"));
         assert!(refused.contains("longer than 1048576 bytes"), "{refused}");
     }
 }
