@@ -3,6 +3,7 @@
 
 use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Entry};
+use crate::changes::Streams;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
@@ -132,6 +133,8 @@ pub(crate) struct Ground {
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
+    /// Changes of jobs and hosts, for who follows them.
+    pub(crate) streams: Streams,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.

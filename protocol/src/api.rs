@@ -2,9 +2,11 @@
 
 mod fleet;
 mod store;
+mod stream;
 
 pub use fleet::*;
 pub use store::*;
+pub use stream::*;
 
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};

@@ -6,8 +6,10 @@
 
 mod commands;
 mod constants;
+mod grafana;
 mod limits;
 mod links;
+mod metrics;
 mod names;
 mod no_limits;
 mod pages;

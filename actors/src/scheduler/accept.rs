@@ -51,28 +51,54 @@ impl Handler<Submit> for JobScheduler {
         let reply = message.reply;
         match self.submit(message.job, message.once.as_ref()) {
             Err(refusal) => reply.send(Err(refusal)),
-            Ok((batch, outgoing, view)) => {
-                self.commit(batch, outgoing, move || reply.send(Ok(view)));
+            Ok(Submission {
+                batch,
+                outgoing,
+                view,
+                taken,
+            }) => {
+                let notice = taken.map(|record| self.notice(&record));
+                self.commit(batch, outgoing, move || {
+                    notice.into_iter().for_each(|notice| notice());
+                    reply.send(Ok(view));
+                });
                 self.dispatch();
             }
         }
     }
 }
 
+/// What a submission led to.
+struct Submission {
+    batch: Batch,
+    outgoing: Vec<Outgoing>,
+    view: JobView,
+    /// The job, if it is a new one.
+    taken: Option<Box<JobRecord>>,
+}
+
+impl Submission {
+    /// It was submitted before.
+    fn known(view: JobView) -> Self {
+        Self {
+            batch: Batch::new(),
+            outgoing: Vec::new(),
+            view,
+            taken: None,
+        }
+    }
+}
+
 impl JobScheduler {
-    fn submit(
-        &mut self,
-        job: NewJob,
-        wanted: Option<&Once>,
-    ) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+    fn submit(&mut self, job: NewJob, wanted: Option<&Once>) -> Result<Submission, Refusal> {
         let now = self.ground.now();
         if let Some(Made::Job(job_id)) = self.ground.onces.made(wanted, now)? {
             let known = self.record_of(job_id)?.ok_or_else(once::gone)?;
-            return Ok((Batch::new(), Vec::new(), self.view(known)));
+            return Ok(Submission::known(self.view(known)));
         }
         if let Some(known) = self.record_of(job.job_id)? {
             let waiting = self.waiting_view(known.job_id);
-            return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
+            return Ok(Submission::known(known.to_view(waiting)));
         }
         if self
             .ground
@@ -95,7 +121,12 @@ impl JobScheduler {
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
-        Ok((batch, outgoing, record.to_view(waiting)))
+        Ok(Submission {
+            batch,
+            outgoing,
+            view: record.to_view(waiting),
+            taken: Some(Box::new(record)),
+        })
     }
 
     /// The record of a job that somebody submitted. Its arguments are on record with its commands.

@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod changes;
 mod forget;
 mod isolation;
 mod link;
@@ -20,6 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use changes::{HostTold, notice};
 pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
@@ -56,10 +58,8 @@ use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
-use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::StepStatus;
-use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, JobId, Name, Org, Timestamp};
+use tripline_protocol::result::JobResult;
+use tripline_protocol::{HostId, JobId, Timestamp};
 
 /// How often expiries are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -240,7 +240,7 @@ impl JobScheduler {
     }
 
     /// A closure that tells watchers of the job's state, to be run once it is durable.
-    fn notice(&self, record: &JobRecord) -> impl FnOnce() + Send + 'static {
+    fn notice(&self, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
         notice(&self.ground, record)
     }
 
@@ -323,27 +323,6 @@ struct Envelope<'a> {
     data: &'a JobResult,
 }
 
-/// A job's state, for whoever watches now.
-#[derive(Serialize)]
-struct Notice<'a> {
-    job_id: JobId,
-    org: &'a Org,
-    name: &'a Name,
-    state: JobState,
-    host: &'a HostRef,
-    reason: Option<&'a Reason>,
-    attempt: u32,
-    step: Option<NoticeStep<'a>>,
-    time: Timestamp,
-}
-
-#[derive(Serialize)]
-struct NoticeStep<'a> {
-    id: &'a str,
-    verb: Verb,
-    status: StepStatus,
-}
-
 /// The CloudEvent of a job's end. Outputs are bounded while the job runs, so it fits [`RESULT_BYTES_MAX`].
 fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
     let outcome = record.state.outcome()?;
@@ -380,36 +359,6 @@ fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
         headers,
         payload,
     })
-}
-
-/// A closure that publishes a job's state for whoever watches now.
-pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
-    let ground = Arc::clone(ground);
-    let subject = ground
-        .config
-        .subjects
-        .job(&record.org, &record.name, record.state, record.host.host_id);
-    let step = record
-        .reports
-        .iter()
-        .rev()
-        .find(|report| report.started_at.is_some());
-    let payload = crate::record::encode(&Notice {
-        job_id: record.job_id,
-        org: &record.org,
-        name: &record.name,
-        state: record.state,
-        host: &record.host,
-        reason: record.reason.as_ref(),
-        attempt: record.attempt,
-        step: step.map(|step| NoticeStep {
-            id: &step.id,
-            verb: step.verb,
-            status: step.status,
-        }),
-        time: ground.now(),
-    });
-    move || ground.publisher.notify(subject, payload)
 }
 
 impl Actor for JobScheduler {

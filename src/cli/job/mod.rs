@@ -1,5 +1,6 @@
-//! `tripline job`: submit, list, show, watch and cancel jobs.
+//! `tripline job`: submit, list, show, watch and cancel jobs, and fetch their files.
 
+mod fetch;
 mod submit;
 mod view;
 
@@ -35,6 +36,9 @@ pub(super) enum Verb {
         /// Its id
         job_id: JobId,
     },
+    /// Write the files that a job has fetched into a folder here
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Fetch),
     /// Cancel a job that has not ended
     Cancel {
         /// Its id
@@ -87,6 +91,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
         Verb::Watch { job_id } => follow(global, &Client::find(global)?, job_id).await,
+        Verb::Fetch(arguments) => fetch::run(global, arguments).await,
         Verb::Cancel { job_id } => {
             let id = job_id.to_string();
             let job: JobView = Client::find(global)?

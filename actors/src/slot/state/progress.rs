@@ -24,6 +24,7 @@ impl Session {
         let (command_id, call) = (flight.0, flight.1.clone());
         self.record.notes.push(Note {
             command_id,
+            attempt: self.record.attempt,
             step,
             call,
             end,
