@@ -60,6 +60,11 @@ lint: ## formatting and lints alone
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
+# The page is held to the code by tests; this writes values that changed.
+.PHONY: limits
+limits: ## write values that changed into docs/limits.md
+	TRIPLINE_WRITE_LIMITS=1 $(CARGO) test -p tripline --test docs -- limits::values
+
 # What runs on hosts has to compile for their systems; warnings are errors there, too.
 .PHONY: cross-check
 cross-check: ## lints of agent, protocol and client for Windows and for Linux on arm64 with musl
@@ -100,6 +105,11 @@ soak: broker build ## 100 rounds each of kill -9 of server, agent and broker und
 soak-transfer: broker build ## 1 GiB fetched and put over a link cut 20 times each, agent and server killed in between
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_TRANSFER_BYTES=1073741824 \
 		$(CARGO) test -p tripline --test system -- --nocapture resume::transfers_go_on
+
+.PHONY: soak-connections
+soak-connections: broker build ## 10,000 connections without a hello, over plain HTTP and over TLS
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_CONNECTIONS=10000 \
+		$(CARGO) test -p tripline --test hostile -- --nocapture crowds::
 
 # Needs about ten minutes a target; `scripts/fuzz --help` says how to run one, or for how long.
 .PHONY: fuzz

@@ -13,6 +13,7 @@ pub mod feed;
 pub mod http;
 pub mod littlebrother;
 pub mod logging;
+pub mod metric;
 pub mod nats;
 mod private;
 pub mod rules;

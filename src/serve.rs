@@ -116,6 +116,8 @@ struct Server {
 impl Server {
     async fn start(config: &Config, source: config::Source) -> Result<Self, Error> {
         raise_file_limit();
+        // Before anything counts.
+        http::metrics::recorder().map_err(http::Error::from)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = Store::open(&options::store(config))?;
         let failed = listen(&store);

@@ -7,6 +7,7 @@ use crate::changes::Streams;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
+use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::once::Onces;
@@ -121,6 +122,7 @@ pub(crate) struct Ground {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
+    pub(crate) hosts: HostCount,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
@@ -153,10 +155,7 @@ impl Ground {
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
         self.admit_writes()?;
         if !self.load.admits() {
-            return Err(Refusal::Busy {
-                what: "outbox",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("outbox", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -174,16 +173,10 @@ impl Ground {
             });
         }
         if self.store.disk_low() {
-            return Err(Refusal::Busy {
-                what: "disk",
-                retry_after: Span::from_secs(10),
-            });
+            return Err(full("disk", Span::from_secs(10)));
         }
         if self.store.durable_lag() > BATCHES_WAITING_MAX {
-            return Err(Refusal::Busy {
-                what: "store",
-                retry_after: Span::from_secs(1),
-            });
+            return Err(full("store", Span::from_secs(1)));
         }
         Ok(())
     }
@@ -197,6 +190,12 @@ impl Ground {
     pub(crate) fn after_commit(&self, then: impl FnOnce() + Send + 'static) {
         self.store.commit(Batch::new(), then);
     }
+}
+
+/// New work is refused because `what` is full; each refusal is counted.
+fn full(what: &'static str, retry_after: Span) -> Refusal {
+    metrics::counter!("tripline_admission_refused_total", "reason" => what).increment(1);
+    Refusal::Busy { what, retry_after }
 }
 
 /// Reads and decodes a record. A record that cannot be decoded is reported as unreadable, not as absent.

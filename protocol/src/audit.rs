@@ -52,6 +52,14 @@ actions! {
     ConfigLoad = "config.load";
     /// A set of pipelines and named jobs came into force, or was refused.
     RulesLoad = "rules.load";
+    /// The event of a dead letter is handled once more.
+    DeadReplay = "dead.replay";
+    /// A dead letter was removed from its stream.
+    DeadDrop = "dead.drop";
+    /// Messages were put back from the outbox's quarantine.
+    OutboxRetry = "outbox.retry";
+    /// A message in the outbox's quarantine was removed.
+    OutboxDrop = "outbox.drop";
     /// A token was made.
     TokenCreate = "token.create";
     /// A token was revoked.

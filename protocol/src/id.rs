@@ -4,6 +4,7 @@
 //! is UUIDv5 over (org, source, id), a job id over (event key, pipeline, host, run), a command id over
 //! (job, step, attempt).
 
+use crate::limit::WORD_BYTES_MAX;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -206,14 +207,14 @@ text_id!(
     /// A tenant: LimaCharlie's organisation id, or `default`. One NATS token, never the `_` that stands
     /// for no org in the subjects of dead letters.
     Org, "org", "1 to 64 of A-Z a-z 0-9 _ -, the first a letter or digit",
-    |text| (1..=64).contains(&text.len())
+    |text| (1..=WORD_BYTES_MAX).contains(&text.len())
         && !text.starts_with(['_', '-'])
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 );
 text_id!(
     /// A pipeline's or job's name: `[a-z0-9][a-z0-9_-]{0,63}`.
     Name, "name", "1 to 64 of a-z 0-9 _ -, the first a letter or digit",
-    |text| (1..=64).contains(&text.len())
+    |text| (1..=WORD_BYTES_MAX).contains(&text.len())
         && !text.starts_with(['_', '-'])
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
 );
@@ -226,7 +227,7 @@ text_id!(
 text_id!(
     /// A word that groups hosts, such as `dmz` or `owner:ana`.
     Label, "label", "1 to 64 of A-Z a-z 0-9 . _ : / = -, the first a letter or digit",
-    |text| (1..=64).contains(&text.len())
+    |text| (1..=WORD_BYTES_MAX).contains(&text.len())
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/=-".contains(&b))
 );

@@ -38,6 +38,12 @@ pub const NESTING_MAX: usize = 64;
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 /// Longest name a host can be called by in an event.
 pub const HOST_NAME_BYTES_MAX: usize = 255;
+/// Longest org, name of a pipeline or job, and label.
+pub const WORD_BYTES_MAX: usize = 64;
+/// Longest etype, and longest pattern of etypes.
+pub const ETYPE_BYTES_MAX: usize = 200;
+/// Longest prefix of subjects (`nats.subject_prefix`).
+pub const PREFIX_BYTES_MAX: usize = 64;
 
 /// Most labels of a host, those of an administrator and those of its agent each.
 pub const LABELS_MAX: usize = 64;

@@ -2,6 +2,7 @@
 
 use crate::id::{HostId, InvalidId, JobId, Name, Org};
 use crate::job::{JobState, Outcome};
+use crate::limit::{ETYPE_BYTES_MAX, PREFIX_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +49,7 @@ fn is_token(token: &str) -> bool {
 impl FromStr for Etype {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text.len() <= 200 && text.split('.').all(is_token) {
+        if text.len() <= ETYPE_BYTES_MAX && text.split('.').all(is_token) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidId::new(
@@ -138,7 +139,7 @@ impl FromStr for EtypePattern {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let tokens: Vec<&str> = text.split('.').collect();
-        let legal = text.len() <= 200
+        let legal = text.len() <= ETYPE_BYTES_MAX
             && tokens.iter().enumerate().all(|(index, token)| {
                 is_token(token) || *token == "*" || (*token == ">" && index + 1 == tokens.len())
             });
@@ -203,7 +204,7 @@ impl FromStr for Subjects {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
-        if prefix.len() <= 64 && prefix.split('.').all(legal) {
+        if prefix.len() <= PREFIX_BYTES_MAX && prefix.split('.').all(legal) {
             Ok(Self {
                 prefix: prefix.into(),
             })

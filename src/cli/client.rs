@@ -157,17 +157,21 @@ impl Client {
         let mut items = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let wanted = (limit - items.len()).min(PAGE_ITEMS_MAX);
+            // One more than is wanted shows whether there are more; that a page has a next one does not.
+            let wanted = (limit.saturating_add(1) - items.len()).min(PAGE_ITEMS_MAX);
             let mut query = query.to_vec();
             query.push(("limit", wanted.to_string()));
             query.extend(after.take().map(|after| ("after", after)));
             let page: Page<T> = self.get(segments, &query).await?;
             items.extend(page.items);
             match page.next {
-                Some(next) if items.len() < limit => after = Some(next),
-                next => return Ok((items, next.is_some())),
+                Some(next) if items.len() <= limit => after = Some(next),
+                _ => break,
             }
         }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Ok((items, more))
     }
 
     async fn send_body<T: DeserializeOwned>(

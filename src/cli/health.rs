@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     })?;
     match global.output {
         Format::Json => print_json(&parts)?,
-        Format::Table => print(&table(["PART", "WORKS"], rows(&parts)))?,
+        Format::Table => print(&table(["PART", "STATE"], rows(&parts)))?,
     }
     match status.is_success() {
         true => Ok(()),
@@ -59,14 +59,36 @@ fn rows(parts: &Parts) -> impl Iterator<Item = [String; 2]> {
     })
 }
 
-/// The names of the parts that do not work.
+/// What is in the way of being ready: parts that do not work, or an end that has begun. A pause is not.
 fn failed(parts: &Parts) -> String {
-    let names = parts
-        .iter()
-        .filter(|(name, value)| *name != "ready" && **value == Value::Bool(false));
+    let names = parts.iter().filter(|(name, value)| match name.as_str() {
+        "ready" | "paused" => false,
+        "draining" => **value == Value::Bool(true),
+        _ => **value == Value::Bool(false),
+    });
     let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
     match names.is_empty() {
         true => "it does not say which part".to_owned(),
         false => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_is_in_the_way_is_named() {
+        let of = |parts: Value| match parts {
+            Value::Object(parts) => failed(&parts),
+            other => panic!("{other}"),
+        };
+        let parts =
+            json!({"ready": false, "store": true, "broker": false, "paused": false, "draining": false});
+        assert_eq!(of(parts), "broker");
+        let ending = json!({"ready": false, "store": true, "broker": true, "paused": true, "draining": true});
+        assert_eq!(of(ending), "draining");
+        assert_eq!(of(json!({"ready": false})), "it does not say which part");
     }
 }

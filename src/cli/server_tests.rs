@@ -126,26 +126,32 @@ async fn a_submitted_job_can_be_watched_at_once() {
 }
 
 #[actix_rt::test]
-async fn a_list_follows_the_pages_up_to_its_limit() {
-    let page = |next: Option<&str>| {
-        (
-            200,
-            json!({"items": [job("queued"), job("queued")], "next": next}),
-        )
+async fn a_list_follows_the_pages_up_to_its_limit_and_knows_whether_there_are_more() {
+    let page = |count: usize, next: Option<&str>| {
+        let items = vec![job("queued"); count];
+        (200, json!({"items": items, "next": next}))
     };
-    let server = PreparedServer::default();
-    let (global, _handle) = server.start([page(Some("a b")), page(Some("c"))]);
-    let client = Client::find(&global).unwrap();
     let query = [("state", "queued".to_owned())];
-    let (items, more) = client.list::<Value>(&["jobs"], &query, 4).await.unwrap();
-    assert_eq!((items.len(), more), (4, true));
-    assert_eq!(
-        server.asked(),
-        [
-            "GET /v1/jobs?state=queued&limit=4",
-            "GET /v1/jobs?state=queued&limit=2&after=a+b"
-        ]
-    );
+    // That the second page has a next one does not say that there is anything on it.
+    for (second, third, more) in [
+        (page(3, Some("c")), None, true),
+        (page(2, Some("c")), Some(page(0, None)), false),
+    ] {
+        let server = PreparedServer::default();
+        let pages = [Some(page(2, Some("a b"))), Some(second), third];
+        let (global, _handle) = server.start(pages.into_iter().flatten());
+        let client = Client::find(&global).unwrap();
+        let (items, are_more) = client.list::<Value>(&["jobs"], &query, 4).await.unwrap();
+        assert_eq!((items.len(), are_more), (4, more));
+        let mut asked = vec![
+            "GET /v1/jobs?state=queued&limit=5",
+            "GET /v1/jobs?state=queued&limit=3&after=a+b",
+        ];
+        if !more {
+            asked.push("GET /v1/jobs?state=queued&limit=1&after=c");
+        }
+        assert_eq!(server.asked(), asked);
+    }
 }
 
 #[actix_rt::test]

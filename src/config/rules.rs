@@ -159,7 +159,10 @@ fn limits(config: &Config, found: &mut Found) {
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
         ("store.exports_kept", config.store.exports_kept),
+        ("hosts.known_max", config.hosts.known_max.into()),
         ("limits.requests_burst", config.limits.requests_burst.into()),
+        ("limits.connections_max", config.limits.connections_max.into()),
+        ("limits.strangers_max", config.limits.strangers_max.into()),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));
@@ -171,6 +174,10 @@ fn limits(config: &Config, found: &mut Found) {
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),
         ("store.export_every", config.store.export_every),
+        ("limits.head_timeout", config.limits.head_timeout),
+        ("limits.body_timeout", config.limits.body_timeout),
+        ("limits.send_timeout", config.limits.send_timeout),
+        ("limits.hello_timeout", config.limits.hello_timeout),
         (
             "hosts.key_age_max",
             config.hosts.key_age_max.unwrap_or(Span::from_secs(1)),

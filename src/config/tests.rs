@@ -339,3 +339,14 @@ fn the_table_of_the_documentation_names_every_key() {
         "{table}"
     );
 }
+
+#[test]
+fn slots_and_the_administrators_token_have_bounds() {
+    let slots = |total: u32| load(&format!("[slots]\ntotal = {total}"), &[]);
+    assert!(slots(10_000).is_ok());
+    assert!(slots(10_001).expect_err("too many")[0].contains("not from 1 to 10000"));
+    let token = |chars: usize| load("", &[("TRIPLINE__AUTH__ADMIN_TOKEN", &"x".repeat(chars))]);
+    for (chars, legal) in [(15, false), (16, true), (512, true), (513, false)] {
+        assert_eq!(token(chars).is_ok(), legal, "{chars} characters");
+    }
+}

@@ -4,6 +4,7 @@
 use super::HttpState;
 use super::auth::Viewer;
 use super::body::{Body, page_limit, parameter, path_part};
+use super::moment::moment;
 use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
@@ -57,8 +58,8 @@ pub(super) async fn list(
         who: query.who,
         host: query.host,
         action: query.action,
-        since: parameter("since", query.since.as_deref())?,
-        until: parameter("until", query.until.as_deref())?,
+        since: moment("since", query.since.as_deref(), &state)?,
+        until: moment("until", query.until.as_deref(), &state)?,
         after: query.after,
         limit: page_limit(query.limit.as_deref())?,
     };

@@ -3,6 +3,7 @@
 use super::HttpState;
 use super::auth::{Admin, Operator, Viewer};
 use super::body::{Body, cursor, page_limit, parameter, path_part};
+use super::moment::moment;
 use super::problem::ApiError;
 use crate::dead::{Error, RawLetter, Section};
 use actix_web::{HttpResponse, web};
@@ -10,10 +11,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
-use std::str::FromStr;
 use tripline_actors::access::Principal;
 use tripline_actors::{Letter, Refusal};
 use tripline_protocol::api::{DeadLetter, DeadLetterView, Page, ReplayDead, ReplayedEvent};
+use tripline_protocol::audit::Action;
 use tripline_protocol::subject::{HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
 use tripline_protocol::{Org, Span, Timestamp};
 
@@ -48,18 +49,6 @@ pub(super) struct ListDead {
     limit: Option<String>,
 }
 
-/// A time, or how long ago.
-struct Since(Result<Timestamp, Span>);
-
-impl FromStr for Since {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time = text.parse().map(|time| Self(Ok(time)));
-        time.or_else(|_| text.parse().map(|span| Self(Err(span))))
-            .map_err(|_| "expected a span such as 1h, or a time such as 2026-11-20T14:00:00Z")
-    }
-}
-
 /// Which letters are wanted.
 struct Wanted {
     org: Option<Org>,
@@ -89,14 +78,10 @@ pub(super) async fn list(
     query: web::Query<ListDead>,
 ) -> Result<web::Json<Page<DeadLetter>>, ApiError> {
     let query = query.into_inner();
-    let since = parameter::<Since>("since", query.since.as_deref())?.map(|since| match since.0 {
-        Ok(time) => time,
-        Err(ago) => state.clock.now().before(ago),
-    });
     let wanted = Wanted {
         org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
         reason: query.reason.filter(|reason| !reason.is_empty()),
-        since,
+        since: moment("since", query.since.as_deref(), &state)?,
     };
     let before = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
@@ -226,6 +211,12 @@ pub(super) async fn drop_letter(
     sequence: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let (raw, letter) = find(&caller, &state, &sequence).await?;
+    let noted = state.core.by(&caller);
+    noted
+        .put_on_record(Action::DeadDrop, letter.org.as_ref(), |entry| {
+            entry.on("letter", raw.sequence).detail("reason", &letter.reason)
+        })
+        .await?;
     state.dead.remove(raw.sequence).await?;
     tracing::warn!(
         by = caller.name,

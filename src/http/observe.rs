@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: headers, queries and bodies, which may hold secrets, in the log.
 
+use super::cut::Whole;
+use super::strangers::Visit;
 use actix_web::HttpMessage;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 /// By which a caller finds its request in the log; a caller's own is kept when it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest `x-request-id` of a caller that is kept, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// A request's id, among its extensions.
 #[derive(Debug, Clone)]
@@ -22,7 +26,13 @@ pub(super) struct RequestId(pub(super) String);
 pub(super) async fn observe<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
+) -> Result<ServiceResponse<Whole>, actix_web::Error>
+where
+    B: 'static,
+{
+    if let Some(visit) = request.conn_data::<Visit>() {
+        visit.note_request();
+    }
     let begun = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -35,12 +45,13 @@ pub(super) async fn observe<B: MessageBody>(
     };
     let elapsed = begun.elapsed().as_secs_f64();
     span.in_scope(|| log(status, elapsed));
-    count(method, route, status, elapsed);
+    count(method, route.clone(), status, elapsed);
     result.map(|mut response| {
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        response
+        let is_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        response.map_body(|_, body| Whole::new(body.boxed(), route, is_socket))
     })
 }
 
@@ -82,7 +93,7 @@ fn method_label(method: &Method) -> &'static str {
 
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |text: &&str| {
-        (1..=64).contains(&text.len())
+        (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
+/// Refused permissions that are remembered for who waits for one; the oldest go first.
+const DENIALS_MAX: usize = 256;
 /// Longest pause between two attempts to connect.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long one attempt to connect may take.
@@ -47,7 +49,7 @@ impl Link {
     /// Starts connecting in the background; fails only on options that can never work.
     pub(crate) async fn open(options: &NatsOptions, status: &NatsStatus) -> Result<Self, Error> {
         let (state_sender, state) = watch::channel(LinkState::default());
-        let (denied, _) = broadcast::channel(256);
+        let (denied, _) = broadcast::channel(DENIALS_MAX);
         let observer = Arc::new(Observer {
             status: status.clone(),
             state: state_sender,

@@ -5,7 +5,12 @@
 #![cfg(test)]
 
 mod commands;
+mod constants;
+mod grafana;
+mod limits;
 mod links;
+mod metrics;
 mod names;
+mod no_limits;
 mod pages;
 mod rules;

@@ -1,8 +1,7 @@
-//! Names: keys of both configurations and metrics are those of the code, all of them.
+//! Names: keys of both configurations are those of the code, all of them.
 
-use crate::pages::{first_cell, page, root};
+use crate::pages::page;
 use std::collections::BTreeSet;
-use std::path::Path;
 use tripline::config::Config;
 
 #[test]
@@ -39,45 +38,4 @@ fn the_table_of_the_agents_variables_is_the_codes() {
         .map(str::to_owned)
         .collect();
     assert_eq!(documented, quoted(&code, "TRIPLINE_AGENT_"));
-}
-
-fn sources(folder: &Path, texts: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, texts);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            texts.push(std::fs::read_to_string(&path).unwrap());
-        }
-    }
-}
-
-/// The first text of every use of a macro of the crate `metrics`.
-fn emitted() -> BTreeSet<String> {
-    let mut texts = Vec::new();
-    for folder in ["src", "actors/src"] {
-        sources(&root().join(folder), &mut texts);
-    }
-    let mut names = BTreeSet::new();
-    for text in texts {
-        for macro_name in ["counter!(", "gauge!(", "histogram!("] {
-            for rest in text.split(macro_name).skip(1) {
-                let name = rest.split('"').nth(1).unwrap_or_default();
-                assert!(name.starts_with("tripline_"), "{macro_name}{name:?}");
-                names.insert(name.to_owned());
-            }
-        }
-    }
-    names
-}
-
-#[test]
-fn the_table_of_metrics_is_the_codes() {
-    let rows = page("docs/operations.md").table("## Metrics");
-    let documented: BTreeSet<String> = rows
-        .iter()
-        .skip(2)
-        .map(|row| first_cell(row).to_owned())
-        .collect();
-    assert_eq!(documented, emitted());
 }

@@ -110,12 +110,21 @@ impl Page {
     }
 }
 
-/// The first cell of a row, without its backticks.
-pub(crate) fn first_cell(row: &str) -> &str {
-    row.trim_start_matches('|')
-        .split('|')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_matches('`')
+/// Every Rust file below a folder, by its path from the root, with its text.
+pub(crate) fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root()).unwrap().to_str().unwrap();
+                found.push((path.to_owned(), text));
+            }
+        }
+    }
+    found
 }

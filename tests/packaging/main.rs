@@ -26,3 +26,4 @@ mod machine;
 mod packages;
 mod settings;
 mod units;
+mod walk_through;

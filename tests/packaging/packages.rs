@@ -40,7 +40,7 @@ async fn the_packages_serve_run_jobs_survive_upgrades_and_leave_nothing_when_the
 }
 
 /// Packs the program that was built for the tests.
-async fn package_of(name: &str, share: &Path) -> PathBuf {
+pub(crate) async fn package_of(name: &str, share: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tool = root.join(".tools/bin/cargo-deb");
     assert!(tool.is_file(), "{} is missing: make cargo-deb", tool.display());
@@ -59,7 +59,7 @@ async fn package_of(name: &str, share: &Path) -> PathBuf {
 }
 
 /// The broker that the server is to find on the machine.
-async fn broker_for(machine: &Machine) {
+pub(crate) async fn broker_for(machine: &Machine) {
     let mut search = Search::from_environment();
     search
         .folders

@@ -218,6 +218,23 @@ async fn a_dead_letter_is_listed_shown_replayed_once_per_replay_and_dropped() {
     );
     let gone = tripline(&data, &["dead", "show", &stale]).await;
     assert_eq!(gone.code, 2, "{gone:?}");
+    let list = ["audit", "list", "--action", "dead", "--output", "json"];
+    let listed = tripline(&data, &list).await;
+    let records: Vec<Value> = serde_json::from_str(&listed.stdout).expect("JSON");
+    let mut actions: Vec<(&Value, &Value)> = records
+        .iter()
+        .map(|record| (&record["action"], &record["on"]["letter"]))
+        .collect();
+    actions.sort_by_key(|(action, letter)| (action.to_string(), letter.to_string()));
+    let (replay, drop) = (json!("dead.replay"), json!("dead.drop"));
+    let (first, second, old) = (json!("1"), json!("2"), json!(stale));
+    let expected = [
+        (&drop, &first),
+        (&drop, &second),
+        (&replay, &old),
+        (&replay, &old),
+    ];
+    assert_eq!(actions, expected, "{listed:?}");
     let stranger = server
         .api()
         .create_token(json!({"name": "s", "role": "operator", "org": "acme"}))

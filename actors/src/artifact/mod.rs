@@ -30,9 +30,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tripline_protocol::Sha256;
 
-/// `artifacts.bytes_max` unless it is configured.
-pub const BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024 * 1024;
-
 /// The artifacts of a data directory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {

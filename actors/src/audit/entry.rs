@@ -9,17 +9,20 @@ use tripline_protocol::audit::{Action, AuditOutcome, SERVER_CHAIN, canonical};
 use tripline_protocol::result::HostRef;
 use tripline_protocol::{Org, Sha256, Timestamp};
 
-/// Bytes that a text has, and items that a list has, and bytes that all of `detail` has, before it is shortened.
+/// Bytes of a text in a record; a longer one is shortened.
+const TEXT_BYTES_MAX: usize = 1024;
+/// Items of a list in a record; the others are counted.
+const ITEMS_MAX: usize = 64;
 const BOUNDS: Bounds = Bounds {
-    text_bytes: 1024,
-    items: 64,
+    text_bytes: TEXT_BYTES_MAX,
+    items: ITEMS_MAX,
 };
 /// The same when that is still too much.
 const NARROW_BOUNDS: Bounds = Bounds {
     text_bytes: 128,
     items: 16,
 };
-/// Bytes that all of `detail` may have.
+/// Bytes that all of `detail` may have before it is shortened further.
 const DETAIL_BYTES_MAX: usize = 8 * 1024;
 
 /// What was done. Made by [`crate::ground::Ground::audit`] or [`Entry::new`], completed by the methods here, and

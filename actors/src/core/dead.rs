@@ -2,6 +2,7 @@
 
 use super::{Core, submit};
 use crate::access::Principal;
+use crate::audit::By;
 use crate::outbox::ReplayEvent;
 use crate::refusal::Refusal;
 use crate::replay::{self, Letter};
@@ -22,6 +23,7 @@ impl Core {
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.outbox.do_send(ReplayEvent {
             by: caller.to_asker(),
+            on_behalf: By::from(caller),
             letter,
             event: Box::new(event),
             again,

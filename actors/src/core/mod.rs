@@ -1,8 +1,10 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
+mod attached;
 mod audit;
 mod control;
 mod dead;
+mod doors;
 mod drain;
 mod fleet;
 mod generation;
@@ -18,6 +20,7 @@ mod streams;
 mod submit;
 mod transcript;
 
+pub use attached::Attached;
 pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
 pub use fleet::{KeyFilter, Presented};
@@ -28,10 +31,9 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
-use crate::door::{Answer, Door};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
+use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
-use crate::host::{AgentSays, Detached, Host};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
 use crate::once::Onces;
@@ -43,16 +45,16 @@ use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
-use actix::prelude::*;
+use doors::Doors;
 use generation::{Generations, Peers};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tripline_protocol::api::{Enrol, Enrolled, HostView, JobView, Page, PipelinesView, SlotsView};
-use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
+use tripline_protocol::frame::{Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{CommandId, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -93,6 +95,8 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `hosts.known_max`: how many hosts there may be.
+    pub hosts_max: u32,
     /// `audit.retain`: how long records of the audit are kept.
     pub audit_retain: Span,
     /// `audit.retain_max`: how many records of a chain are kept.
@@ -124,6 +128,7 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            hosts_max: 100_000,
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),
@@ -216,62 +221,6 @@ pub struct AttachAgent {
     pub link: AgentLink,
 }
 
-/// An attachment; dropping it detaches the agent.
-#[derive(Debug)]
-pub struct Attached {
-    /// The attachment's number.
-    pub epoch: u64,
-    /// Whether the agent is to watch processes: `welcome.littlebrother`.
-    pub littlebrother: bool,
-    pub(crate) host: Addr<Host>,
-    pub(crate) frames: Arc<Semaphore>,
-}
-
-impl Attached {
-    /// Hands on a result. `artifact` is the verified file that a transfer of this command left.
-    pub fn result(&self, result: CommandResult, artifact: Option<ArtifactRef>) {
-        self.say(AgentFrame::Result(Box::new(result)), artifact);
-    }
-
-    /// Hands on any other frame than hello, result, credit, ping and pong, which are the connection's own.
-    pub fn frame(&self, frame: AgentFrame) {
-        self.say(frame, None);
-    }
-
-    /// A transfer failed at the server (full disk, wrong hash): the command fails with it.
-    pub fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
-        let result = CommandResult {
-            command_id,
-            output: None,
-            error: Some(fault),
-            truncated: None,
-        };
-        self.result(result, None);
-    }
-
-    /// An agent that sends faster than its frames are handled is cut off; what it keeps it sends again.
-    fn say(&self, frame: AgentFrame, artifact: Option<ArtifactRef>) {
-        match Arc::clone(&self.frames).try_acquire_owned() {
-            Ok(permit) => self.host.do_send(AgentSays {
-                epoch: self.epoch,
-                frame,
-                artifact,
-                _permit: permit,
-            }),
-            Err(_) => {
-                metrics::counter!("tripline_host_overloaded_total").increment(1);
-                self.host.do_send(Detached { epoch: self.epoch });
-            }
-        }
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.host.do_send(Detached { epoch: self.epoch });
-    }
-}
-
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Readiness {
@@ -283,17 +232,6 @@ pub struct Readiness {
     pub outbox: bool,
     /// The actors run.
     pub actors: bool,
-}
-
-/// Requests of one kind that may be under way.
-#[derive(Debug)]
-struct Doors {
-    ingest: Door,
-    submit: Door,
-    query: Door,
-    attach: Door,
-    session: Door,
-    littlebrother: Door,
 }
 
 /// The actors. Cheap to clone.
@@ -318,6 +256,7 @@ impl Core {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
         let onces = Onces::load(&store)?;
+        let hosts = HostCount::new(config.hosts_max);
         let load = Load::new(config.outbox_max, Arc::clone(&clock));
         let (now, run) = (clock.now(), uuid::Uuid::new_v4());
         let ground = Arc::new(Ground {
@@ -327,6 +266,7 @@ impl Core {
             artifacts,
             publisher,
             load,
+            hosts,
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
@@ -349,18 +289,10 @@ impl Core {
             refused: None,
         };
         let generations = Generations::start(Arc::clone(&ground), rules)?;
-        let doors = Doors {
-            ingest: Door::new("ingest", 16),
-            submit: Door::new("submissions", 2048),
-            query: Door::new("queries", 512),
-            attach: Door::new("attachments", 1024),
-            session: Door::new("sessions", 2048),
-            littlebrother: Door::new("littlebrother", 2048),
-        };
         Ok(Core {
             ground,
             generations,
-            doors: Arc::new(doors),
+            doors: Arc::new(Doors::new()),
             by: Arc::new(By::system()),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::access::Principal;
+use crate::audit::By;
 use crate::outbox::{DropEntry, GetOutbox, ListQuarantine, RetryEntries};
 use crate::refusal::Refusal;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Page, Retried};
@@ -48,10 +49,11 @@ impl Core {
             });
         }
         let (reply, answer) = self.doors.query.enter()?;
-        let by = caller.to_asker();
-        self.peers()?
-            .outbox
-            .do_send(RetryEntries { by, sequences, reply });
+        self.peers()?.outbox.do_send(RetryEntries {
+            by: By::from(caller),
+            sequences,
+            reply,
+        });
         let retried = answer.wait().await?;
         Ok(Retried { retried })
     }
@@ -60,8 +62,11 @@ impl Core {
     pub async fn drop_quarantined(&self, caller: &Principal, sequence: u64) -> Result<(), Refusal> {
         caller.require_all_orgs("the outbox")?;
         let (reply, answer) = self.doors.query.enter()?;
-        let by = caller.to_asker();
-        self.peers()?.outbox.do_send(DropEntry { by, sequence, reply });
+        self.peers()?.outbox.do_send(DropEntry {
+            by: By::from(caller),
+            sequence,
+            reply,
+        });
         answer.wait().await
     }
 }

@@ -13,6 +13,9 @@ use tripline_protocol::job::JobSpec;
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use uuid::Uuid;
 
+/// Longest `idempotency_key` of a submission, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
+
 /// Resolves the host, renders a named job or checks an inline one, and derives the job's id.
 pub(super) fn new_job(
     ground: &Ground,
@@ -24,7 +27,7 @@ pub(super) fn new_job(
     let host = book.named(request.org.as_ref(), &request.host)?;
     let spec = spec(&book, rules, &request, &host)?;
     let job_id = match &request.idempotency_key {
-        Some(key) if key.is_empty() || key.len() > 200 => {
+        Some(key) if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX => {
             return Err(invalid(
                 "bad_idempotency_key",
                 "idempotency_key must be 1 to 200 bytes",

@@ -20,6 +20,10 @@ use tripline_protocol::{Attestation, Etype, Event, EventKey, HostId, Label, Org,
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Most addresses taken.
 const ADDRESSES_MAX: usize = 64;
+/// Longest address taken, in bytes.
+const ADDRESS_BYTES_MAX: usize = 64;
+/// Longest name of a platform or a processor taken, in bytes.
+const WORD_BYTES_MAX: usize = 32;
 
 /// Longest description of the system or the agent taken, in bytes.
 const VERSION_BYTES_MAX: usize = 256;
@@ -46,13 +50,19 @@ pub(super) fn check_hello(hello: &Hello) -> Result<(), Refusal> {
             detail: format!("at most {LABELS_MAX} labels of 64 letters, digits and . _ : / = - are taken"),
         });
     }
-    if hello.os_version.len() > VERSION_BYTES_MAX || hello.agent_version.len() > VERSION_BYTES_MAX {
+    let versions = [&hello.os_version, &hello.agent_version];
+    if versions.iter().any(|text| !is_plain(text, VERSION_BYTES_MAX)) {
         return Err(Refusal::Invalid {
             code: "bad_hello",
-            detail: "os_version and agent_version are at most 256 bytes".into(),
+            detail: "os_version and agent_version are at most 256 bytes without control characters".into(),
         });
     }
     Ok(())
+}
+
+/// Whether it is short, and shows as it is in a terminal and in a log.
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.chars().any(char::is_control)
 }
 
 fn check_facts(
@@ -70,11 +80,11 @@ fn check_facts(
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
     }
-    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| a.len() > 64) {
-        return invalid("at most 64 addresses of at most 64 bytes are taken");
+    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| !is_plain(a, ADDRESS_BYTES_MAX)) {
+        return invalid("at most 64 addresses of at most 64 bytes without control characters are taken");
     }
-    if words.iter().any(|word| word.len() > 32) {
-        return invalid("platform and arch are at most 32 bytes");
+    if words.iter().any(|word| !is_plain(word, WORD_BYTES_MAX)) {
+        return invalid("platform and arch are at most 32 bytes without control characters");
     }
     Ok(())
 }
@@ -98,6 +108,7 @@ pub(super) fn enrol(
         return again(&request, record);
     }
     refuse_known_key(ground, &request.key_sha256)?;
+    ground.hosts.admit()?;
     let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
@@ -121,12 +132,12 @@ pub(super) fn enrol(
         created_at: now,
         last_seen_at: now,
     };
-    let outgoing = put_new_host(ground, &record, &mut batch);
     access::put_key(
         &mut batch,
         &request.key_sha256,
         &AgentKeyRecord::new(host_id, now),
     )?;
+    let outgoing = put_new_host(ground, &record, &mut batch);
     let entry = ground
         .audit(Action::HostEnrol, by, Some(&org))
         .host(&record.to_ref());
@@ -194,6 +205,7 @@ impl Sensors {
 
 /// Adds a new host with its indexes and `new_sensor`.
 pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) -> Vec<Outgoing> {
+    ground.hosts.added();
     record.put(batch);
     put_name(batch, record, None);
     batch.put(

@@ -7,6 +7,7 @@
 
 mod changes;
 mod clients;
+mod count;
 mod enrol;
 mod forget;
 mod keys;
@@ -19,6 +20,7 @@ mod tests;
 
 pub(crate) use changes::HostChanged;
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
+pub(crate) use count::HostCount;
 pub(crate) use enrol::{put_name, put_new_host};
 pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use keys::{ListKeys, RevokeKey, RotateKey};
@@ -155,6 +157,7 @@ impl Directory {
             closing: None,
             sentinel,
         };
+        directory.ground.hosts.restart(&directory.ground.store)?;
         directory.load_clients()?;
         Ok(directory)
     }

@@ -189,7 +189,9 @@ impl Host {
             forget_kills(reporter, batch, |command_id| !self.state.awaits(command_id));
         }
         let mut outgoing = Vec::new();
-        if std::mem::take(is_new) {
+        if *is_new {
+            ground.hosts.admit()?;
+            *is_new = false;
             outgoing.extend(put_new_host(&ground, record, batch));
         }
         let Heard {

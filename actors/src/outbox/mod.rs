@@ -77,8 +77,6 @@ struct Published {
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
-    /// Messages in quarantine.
-    quarantined: u64,
     ticks: u64,
     sentinel: Sentinel,
 }
@@ -111,13 +109,14 @@ impl Outbox {
                 }
             }
         }
-        ground.load.restart(state.waiting_len() as u64, state.seq_last());
+        let quarantined = ground.store.count(Table::Quarantine)?;
+        ground
+            .load
+            .restart(state.waiting_len() as u64, quarantined, state.seq_last());
         ground.store.commit(old, || {});
-        let quarantined = Self::count_quarantined(&ground.store)?;
         Ok(Self {
             ground,
             state,
-            quarantined,
             ticks: 0,
             sentinel,
         })
@@ -174,7 +173,7 @@ impl Outbox {
             let key = seq.to_be_bytes();
             if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
                 batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
-                self.quarantined += 1;
+                self.ground.load.quarantine();
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
@@ -218,7 +217,7 @@ impl Actor for Outbox {
             if outbox.ticks.is_multiple_of(50) {
                 outbox.prune(now);
                 metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
-                metrics::gauge!("tripline_outbox_quarantined").set(outbox.quarantined as f64);
+                metrics::gauge!("tripline_outbox_quarantined").set(outbox.ground.load.quarantined() as f64);
             }
             outbox.pump(ctx);
         });

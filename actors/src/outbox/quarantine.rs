@@ -1,11 +1,13 @@
 //! What waits and what the broker will never take, for people: looked at, put back, dropped.
 
 use super::{Enqueue, Outbox, Outgoing, codec};
+use crate::audit::By;
 use crate::door::Reply;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
-use tripline_protocol::api::{Asker, OutboxCounts, OutboxEntry, OutboxView, Page, SubjectCount};
+use tripline_protocol::api::{OutboxCounts, OutboxEntry, OutboxView, Page, SubjectCount};
+use tripline_protocol::audit::Action;
 
 /// Subjects that are shown.
 const SUBJECTS_MAX: usize = 20;
@@ -34,11 +36,11 @@ pub(crate) struct ListQuarantine {
     pub(crate) reply: Reply<Page<OutboxEntry>>,
 }
 
-/// Put these back; from the API. Answers how many there were. Refuses with `Busy` when the outbox is full.
+/// Put these back; from the API. Answers how many there were. Refuses with `Busy` when the disk is full.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct RetryEntries {
-    pub(crate) by: Asker,
+    pub(crate) by: By,
     pub(crate) sequences: Vec<u64>,
     pub(crate) reply: Reply<u64>,
 }
@@ -47,25 +49,12 @@ pub(crate) struct RetryEntries {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct DropEntry {
-    pub(crate) by: Asker,
+    pub(crate) by: By,
     pub(crate) sequence: u64,
     pub(crate) reply: Reply<()>,
 }
 
 impl Outbox {
-    /// Counts what an earlier process left in quarantine.
-    pub(super) fn count_quarantined(store: &crate::store::Store) -> Result<u64, crate::store::Error> {
-        let (mut count, mut after) = (0, None::<Vec<u8>>);
-        loop {
-            let page = store.scan(Table::Quarantine, &[], after.as_deref(), 1000)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.clone());
-            count += page.len() as u64;
-        }
-    }
-
     fn view(&self) -> Result<OutboxView, Refusal> {
         let waiting = self.state.waiting();
         let oldest = match waiting.oldest {
@@ -83,7 +72,7 @@ impl Outbox {
             waiting: self.ground.load.waiting(),
             in_flight: self.state.in_flight() as u64,
             messages_max: u64::from(self.ground.config.outbox_max),
-            quarantined: self.quarantined,
+            quarantined: self.ground.load.quarantined(),
             oldest,
             subjects: subjects.take(SUBJECTS_MAX).collect(),
             subjects_total: waiting.subjects_total,
@@ -113,7 +102,8 @@ impl Outbox {
 
     /// Takes entries out of quarantine, in order, with what they become.
     fn take_back(&mut self, batch: &mut Batch, mut sequences: Vec<u64>) -> Result<Vec<Outgoing>, Refusal> {
-        self.ground.admit()?;
+        // They have their places in the outbox already: quarantine that filled it must not keep itself full.
+        self.ground.admit_writes()?;
         sequences.sort_unstable();
         sequences.dedup();
         let mut back = Vec::new();
@@ -158,7 +148,7 @@ impl Handler<GetOutboxCounts> for Outbox {
         let counts = OutboxCounts {
             waiting: self.ground.load.waiting(),
             messages_max: u64::from(self.ground.config.outbox_max),
-            quarantined: self.quarantined,
+            quarantined: self.ground.load.quarantined(),
         };
         self.ground.after_commit(move || message.reply.send(Ok(counts)));
     }
@@ -183,12 +173,14 @@ impl Handler<RetryEntries> for Outbox {
         };
         let count = back.len() as u64;
         tracing::warn!(
-            by = by.name,
-            token = by.token_id,
+            by = by.who.name,
+            token = by.who.id,
             count,
             "messages put back from quarantine"
         );
-        self.quarantined = self.quarantined.saturating_sub(count);
+        let sequences: Vec<u64> = back.iter().map(|outgoing| outgoing.seq).collect();
+        let entry = self.ground.audit(Action::OutboxRetry, &by, None);
+        batch.audit(entry.detail("sequences", sequences));
         self.ground.load.put_back(count);
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
@@ -205,10 +197,17 @@ impl Handler<DropEntry> for Outbox {
         let mut batch = Batch::new();
         let dropped = self.drop_entry(&mut batch, sequence);
         if let Ok(entry) = &dropped {
-            self.quarantined = self.quarantined.saturating_sub(1);
+            self.ground.load.release_quarantined(1);
+            let record = self.ground.audit(Action::OutboxDrop, &by, None);
+            let record = record.detail("subject", &entry.subject);
+            batch.audit(
+                record
+                    .detail("sequence", sequence)
+                    .detail("id", &entry.message_id),
+            );
             tracing::warn!(
-                by = by.name,
-                token = by.token_id,
+                by = by.who.name,
+                token = by.who.id,
                 seq = sequence,
                 subject = entry.subject,
                 id = entry.message_id,

@@ -2,6 +2,7 @@
 //! after the other.
 
 use super::{Enqueue, Outbox, stage};
+use crate::audit::By;
 use crate::door::Reply;
 use crate::refusal::Refusal;
 use crate::replay::{self, Letter};
@@ -9,12 +10,15 @@ use crate::store::Batch;
 use actix::prelude::*;
 use tripline_protocol::Event;
 use tripline_protocol::api::{Asker, ReplayedEvent};
+use tripline_protocol::audit::Action;
 
 /// Replay a dead letter; from the API. Refuses with `Conflict` when it was replayed before and is not wanted again.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct ReplayEvent {
     pub(crate) by: Asker,
+    /// The same, for the audit.
+    pub(crate) on_behalf: By,
     pub(crate) letter: Letter,
     pub(crate) event: Box<Event>,
     pub(crate) again: bool,
@@ -26,6 +30,7 @@ impl Handler<ReplayEvent> for Outbox {
     fn handle(&mut self, message: ReplayEvent, ctx: &mut Self::Context) {
         let ReplayEvent {
             by,
+            on_behalf,
             letter,
             event,
             again,
@@ -44,6 +49,11 @@ impl Handler<ReplayEvent> for Outbox {
         let (sequence, run) = (letter.sequence, replay.run);
         tracing::warn!(by = name, letter = sequence, event = %event.key, run, "dead letter replayed");
         metrics::counter!("tripline_outbox_replays_total").increment(1);
+        let entry = self
+            .ground
+            .audit(Action::DeadReplay, &on_behalf, Some(&event.org));
+        let entry = entry.on("letter", sequence).on("event", event.key);
+        batch.audit(entry.detail("run", run));
         let outgoing = stage(&self.ground.load, &mut batch, message);
         let me = ctx.address();
         self.ground.store.commit(batch, move || {

@@ -1,7 +1,7 @@
 //! The order of what is published, against a broker that is slow, away, or refuses.
 
 use super::codec;
-use super::state::{IN_FLIGHT_MAX, State};
+use super::state::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, State};
 use super::{Load, RETRY_MAX};
 use crate::clock::SystemClock;
 use crate::ports::{OutMessage, PublishError};
@@ -177,6 +177,19 @@ fn no_more_than_a_bound_are_with_the_broker_at_once() {
 }
 
 #[test]
+fn no_more_bytes_than_a_bound_are_with_the_broker_at_once() {
+    let (mut state, each) = (State::new(), IN_FLIGHT_BYTES_MAX / 8);
+    for seq in 1..=10 {
+        state.enqueue(seq, message(&format!("s{seq}"), each));
+    }
+    assert_eq!(ready(&mut state, START).len(), 8);
+    state.published(1, away(), START);
+    assert_eq!(ready(&mut state, START), [9]);
+    state.published(2, Ok(()), START);
+    assert_eq!(ready(&mut state, START), [10]);
+}
+
+#[test]
 fn an_entry_reads_back_as_it_was_written() {
     let load = Load::new(10, Arc::new(SystemClock::default()));
     let mut batch = crate::store::Batch::new();
@@ -200,6 +213,22 @@ fn new_work_is_taken_up_to_four_fifths() {
     assert!(load.admits(), "7 of 10");
     load.settled(4);
     assert_eq!(load.waiting(), 0);
+}
+
+#[test]
+fn what_is_in_quarantine_takes_its_place_until_it_is_put_back_and_published_or_dropped() {
+    let load = Load::new(10, Arc::new(SystemClock::default()));
+    for _ in 0..7 {
+        load.quarantine();
+    }
+    assert!(load.admits(), "7 of 10");
+    load.take_seq();
+    assert!(!load.admits());
+    load.put_back(7);
+    assert_eq!((load.waiting(), load.quarantined()), (8, 0));
+    assert!(!load.admits(), "they wait now");
+    load.settled(8);
+    assert!(load.admits());
 }
 
 #[derive(Debug, Clone)]
@@ -308,7 +337,7 @@ impl World {
                 .restore(*seq, Some(message(&subject.to_string(), 1)), sent);
         }
         self.load
-            .restart(self.state.waiting_len() as u64, self.state.seq_last());
+            .restart(self.state.waiting_len() as u64, 0, self.state.seq_last());
     }
 
     fn check(&self) {

@@ -175,6 +175,8 @@ impl JobScheduler {
             }
             Err(full) => {
                 record.end(now, Outcome::Failed, Reason::new("queue_full", full.text()));
+                metrics::counter!("tripline_scheduler_queue_full_total", "limit" => full.limit())
+                    .increment(1);
                 record.put_new(batch);
                 self.pruner.ended();
                 super::record_metrics(&self.ground, &record);

@@ -71,6 +71,14 @@ impl Slots {
         self.share(kind).used
     }
 
+    /// Shows who has how many, in metrics.
+    pub(super) fn show(&self) {
+        let (jobs, sessions) = (f64::from(self.jobs.used), f64::from(self.sessions.used));
+        metrics::gauge!("tripline_scheduler_slots", "held_by" => "job").set(jobs);
+        metrics::gauge!("tripline_scheduler_slots", "held_by" => "session").set(sessions);
+        metrics::gauge!("tripline_scheduler_slots", "held_by" => "nobody").set(self.free.len() as f64);
+    }
+
     /// Whether it uses fewer than it may.
     pub(super) fn is_below_share(&self, kind: Kind) -> bool {
         let share = self.share(kind);

@@ -45,6 +45,15 @@ pub(super) enum Full {
 }
 
 impl Full {
+    /// The word in metrics.
+    pub(super) fn limit(self) -> &'static str {
+        match self {
+            Full::Host => "host",
+            Full::Pipeline => "pipeline",
+            Full::Total => "total",
+        }
+    }
+
     pub(super) fn text(self) -> &'static str {
         match self {
             Full::Host => "too many jobs of this host wait",

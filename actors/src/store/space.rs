@@ -30,7 +30,11 @@ impl Space {
         match *last {
             Some((at, low)) if at.elapsed() < VALID_FOR => low,
             _ => {
-                let low = self.free_bytes().is_none_or(|free| free < self.free_bytes_min);
+                let free = self.free_bytes();
+                if let Some(free) = free {
+                    metrics::gauge!("tripline_store_disk_free_bytes").set(free as f64);
+                }
+                let low = free.is_none_or(|free| free < self.free_bytes_min);
                 *last = Some((Instant::now(), low));
                 low
             }

@@ -47,6 +47,13 @@ pub(crate) async fn of_action(fixture: &Fixture, chain: &str, action: &str) -> V
     records
 }
 
+/// The one record of an action.
+pub(crate) async fn only(fixture: &Fixture, chain: &str, action: &str) -> AuditRecord {
+    let records: [AuditRecord; 1] = of_action(fixture, chain, action).await.try_into().unwrap();
+    let [record] = records;
+    record
+}
+
 fn labels(words: &[&str]) -> LabelChange {
     LabelChange::Set(words.iter().map(|word| word.parse().unwrap()).collect())
 }
@@ -65,10 +72,7 @@ async fn a_record_says_who_did_what_to_what_and_from_where() {
     core.label_host(None, "amelie".into(), labels(&["web"]))
         .await
         .unwrap();
-    let [record] = of_action(&fixture, "default", "host.label")
-        .await
-        .try_into()
-        .unwrap();
+    let record = only(&fixture, "default", "host.label").await;
     assert_eq!(record.by.id.as_deref(), Some("0011223344556677"));
     assert_eq!(record.by.name.as_deref(), Some("ana"));
     assert_eq!(record.by.role, Some(Role::Admin));
@@ -222,10 +226,7 @@ async fn a_command_that_changes_its_host_is_on_record_before_it_is_sent_and_when
     let wanted = request(host, vec![run("/bin/x --password=hunter2 -v")]);
     let job = core.submit_job(wanted).await.unwrap();
     let command = agent.command().await;
-    let [sent] = of_action(&fixture, "default", "command.send")
-        .await
-        .try_into()
-        .unwrap();
+    let sent = only(&fixture, "default", "command.send").await;
     assert_eq!(sent.by.name.as_deref(), Some("ana"));
     assert_eq!(sent.from, ana().place);
     assert_eq!(sent.on["command"], command.command_id.to_string());
@@ -238,19 +239,13 @@ async fn a_command_that_changes_its_host_is_on_record_before_it_is_sent_and_when
     assert!(of_action(&fixture, "default", "command.end").await.is_empty());
     agent.fail(command.command_id, Fault::live_response("ENOENT", "no such file"));
     fixture.ended(job.job_id).await;
-    let [end] = of_action(&fixture, "default", "command.end")
-        .await
-        .try_into()
-        .unwrap();
+    let end = only(&fixture, "default", "command.end").await;
     assert_eq!(
         (end.outcome.result.as_str(), end.outcome.code.as_deref()),
         ("failed", Some("ENOENT"))
     );
     assert_eq!(end.on, sent.on);
-    let [submitted] = of_action(&fixture, "default", "job.submit")
-        .await
-        .try_into()
-        .unwrap();
+    let submitted = only(&fixture, "default", "job.submit").await;
     assert_eq!(submitted.on["job"], job.job_id.to_string());
     assert_eq!(submitted.detail["steps"], json!(["create_process"]));
 }

@@ -105,6 +105,47 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 /// Nothing takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(60);
 
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
+/// What the actors decide about.
+const TABLES: [Table; 34] = [
+    Table::Control,
+    Table::Job,
+    Table::OpenJob,
+    Table::JobByTime,
+    Table::JobTombstone,
+    Table::TombstoneByTime,
+    Table::HandledEvent,
+    Table::HandledByTime,
+    Table::Host,
+    Table::HostBySensor,
+    Table::HostByName,
+    Table::AgentKey,
+    Table::LbHost,
+    Table::LbProcess,
+    Table::LbLink,
+    Table::LbAlive,
+    Table::LbSilent,
+    Table::HostLabels,
+    Table::Token,
+    Table::Once,
+    Table::OnceByTime,
+    Table::Outbox,
+    Table::Sent,
+    Table::Quarantine,
+    Table::Artifact,
+    Table::ArtifactUse,
+    Table::Session,
+    Table::SessionByNumber,
+    Table::SessionByTime,
+    Table::OpenSession,
+    Table::EndedSession,
+    Table::SessionCommand,
+    Table::SessionFile,
+    Table::FileBySession,
+];
+
 /// What a core is started with.
 pub(crate) struct Setup {
     pub(crate) config: CoreConfig,
@@ -310,6 +351,20 @@ impl Fixture {
         eventually(part, || async {
             let found = self.publisher.with(part);
             (found.len() >= count).then_some(found)
+        })
+        .await
+    }
+
+    /// All rows of all tables but those of the audit, which knows who was turned away.
+    pub(crate) fn all_rows(&self) -> Vec<(Table, Vec<Row>)> {
+        let rows = |table| (table, self.store.scan(table, &[], None, 100_000).unwrap());
+        TABLES.into_iter().map(rows).collect()
+    }
+
+    /// The thread of the actors, once something was published.
+    pub(crate) async fn thread(&self) -> ThreadId {
+        eventually("something is published", || async {
+            *self.publisher.thread.lock().unwrap()
         })
         .await
     }

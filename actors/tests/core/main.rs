@@ -25,6 +25,8 @@ mod keys;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod link;
 #[cfg(test)]
 mod many;

@@ -1,7 +1,9 @@
 //! Results that the broker did not take, or may have lost.
 
+use crate::audit::only;
 use crate::fixture::{Fixture, Setup, eventually, list};
 use crate::sessions::caller;
+use serde_json::json;
 use std::sync::atomic::Ordering;
 use tripline_actors::access::Principal;
 use tripline_actors::store::Table;
@@ -177,6 +179,17 @@ async fn what_was_refused_for_good_is_listed_with_the_brokers_words_and_publishe
     assert_eq!(fixture.rows(Table::Quarantine), 0);
     let missing = fixture.core.drop_quarantined(&admin(), left).await.unwrap_err();
     assert_eq!(missing.code(), "not_found");
+    // The server's own chain has both, and nothing of what was refused.
+    let retry = only(&fixture, "_", "outbox.retry").await;
+    assert_eq!((retry.by.name.as_deref(), retry.on.len()), (Some("ana"), 0));
+    let back: Vec<u64> = page.items.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(json!(retry.detail), json!({ "sequences": back }));
+    let drop = only(&fixture, "_", "outbox.drop").await;
+    assert_eq!(drop.by.name.as_deref(), Some("ana"));
+    assert_eq!(
+        json!(drop.detail),
+        json!({ "sequence": left, "id": jobs[2].to_string(), "subject": rest.items[0].subject })
+    );
     let fixture = fixture.restart().await;
     assert_eq!(fixture.core.outbox(&admin()).await.unwrap().quarantined, 0);
 }

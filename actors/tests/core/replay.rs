@@ -1,5 +1,6 @@
 //! Replays of dead letters: handled as new, once each.
 
+use crate::audit::only;
 use crate::events::{LISTEN, delivery, jobs, listening};
 use crate::fixture::{Fixture, eventually};
 use crate::sessions::caller;
@@ -97,6 +98,14 @@ async fn a_replay_runs_once_however_old_the_event_is_and_however_often_it_is_del
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "already_replayed");
+    let record = only(&fixture, "default", "dead.replay").await;
+    assert_eq!(
+        record.by.name.as_deref(),
+        Some("ana"),
+        "what is refused changes nothing"
+    );
+    assert_eq!(json!(record.on), json!({ "letter": "1", "event": first.key }));
+    assert_eq!(json!(record.detail), json!({ "run": 1 }));
     let fixture = fixture.restart().await;
     let mut agent = fixture.attach(host_id, "amelie").await;
     let (second, message) = replay(&fixture, &letter, true).await;

@@ -48,6 +48,13 @@ pub enum Error {
     Closed,
 }
 
+/// Size from which the journal is written anew without what is over.
+const COMPACT_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// Ids of acked commands that are remembered; the oldest go first.
+const ACKED_MAX: usize = 100_000;
+/// How long they are.
+const ACKED_SECONDS_MAX: u64 = 7 * 24 * 3600;
+
 /// How large the journal may get.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -62,9 +69,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            compact_bytes_min: 8 * 1024 * 1024,
-            acked_max: 100_000,
-            acked_seconds: 7 * 24 * 3600,
+            compact_bytes_min: COMPACT_BYTES_MIN,
+            acked_max: ACKED_MAX,
+            acked_seconds: ACKED_SECONDS_MAX,
         }
     }
 }

@@ -158,9 +158,13 @@ fn carried(name: &'static str, text: String) -> Result<String, InvalidEvent> {
     Ok(text)
 }
 
+/// Longest `traceparent` that is carried on, in bytes; version 00 has 55.
+const TRACE_CONTEXT_BYTES_MAX: usize = 128;
+
 /// W3C: a trace context that is not valid is ignored.
 fn trace_context(text: &str) -> Option<String> {
-    let legal = text.len() <= 128 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let legal =
+        text.len() <= TRACE_CONTEXT_BYTES_MAX && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     (legal && !text.is_empty()).then(|| text.to_owned())
 }
 

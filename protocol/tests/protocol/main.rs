@@ -12,6 +12,7 @@ mod events;
 mod frames;
 mod golden;
 mod jobs;
+mod limits;
 mod littlebrother;
 mod nesting;
 mod outputs;

@@ -6,7 +6,6 @@ use super::output::{Format, fields, or_dash, print, print_bytes, print_json, tab
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tripline_protocol::Timestamp;
 use tripline_protocol::api::Page;
 use tripline_protocol::audit::{AuditChain, AuditRecord};
 
@@ -16,10 +15,8 @@ pub(super) const RECORDS_MAX: usize = 1000;
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// List records, newest first
-    #[command(
-        after_help = "Examples:\n  tripline audit list --who ana --since 2026-11-20T00:00:00Z\n  \
-                            tripline audit list --host web01 --action command"
-    )]
+    #[command(after_help = "Examples:\n  tripline audit list --who ana --since 1d\n  \
+                            tripline audit list --host web01 --action command")]
     List(List),
     /// Show one record
     #[command(after_help = "Example:\n  tripline audit show 4711 --org acme")]
@@ -61,12 +58,12 @@ pub(super) struct List {
     /// Only this action, such as token.create, or all of a noun, such as token
     #[arg(long)]
     action: Option<String>,
-    /// Only from this time on, such as 2026-11-21T08:00:00Z
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Only before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
+    /// Only since then: a span such as 1h, or a time such as 2026-11-21T08:00:00Z
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only before then
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
     /// At most this many
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
@@ -79,8 +76,8 @@ impl List {
             ("who", self.who.clone()),
             ("host", self.host.clone()),
             ("action", self.action.clone()),
-            ("since", self.since.map(|time| time.to_string())),
-            ("until", self.until.map(|time| time.to_string())),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))

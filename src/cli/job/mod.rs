@@ -1,6 +1,7 @@
-//! `tripline job`: submit, list, show, watch and cancel jobs.
+//! `tripline job`: submit, list, show, watch and cancel jobs, and fetch their files.
 
 mod changes;
+mod fetch;
 mod submit;
 mod view;
 
@@ -39,6 +40,9 @@ pub(super) enum Verb {
                       tripline job watch --state failed --state interrupted --output json"
     )]
     Watch(changes::Watch),
+    /// Write the files that a job has fetched into a folder here
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Fetch),
     /// Cancel a job that has not ended
     Cancel {
         /// Its id
@@ -94,6 +98,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             Some(job_id) => follow(global, &Client::find(global)?, job_id).await,
             None => changes::watch(global, &wanted).await,
         },
+        Verb::Fetch(arguments) => fetch::run(global, arguments).await,
         Verb::Cancel { job_id } => {
             let id = job_id.to_string();
             let job: JobView = Client::find(global)?

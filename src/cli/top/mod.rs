@@ -25,6 +25,8 @@ use tripline_protocol::api::StatusView;
 
 /// How long the reader of keys waits before it looks whether it is still wanted.
 const KEY_WAIT: Duration = Duration::from_millis(100);
+/// Keys pressed that wait to be read.
+const KEYS_MAX: usize = 16;
 /// Shortest time between two looks.
 const INTERVAL_MIN: Span = Span::from_millis(200);
 
@@ -98,7 +100,7 @@ struct Keys {
 
 impl Keys {
     fn read() -> Self {
-        let (sender, events) = mpsc::channel(16);
+        let (sender, events) = mpsc::channel(KEYS_MAX);
         let wanted = Arc::new(AtomicBool::new(true));
         let still = Arc::clone(&wanted);
         std::thread::spawn(move || {

@@ -208,6 +208,7 @@ impl JobScheduler {
         metrics::gauge!("tripline_scheduler_sessions_pending").set(queue.pending_len() as f64);
         let active = self.state.slots().used(Kind::Session);
         metrics::gauge!("tripline_scheduler_sessions_active").set(f64::from(active));
+        self.state.slots().show();
     }
 
     /// Says how many slots are waited for that idle sessions could give.

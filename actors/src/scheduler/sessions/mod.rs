@@ -33,11 +33,10 @@ use std::collections::HashMap;
 use tripline_protocol::session::SessionState;
 use tripline_protocol::{HostId, SessionId, Timestamp};
 
-/// Sessions that may wait, in all and of one owner.
-const LIMITS: Limits = Limits {
-    total: 10_000,
-    per_owner: 1_000,
-};
+/// Sessions that may wait, in all.
+const WAITING_MAX: usize = 10_000;
+/// Sessions of one owner that may wait.
+const WAITING_PER_OWNER_MAX: usize = 1_000;
 /// Sessions ended at once because their time is over.
 const END_MAX: usize = 1000;
 
@@ -63,7 +62,10 @@ impl Desk {
     /// Reads the open sessions. Their hosts come back one by one, and their callers have all their time again.
     pub(super) fn load(ground: &Ground) -> Result<Self, Refusal> {
         let mut desk = Self {
-            queue: Queue::new(LIMITS),
+            queue: Queue::new(Limits {
+                total: WAITING_MAX,
+                per_owner: WAITING_PER_OWNER_MAX,
+            }),
             records: HashMap::new(),
             resume: Vec::new(),
             pruner: prune::Pruner::load(&ground.store)?,

@@ -3,11 +3,11 @@
 use super::grammar::{Command, Exec, RegSet, bytes};
 use super::listings::Known;
 use super::path::Place;
+use super::show;
 use super::transfer;
 use super::words::quote;
-use super::{refusal, show};
-use crate::cli::Failure;
 use crate::cli::session::view;
+use crate::cli::{Failure, refusal};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::os::unix::ffi::OsStringExt;

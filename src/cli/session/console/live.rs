@@ -1,11 +1,10 @@
 //! A session that is held: opening it, keeping an eye on it, giving it up.
 
 use super::interrupts::Interrupts;
-use super::refusal;
 use super::say;
-use crate::cli::Failure;
 use crate::cli::output::clean;
 use crate::cli::session::view;
+use crate::cli::{Failure, refusal};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};

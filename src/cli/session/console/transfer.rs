@@ -2,9 +2,8 @@
 
 use super::act::{Done, Scene};
 use super::grammar::{Get, Put, bytes};
-use super::refusal;
 use super::words::quote;
-use crate::cli::Failure;
+use crate::cli::{Failure, refusal};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::ffi::OsStr;

@@ -1,11 +1,11 @@
 //! Errors of the client as failures of the command line, with its exit codes.
 
-use crate::cli::output::clean;
-use crate::cli::{Failure, client};
+use super::output::clean;
+use super::{Failure, client};
 use tripline_client::{Error, FaultClass};
 
 /// What a person is told, and the exit code.
-pub(super) fn failure(error: Error) -> Failure {
+pub(in crate::cli) fn failure(error: Error) -> Failure {
     let text = clean(&format!("{} ({})", error.text(), error.code()));
     match (error.status(), error.code()) {
         (Some(status), code) => client::of_status(status, code, text),
@@ -20,7 +20,7 @@ pub(super) fn failure(error: Error) -> Failure {
 }
 
 /// The same when the connection is made: then what is given is wrong, not what a host did.
-pub(super) fn of_connecting(error: Error) -> Failure {
+pub(in crate::cli) fn of_connecting(error: Error) -> Failure {
     match (error.class(), error.status()) {
         (FaultClass::Unsupported, None) => Failure::Input(clean(error.text())),
         _ => failure(error),

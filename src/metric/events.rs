@@ -1,0 +1,70 @@
+//! Events on their way in.
+
+use super::{Group, Metric, counter, label};
+
+pub(super) const EVENTS: Group = Group {
+    title: "Events",
+    metrics: METRICS,
+};
+
+const METRICS: &[Metric] = &[
+    counter(
+        "tripline_nats_events_total",
+        "events",
+        "events offered by the broker and taken",
+    )
+    .act("the rate of what comes in; 0 where events are expected: look at publishers and `tripline_server_ready`"),
+    counter(
+        "tripline_nats_events_refused_total",
+        "events",
+        "events the actors could not take; they are offered again",
+    )
+    .act("a full outbox or disk, or actors that begin anew: `tripline_server_ready` says which"),
+    counter(
+        "tripline_nats_slow_consumer_total",
+        "times",
+        "times the broker's client could not keep up",
+    )
+    .act("nothing is lost, it is offered again; if it goes on, the machine is too slow for its events"),
+    counter("tripline_router_events_total", "events", "events looked at")
+        .act("far below `tripline_nats_events_total`: events are offered again and again"),
+    counter(
+        "tripline_router_duplicates_total",
+        "events",
+        "events that had been handled before, and cause nothing",
+    )
+    .act("some after a restart are normal; many: a publisher gives different events the same id"),
+    counter(
+        "tripline_router_condition_errors_total",
+        "conditions",
+        "conditions that ended in an error, and so did not match",
+    )
+    .act("the log names the pipeline and why; `tripline pipeline check pipelines` tries it with its tests"),
+    counter(
+        "tripline_ingest_dead_total",
+        "dead letters",
+        "events that could not be understood or handled, by why",
+    )
+    .by(&[label(
+        "reason",
+        &[
+            "ambiguous_host",
+            "bad_argument",
+            "bad_attribute",
+            "bad_job",
+            "bad_params",
+            "bad_subject",
+            "etype_mismatch",
+            "missing_field",
+            "no_host",
+            "not_json",
+            "poison",
+            "stale",
+            "template_error",
+            "too_deep",
+            "too_large",
+            "unknown_host",
+        ],
+    )])
+    .act("`tripline dead list`, put right what it says, replay: [Dead letters](operations.md#dead-letters)"),
+];

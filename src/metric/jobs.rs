@@ -1,0 +1,111 @@
+//! Jobs, interactive sessions, and the slots they share.
+
+use super::{Group, Metric, counter, gauge, label};
+
+pub(super) const JOBS: Group = Group {
+    title: "Jobs and slots",
+    metrics: JOB_METRICS,
+};
+
+pub(super) const SESSIONS: Group = Group {
+    title: "Interactive sessions",
+    metrics: SESSION_METRICS,
+};
+
+const JOB_METRICS: &[Metric] = &[
+    counter("tripline_scheduler_jobs_accepted_total", "jobs", "jobs accepted")
+        .act("more than expected: a pipeline matches too much; `tripline pause` until it is put right"),
+    counter("tripline_scheduler_jobs_ended_total", "jobs", "jobs ended, by how")
+        .by(&[label(
+            "outcome",
+            &[
+                "cancelled",
+                "expired",
+                "failed",
+                "interrupted",
+                "succeeded",
+                "timed_out",
+            ],
+        )])
+        .act("other outcomes than `succeeded`: `tripline job list` has each job's reason"),
+    counter(
+        "tripline_scheduler_queue_full_total",
+        "jobs",
+        "jobs that ended at once because too many waited",
+    )
+    .by(&[label("limit", &["host", "pipeline", "total"])])
+    .act("a host that is offline for long, or a pipeline that matches too much; their results say `queue_full`"),
+    counter(
+        "tripline_admission_refused_total",
+        "requests",
+        "new work refused because something is full; events stay in their stream",
+    )
+    .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
+    .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),
+    gauge("tripline_scheduler_jobs_open", "jobs", "jobs that have not ended")
+        .act("grows: hosts are offline (`tripline_host_attached`) or slots are all in use (`tripline_scheduler_slots`)"),
+    gauge(
+        "tripline_scheduler_hosts_ready",
+        "hosts",
+        "hosts that can be reached, with a job that waits for a slot",
+    )
+    .act("stays above 0: raise `slots.total`, or find what holds the slots with `tripline top`"),
+    gauge(
+        "tripline_scheduler_slots",
+        "slots",
+        "slots by who has them",
+    )
+    .by(&[label("held_by", &["job", "nobody", "session"])])
+    .act("`nobody` stays at 0 while work waits: as for `tripline_scheduler_hosts_ready`"),
+    gauge(
+        "tripline_scheduler_paused",
+        "0 or 1",
+        "1 while no new jobs start, because somebody wants so",
+    )
+    .act("`tripline resume` when that is over: [Pausing](operations.md#pausing)"),
+];
+
+const SESSION_METRICS: &[Metric] = &[
+    counter(
+        "tripline_scheduler_sessions_opened_total",
+        "sessions",
+        "interactive sessions opened, those of Carbon Black scripts included",
+    )
+    .act("more than expected: `tripline audit list` says who opens them"),
+    counter(
+        "tripline_scheduler_sessions_ended_total",
+        "sessions",
+        "interactive sessions ended, by why",
+    )
+    .by(&[label(
+        "reason",
+        &[
+            "bad_record",
+            "closed",
+            "host_forgotten",
+            "host_linked",
+            "host_offline",
+            "idle",
+        ],
+    )])
+    .act("`host_offline`: the hosts people want are away; `idle`: callers do not close their sessions"),
+    gauge(
+        "tripline_scheduler_sessions_pending",
+        "sessions",
+        "interactive sessions that wait for a slot or for their host",
+    )
+    .act("stays above 0: raise `slots.total` or `slots.interactive_reserved`"),
+    gauge(
+        "tripline_scheduler_sessions_active",
+        "sessions",
+        "interactive sessions that hold a slot",
+    )
+    .act("near `slots.total` less `slots.jobs_reserved`: more people will have to wait"),
+    counter(
+        "tripline_slot_commands_total",
+        "commands",
+        "ended commands of interactive sessions, by how",
+    )
+    .by(&[label("state", &["cancelled", "failed", "succeeded"])])
+    .act("`failed` is often what the host said: the session's commands have their errors"),
+];
