@@ -11,6 +11,7 @@ mod control;
 mod dead;
 mod event;
 mod failure;
+mod follow;
 mod health;
 mod host;
 mod job;

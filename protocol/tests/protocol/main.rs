@@ -20,6 +20,7 @@ mod properties;
 mod samples;
 mod sessions;
 mod strategies;
+mod streams;
 mod subjects;
 mod time;
 mod unknown_fields;

@@ -2,7 +2,7 @@
 
 use super::super::alive::SignsOfLife;
 use super::super::auth::{Operator, Viewer};
-use super::super::body::{page_limit, parameter, path_part};
+use super::super::body::{cursor, page_limit, parameter, path_part};
 use super::super::content::Fetch;
 use super::super::problem::ApiError;
 use super::super::{HttpState, archive, content, upload};
@@ -70,7 +70,7 @@ pub(in super::super) async fn list(
 ) -> Result<web::Json<Page<SessionFile>>, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
     let pages = FilePages {
-        after: parameter("after", query.after.as_deref())?,
+        after: cursor(query.after.as_deref())?,
         limit: page_limit(query.limit.as_deref())?,
         deleted: parameter("deleted", query.deleted.as_deref())?.unwrap_or(false),
     };
