@@ -92,6 +92,12 @@ test-dist: broker dist ## build dist/ and test this machine's agent of it in an 
 		TRIPLINE_STATIC_AGENT="$$(ls $(CURDIR)/dist/tripline-agent-*-$$(uname -m)-unknown-linux-musl)" \
 		$(CARGO) test -p tripline --test chroot
 
+# A test compares it; the document is replaced only when it could be printed.
+.PHONY: openapi
+openapi: ## write docs/openapi.json, the document of the HTTP API, anew
+	$(CARGO) run --quiet --bin tripline -- openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
+
 .PHONY: deny
 deny: ## licences, sources and bans (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources

@@ -57,6 +57,7 @@ fn every_command_is_understood() {
         "tripline health --server https://x:1 --output json",
         "tripline nats info",
         "tripline config check --config tripline.toml",
+        "tripline openapi",
         "tripline completion bash",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));

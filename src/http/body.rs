@@ -96,7 +96,7 @@ where
 /// Most items on a page.
 pub(super) const PAGE_ITEMS_MAX: usize = 1000;
 /// Items on a page where the caller does not say.
-const PAGE_ITEMS_DEFAULT: usize = 100;
+pub(super) const PAGE_ITEMS_DEFAULT: usize = 100;
 
 /// The query parameter `limit`, 1 to [`PAGE_ITEMS_MAX`].
 pub(super) fn page_limit(text: Option<&str>) -> Result<usize, ApiError> {

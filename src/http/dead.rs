@@ -17,6 +17,7 @@ use tripline_protocol::api::{DeadLetter, DeadLetterView, Page, ReplayDead, Repla
 use tripline_protocol::audit::Action;
 use tripline_protocol::subject::{HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
 use tripline_protocol::{Org, Span, Timestamp};
+use utoipa::IntoParams;
 
 /// Sequences looked at for one page.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -39,7 +40,7 @@ impl From<Error> for ApiError {
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListDead {
     org: Option<String>,

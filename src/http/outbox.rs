@@ -7,6 +7,7 @@ use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Page, Retried, RetryQuarantined};
+use utoipa::IntoParams;
 
 /// `GET /v1/outbox`
 pub(super) async fn show(
@@ -17,7 +18,7 @@ pub(super) async fn show(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuarantine {
     after: Option<String>,

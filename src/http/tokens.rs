@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tripline_actors::Refusal;
 use tripline_actors::access::Principal;
 use tripline_protocol::api::{CreateToken, Page, TokenView};
+use utoipa::IntoParams;
 
 pub(super) async fn create(
     caller: Admin,
@@ -26,7 +27,7 @@ pub(super) async fn create(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTokens {
     after: Option<String>,

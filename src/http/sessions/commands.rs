@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tripline_actors::{FetchedFrom, Refusal};
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{CommandView, RunCommand};
+use utoipa::IntoParams;
 
 pub(in super::super) async fn run(
     caller: Operator,
@@ -33,7 +34,7 @@ pub(in super::super) async fn run(
 }
 
 /// Query of a list in the order of numbers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ListByNumber {
     pub(super) after: Option<String>,

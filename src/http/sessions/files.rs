@@ -17,19 +17,20 @@ use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
 use tripline_protocol::step::ArtifactRef;
+use utoipa::IntoParams;
 
 /// Files read at once for an archive.
 const ROWS: usize = 1000;
 
 /// Query of an upload.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct AddFile {
     name: Option<String>,
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ListFiles {
     after: Option<String>,
