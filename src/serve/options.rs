@@ -3,8 +3,8 @@
 use crate::config::{Config, Redact};
 use crate::http::{Bounds, HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
-use rustix::process::{Resource, getrlimit};
 use crate::traces;
+use rustix::process::{Resource, getrlimit};
 use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
 

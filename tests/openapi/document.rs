@@ -127,9 +127,18 @@ fn bounds_in_schemas_are_those_of_the_code() {
         ("JobSpec/properties/steps/maxItems", limit::STEPS_MAX),
         ("SetLabels/properties/labels/maxItems", limit::LABELS_MAX),
         ("Isolate/properties/allow/maxItems", limit::ISOLATION_ALLOW_MAX),
-        ("CreateProcess/properties/output_bytes_max/maximum", limit::OUTPUT_BYTES_MAX),
-        ("DirectoryListing/properties/files/maxItems", limit::LIST_ENTRIES_MAX),
-        ("ProcessListing/properties/processes/maxItems", limit::LIST_ENTRIES_MAX),
+        (
+            "CreateProcess/properties/output_bytes_max/maximum",
+            limit::OUTPUT_BYTES_MAX,
+        ),
+        (
+            "DirectoryListing/properties/files/maxItems",
+            limit::LIST_ENTRIES_MAX,
+        ),
+        (
+            "ProcessListing/properties/processes/maxItems",
+            limit::LIST_ENTRIES_MAX,
+        ),
         ("Etype/maxLength", limit::ETYPE_BYTES_MAX),
     ] {
         let found = DOCUMENT.pointer(&format!("/components/schemas/{place}"));
