@@ -38,6 +38,7 @@ mod session;
 mod slot;
 pub mod store;
 mod tally;
+pub mod trace;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,

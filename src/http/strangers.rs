@@ -77,15 +77,16 @@ impl Strangers {
         let number = open.next;
         open.next += 1;
         open.sockets.insert(number, socket);
+        count(1.0);
         while open.sockets.len() > self.0.bounds.strangers_max {
             let Some((_, oldest)) = open.sockets.pop_first() else {
                 break;
             };
             end(oldest.as_fd());
+            count(-1.0);
             metrics::counter!("tripline_http_strangers_closed_total").increment(1);
             open.note_closed(self.0.bounds.strangers_max);
         }
-        gauge(&open);
         drop(open);
         let asked = AtomicBool::new(false);
         let strangers = self.clone();
@@ -97,15 +98,16 @@ impl Strangers {
     }
 
     fn forget(&self, number: u64) {
-        let mut open = self.0.open.lock();
-        let socket = open.sockets.remove(&number);
-        gauge(&open);
-        drop((open, socket));
+        let socket = self.0.open.lock().sockets.remove(&number);
+        if socket.is_some() {
+            count(-1.0);
+        }
     }
 }
 
-fn gauge(open: &Open) {
-    metrics::gauge!("tripline_http_strangers").set(open.sockets.len() as f64);
+/// Of all listeners together.
+fn count(more: f64) {
+    metrics::gauge!("tripline_http_strangers").increment(more);
 }
 
 impl Open {

@@ -44,6 +44,7 @@ mod harness;
 mod isolation;
 mod labels;
 mod listener;
+mod metrics;
 mod outage;
 mod relay;
 mod resume;
@@ -59,3 +60,4 @@ mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
 mod top;
+mod traces;

@@ -18,6 +18,7 @@ mod sessions;
 mod status;
 mod streams;
 mod submit;
+mod trace;
 mod transcript;
 
 pub use attached::Attached;
@@ -276,6 +277,7 @@ impl Core {
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
+            traces: crate::trace::Traces::default(),
             streams: crate::changes::Streams::new(run),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),

@@ -20,6 +20,7 @@ pub const EVENT_GAP: &str = "gap";
 
 /// A job as it has just become: `event: job` of the stream, and the body of `tripline.jobs.…`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobChange {
     /// Its id.
     pub job_id: JobId,
@@ -45,6 +46,7 @@ pub struct JobChange {
 
 /// The step that a job is at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepChange {
     /// Its id in the job.
     pub id: String,
@@ -56,6 +58,7 @@ pub struct StepChange {
 
 /// What happened to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HostChangeKind {
     /// Nothing: it was there when the stream began, or when it began anew after a gap.
@@ -103,6 +106,7 @@ impl HostChangeKind {
 
 /// A host, and what happened to it: `event: host` of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostChange {
     /// What happened.
     pub change: HostChangeKind,
@@ -117,6 +121,7 @@ pub struct HostChange {
 
 /// All hosts that there were when the stream began have been told: `event: ready`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostsReady {
     /// How many.
     pub hosts: u64,
@@ -124,6 +129,7 @@ pub struct HostsReady {
 
 /// Changes that nobody is told any more: `event: gap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeGap {
     /// How many, whatever the stream's filter takes of them; absent when nobody knows, because the server was started
     /// anew.

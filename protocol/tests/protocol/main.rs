@@ -6,9 +6,11 @@
 #![cfg(test)]
 
 mod api;
+mod audit;
 mod control;
 mod derived_ids;
 mod events;
+mod fleet;
 mod frames;
 mod golden;
 mod jobs;
@@ -19,7 +21,9 @@ mod outputs;
 mod properties;
 mod samples;
 mod sessions;
+mod store;
 mod strategies;
+mod streams;
 mod subjects;
 mod time;
 mod unknown_fields;

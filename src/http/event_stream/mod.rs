@@ -22,7 +22,7 @@ use tripline_protocol::Org;
 use tripline_protocol::subject::EtypePattern;
 
 /// Most patterns of one stream.
-const PATTERNS_MAX: usize = 64;
+pub(super) const PATTERNS_MAX: usize = 64;
 /// How long the broker may take until the stream has begun.
 const BEGIN_WAIT: Duration = Duration::from_secs(5);
 

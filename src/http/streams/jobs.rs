@@ -15,7 +15,7 @@ use tripline_protocol::job::JobState;
 use tripline_protocol::{HostId, JobId, Name, Org};
 
 /// Most jobs, names or states of one stream.
-const WORDS_MAX: usize = 64;
+pub(in super::super) const WORDS_MAX: usize = 64;
 
 /// The query.
 #[derive(Debug, Default, PartialEq)]

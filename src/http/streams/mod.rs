@@ -7,6 +7,7 @@ mod hosts;
 mod jobs;
 
 pub(super) use hosts::follow as hosts;
+pub(super) use jobs::WORDS_MAX;
 pub(super) use jobs::follow as jobs;
 
 use super::problem::ApiError;
