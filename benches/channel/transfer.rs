@@ -138,7 +138,7 @@ impl<'a> Line<'a> {
         let sha256 = source::sha256(&source.path)?;
         let (got, mut get) = self.measure("get_file", json!({"path": source.path})).await?;
         // The server has compared what came with it.
-        if got["sha256"] != sha256.as_str() {
+        if got.get("sha256").and_then(Value::as_str) != Some(sha256.as_str()) {
             return Err(format!("the file that was fetched is another one: {got}").into());
         }
         let target = source.path.with_extension(format!("put-{}", self.way));
@@ -185,7 +185,7 @@ impl<'a> Line<'a> {
         }
         let told = serde_json::to_value(&job)?;
         match job.state.outcome() {
-            Some(JobOutcome::Succeeded) => Ok(told["steps"][0]["output"].clone()),
+            Some(JobOutcome::Succeeded) => Ok(told.pointer("/steps/0/output").cloned().unwrap_or_default()),
             _ => Err(format!("a job did not succeed: {told}").into()),
         }
     }
