@@ -106,6 +106,11 @@ soak-transfer: broker build ## 1 GiB fetched and put over a link cut 20 times ea
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_TRANSFER_BYTES=1073741824 \
 		$(CARGO) test -p tripline --test system -- --nocapture resume::transfers_go_on
 
+.PHONY: soak-connections
+soak-connections: broker build ## 10,000 connections without a hello, over plain HTTP and over TLS
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_CONNECTIONS=10000 \
+		$(CARGO) test -p tripline --test hostile -- --nocapture crowds::
+
 # Needs about ten minutes a target; `scripts/fuzz --help` says how to run one, or for how long.
 .PHONY: fuzz
 fuzz: ## every fuzz target under the engine, ten minutes each

@@ -161,7 +161,7 @@ section! {
 }
 
 section! {
-    /// `[limits]`: how often a caller may ask over HTTP.
+    /// `[limits]`: how often a caller may ask over HTTP, and what it may hold.
     Limits, "limits" {
         /// Requests of one token in a second, in the long run; 0: any number.
         requests_per_second: u32 = 1_000,
@@ -169,6 +169,18 @@ section! {
         requests_burst: u32 = 5_000,
         /// Wrong tokens and agent keys from one address within a minute that are answered as such; 0: any number.
         failed_logins_max: u32 = 100,
+        /// Connections at once, on both listeners together; more wait until one ends.
+        connections_max: u32 = 50_000,
+        /// Connections that have not shown a valid token or key; with one more, the one that came first is closed.
+        strangers_max: u32 = 1_000,
+        /// How long a TLS handshake may take, and the head of a request.
+        head_timeout: Span = Span::from_secs(10),
+        /// How long a body may take, and each piece of an upload.
+        body_timeout: Span = Span::from_secs(30),
+        /// How long a caller or an agent may take nothing of what is sent to it, before the connection ends.
+        send_timeout: Span = Span::from_secs(60),
+        /// How long an agent may take for its first frame.
+        hello_timeout: Span = Span::from_secs(10),
     }
 }
 

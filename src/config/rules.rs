@@ -188,6 +188,8 @@ fn limits(config: &Config, found: &mut Found) {
         ("hosts.known_max", config.hosts.known_max.into()),
         ("limits.requests_burst", config.limits.requests_burst.into()),
         ("tracing.queue_max", config.tracing.queue_max.into()),
+        ("limits.connections_max", config.limits.connections_max.into()),
+        ("limits.strangers_max", config.limits.strangers_max.into()),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));
@@ -199,6 +201,10 @@ fn limits(config: &Config, found: &mut Found) {
         ("jobs.retain", jobs.retain),
         ("hosts.idle_timeout", config.hosts.idle_timeout),
         ("store.export_every", config.store.export_every),
+        ("limits.head_timeout", config.limits.head_timeout),
+        ("limits.body_timeout", config.limits.body_timeout),
+        ("limits.send_timeout", config.limits.send_timeout),
+        ("limits.hello_timeout", config.limits.hello_timeout),
         (
             "hosts.key_age_max",
             config.hosts.key_age_max.unwrap_or(Span::from_secs(1)),

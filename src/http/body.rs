@@ -1,5 +1,6 @@
 //! JSON bodies and query parameters: bounded in size and time, with errors that name what is wrong.
 
+use super::bounds::Bounds;
 use super::problem::ApiError;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -9,12 +10,9 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
 
 /// Largest JSON body where a route does not say otherwise.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_SECONDS_MAX: u64 = 30;
 
 /// A route's own limit for its body, as `app_data`.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +42,14 @@ pub(super) fn bytes(
     limit: usize,
 ) -> impl Future<Output = Result<web::BytesMut, ApiError>> + use<> {
     let announced = announced_length(request);
+    let patience = Bounds::of(request).body_timeout;
     async move {
         if announced.is_some_and(|bytes| bytes > limit as u64) {
             return Err(ApiError::BodyTooLarge { limit });
         }
-        tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collect(payload, limit))
+        tokio::time::timeout(patience, collect(payload, limit))
             .await
-            .map_err(|_| ApiError::BodyTooSlow {
-                seconds: BODY_SECONDS_MAX,
-            })?
+            .map_err(|_| ApiError::BodyTooSlow { patience })?
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/audit/prune.rs PRUNED_MAX",
             "actors/src/check/contents.rs PIECE_BYTES",
             "actors/src/check/repair.rs BATCH_WRITES",
+            "actors/src/core/attached.rs FRAME_KIB_MAX",
+            "actors/src/core/attached.rs FRAME_KIB_MIN",
             "actors/src/core/transcript.rs ROWS",
             "actors/src/directory/clients.rs SUSPECTS_MAX",
             "actors/src/directory/forget.rs ROWS_PAGE",

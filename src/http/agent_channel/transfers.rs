@@ -32,6 +32,8 @@ pub(super) enum Told {
     Result(Box<CommandResult>, Option<ArtifactRef>),
     /// To the actors: the command cannot succeed any more.
     Failed(CommandId, Fault),
+    /// To the log: a file is not kept.
+    NotKept(Fault),
 }
 
 /// A command that is sent when it is known what is here of its transfer.
@@ -232,6 +234,7 @@ impl Transfers {
             Done::Finished { id, result, artifact } => {
                 self.incoming.remove(&id);
                 self.drop_chunks_of(id);
+                told.extend(result.error.clone().map(Told::NotKept));
                 told.push(Told::Result(result, artifact));
             }
             Done::Read { id, file, frame } if self.outgoing.contains_key(&id) => {

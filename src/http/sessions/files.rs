@@ -40,6 +40,7 @@ pub(in super::super) struct ListFiles {
 /// The body is the content, as it is.
 pub(in super::super) async fn add(
     caller: Operator,
+    request: HttpRequest,
     state: web::Data<HttpState>,
     session: web::Path<String>,
     query: web::Query<AddFile>,
@@ -52,7 +53,7 @@ pub(in super::super) async fn add(
         return Err(ApiError::Parameter(why));
     }
     let pieces = body.map(|piece| piece.map_err(ApiError::BodyBroken));
-    let (sha256, bytes) = upload::receive(&state, &caller, session_id, pieces).await?;
+    let (sha256, bytes) = upload::receive((&request, &state), &caller, session_id, pieces).await?;
     let file = ArtifactRef { sha256, bytes, name };
     let file = state.core.add_file(&caller, session_id, file).await?;
     let location = format!("/v1/sessions/{session_id}/files/{}/content", file.number);

@@ -4,6 +4,9 @@ use crate::platform::Facts;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Longest name of the system that is told, in bytes.
+const OS_VERSION_BYTES_MAX: usize = 256;
+
 pub(super) fn read() -> Facts {
     let name = rustix::system::uname();
     Facts {
@@ -13,6 +16,7 @@ pub(super) fn read() -> Facts {
         os_version: read_text("/etc/os-release")
             .as_deref()
             .and_then(pretty_name)
+            .map(|name| plain(&name))
             .unwrap_or_default(),
         addresses: addresses().iter().map(IpAddr::to_string).collect(),
     }
@@ -47,6 +51,13 @@ fn pretty_name(os_release: &str) -> Option<String> {
         .lines()
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     shell_words::split(value).ok()?.into_iter().next()
+}
+
+/// As a server takes it: without control characters, and not longer than it may be.
+fn plain(text: &str) -> String {
+    let end = text.floor_char_boundary(OS_VERSION_BYTES_MAX.min(text.len()));
+    let short = text.get(..end).unwrap_or_default();
+    short.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn addresses() -> BTreeSet<IpAddr> {
@@ -96,6 +107,12 @@ mod tests {
         assert_eq!(local_v4(trie), [Ipv4Addr::new(10, 1, 2, 3)]);
         let table = "00000000000000000000000000000001 01 80 10 80       lo\nfe800000000000000000000000000005 02 40 20 80     eth0\n";
         assert_eq!(local_v6(table), ["fe80::5".parse::<Ipv6Addr>().unwrap()]);
+    }
+
+    #[test]
+    fn an_odd_os_version_is_made_one_that_servers_take() {
+        assert_eq!(plain("Debian\t12\u{1b}[2J"), "Debian12[2J");
+        assert_eq!(plain(&"é".repeat(200)).len(), OS_VERSION_BYTES_MAX);
     }
 
     #[test]
