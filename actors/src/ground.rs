@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use crate::tally::Tally;
+use crate::trace::Traces;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -133,6 +134,7 @@ pub(crate) struct Ground {
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
+    pub(crate) traces: Traces,
     /// Changes of jobs and hosts, for who follows them.
     pub(crate) streams: Streams,
     /// Who asked for an orderly end, over the API.

@@ -33,10 +33,12 @@ pub mod refusal;
 mod replay;
 mod router;
 mod scheduler;
+mod seldom;
 mod session;
 mod slot;
 pub mod store;
 mod tally;
+pub mod trace;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
@@ -46,3 +48,4 @@ pub use labels::LabelChange;
 pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;
 pub use replay::Letter;
+pub use seldom::Seldom;

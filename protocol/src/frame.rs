@@ -7,7 +7,7 @@
 use crate::fault::Fault;
 use crate::id::{CommandId, HostId, Sha256, TransferId};
 use crate::isolation::IsolationReport;
-use crate::limit::CHUNK_BYTES_MAX;
+use crate::limit::{ATTRIBUTE_BYTES_MAX, CHUNK_BYTES_MAX};
 use crate::littlebrother::{ClientMessage, WireEvent};
 use crate::step::Truncated;
 use crate::subject::Etype;
@@ -184,7 +184,7 @@ pub struct Hello {
     /// Labels that its own configuration gives the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// What it can do and its own configuration allows. Names it does not know are ignored by a reader.
+    /// What it can do and its own configuration allows. A reader ignores names that it does not know, and repeats.
     #[serde(deserialize_with = "known_verbs")]
     pub verbs: Vec<Verb>,
     /// It goes on with transfers that were cut.
@@ -209,7 +209,13 @@ pub struct Hello {
 
 fn known_verbs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Verb>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    let mut verbs = Vec::new();
+    for verb in names.iter().filter_map(|name| name.parse().ok()) {
+        if !verbs.contains(&verb) {
+            verbs.push(verb);
+        }
+    }
+    Ok(verbs)
 }
 
 /// A verb to run.
@@ -293,6 +299,15 @@ pub struct AgentEvent {
     /// Its payload, nested at most [`crate::limit::NESTING_MAX`] levels.
     #[serde(default, deserialize_with = "crate::limit::shallow")]
     pub data: Value,
+}
+
+impl AgentEvent {
+    /// What is wrong with its id, which goes into headers and into every result; `None`: nothing.
+    pub fn fault(&self) -> Option<String> {
+        let fits = (1..=ATTRIBUTE_BYTES_MAX).contains(&self.id.len());
+        let legal = fits && !self.id.chars().any(char::is_control);
+        (!legal).then(|| format!("its id is not 1 to {ATTRIBUTE_BYTES_MAX} bytes without control characters"))
+    }
 }
 
 /// Bytes before the chunk in a binary frame.

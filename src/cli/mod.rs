@@ -11,6 +11,7 @@ mod control;
 mod dead;
 mod event;
 mod failure;
+mod follow;
 mod health;
 mod host;
 mod job;
@@ -170,8 +171,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout, usage to stderr; nobody is left to tell if even that fails.
-            let _ = error.print();
+            refuse(&error);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -182,6 +182,24 @@ pub fn main() -> ExitCode {
             failure.into()
         }
     }
+}
+
+/// Longest line of what is said about arguments, which repeats them.
+const USAGE_CHARS_MAX: usize = 400;
+
+/// Help goes to stdout, usage to stderr.
+fn refuse(error: &clap::Error) {
+    let text = error.to_string();
+    let is_long = |line: &str| line.chars().count() > USAGE_CHARS_MAX;
+    if error.use_stderr() && text.lines().any(is_long) {
+        let cut = |line: &str| match is_long(line) {
+            true => line.chars().take(USAGE_CHARS_MAX).chain(['…']).collect(),
+            false => line.to_owned(),
+        };
+        return report(&text.lines().map(cut).collect::<Vec<String>>());
+    }
+    // Nobody is left to tell if even that fails.
+    let _ = error.print();
 }
 
 /// Writes to stderr; a closed stderr is nobody's concern.

@@ -3,6 +3,7 @@
 use super::redact::Redact;
 use super::section::section;
 use super::table::Tables;
+use super::tracing::{OtlpEndpoint, OtlpHeaders, Ratio};
 use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 use super::users::{Mapping, User};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -160,7 +161,7 @@ section! {
 }
 
 section! {
-    /// `[limits]`: how often a caller may ask over HTTP.
+    /// `[limits]`: how often a caller may ask over HTTP, and what it may hold.
     Limits, "limits" {
         /// Requests of one token in a second, in the long run; 0: any number.
         requests_per_second: u32 = 1_000,
@@ -168,6 +169,18 @@ section! {
         requests_burst: u32 = 5_000,
         /// Wrong tokens and agent keys from one address within a minute that are answered as such; 0: any number.
         failed_logins_max: u32 = 100,
+        /// Connections at once, on both listeners together; more wait until one ends.
+        connections_max: u32 = 50_000,
+        /// Connections that have not shown a valid token or key; with one more, the one that came first is closed.
+        strangers_max: u32 = 1_000,
+        /// How long a TLS handshake may take, and the head of a request.
+        head_timeout: Span = Span::from_secs(10),
+        /// How long a body may take, and each piece of an upload.
+        body_timeout: Span = Span::from_secs(30),
+        /// How long a caller or an agent may take nothing of what is sent to it, before the connection ends.
+        send_timeout: Span = Span::from_secs(60),
+        /// How long an agent may take for its first frame.
+        hello_timeout: Span = Span::from_secs(10),
     }
 }
 
@@ -244,5 +257,23 @@ section! {
         level: LogLevel = LogLevel::default(),
         /// `text` or `json`.
         format: LogFormat = LogFormat::Text,
+    }
+}
+
+section! {
+    /// `[tracing]`: traces for a collector.
+    Tracing, "tracing" {
+        /// Collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; without it no traces are made.
+        otlp_endpoint: Option<OtlpEndpoint> = None,
+        /// Headers for it, `name=value`, several separated by commas; a secret.
+        otlp_headers: Option<OtlpHeaders> = None,
+        /// CA (PEM) of its certificate; without it the system's.
+        otlp_ca: Option<PathBuf> = None,
+        /// Which part of all traces is told, 0 to 1; where an event has a `traceparent`, that says whether its is.
+        sample_ratio: Ratio = Ratio(1.0),
+        /// What the server is called in traces.
+        service_name: String = "tripline".to_owned(),
+        /// Spans that may wait for the collector; more are dropped and counted.
+        queue_max: u32 = 10_000,
     }
 }

@@ -1,6 +1,7 @@
 //! Every way in which a configuration can be right or wrong.
 
 mod littlebrother;
+mod tracing;
 
 use super::*;
 use std::net::SocketAddr;
@@ -166,10 +167,7 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
             "[slots]\ntotal = 99999999999999999999",
             "slots.total: a TOML integer beyond 64 bits is not a whole",
         ),
-        (
-            "[slots]\ntotal = 1.5",
-            "slots.total: a TOML float is not a whole number",
-        ),
+        ("[slots]\ntotal = 1.5", "slots.total: 1.5 is not a whole number"),
         (
             "[events]\nmax_age = 60",
             "events.max_age: 60 is not a span of time",

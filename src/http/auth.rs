@@ -6,6 +6,7 @@ use super::HttpState;
 use super::limits::{Limits, TooEarly};
 use super::place::{note_forbidden, note_unknown, place};
 use super::problem::ApiError;
+use super::strangers;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpRequest, web};
 use std::net::IpAddr;
@@ -28,7 +29,9 @@ pub(super) struct Caller(Principal);
 /// Who calls.
 pub(super) fn authenticate(request: &HttpRequest, state: &HttpState) -> Result<Caller, ApiError> {
     let address = request.peer_addr().map(|address| address.ip());
-    authenticated(request.headers(), address, &state.access, &state.limits)
+    let caller = authenticated(request.headers(), address, &state.access, &state.limits)?;
+    strangers::prove(request);
+    Ok(caller)
 }
 
 fn authenticated(

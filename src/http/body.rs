@@ -1,5 +1,6 @@
 //! JSON bodies and query parameters: bounded in size and time, with errors that name what is wrong.
 
+use super::bounds::Bounds;
 use super::problem::ApiError;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -9,12 +10,10 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
+use tripline_actors::Refusal;
 
 /// Largest JSON body where a route does not say otherwise.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_SECONDS_MAX: u64 = 30;
 
 /// A route's own limit for its body, as `app_data`.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +43,14 @@ pub(super) fn bytes(
     limit: usize,
 ) -> impl Future<Output = Result<web::BytesMut, ApiError>> + use<> {
     let announced = announced_length(request);
+    let patience = Bounds::of(request).body_timeout;
     async move {
         if announced.is_some_and(|bytes| bytes > limit as u64) {
             return Err(ApiError::BodyTooLarge { limit });
         }
-        tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collect(payload, limit))
+        tokio::time::timeout(patience, collect(payload, limit))
             .await
-            .map_err(|_| ApiError::BodyTooSlow {
-                seconds: BODY_SECONDS_MAX,
-            })?
+            .map_err(|_| ApiError::BodyTooSlow { patience })?
     }
 }
 
@@ -108,6 +106,14 @@ pub(super) fn page_limit(text: Option<&str>) -> Result<usize, ApiError> {
         Some(_) => Err(ApiError::Parameter(format!(
             "query parameter limit: expected 1 to {PAGE_ITEMS_MAX}"
         ))),
+    }
+}
+
+/// The query parameter `after` of a list: what `next` of the page before said.
+pub(super) fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ApiError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| Refusal::bad_cursor().into()),
     }
 }
 
@@ -183,6 +189,16 @@ mod tests {
             Some(JobState::Queued)
         );
         assert_eq!(parameter::<JobState>("state", Some("")).expect("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_no_place_in_a_list_is_a_bad_cursor() {
+        assert_eq!(cursor(Some("7")).expect("a number"), Some(7));
+        assert_eq!(cursor::<u32>(Some("")).expect("none"), None);
+        for wrong in ["x", "-1", "99999999999"] {
+            let refused = cursor::<u32>(Some(wrong)).expect_err(wrong).to_problem();
+            assert_eq!(refused.code, "bad_cursor", "{wrong}");
+        }
     }
 
     #[test]

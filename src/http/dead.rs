@@ -2,7 +2,7 @@
 
 use super::HttpState;
 use super::auth::{Admin, Operator, Viewer};
-use super::body::{Body, page_limit, parameter, path_part};
+use super::body::{Body, cursor, page_limit, parameter, path_part};
 use super::moment::moment;
 use super::problem::ApiError;
 use crate::dead::{Error, RawLetter, Section};
@@ -84,7 +84,7 @@ pub(super) async fn list(
         reason: query.reason.filter(|reason| !reason.is_empty()),
         since: moment("since", query.since.as_deref(), &state)?,
     };
-    let before = parameter("after", query.after.as_deref())?;
+    let before = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(page(&state, &wanted, before, limit).await?))
 }

@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: headers, queries and bodies, which may hold secrets, in the log.
 
+use super::cut::Whole;
+use super::strangers::Visit;
 use actix_web::HttpMessage;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -21,10 +23,13 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
-pub(super) async fn observe<B: MessageBody>(
+pub(super) async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
+) -> Result<ServiceResponse<Whole>, actix_web::Error> {
+    if let Some(visit) = request.conn_data::<Visit>() {
+        visit.note_request();
+    }
     let begun = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -37,12 +42,13 @@ pub(super) async fn observe<B: MessageBody>(
     };
     let elapsed = begun.elapsed().as_secs_f64();
     span.in_scope(|| log(status, elapsed));
-    count(method, route, status, elapsed);
+    count(method, route.clone(), status, elapsed);
     result.map(|mut response| {
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        response
+        let is_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        response.map_body(|_, body| Whole::new(body.boxed(), route, is_socket))
     })
 }
 

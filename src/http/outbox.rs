@@ -2,7 +2,7 @@
 
 use super::HttpState;
 use super::auth::{Admin, Viewer};
-use super::body::{Body, page_limit, parameter, path_part};
+use super::body::{Body, cursor, page_limit, path_part};
 use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub(super) async fn quarantine(
     state: web::Data<HttpState>,
     query: web::Query<ListQuarantine>,
 ) -> Result<web::Json<Page<OutboxEntry>>, ApiError> {
-    let after = parameter("after", query.after.as_deref())?;
+    let after = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(state.core.quarantine(&caller, after, limit).await?))
 }

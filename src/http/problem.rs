@@ -6,6 +6,7 @@ use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, ResponseError};
+use std::time::Duration;
 use tripline_actors::Refusal;
 use tripline_protocol::api::Problem;
 
@@ -43,10 +44,10 @@ pub(super) enum ApiError {
         limit: usize,
     },
     /// The body did not arrive in time.
-    #[error("the body did not arrive within {seconds} s")]
+    #[error("the body did not arrive within {patience:?}")]
     BodyTooSlow {
         /// The limit.
-        seconds: u64,
+        patience: Duration,
     },
     /// The body broke off.
     #[error("the body broke off")]

@@ -1,7 +1,10 @@
 //! The two listeners: binding, limits, renewal of the certificate, graceful stop.
 
 use super::HttpState;
+use super::agent_channel::Known;
+use super::bounds::Bounds;
 use super::littlebrother::{self, Clients, Listener, Served};
+use super::strangers::Strangers;
 use super::tls::{self, Certificates, TlsOptions};
 use super::{metrics, observe, routes};
 use actix_web::dev::{Server, ServerHandle};
@@ -19,16 +22,10 @@ use tripline_actors::Core;
 use tripline_actors::clock::Clock;
 use tripline_protocol::Timestamp;
 
-/// Connections at once, over all workers.
-const CONNECTIONS_MAX: usize = 50_000;
-/// TLS handshakes at once per worker: they are the expensive part of a mass reconnect.
-const HANDSHAKES_MAX: usize = 256;
 /// Connections the kernel keeps while none is accepted.
 const BACKLOG: u32 = 4096;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits for requests in progress.
 const STOP_SECONDS: u64 = 10;
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -49,6 +46,8 @@ pub struct HttpOptions {
     pub workers: usize,
     /// `littlebrother.listen`: plain HTTP for LittleBrother clients alone; port 0 takes a free one.
     pub littlebrother_listen: Option<SocketAddr>,
+    /// `limits.*`: what a caller may hold.
+    pub bounds: Bounds,
 }
 
 impl HttpOptions {
@@ -190,7 +189,7 @@ fn listen_apart<C: Clients + Send + Sync>(
     let (Some(addr), Some(served)) = (options.littlebrother_listen, served) else {
         return Ok(None);
     };
-    let bound = Listener::start(addr, options.workers(), STOP_SECONDS, served);
+    let bound = Listener::start(addr, options.workers(), STOP_SECONDS, options.bounds, served);
     let key = "littlebrother.listen";
     bound
         .map(Some)
@@ -212,8 +211,10 @@ fn start_with(
     };
     let (stopping, stopped) = watch::channel(false);
     let (shown, stopped) = (web::Data::new(recorder.clone()), Stopping(stopped));
+    let (bounds, known) = (options.bounds, Known::new(Arc::clone(&clock)));
     let (server, addr, tls_addr) = bind(options, certificates.clone(), move |config| {
         config.app_data(shown.clone()).app_data(stopped.clone());
+        config.app_data(bounds).app_data(known.clone());
         configure(config);
     })?;
     let handle = server.handle();
@@ -235,7 +236,9 @@ fn bind(
     certificates: Option<Arc<Certificates>>,
     configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Bound, Error> {
-    let workers = options.workers();
+    let (workers, bounds) = (options.workers(), options.bounds);
+    let connections_max = bounds.connections_max.div_ceil(workers);
+    let strangers = Strangers::new(bounds);
     let mut server = HttpServer::new(move || {
         App::new()
             .configure(configure.clone())
@@ -243,13 +246,15 @@ fn bind(
     })
     .workers(workers)
     .backlog(BACKLOG)
-    .max_connections(CONNECTIONS_MAX.div_ceil(workers))
-    .max_connection_rate(HANDSHAKES_MAX)
+    .max_connections(connections_max)
+    // A worker with so many TLS handshakes takes no connection at all, so those who only begin one must not get there.
+    .max_connection_rate(connections_max)
+    .on_connect(move |stream, data| strangers.greet(stream, data))
     .tcp_nodelay(true)
     .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+    .client_request_timeout(bounds.head_timeout)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+    .tls_handshake_timeout(bounds.head_timeout)
     .shutdown_timeout(STOP_SECONDS)
     // Who has gone hears no answer: what it waited for is dropped with its connection.
     .h1_allow_half_closed(false)

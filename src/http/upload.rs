@@ -4,7 +4,9 @@
 
 use super::HttpState;
 use super::alive::ALIVE_EVERY;
+use super::bounds::Bounds;
 use super::problem::ApiError;
+use actix_web::HttpRequest;
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::io;
@@ -17,21 +19,20 @@ use tripline_protocol::{SessionId, Sha256, Span};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
-/// How long nothing may come.
-const PIECE_SECONDS_MAX: u64 = 30;
 
 /// Takes `pieces` in for a session, which is kept alive meanwhile: the caller must be allowed to act on it.
 /// The answer is the content's hash and length; it is durable.
 pub(super) async fn receive(
-    state: &HttpState,
+    (request, state): (&HttpRequest, &HttpState),
     caller: &Principal,
     session_id: SessionId,
     mut pieces: impl Stream<Item = Result<Bytes, ApiError>> + Unpin,
 ) -> Result<(Sha256, u64), ApiError> {
     state.core.keep_alive(caller, session_id).await?;
+    let patience = Bounds::of(request).body_timeout;
     let mut alive_at = Instant::now();
     let mut content = Content::new(state.artifacts.as_ref().clone());
-    while let Some(piece) = next(&mut pieces).await? {
+    while let Some(piece) = next(&mut pieces, patience).await? {
         if content.add(piece) {
             admit(state)?;
             content.write().await?;
@@ -48,14 +49,16 @@ pub(super) async fn receive(
 
 async fn next(
     pieces: &mut (impl Stream<Item = Result<Bytes, ApiError>> + Unpin),
+    patience: Duration,
 ) -> Result<Option<Bytes>, ApiError> {
-    let late = ApiError::BodyTooSlow {
-        seconds: PIECE_SECONDS_MAX,
-    };
-    match tokio::time::timeout(Duration::from_secs(PIECE_SECONDS_MAX), pieces.next()).await {
-        Err(_) => Err(late),
-        Ok(piece) => piece.transpose(),
-    }
+    within(patience, pieces.next()).await?.transpose()
+}
+
+/// Waits for something of a body, and not for ever.
+pub(super) async fn within<T>(patience: Duration, coming: impl Future<Output = T>) -> Result<T, ApiError> {
+    tokio::time::timeout(patience, coming)
+        .await
+        .map_err(|_| ApiError::BodyTooSlow { patience })
 }
 
 /// A disk with little left keeps it for what is accepted already.

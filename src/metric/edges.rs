@@ -25,6 +25,31 @@ const METRICS: &[Metric] = &[
     )
     .by(&[METHOD, ROUTE])
     .act("look at `tripline_store_commit_seconds` first"),
+    counter(
+        "tripline_http_answers_cut_total",
+        "answers",
+        "answers that were not taken whole: the caller went away, or took nothing for `limits.send_timeout`",
+    )
+    .by(&[ROUTE])
+    .act("of streams and downloads, some are normal"),
+    gauge(
+        "tripline_http_strangers",
+        "connections",
+        "connections that have not shown a valid token or key",
+    )
+    .act("near `limits.strangers_max`: somebody opens connections and says nothing"),
+    counter(
+        "tripline_http_strangers_closed_total",
+        "connections",
+        "connections without a valid token or key that were closed because there were more than `limits.strangers_max`",
+    )
+    .act("somebody opens connections and says nothing; a firewall knows from where"),
+    counter(
+        "tripline_http_silent_connections_total",
+        "connections",
+        "connections that ended without one whole request",
+    )
+    .act("port scans and health checks of load balancers are such; many more are somebody's attack"),
     gauge(
         "tripline_http_event_streams",
         "streams",

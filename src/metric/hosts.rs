@@ -89,6 +89,19 @@ const HOST_METRICS: &[Metric] = &[
     )
     .act("the server cannot keep up with its agents: look at processor and `tripline_store_commit_seconds`"),
     counter(
+        "tripline_host_frames_refused_total",
+        "frames",
+        "frames of agents that no good agent sends, or sends so often: events that are not legal, isolations that change all the time, keys that nobody asked for",
+    )
+    .by(&[label("reason", &["event", "isolation", "key"])])
+    .act("the log names the host; one that keeps at it is best shut out: `tripline key revoke`"),
+    counter(
+        "tripline_host_stray_results_total",
+        "results",
+        "results that nobody waits for: sent again, of commands that were given up, or of none",
+    )
+    .act("some after lost connections are normal"),
+    counter(
         "tripline_host_isolation_changes_total",
         "changes",
         "isolations of hosts that began or were renewed (`host_isolated`), or ended (`host_unisolated`)",

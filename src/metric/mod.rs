@@ -11,6 +11,7 @@ mod hosts;
 mod jobs;
 mod keeping;
 mod littlebrother;
+mod tracing;
 
 use std::fmt::Write;
 
@@ -155,6 +156,7 @@ pub const GROUPS: &[Group] = &[
     keeping::STORE,
     keeping::AUDIT,
     edges::HTTP,
+    tracing::TRACES,
 ];
 
 /// Every metric.

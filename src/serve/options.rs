@@ -1,8 +1,10 @@
 //! The configuration as each part of the server wants it.
 
 use crate::config::{Config, Redact};
-use crate::http::{HttpOptions, LimitOptions, TlsOptions};
+use crate::http::{Bounds, HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
+use crate::traces;
+use rustix::process::{Resource, getrlimit};
 use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
 
@@ -47,6 +49,21 @@ pub(super) fn core(config: &Config) -> CoreConfig {
     }
 }
 
+/// `tracing.*`, if traces are wanted.
+pub(super) fn traces(config: &Config) -> Option<traces::Options> {
+    let tracing = &config.tracing;
+    let headers = tracing.otlp_headers.as_ref();
+    Some(traces::Options {
+        url: tracing.otlp_endpoint.as_ref()?.traces_url(),
+        headers: headers
+            .map(|headers| headers.expose().clone())
+            .unwrap_or_default(),
+        ca: tracing.otlp_ca.clone(),
+        service_name: tracing.service_name.clone(),
+        queue_max: usize::try_from(tracing.queue_max).unwrap_or(usize::MAX),
+    })
+}
+
 /// `limits.*`
 pub(super) fn limits(config: &Config) -> LimitOptions {
     let limits = &config.limits;
@@ -72,7 +89,23 @@ pub(super) fn http(config: &Config) -> HttpOptions {
         },
         workers: 0,
         littlebrother_listen: config.littlebrother.listen,
+        bounds: bounds(config),
     }
+}
+
+/// `limits.*`, as far as the limit of open files reaches.
+fn bounds(config: &Config) -> Bounds {
+    let limits = &config.limits;
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let bounds = Bounds {
+        connections_max: count(limits.connections_max),
+        strangers_max: count(limits.strangers_max),
+        head_timeout: limits.head_timeout.to_duration(),
+        body_timeout: limits.body_timeout.to_duration(),
+        send_timeout: limits.send_timeout.to_duration(),
+        hello_timeout: limits.hello_timeout.to_duration(),
+    };
+    bounds.within_files(getrlimit(Resource::Nofile).current)
 }
 
 /// `nats.*`, or the embedded broker's own.

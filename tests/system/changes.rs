@@ -1,9 +1,10 @@
 //! `GET /v1/streams/jobs` and `GET /v1/streams/hosts`: what a program hears that follows jobs and hosts over HTTP.
 
-use crate::harness::{AgentProcess, Api, Broker, Server, Site, job_of};
+use crate::harness::{AgentProcess, Api, Broker, Process, Server, Site, clean, eventually, job_of};
 use crate::listener::Listener;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::process::Command;
 use tripline_protocol::api::{ChangeGap, HostChange, HostsReady, JobChange};
 use tripline_protocol::{HostId, JobId};
 
@@ -195,6 +196,55 @@ async fn label(api: &Api, host: HostId, change: Value) {
     let path = format!("/v1/hosts/{host}/labels");
     let answer = api.request(Method::PATCH, &path).json(&change).send().await;
     assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+/// A command that goes on until it is dropped.
+fn command(site: &Site, server: &Server, name: &'static str, arguments: &[&str]) -> Process {
+    let mut command = clean(Command::new(env!("CARGO_BIN_EXE_tripline")));
+    let (data_dir, url) = (server.data_dir(), server.url());
+    command
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(["--server", &url])
+        .args(arguments);
+    let mut process = Process::new(name, site.path(name));
+    process.spawn(command);
+    process
+}
+
+#[tokio::test]
+async fn the_command_line_shows_changes_over_a_restart_of_the_server() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[]).await;
+    let jobs = command(&site, &server, "jobs", &["job", "watch", "--state", "succeeded"]);
+    let hosts = command(&site, &server, "hosts", &["host", "watch", "--output", "json"]);
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    hosts.says("\"attached\"").await;
+    let changes: Vec<HostChange> = hosts
+        .log()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a change"))
+        .collect();
+    assert!(changes.iter().all(|change| change.host.host_id == host));
+    eventually("the stream of jobs has begun", async || {
+        let metrics = server.api().try_get("/metrics").await?;
+        let text = metrics.body.as_str()?;
+        text.contains("tripline_http_event_streams{of=\"jobs\"} 1")
+            .then_some(())
+    })
+    .await;
+    let first = server.api().run(host, quick()).await.job_id;
+    jobs.says(&first.to_string()[..8]).await;
+    assert!(jobs.log().contains("succeeded test on"), "{}", jobs.log());
+    assert!(!jobs.log().contains("running"), "{}", jobs.log());
+    assert!(server.terminate().await.success());
+    server.spawn();
+    server.ready().await;
+    server.api().attached(host, true).await;
+    jobs.says("changes were missed here").await;
+    let second = server.api().run(host, quick()).await.job_id;
+    jobs.says(&second.to_string()[..8]).await;
 }
 
 #[tokio::test]

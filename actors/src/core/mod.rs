@@ -1,5 +1,6 @@
 //! The actors as edges see them: one cloneable handle, one async method per request.
 
+mod attached;
 mod audit;
 mod control;
 mod dead;
@@ -17,8 +18,10 @@ mod sessions;
 mod status;
 mod streams;
 mod submit;
+mod trace;
 mod transcript;
 
+pub use attached::Attached;
 pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
 pub use fleet::{KeyFilter, Presented};
@@ -32,7 +35,6 @@ use crate::clock::Clock;
 use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
 use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
-use crate::host::{AgentSays, Detached, Host};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
 use crate::once::Onces;
@@ -44,17 +46,16 @@ use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
 use crate::session::LiveSessions;
 use crate::store::Store;
-use actix::prelude::*;
 use doors::Doors;
 use generation::{Generations, Peers};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tripline_protocol::api::{Enrol, Enrolled, HostView, JobView, Page, PipelinesView, SlotsView};
-use tripline_protocol::frame::{AgentFrame, CommandResult, Hello, ServerFrame};
+use tripline_protocol::frame::{Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{CommandId, Fault, HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -221,62 +222,6 @@ pub struct AttachAgent {
     pub link: AgentLink,
 }
 
-/// An attachment; dropping it detaches the agent.
-#[derive(Debug)]
-pub struct Attached {
-    /// The attachment's number.
-    pub epoch: u64,
-    /// Whether the agent is to watch processes: `welcome.littlebrother`.
-    pub littlebrother: bool,
-    pub(crate) host: Addr<Host>,
-    pub(crate) frames: Arc<Semaphore>,
-}
-
-impl Attached {
-    /// Hands on a result. `artifact` is the verified file that a transfer of this command left.
-    pub fn result(&self, result: CommandResult, artifact: Option<ArtifactRef>) {
-        self.say(AgentFrame::Result(Box::new(result)), artifact);
-    }
-
-    /// Hands on any other frame than hello, result, credit, ping and pong, which are the connection's own.
-    pub fn frame(&self, frame: AgentFrame) {
-        self.say(frame, None);
-    }
-
-    /// A transfer failed at the server (full disk, wrong hash): the command fails with it.
-    pub fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
-        let result = CommandResult {
-            command_id,
-            output: None,
-            error: Some(fault),
-            truncated: None,
-        };
-        self.result(result, None);
-    }
-
-    /// An agent that sends faster than its frames are handled is cut off; what it keeps it sends again.
-    fn say(&self, frame: AgentFrame, artifact: Option<ArtifactRef>) {
-        match Arc::clone(&self.frames).try_acquire_owned() {
-            Ok(permit) => self.host.do_send(AgentSays {
-                epoch: self.epoch,
-                frame,
-                artifact,
-                _permit: permit,
-            }),
-            Err(_) => {
-                metrics::counter!("tripline_host_overloaded_total").increment(1);
-                self.host.do_send(Detached { epoch: self.epoch });
-            }
-        }
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.host.do_send(Detached { epoch: self.epoch });
-    }
-}
-
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Readiness {
@@ -332,6 +277,7 @@ impl Core {
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
+            traces: crate::trace::Traces::default(),
             streams: crate::changes::Streams::new(run),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),

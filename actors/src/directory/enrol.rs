@@ -50,13 +50,19 @@ pub(super) fn check_hello(hello: &Hello) -> Result<(), Refusal> {
             detail: format!("at most {LABELS_MAX} labels of 64 letters, digits and . _ : / = - are taken"),
         });
     }
-    if hello.os_version.len() > VERSION_BYTES_MAX || hello.agent_version.len() > VERSION_BYTES_MAX {
+    let versions = [&hello.os_version, &hello.agent_version];
+    if versions.iter().any(|text| !is_plain(text, VERSION_BYTES_MAX)) {
         return Err(Refusal::Invalid {
             code: "bad_hello",
-            detail: "os_version and agent_version are at most 256 bytes".into(),
+            detail: "os_version and agent_version are at most 256 bytes without control characters".into(),
         });
     }
     Ok(())
+}
+
+/// Whether it is short, and shows as it is in a terminal and in a log.
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.chars().any(char::is_control)
 }
 
 fn check_facts(
@@ -74,11 +80,11 @@ fn check_facts(
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.chars().any(char::is_control) {
         return invalid("hostname must be 1 to 255 bytes without control characters");
     }
-    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| a.len() > ADDRESS_BYTES_MAX) {
-        return invalid("at most 64 addresses of at most 64 bytes are taken");
+    if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|a| !is_plain(a, ADDRESS_BYTES_MAX)) {
+        return invalid("at most 64 addresses of at most 64 bytes without control characters are taken");
     }
-    if words.iter().any(|word| word.len() > WORD_BYTES_MAX) {
-        return invalid("platform and arch are at most 32 bytes");
+    if words.iter().any(|word| !is_plain(word, WORD_BYTES_MAX)) {
+        return invalid("platform and arch are at most 32 bytes without control characters");
     }
     Ok(())
 }

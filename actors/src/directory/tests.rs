@@ -41,6 +41,18 @@ fn a_host_is_described_within_bounds() {
             ..hello()
         },
         Hello {
+            platform: "lin\u{1b}[2J".into(),
+            ..hello()
+        },
+        Hello {
+            os_version: "Debian\n2026-11-21 forged".into(),
+            ..hello()
+        },
+        Hello {
+            addresses: vec!["10.0.0.1\r".into()],
+            ..hello()
+        },
+        Hello {
             platform: long(33),
             ..hello()
         },

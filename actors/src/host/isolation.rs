@@ -5,6 +5,7 @@
 use super::Host;
 use crate::outbox::{Outgoing, stage};
 use crate::store::Batch;
+use actix::prelude::*;
 use serde_json::{Value, json};
 use tripline_protocol::api::HostChangeKind;
 use tripline_protocol::frame::AgentEvent;
@@ -12,8 +13,8 @@ use tripline_protocol::isolation::{ETYPE_ISOLATED, ETYPE_UNISOLATED};
 use tripline_protocol::{Isolation, IsolationEnd, IsolationReport};
 
 impl Host {
-    /// A frame of the agent.
-    pub(super) fn hear_isolation(&mut self, report: &IsolationReport) {
+    /// A frame of the agent. One that comes too often ends the connection: the next hello says how it stands.
+    pub(super) fn hear_isolation(&mut self, report: &IsolationReport, ctx: &Context<Self>) {
         let mut batch = Batch::new();
         let outgoing = self.take_isolation(Some(report), &mut batch);
         if !batch.is_empty() {
@@ -22,10 +23,23 @@ impl Host {
                 Some(_) => HostChangeKind::Isolated,
                 None => HostChangeKind::Unisolated,
             });
+        } else if self.is_news(report) {
+            self.break_off("isolation", &"its host's isolation changes too often", ctx);
         }
     }
 
-    /// Takes what an agent says into the record, and what others are to know of it into `batch`.
+    /// Whether the record is not as the agent says.
+    fn is_news(&self, report: &IsolationReport) -> bool {
+        let said = match report {
+            IsolationReport::Unknown => return false,
+            IsolationReport::Ended { .. } => None,
+            IsolationReport::Isolated { isolation, .. } => Some(isolation.command_id),
+        };
+        said != self.record.isolation.as_ref().map(|known| known.command_id)
+    }
+
+    /// Takes what an agent says into the record, and what others are to know of it into `batch`; nothing when it
+    /// changes too often.
     pub(super) fn take_isolation(
         &mut self,
         report: Option<&IsolationReport>,
@@ -35,6 +49,11 @@ impl Host {
             return Vec::new();
         }
         let heard = report.and_then(|report| report.heard_at(self.ground.now()));
+        let command = |isolation: &Option<Isolation>| isolation.as_ref().map(|known| known.command_id);
+        let changes = command(&heard) != command(&self.record.isolation);
+        if changes && !self.conduct.may_change(self.ground.now()) {
+            return Vec::new();
+        }
         let before = std::mem::replace(&mut self.record.isolation, heard);
         let now = self.record.isolation.clone();
         let event = match (&before, &now) {

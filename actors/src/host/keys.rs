@@ -196,7 +196,7 @@ impl Host {
                 self.send(ServerFrame::KeyTaken { key_sha256: new }, ctx);
             }
             Err(refusal) => {
-                tracing::warn!(host = %self.record.host_id, %refusal, "an agent's new key is not taken");
+                self.refuse_frame("key", &refusal);
             }
         }
     }

@@ -109,7 +109,8 @@ pub(crate) struct AgentSays {
     pub(crate) frame: AgentFrame,
     /// The verified file that a transfer left.
     pub(crate) artifact: Option<ArtifactRef>,
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Its place among the frames on their way.
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// The connection of this epoch ended.

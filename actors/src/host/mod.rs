@@ -9,6 +9,7 @@
 //! that one fell silent (Directory).
 
 mod client;
+mod conduct;
 mod isolation;
 mod keys;
 mod leave;
@@ -40,16 +41,14 @@ use actix::prelude::*;
 use state::{Effect, State};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tripline_protocol::api::HostChangeKind;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::{AgentEvent, AgentFrame, ServerFrame, Transfer};
+use tripline_protocol::limit::EVENT_BYTES_MAX;
 use tripline_protocol::verb::{PutFile, VerbCall};
 use tripline_protocol::{Attestation, Event, EventKey, Timestamp};
 use watcher::Watcher;
-
-/// Frames of one agent that may wait to be handled; an agent that sends more is cut off.
-const FRAMES_WAITING_MAX: usize = 256;
 
 /// The actor.
 pub(crate) struct Host {
@@ -73,6 +72,7 @@ pub(crate) struct Host {
     key_created_at: Option<Timestamp>,
     /// Whether the agent was asked for a new key over the present connection.
     rotation_sent: bool,
+    conduct: conduct::Conduct,
     directory: Addr<Directory>,
     scheduler: Addr<JobScheduler>,
     outbox: Addr<Outbox>,
@@ -106,6 +106,7 @@ impl Host {
             clone_told_at: None,
             key_created_at: None,
             rotation_sent: false,
+            conduct: conduct::Conduct::default(),
             directory,
             scheduler,
             outbox,
@@ -217,12 +218,7 @@ impl Host {
         };
         self.ground.attachments.set_agent(self.record.host_id, attachment);
         self.watches = self.is_to_watch();
-        let attached = Attached {
-            epoch: self.record.epoch,
-            littlebrother: self.watches,
-            host: ctx.address(),
-            frames: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)),
-        };
+        let attached = Attached::new(self.record.epoch, self.watches, ctx.address());
         self.commit(batch, outgoing, move || reply.send(Ok(attached)));
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
@@ -300,16 +296,27 @@ impl Host {
     }
 
     /// An event the agent reports: durable in the outbox, then acked. Not acked, it comes again.
-    fn agent_event(&self, event: AgentEvent) {
+    fn agent_event(&mut self, event: AgentEvent, permit: OwnedSemaphorePermit, ctx: &Context<Self>) {
+        if let Some(why) = event.fault() {
+            return self.break_off("event", &why, ctx);
+        }
         let id = event.id.clone();
         let event = self.to_event(event);
         let message = event_message(&self.ground, &event);
+        if message.payload.len() > EVENT_BYTES_MAX {
+            let bytes = message.payload.len();
+            let why = format!("it has {bytes} bytes, at most {EVENT_BYTES_MAX} are taken");
+            return self.break_off("event", &why, ctx);
+        }
         let host = self.record.host_id;
         let Some(link) = self.link.clone() else { return };
-        let done = Box::new(move |result: Result<_, Refusal>| match result {
-            // A link that takes no more is down, and the agent sends the event again on the next one.
-            Ok(_) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
-            Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
+        let done = Box::new(move |result: Result<_, Refusal>| {
+            drop(permit);
+            match result {
+                // A link that takes no more is down, and the agent sends the event again on the next one.
+                Ok(_) => drop(link.try_send(LinkMessage::Frame(ServerFrame::EventAck { id }))),
+                Err(refusal) => tracing::debug!(%host, %refusal, "an agent's event is not taken now"),
+            }
         });
         let (entry, once) = (None, None);
         self.outbox.do_send(Publish {
@@ -393,16 +400,21 @@ impl Handler<AgentSays> for Host {
         }
         match says.frame {
             AgentFrame::Result(result) => {
+                if !self.state.awaits(result.command_id) {
+                    metrics::counter!("tripline_host_stray_results_total").increment(1);
+                }
                 let effects = self.state.result(*result, says.artifact);
                 self.apply(effects, ctx);
             }
-            AgentFrame::Event(event) => self.agent_event(*event),
-            AgentFrame::Isolation { isolation } => self.hear_isolation(&isolation),
+            AgentFrame::Event(event) => return self.agent_event(*event, says.permit, ctx),
+            AgentFrame::Isolation { isolation } => self.hear_isolation(&isolation, ctx),
             AgentFrame::NewKey { key_sha256 } => self.take_key(key_sha256, ctx),
             AgentFrame::Littlebrother { seq, message } => self.hear_from_watcher(seq, *message, ctx),
             // That a command was accepted or progresses changes nothing here; the rest is the connection's.
             _ => {}
         }
+        let permit = says.permit;
+        self.ground.after_commit(move || drop(permit));
     }
 }
 

@@ -12,6 +12,7 @@ mod codec;
 mod load;
 mod quarantine;
 mod replay;
+mod spans;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
+use spans::Spans;
 use state::State;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +80,7 @@ pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
     ticks: u64,
+    spans: Spans,
     sentinel: Sentinel,
 }
 
@@ -118,6 +121,7 @@ impl Outbox {
             ground,
             state,
             ticks: 0,
+            spans: Spans::default(),
             sentinel,
         })
     }
@@ -228,6 +232,7 @@ impl Handler<Enqueue> for Outbox {
     type Result = ();
     fn handle(&mut self, Enqueue(entries): Enqueue, ctx: &mut Self::Context) {
         for entry in entries {
+            self.spans.add(entry.seq, entry.span);
             self.state.enqueue(entry.seq, entry.message);
         }
         self.pump(ctx);
@@ -288,6 +293,9 @@ impl Handler<Published> for Outbox {
         let now = self.ground.now();
         if let Err(error) = &message.result {
             tracing::debug!(seq = message.seq, %error, "publish failed");
+        }
+        if let Some(span) = self.spans.published(message.seq, &message.result, now) {
+            self.ground.traces.send(vec![span]);
         }
         self.state.published(message.seq, message.result, now);
         if self.state.settled_len() >= ACKS_BATCH {

@@ -118,7 +118,11 @@ impl Outbox {
             };
             batch.delete(Table::Quarantine, key.to_vec());
             batch.put(Table::Outbox, key.to_vec(), codec::without_reason(&entry));
-            back.push(Outgoing { seq, message });
+            back.push(Outgoing {
+                seq,
+                message,
+                span: None,
+            });
         }
         Ok(back)
     }

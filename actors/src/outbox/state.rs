@@ -8,6 +8,8 @@ use tripline_protocol::{Span, Timestamp};
 
 /// Messages with the broker and not acknowledged.
 pub(super) const IN_FLIGHT_MAX: usize = 1000;
+/// Their payload bytes at which no further one is sent.
+pub(super) const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Payload bytes kept in memory; beyond, entries are read again from the store when their turn comes.
 const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -22,6 +24,8 @@ pub(super) struct Ready {
 struct Entry {
     subject: Arc<str>,
     message: Option<OutMessage>,
+    /// Of its payload.
+    bytes: usize,
     attempts: u32,
     /// It was acknowledged by an earlier broker process and goes out only to be sure.
     again: bool,
@@ -55,6 +59,7 @@ pub(super) struct State {
     subjects: HashMap<Arc<str>, VecDeque<u64>>,
     retries: BTreeMap<(Timestamp, u64), ()>,
     in_flight: usize,
+    in_flight_bytes: usize,
     memory_bytes: usize,
     settled: Settled,
     /// Acknowledged, oldest first, until the broker has surely synced them.
@@ -140,6 +145,7 @@ impl State {
             Entry {
                 subject,
                 message,
+                bytes,
                 attempts: 0,
                 again,
             },
@@ -148,13 +154,14 @@ impl State {
 
     /// The next entry to publish, if the window has room.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<Ready> {
-        if self.in_flight >= IN_FLIGHT_MAX {
+        if self.in_flight >= IN_FLIGHT_MAX || self.in_flight_bytes >= IN_FLIGHT_BYTES_MAX {
             return None;
         }
         self.retries_due(now);
         let seq = self.runnable.pop_front()?;
         let entry = self.entries.get_mut(&seq)?;
         self.in_flight += 1;
+        self.in_flight_bytes += entry.bytes;
         entry.attempts += 1;
         Some(Ready {
             seq,
@@ -189,6 +196,8 @@ impl State {
     /// The broker answered, or did not.
     pub(super) fn published(&mut self, seq: u64, result: Result<(), PublishError>, now: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        let bytes = self.entries.get(&seq).map_or(0, |entry| entry.bytes);
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         match result {
             Ok(()) => self.done(seq, now, None),
             Err(PublishError::Permanent(why)) => self.done(seq, now, Some(why)),

@@ -1,7 +1,7 @@
 //! The order of what is published, against a broker that is slow, away, or refuses.
 
 use super::codec;
-use super::state::{IN_FLIGHT_MAX, State};
+use super::state::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, State};
 use super::{Load, RETRY_MAX};
 use crate::clock::SystemClock;
 use crate::ports::{OutMessage, PublishError};
@@ -174,6 +174,19 @@ fn no_more_than_a_bound_are_with_the_broker_at_once() {
     assert_eq!(ready(&mut state, START).len(), IN_FLIGHT_MAX);
     state.published(1, away(), START);
     assert_eq!(ready(&mut state, START).len(), 1);
+}
+
+#[test]
+fn no_more_bytes_than_a_bound_are_with_the_broker_at_once() {
+    let (mut state, each) = (State::new(), IN_FLIGHT_BYTES_MAX / 8);
+    for seq in 1..=10 {
+        state.enqueue(seq, message(&format!("s{seq}"), each));
+    }
+    assert_eq!(ready(&mut state, START).len(), 8);
+    state.published(1, away(), START);
+    assert_eq!(ready(&mut state, START), [9]);
+    state.published(2, Ok(()), START);
+    assert_eq!(ready(&mut state, START), [10]);
 }
 
 #[test]

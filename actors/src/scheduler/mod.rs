@@ -47,6 +47,7 @@ use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
+use crate::trace;
 use actix::prelude::*;
 use serde::Serialize;
 use slots::Kind;
@@ -213,12 +214,16 @@ impl JobScheduler {
         let mut batch = Batch::new();
         let staged = self.stage_end(&mut batch, &record);
         self.put_on_record(&mut batch, &record);
+        let (ground, spans) = (Arc::clone(&self.ground), trace::ended(&self.ground, &record));
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
         self.cache.remove(&record.job_id);
         self.ground.load.release();
         self.pruner.ended();
-        self.commit(batch, staged, notice);
+        self.commit(batch, staged, move || {
+            notice();
+            ground.traces.send(spans);
+        });
     }
 
     /// Puts on record what happened to a job's commands, and what was done to the job.
@@ -233,10 +238,15 @@ impl JobScheduler {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
         record_metrics(&self.ground, record);
-        result_message(&self.ground, record)
-            .map(|message| stage(&self.ground.load, batch, message))
-            .into_iter()
-            .collect()
+        self.stage_result(batch, record).into_iter().collect()
+    }
+
+    /// Puts an ended job's result into the outbox.
+    fn stage_result(&self, batch: &mut Batch, record: &JobRecord) -> Option<Outgoing> {
+        let message = result_message(&self.ground, record)?;
+        let span = trace::result(&self.ground, record, &message.subject);
+        let staged = stage(&self.ground.load, batch, message);
+        Some(Outgoing { span, ..staged })
     }
 
     /// A closure that tells watchers of the job's state, to be run once it is durable.
@@ -414,10 +424,15 @@ impl Handler<SessionEnded> for JobScheduler {
             SessionEnd::GivenBack => {
                 record.state = JobState::Queued;
                 let mut batch = Batch::new();
+                let (ground, spans) = (Arc::clone(&self.ground), trace::given_back(&self.ground, &record));
+                record.attempt_at = None;
                 record.put(&mut batch);
                 self.put_on_record(&mut batch, &record);
                 let notice = self.notice(&record);
-                self.commit(batch, Vec::new(), notice);
+                self.commit(batch, Vec::new(), move || {
+                    notice();
+                    ground.traces.send(spans);
+                });
                 self.state.give_back(record.job_id);
             }
         }

@@ -124,9 +124,8 @@ async fn an_isolation_and_its_end_are_told() {
         allow: Vec::new(),
     };
     let say = |report| {
-        agent.attached.frame(AgentFrame::Isolation {
-            isolation: Box::new(report),
-        });
+        let isolation = Box::new(report);
+        agent.attached.frame(AgentFrame::Isolation { isolation }, 0);
     };
     say(IsolationReport::Isolated {
         left: "3h".parse().expect("a span"),

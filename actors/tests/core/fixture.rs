@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,8 @@ pub(crate) struct RecordingPublisher {
     pub(crate) published: Mutex<Vec<OutMessage>>,
     pub(crate) notices: Mutex<Vec<String>>,
     pub(crate) away: AtomicBool,
+    /// How often somebody wanted to know whether the broker is there.
+    pub(crate) looks: AtomicUsize,
     /// Messages whose subject contains this are refused for good.
     pub(crate) refuses: Mutex<Option<&'static str>>,
     /// The thread of the actors.
@@ -60,6 +62,7 @@ impl Publisher for RecordingPublisher {
     }
 
     fn is_reachable(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         !self.away.load(Ordering::Relaxed)
     }
 }

@@ -3,11 +3,14 @@
 use crate::fixture::{Agent, Fixture, Setup, delete, enrolment, eventually, hello, list, page};
 use crate::recorder;
 use serde_json::{Value, json};
+use std::pin::pin;
+use std::task::{Context, Waker};
 use tripline_actors::{AttachAgent, HostFilter, Refusal};
 use tripline_protocol::api::Enrol;
 use tripline_protocol::frame::{AgentEvent, AgentFrame, Hello, ServerFrame};
 use tripline_protocol::job::{JobState, Outcome};
-use tripline_protocol::{Fault, HostId, Sha256, Span};
+use tripline_protocol::limit::EVENT_BYTES_MAX;
+use tripline_protocol::{Fault, HostId, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 #[actix::test]
@@ -216,17 +219,89 @@ async fn an_abandoned_command_keeps_the_next_job_waiting_until_it_ended() {
     );
 }
 
+fn event(id: &str, data: Value) -> AgentFrame {
+    AgentFrame::Event(Box::new(AgentEvent {
+        id: id.into(),
+        etype: "acme.alert".parse().unwrap(),
+        time: Timestamp::from_micros(0),
+        data,
+    }))
+}
+
+/// Whether another frame may be handed on at once.
+fn has_room(agent: &Agent) -> bool {
+    let room = pin!(agent.attached.room());
+    room.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+#[actix::test]
+async fn there_is_room_for_so_many_frames_until_what_they_say_is_durable() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    fixture.published(".events.default.new_sensor", 1).await;
+    *fixture.publisher.thread.lock().unwrap() = None;
+    let mebibyte = 1024 * 1024;
+    {
+        // Nobody handles what comes now: the actors' thread waits for this lock.
+        let _published = fixture.publisher.published.lock().unwrap();
+        agent.attached.frame(event("0", json!(1)), 0);
+        while fixture.publisher.thread.lock().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        for number in 1..8 {
+            assert!(has_room(&agent));
+            agent
+                .attached
+                .frame(event(&number.to_string(), json!(1)), mebibyte);
+        }
+        agent.attached.frame(event("8", json!(1)), mebibyte / 2);
+        assert!(!has_room(&agent));
+    }
+    for number in 0..9 {
+        match agent.frame().await {
+            ServerFrame::EventAck { id } => assert_eq!(id, number.to_string()),
+            other => panic!("expected an ack, got {other:?}"),
+        }
+    }
+    agent.attached.room().await;
+}
+
+#[actix::test]
+async fn an_event_that_no_good_agent_sends_ends_the_connection_and_is_not_published() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let long = "x".repeat(EVENT_BYTES_MAX);
+    for (id, data) in [
+        ("", json!(1)),
+        ("a\r\nb", json!(1)),
+        (&long[..1025], json!(1)),
+        ("e1", json!(long)),
+    ] {
+        let mut agent = fixture.attach(host.host_id, "amelie").await;
+        agent.attached.frame(event(id, data), 0);
+        assert_eq!(agent.close().await, "protocol_error");
+    }
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent.attached.frame(event("good", json!(1)), 0);
+    assert!(matches!(agent.frame().await, ServerFrame::EventAck { .. }));
+    assert_eq!(fixture.published(".events.default.acme.alert", 1).await.len(), 1);
+}
+
 #[actix::test]
 async fn an_agents_event_is_acked_when_it_is_durable_and_published_as_the_agents() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;
     let mut agent = fixture.attach(host.host_id, "amelie").await;
-    agent.attached.frame(AgentFrame::Event(Box::new(AgentEvent {
-        id: "e1".into(),
-        etype: "acme.alert".parse().unwrap(),
-        time: fixture.now(),
-        data: json!({ "pid": 4 }),
-    })));
+    agent.attached.frame(
+        AgentFrame::Event(Box::new(AgentEvent {
+            id: "e1".into(),
+            etype: "acme.alert".parse().unwrap(),
+            time: fixture.now(),
+            data: json!({ "pid": 4 }),
+        })),
+        0,
+    );
     match agent.frame().await {
         ServerFrame::EventAck { id } => assert_eq!(id, "e1"),
         other => panic!("expected an ack, got {other:?}"),

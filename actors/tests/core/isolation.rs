@@ -44,9 +44,12 @@ fn says(report: IsolationReport) -> Hello {
 }
 
 fn say(agent: &Agent, report: IsolationReport) {
-    agent.attached.frame(AgentFrame::Isolation {
-        isolation: Box::new(report),
-    });
+    agent.attached.frame(
+        AgentFrame::Isolation {
+            isolation: Box::new(report),
+        },
+        0,
+    );
 }
 
 async fn isolation(fixture: &Fixture, host: HostId) -> Option<Isolation> {

@@ -88,9 +88,12 @@ impl Keyed {
 }
 
 async fn offer(agent: &mut Agent, key: &Sha256) {
-    agent.attached.frame(AgentFrame::NewKey {
-        key_sha256: key.clone(),
-    });
+    agent.attached.frame(
+        AgentFrame::NewKey {
+            key_sha256: key.clone(),
+        },
+        0,
+    );
     let taken = ServerFrame::KeyTaken {
         key_sha256: key.clone(),
     };
@@ -209,9 +212,12 @@ async fn a_new_key_that_nobody_asked_for_or_that_is_anothers_is_not_taken() {
     keyed.fixture.core.enrol(token, other.clone()).await.unwrap();
     let mut agent = keyed.attach(&keyed.key, hello("amelie"), 7).await.unwrap();
     let say = |agent: &Agent, key: &Sha256| {
-        agent.attached.frame(AgentFrame::NewKey {
-            key_sha256: key.clone(),
-        });
+        agent.attached.frame(
+            AgentFrame::NewKey {
+                key_sha256: key.clone(),
+            },
+            0,
+        );
     };
     say(&agent, &digest(1));
     keyed.rotate().await.unwrap();

@@ -13,10 +13,13 @@ use tripline_protocol::littlebrother::WireEvent;
 
 fn report(agent: &Agent, seq: u64, events: Vec<WireEvent>) {
     let message = Client::new("a name that does not matter").message(events);
-    agent.attached.frame(AgentFrame::Littlebrother {
-        seq,
-        message: Box::new(message),
-    });
+    agent.attached.frame(
+        AgentFrame::Littlebrother {
+            seq,
+            message: Box::new(message),
+        },
+        0,
+    );
 }
 
 async fn answer(agent: &mut Agent, expected: u64) -> Vec<WireEvent> {

@@ -1,10 +1,12 @@
 //! get_file, put_file, delete_file, create_directory.
 
 use crate::support::{Run, at, fault, is_root, names, output, sha256};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tripline_protocol::FaultClass;
 use tripline_protocol::verb::Verb;
@@ -238,6 +240,56 @@ fn directories_are_made_alone_or_with_parents() {
     fs::write(dir.path().join("f"), "x").unwrap();
     let through_file = json!({ "path": dir.path().join("f/d"), "parents": true });
     assert_eq!(fault(Verb::CreateDirectory, through_file).code, "ENOTDIR");
+}
+
+/// Puts a folder and a symlink in each other's place, again and again, as long as `work` runs.
+fn while_swapping(one: &Path, other: &Path, work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            let mut swaps = 0_u64;
+            while !over.load(Ordering::Relaxed) {
+                renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        work();
+        over.store(true, Ordering::Relaxed);
+        assert!(swapping.join().unwrap() > 100, "it was hardly ever swapped");
+    });
+}
+
+#[test]
+fn a_folder_that_becomes_a_symlink_between_check_and_use_leads_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir(root.join("secret")).unwrap();
+    fs::write(root.join("secret/f"), "secret").unwrap();
+    fs::create_dir(root.join("place")).unwrap();
+    symlink(root.join("secret"), root.join("door")).unwrap();
+    let put = json!({ "path": root.join("place/f"), "content": "put" });
+    let made = json!({ "path": root.join("place/new/deep"), "parents": true });
+    while_swapping(&root.join("place"), &root.join("door"), || {
+        let (mut done, mut denied) = (0, 0);
+        while done < 50 || denied < 50 {
+            for (verb, args) in [
+                (Verb::PutFile, put.clone()),
+                (Verb::CreateDirectory, made.clone()),
+                (Verb::GetFile, at(root.join("place/f"))),
+                (Verb::DeleteFile, at(root.join("place/f"))),
+            ] {
+                let run = Run::denying(&root.join("secret"));
+                match run.done(verb, args) {
+                    Ok(_) => done += 1,
+                    Err(fault) => denied += u32::from(fault.code == "path_denied"),
+                }
+                assert_ne!(*run.sink.0.lock().unwrap(), b"secret", "{verb}");
+            }
+        }
+    });
+    assert_eq!(fs::read_to_string(root.join("secret/f")).unwrap(), "secret");
+    assert_eq!(names(&root.join("secret")), ["f"]);
 }
 
 #[test]

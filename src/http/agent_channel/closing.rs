@@ -1,6 +1,7 @@
 //! Why a connection ends, and what its agent is told: the word of `bye` and the WebSocket close code.
 
 use actix_ws::{CloseCode, ProtocolError};
+use std::time::Duration;
 
 /// What an agent did that the protocol does not allow.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +18,15 @@ pub(super) enum Violation {
     /// The first frame is something else.
     #[error("the first frame is not hello")]
     NotHello,
+    /// What it says of its host is not legal.
+    #[error("its hello is refused: {0}")]
+    BadHello(String),
     /// A second hello.
     #[error("hello came twice")]
     HelloAgain,
     /// The connection stayed silent at its beginning.
-    #[error("no hello within {0} s")]
-    HelloLate(u64),
+    #[error("no hello within {0:?}")]
+    HelloLate(Duration),
     /// It asks faster than it reads the answers.
     #[error("it does not read what it asked for")]
     Deaf,

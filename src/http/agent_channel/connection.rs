@@ -1,11 +1,12 @@
 //! One agent's connection from welcome to its end: a loop in one task.
 //!
-//! It never stops reading because the agent does not: what it must answer is bounded by what the protocol
-//! lets the agent ask, and the link is drained only when the last batch went out, so that a deaf agent
+//! It never stops reading because the agent does not, only while the actors have no room for what it says: what it must
+//! answer is bounded by what the protocol lets the agent ask, and the link is drained only when the last batch went out, so that a deaf agent
 //! fills the link, which the actors notice.
 
 use super::closing::{End, Violation};
 use super::disk::Done;
+use super::misdeeds::Conduct;
 use super::transfers::{Told, Transfers};
 use super::wire;
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseReason, Message, ProtocolError, Session};
@@ -39,8 +40,10 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) trait Hears {
     /// A command ended; `artifact` is the verified file it left.
     fn result(&self, result: CommandResult, artifact: Option<ArtifactRef>);
-    /// Any other frame that is not the connection's own.
-    fn frame(&self, frame: AgentFrame);
+    /// Any other frame that is not the connection's own, of so many bytes.
+    fn frame(&self, frame: AgentFrame, bytes: usize);
+    /// Returns when the agent may say something more.
+    fn room(&self) -> impl Future<Output = ()>;
     /// A command cannot succeed any more.
     fn transfer_failed(&self, command_id: CommandId, fault: Fault);
 }
@@ -50,8 +53,12 @@ impl Hears for Attached {
         Attached::result(self, result, artifact);
     }
 
-    fn frame(&self, frame: AgentFrame) {
-        Attached::frame(self, frame);
+    fn frame(&self, frame: AgentFrame, bytes: usize) {
+        Attached::frame(self, frame, bytes);
+    }
+
+    fn room(&self) -> impl Future<Output = ()> {
+        Attached::room(self)
     }
 
     fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
@@ -111,8 +118,9 @@ pub(super) struct Connection<H> {
     stream: AggregatedMessageStream,
     link: mpsc::Receiver<LinkMessage>,
     hears: H,
+    conduct: Conduct,
     outbound: Outbound,
-    disk: mpsc::UnboundedReceiver<Done>,
+    disk: mpsc::UnboundedReceiver<Box<Done>>,
     told: Vec<Told>,
     heard_at: Instant,
     heard: Counter,
@@ -122,10 +130,9 @@ pub(super) struct Connection<H> {
 impl<H: Hears> Connection<H> {
     /// `welcome` goes out before anything from `link`.
     pub(super) fn new(
-        session: Session,
-        stream: AggregatedMessageStream,
+        (session, stream): (Session, AggregatedMessageStream),
         link: mpsc::Receiver<LinkMessage>,
-        hears: H,
+        (hears, conduct): (H, Conduct),
         store: Arc<ArtifactStore>,
         welcome: &ServerFrame,
     ) -> Self {
@@ -144,6 +151,7 @@ impl<H: Hears> Connection<H> {
             stream,
             link,
             hears,
+            conduct,
             outbound,
             disk,
             told,
@@ -176,7 +184,8 @@ impl<H: Hears> Connection<H> {
 
     async fn serve(&mut self, stopping: impl Future<Output = ()>) -> End {
         tokio::pin!(stopping);
-        let mut batch = Vec::with_capacity(LINK_BATCH);
+        // Without room: the link of most agents never has a message.
+        let mut batch = Vec::new();
         let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECONDS));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
@@ -184,13 +193,13 @@ impl<H: Hears> Connection<H> {
             let (outbound, session) = (&mut self.outbound, &mut self.session);
             let (has_output, is_drained) = (!outbound.is_empty(), outbound.control.is_empty());
             let step = tokio::select! {
-                message = self.stream.recv() => self.hear(message),
+                message = hear_with_room(&self.hears, &mut self.stream) => self.hear(message),
                 sent = poll_fn(|context| outbound.poll_send(session, context)), if has_output => {
                     sent.map_err(|_| End::Gone)
                 }
                 _ = self.link.recv_many(&mut batch, LINK_BATCH), if is_drained => self.pass_down(&mut batch),
                 Some(done) = self.disk.recv() => {
-                    self.outbound.transfers.after_disk(done, &mut self.told);
+                    self.outbound.transfers.after_disk(*done, &mut self.told);
                     Ok(())
                 }
                 _ = ping.tick() => self.ping(),
@@ -207,7 +216,7 @@ impl<H: Hears> Connection<H> {
         self.heard_at = Instant::now();
         self.heard.increment(1);
         match message.ok_or(End::Gone)?? {
-            AggregatedMessage::Text(text) => self.hear_frame(wire::read(&text)?)?,
+            AggregatedMessage::Text(text) => self.hear_frame(wire::read(&text)?, text.len())?,
             AggregatedMessage::Binary(bytes) => {
                 let chunk = Chunk::decode(&bytes).map_err(|invalid| match invalid {
                     InvalidChunk::Long(_) => Violation::TooLarge,
@@ -223,7 +232,7 @@ impl<H: Hears> Connection<H> {
         Ok(())
     }
 
-    fn hear_frame(&mut self, frame: AgentFrame) -> Result<(), Violation> {
+    fn hear_frame(&mut self, frame: AgentFrame, bytes: usize) -> Result<(), Violation> {
         match frame {
             AgentFrame::Result(result) => self.outbound.transfers.result(result, &mut self.told),
             AgentFrame::Credit { command_id, bytes } => self.outbound.transfers.credit(command_id, bytes),
@@ -241,7 +250,7 @@ impl<H: Hears> Connection<H> {
             | AgentFrame::Littlebrother { .. }
             | AgentFrame::Isolation { .. }
             | AgentFrame::Event(_)) => {
-                self.hears.frame(frame);
+                self.hears.frame(frame, bytes);
             }
         }
         Ok(())
@@ -255,7 +264,11 @@ impl<H: Hears> Connection<H> {
                 Told::Frame(frame) => self.send(&frame),
                 Told::Command(command) => self.pass_down_frame(&ServerFrame::Command(command)),
                 Told::Result(result, artifact) => self.hears.result(*result, artifact),
-                Told::Failed(command_id, fault) => self.hears.transfer_failed(command_id, fault),
+                Told::NotKept(fault) => self.conduct.fails(&fault),
+                Told::Failed(command_id, fault) => {
+                    self.conduct.fails(&fault);
+                    self.hears.transfer_failed(command_id, fault);
+                }
             }
         }
         self.told = told;
@@ -314,6 +327,15 @@ impl<H: Hears> Connection<H> {
             None => tracing::error!("frame is longer than an agent takes, not sent"),
         }
     }
+}
+
+/// The next message, once there is room for what it may say. Until then the agent waits, as all that it sends does.
+async fn hear_with_room<H: Hears>(
+    hears: &H,
+    stream: &mut AggregatedMessageStream,
+) -> Option<Result<AggregatedMessage, ProtocolError>> {
+    hears.room().await;
+    stream.recv().await
 }
 
 /// Sends what control waits, the reason, and the close frame, as far as the agent still reads.

@@ -128,7 +128,10 @@ fn append(store: &ArtifactStore, file: Option<Partial>, bytes: &[u8]) -> Result<
 
 /// Paths of the server stay in its log.
 fn write_fault(error: &artifact::Error) -> Fault {
-    tracing::error!(error = error as &dyn std::error::Error, "incoming file not kept");
+    // That a host does not keep its word is told with the host, where that is known.
+    if !matches!(error, artifact::Error::Hash { .. }) {
+        tracing::error!(error = error as &dyn std::error::Error, "incoming file not kept");
+    }
     let refuse =
         |code, why: &dyn Display| Fault::server(code, format!("the server could not keep the file: {why}"));
     match error {

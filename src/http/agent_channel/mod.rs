@@ -7,25 +7,33 @@
 mod closing;
 mod connection;
 mod disk;
+mod hellos;
 mod incoming;
+mod misdeeds;
 mod outgoing;
 mod transfers;
 mod wire;
 
 use super::HttpState;
 use super::auth;
+use super::bounds::Bounds;
 use super::place::note_unknown;
 use super::problem::ApiError;
 use super::server::Stopping;
+use super::strangers;
 use actix_web::http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, MessageStream, Session};
 use closing::{End, Violation};
 use connection::{Connection, turn_away};
+use hellos::Hellos;
+use misdeeds::{Conduct, Misdeeds};
 use sha2::Digest;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Instrument;
+use tripline_actors::clock::Clock;
 use tripline_actors::{AttachAgent, Attached, LinkMessage, Presented, Refusal};
 use tripline_protocol::audit::Dialect;
 use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL, ServerFrame};
@@ -34,8 +42,6 @@ use tripline_protocol::{HostId, Sha256};
 
 /// Messages the actors may have waiting for one agent.
 const LINK_CAPACITY: usize = 256;
-/// How long an agent may take to say hello.
-const HELLO_SECONDS_MAX: u64 = 10;
 
 /// `GET /v1/agent`.
 pub(super) async fn open(
@@ -50,9 +56,17 @@ pub(super) async fn open(
         note_unknown(&state, &request, Dialect::Agent, "unknown_agent_key");
         ApiError::UnknownAgentKey
     })?;
+    strangers::prove(&request);
     let key = key_hash(key);
     require_subprotocol(request.headers())?;
-    let stopping = request.app_data::<Stopping>().cloned();
+    let known = request.app_data::<Known>().cloned();
+    let known = known.unwrap_or_else(|| Known::new(Arc::clone(&state.clock)));
+    let door = Door {
+        stopping: request.app_data::<Stopping>().cloned(),
+        hello_timeout: Bounds::of(&request).hello_timeout,
+        conduct: known.misdeeds.of(host_id),
+        hellos: known.hellos,
+    };
     let (response, session, stream) = actix_ws::handle_with_protocols(&request, body, &[SUBPROTOCOL])
         .map_err(|error| ApiError::Handshake(format!("this is the agent channel, a WebSocket: {error}")))?;
     let stream = bounded(stream);
@@ -62,8 +76,32 @@ pub(super) async fn open(
         address,
     };
     let agent = (host_id, presented);
-    actix_web::rt::spawn(serve(state, stopping, agent, session, stream).instrument(span));
+    actix_web::rt::spawn(serve(state, door, agent, session, stream).instrument(span));
     Ok(response)
+}
+
+/// What is known of all agents' connections. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Known {
+    misdeeds: Misdeeds,
+    hellos: Hellos,
+}
+
+impl Known {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            misdeeds: Misdeeds::new(clock),
+            hellos: Hellos::default(),
+        }
+    }
+}
+
+/// What a connection came through.
+struct Door {
+    stopping: Option<Stopping>,
+    hello_timeout: Duration,
+    conduct: Conduct,
+    hellos: Hellos,
 }
 
 /// With our limits for frames, whole or in parts.
@@ -95,20 +133,29 @@ fn require_subprotocol(headers: &HeaderMap) -> Result<(), ApiError> {
 /// A connection from its upgrade to its end.
 async fn serve(
     state: web::Data<HttpState>,
-    stopping: Option<Stopping>,
+    door: Door,
     (host_id, presented): (HostId, Presented),
     session: Session,
     mut stream: AggregatedMessageStream,
 ) {
     let connections = metrics::gauge!("tripline_agent_channel_connections");
     connections.increment(1.0);
-    let end = match meet(&state, (host_id, presented), session.clone(), &mut stream).await {
+    let met = meet(&state, &door, (host_id, presented), session.clone(), &mut stream);
+    let end = match met.await {
         Ok((attached, link)) => {
             tracing::info!(epoch = attached.epoch, "agent connected");
             let welcome = welcome(host_id, attached.epoch, attached.littlebrother);
-            Connection::new(session, stream, link, attached, state.artifacts.clone(), &welcome)
-                .run(stopped(stopping))
-                .await
+            let socket = (session, stream);
+            let conduct = door.conduct.clone();
+            Connection::new(
+                socket,
+                link,
+                (attached, conduct),
+                state.artifacts.clone(),
+                &welcome,
+            )
+            .run(stopped(door.stopping))
+            .await
         }
         Err(end) => {
             turn_away(session, &end).await;
@@ -118,7 +165,7 @@ async fn serve(
     connections.decrement(1.0);
     metrics::counter!("tripline_agent_channel_ends_total", "reason" => end.word()).increment(1);
     match end {
-        End::Violation(violation) => tracing::warn!(%violation, "agent disconnected"),
+        End::Violation(violation) => door.conduct.ends(&violation),
         end => tracing::info!(reason = end.word(), "agent disconnected"),
     }
 }
@@ -143,11 +190,17 @@ fn welcome(host_id: HostId, epoch: u64, littlebrother: bool) -> ServerFrame {
 /// Hears hello and attaches the agent.
 async fn meet(
     state: &HttpState,
+    door: &Door,
     (host_id, presented): (HostId, Presented),
     session: Session,
     stream: &mut AggregatedMessageStream,
 ) -> Result<(Attached, mpsc::Receiver<LinkMessage>), End> {
-    let hello = hear_hello(session, stream).await?;
+    let waiting = door.hellos.wait(host_id);
+    let hello = tokio::select! {
+        hello = hear_hello(session, stream, door.hello_timeout) => hello?,
+        () = waiting.replaced() => return Err(End::Told("replaced")),
+    };
+    drop(waiting);
     let (sender, link) = mpsc::channel(LINK_CAPACITY);
     let attached = state
         .core
@@ -162,9 +215,12 @@ async fn meet(
     Ok((attached, link))
 }
 
-/// The actors do not take the agent: its key was revoked or its host forgotten meanwhile, another one has its key, or
+/// The actors do not take the agent: its hello is not legal, its key was revoked or its host forgotten meanwhile, another one has its key, or
 /// the server stops or is too busy.
 fn refused(refusal: Refusal) -> End {
+    if let Refusal::Invalid { detail, .. } = refusal {
+        return Violation::BadHello(detail).into();
+    }
     tracing::warn!(%refusal, "agent not attached");
     match refusal {
         Refusal::NotFound { .. } => End::Told("forgotten"),
@@ -174,13 +230,14 @@ fn refused(refusal: Refusal) -> End {
     }
 }
 
-async fn hear_hello(session: Session, stream: &mut AggregatedMessageStream) -> Result<Hello, End> {
-    tokio::time::timeout(
-        Duration::from_secs(HELLO_SECONDS_MAX),
-        hear_first(session, stream),
-    )
-    .await
-    .map_err(|_| Violation::HelloLate(HELLO_SECONDS_MAX))?
+async fn hear_hello(
+    session: Session,
+    stream: &mut AggregatedMessageStream,
+    patience: Duration,
+) -> Result<Hello, End> {
+    tokio::time::timeout(patience, hear_first(session, stream))
+        .await
+        .map_err(|_| Violation::HelloLate(patience))?
 }
 
 async fn hear_first(mut session: Session, stream: &mut AggregatedMessageStream) -> Result<Hello, End> {

@@ -32,6 +32,8 @@ pub(super) enum Told {
     Result(Box<CommandResult>, Option<ArtifactRef>),
     /// To the actors: the command cannot succeed any more.
     Failed(CommandId, Fault),
+    /// To the log: a file is not kept.
+    NotKept(Fault),
 }
 
 /// A command that is sent when it is known what is here of its transfer.
@@ -58,12 +60,13 @@ pub(super) struct Transfers {
     paused: HashSet<CommandId>,
     dropped: HashSet<CommandId>,
     chunks: VecDeque<ReadyChunk>,
-    done: mpsc::UnboundedSender<Done>,
+    /// Boxed, because room for some dozen messages is there from the beginning, and most agents never move a file.
+    done: mpsc::UnboundedSender<Box<Done>>,
 }
 
 impl Transfers {
     /// Also gives what the disk has done, at most one message at once for each transfer.
-    pub(super) fn new(store: Arc<ArtifactStore>) -> (Self, mpsc::UnboundedReceiver<Done>) {
+    pub(super) fn new(store: Arc<ArtifactStore>) -> (Self, mpsc::UnboundedReceiver<Box<Done>>) {
         let (done, disk) = mpsc::unbounded_channel();
         let transfers = Self {
             store,
@@ -232,6 +235,7 @@ impl Transfers {
             Done::Finished { id, result, artifact } => {
                 self.incoming.remove(&id);
                 self.drop_chunks_of(id);
+                told.extend(result.error.clone().map(Told::NotKept));
                 told.push(Told::Result(result, artifact));
             }
             Done::Read { id, file, frame } if self.outgoing.contains_key(&id) => {
@@ -322,7 +326,7 @@ impl Transfers {
                 fault: Fault::server("internal", "the server's disk work panicked"),
             });
             // Nobody listens any more when the connection has ended; what was written is removed.
-            let _ = done.send(outcome);
+            let _ = done.send(Box::new(outcome));
         });
     }
 

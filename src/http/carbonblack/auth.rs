@@ -3,6 +3,7 @@
 use super::super::HttpState;
 use super::super::auth::{callers, log_in};
 use super::super::place::{note_forbidden, note_unknown, place};
+use super::super::strangers;
 use super::error::DialectError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
@@ -31,6 +32,7 @@ fn with_role(request: &HttpRequest, role: Role) -> Result<Principal, DialectErro
         note_unknown(state, request, Dialect::Carbonblack, "unauthenticated");
         unauthorized("The token is unknown, revoked or expired")
     })?;
+    strangers::prove(request);
     caller.place = Some(place(request, Dialect::Carbonblack));
     state.limits.request(&caller.token_id)?;
     match caller.may(role) {

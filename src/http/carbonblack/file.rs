@@ -5,6 +5,7 @@
 
 use super::super::alive::SignsOfLife;
 use super::super::body::Body;
+use super::super::bounds::Bounds;
 use super::super::content::Fetch;
 use super::super::problem::ApiError;
 use super::super::sessions::files::{all_files, note_archive};
@@ -27,6 +28,7 @@ const OTHER_BYTES_MAX: usize = 64 * 1024;
 /// `multipart/form-data` with a part `file`.
 pub(super) async fn add(
     caller: Operator,
+    request: HttpRequest,
     state: web::Data<HttpState>,
     session: web::Path<String>,
     parts: Result<Multipart, actix_web::Error>,
@@ -34,15 +36,16 @@ pub(super) async fn add(
     let own = own(&state.core, &caller, &session)?;
     let mut parts = parts.map_err(|error| broken(&error))?;
     let (mut uploaded, mut other_bytes) = (None, 0);
-    while let Some(part) = parts.next().await {
+    let patience = Bounds::of(&request).body_timeout;
+    while let Some(part) = upload::within(patience, parts.next()).await? {
         let part = part.map_err(|error| broken(&error))?;
         if uploaded.is_some() || part.name() != Some("file") {
-            skip(part, &mut other_bytes).await?;
+            upload::within(patience, skip(part, &mut other_bytes)).await??;
             continue;
         }
         let name = name_of(&part);
         let pieces = part.map(|piece| piece.map_err(|error| ApiError::Parameter(error.to_string())));
-        let (sha256, bytes) = upload::receive(&state, &caller, own.session_id, pieces).await?;
+        let (sha256, bytes) = upload::receive((&request, &state), &caller, own.session_id, pieces).await?;
         uploaded = Some(ArtifactRef { sha256, bytes, name });
     }
     let uploaded = uploaded.ok_or_else(|| DialectError::bad("a part with the name file is needed"))?;

@@ -2,6 +2,7 @@
 
 use super::super::body::bytes;
 use super::super::place::unknown;
+use super::super::strangers;
 use super::answer::response;
 use super::error::Error;
 use super::{Clients, Served};
@@ -27,6 +28,7 @@ pub(super) async fn take<C: Clients>(
             served.clients.denied(denied);
         }
     })?;
+    strangers::prove(&request);
     note_ignored(&read);
     Ok(response(served.clients.message(read.message).await?))
 }

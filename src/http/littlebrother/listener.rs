@@ -2,7 +2,9 @@
 //!
 //! A real client opens a connection for each message and closes it when it has read the answer.
 
+use super::super::bounds::Bounds;
 use super::super::observe;
+use super::super::strangers::Strangers;
 use super::error::Error;
 use super::{Clients, Served, configure};
 use actix_web::dev::ServerHandle;
@@ -19,7 +21,6 @@ const BACKLOG: u32 = 4096;
 const CONNECTIONS_MAX: usize = 10_000;
 /// A client that keeps its connection sends again within its check interval, 5 s unless it is configured.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The listener, serving.
@@ -37,22 +38,27 @@ impl Listener {
         addr: SocketAddr,
         workers: usize,
         stop_seconds: u64,
+        bounds: Bounds,
         served: Served<C>,
     ) -> io::Result<Self> {
         let served = web::Data::new(served);
+        let strangers = Strangers::new(bounds);
+        let connections_max = CONNECTIONS_MAX.min(bounds.connections_max);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(served.clone())
+                .app_data(bounds)
                 .configure(configure::<C>)
                 .default_service(web::to(no_such_path))
                 .wrap(from_fn(observe::observe))
         })
         .workers(workers)
         .backlog(BACKLOG)
-        .max_connections(CONNECTIONS_MAX.div_ceil(workers.max(1)))
+        .max_connections(connections_max.div_ceil(workers.max(1)))
+        .on_connect(move |stream, data| strangers.greet(stream, data))
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+        .client_request_timeout(bounds.head_timeout)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .shutdown_timeout(stop_seconds)
         .h1_allow_half_closed(false)

@@ -1,5 +1,6 @@
 //! The dialect over real sockets, on a listener of its own; the actors are stood in for.
 
+use super::super::bounds::Bounds;
 use super::*;
 use crate::config::{Littlebrother, Secret};
 use serde_json::{Value, json};
@@ -109,7 +110,8 @@ fn start(answers: Answers) -> World {
         })),
         clock: Arc::new(SystemClock::default()),
     };
-    let listener = Listener::start(([127, 0, 0, 1], 0).into(), 1, 1, served).expect("a listener");
+    let listener =
+        Listener::start(([127, 0, 0, 1], 0).into(), 1, 1, Bounds::default(), served).expect("a listener");
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()

@@ -2,7 +2,7 @@
 
 use super::super::alive::SignsOfLife;
 use super::super::auth::{Operator, Viewer};
-use super::super::body::{page_limit, parameter, path_part};
+use super::super::body::{cursor, page_limit, parameter, path_part};
 use super::super::content::Fetch;
 use super::super::problem::ApiError;
 use super::super::{HttpState, archive, content, upload};
@@ -41,6 +41,7 @@ pub(in super::super) struct ListFiles {
 /// The body is the content, as it is.
 pub(in super::super) async fn add(
     caller: Operator,
+    request: HttpRequest,
     state: web::Data<HttpState>,
     session: web::Path<String>,
     query: web::Query<AddFile>,
@@ -53,7 +54,7 @@ pub(in super::super) async fn add(
         return Err(ApiError::Parameter(why));
     }
     let pieces = body.map(|piece| piece.map_err(ApiError::BodyBroken));
-    let (sha256, bytes) = upload::receive(&state, &caller, session_id, pieces).await?;
+    let (sha256, bytes) = upload::receive((&request, &state), &caller, session_id, pieces).await?;
     let file = ArtifactRef { sha256, bytes, name };
     let file = state.core.add_file(&caller, session_id, file).await?;
     let location = format!("/v1/sessions/{session_id}/files/{}/content", file.number);
@@ -70,7 +71,7 @@ pub(in super::super) async fn list(
 ) -> Result<web::Json<Page<SessionFile>>, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
     let pages = FilePages {
-        after: parameter("after", query.after.as_deref())?,
+        after: cursor(query.after.as_deref())?,
         limit: page_limit(query.limit.as_deref())?,
         deleted: parameter("deleted", query.deleted.as_deref())?.unwrap_or(false),
     };

@@ -39,18 +39,14 @@ impl Wanted {
     fn read(pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
         let mut wanted = Self::default();
         for (name, value) in pairs {
-            let selector = &mut wanted.selector;
             match name.as_str() {
                 "org" => wanted.org = parameter("org", Some(&value))?,
-                "label" => {
-                    selector.labels = HostSelector::labels_of(&value)
-                        .map_err(|why| ApiError::Parameter(format!("query parameter label: {why}")))?;
-                }
-                "platform" => selector.platform = parameter("platform", Some(&value))?,
-                "hostname" => selector.hostname = parameter("hostname", Some(&value))?,
-                "attached" => selector.attached = parameter("attached", Some(&value))?,
-                "agent_version" => selector.agent_version = parameter("agent_version", Some(&value))?,
-                other => return Err(unknown(other, EXPECTED)),
+                "seen_within" | "unseen_for" => return Err(unknown(&name, EXPECTED)),
+                _ => match wanted.selector.set(&name, &value) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(unknown(&name, EXPECTED)),
+                    Err(why) => return Err(ApiError::Parameter(format!("query parameter {name}: {why}"))),
+                },
             }
         }
         Ok(wanted)

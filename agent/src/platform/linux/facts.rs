@@ -4,6 +4,9 @@ use crate::platform::Facts;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Longest name of the system that is told, in bytes.
+const OS_VERSION_BYTES_MAX: usize = 256;
+
 pub(super) fn read() -> Facts {
     let name = rustix::system::uname();
     Facts {
@@ -13,6 +16,7 @@ pub(super) fn read() -> Facts {
         os_version: read_text("/etc/os-release")
             .as_deref()
             .and_then(pretty_name)
+            .map(|name| plain(&name))
             .unwrap_or_default(),
         addresses: addresses().iter().map(IpAddr::to_string).collect(),
     }
@@ -26,7 +30,7 @@ pub(super) fn full_hostname() -> String {
     full_name(&name, &hosts).unwrap_or(&name).to_owned()
 }
 
-fn full_name<'a>(name: &str, hosts: &'a str) -> Option<&'a str> {
+pub(super) fn full_name<'a>(name: &str, hosts: &'a str) -> Option<&'a str> {
     if name.contains('.') {
         return None;
     }
@@ -42,11 +46,18 @@ fn read_text(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-fn pretty_name(os_release: &str) -> Option<String> {
+pub(super) fn pretty_name(os_release: &str) -> Option<String> {
     let value = os_release
         .lines()
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     shell_words::split(value).ok()?.into_iter().next()
+}
+
+/// As a server takes it: without control characters, and not longer than it may be.
+fn plain(text: &str) -> String {
+    let end = text.floor_char_boundary(OS_VERSION_BYTES_MAX.min(text.len()));
+    let short = text.get(..end).unwrap_or_default();
+    short.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn addresses() -> BTreeSet<IpAddr> {
@@ -63,7 +74,7 @@ fn addresses() -> BTreeSet<IpAddr> {
 }
 
 /// The local addresses of a `/proc/net/fib_trie`: a leaf `|-- A.B.C.D`, below it `/32 host LOCAL`.
-fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
+pub(super) fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
     let mut leaf = None;
     let mut found = Vec::new();
     for line in trie.lines().map(str::trim) {
@@ -77,7 +88,7 @@ fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
 }
 
 /// The addresses of a `/proc/net/if_inet6`: 32 hexadecimal digits first on each line.
-fn local_v6(table: &str) -> Vec<Ipv6Addr> {
+pub(super) fn local_v6(table: &str) -> Vec<Ipv6Addr> {
     table
         .lines()
         .filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok())
@@ -96,6 +107,12 @@ mod tests {
         assert_eq!(local_v4(trie), [Ipv4Addr::new(10, 1, 2, 3)]);
         let table = "00000000000000000000000000000001 01 80 10 80       lo\nfe800000000000000000000000000005 02 40 20 80     eth0\n";
         assert_eq!(local_v6(table), ["fe80::5".parse::<Ipv6Addr>().unwrap()]);
+    }
+
+    #[test]
+    fn an_odd_os_version_is_made_one_that_servers_take() {
+        assert_eq!(plain("Debian\t12\u{1b}[2J"), "Debian12[2J");
+        assert_eq!(plain(&"é".repeat(200)).len(), OS_VERSION_BYTES_MAX);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tripline_actors::artifact::ArtifactStore;
+use tripline_actors::clock::SystemClock;
 use tripline_protocol::frame::{Chunk, Command, CommandResult, Transfer};
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{GetFile, VerbCall};
@@ -38,6 +39,10 @@ enum Said {
 
 struct Ear(mpsc::UnboundedSender<Said>);
 
+fn conduct() -> Conduct {
+    Misdeeds::new(Arc::new(SystemClock::default())).of(HOST)
+}
+
 impl Ear {
     fn said(&self, said: Said) {
         self.0.send(said).expect("the test listens");
@@ -49,9 +54,11 @@ impl Hears for Ear {
         self.said(Said::Result(result, artifact));
     }
 
-    fn frame(&self, frame: AgentFrame) {
+    fn frame(&self, frame: AgentFrame, _bytes: usize) {
         self.said(Said::Frame(frame));
     }
+
+    async fn room(&self) {}
 
     fn transfer_failed(&self, command_id: CommandId, fault: Fault) {
         self.said(Said::Failed(command_id, fault));
@@ -88,10 +95,9 @@ async fn accept(
         .take()
         .expect("one connection");
     let connection = Connection::new(
-        session,
-        bounded(stream),
+        (session, bounded(stream)),
         link,
-        ear,
+        (ear, conduct()),
         store,
         &welcome(HOST, 3, false),
     );
