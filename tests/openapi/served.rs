@@ -202,6 +202,19 @@ async fn looks(witness: &mut Witness) {
 }
 
 async fn hosts(witness: &mut Witness, host: HostId) {
+    for list in [
+        "/v1/hosts",
+        "/v1/keys",
+        "/v1/jobs",
+        "/v1/sessions",
+        "/v1/dead",
+        "/v1/outbox/quarantine",
+        "/v1/tokens",
+        "/v1/audit",
+    ] {
+        let no_place = format!("{list}?after=no%20place");
+        witness.expect(422, Method::GET, list, &no_place, None).await;
+    }
     witness.plain("/v1/hosts").await;
     witness.plain("/v1/keys").await;
     let one = format!("/v1/hosts/{host}");

@@ -32,6 +32,7 @@ fn letters() -> Vec<Operation> {
             )
             .role(Role::Viewer)
             .query::<dead::ListDead>()
+            .refused(422, &["bad_cursor"])
             .answers::<Page<DeadLetter>>(200, "A page of dead letters."),
         one(get("/v1/dead/{sequence}", "showDead", "Show a dead letter"))
             .role(Role::Viewer)
@@ -62,6 +63,7 @@ fn waiting() -> Vec<Operation> {
         .role(Role::Viewer)
         .all_orgs()
         .query::<outbox::ListQuarantine>()
+        .refused(422, &["bad_cursor"])
         .answers::<Page<OutboxEntry>>(200, "A page of messages, oldest first."),
         post(
             "/v1/outbox/quarantine/retry",

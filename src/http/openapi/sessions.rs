@@ -65,6 +65,7 @@ fn run() -> Vec<Operation> {
         of_session(get("/v1/sessions/{session}/commands", "listCommands", "Read a session's transcript"))
             .role(Role::Viewer)
             .query::<commands::ListByNumber>()
+            .refused(422, &["bad_cursor"])
             .answers::<Page<CommandView>>(200, "A page of commands, in their order."),
         of_session(post("/v1/sessions/{session}/commands", "runCommand", "Run a command"))
             .says("Commands of a session run one after the other.")
@@ -101,6 +102,7 @@ fn content() -> Vec<Operation> {
         of_session(get(files, "listFiles", "List what a session transferred"))
             .role(Role::Viewer)
             .query::<files::ListFiles>()
+            .refused(422, &["bad_cursor"])
             .answers::<Page<SessionFile>>(200, "A page of files, by number."),
         of_session(post(files, "addFile", "Upload a content to be put on the host"))
             .says("Put it there with the verb `put_file`, whose `artifact` is the answer's `sha256`. What breaks off leaves nothing.")
