@@ -23,13 +23,10 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
-pub(super) async fn observe<B: MessageBody>(
+pub(super) async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<Whole>, actix_web::Error>
-where
-    B: 'static,
-{
+) -> Result<ServiceResponse<Whole>, actix_web::Error> {
     if let Some(visit) = request.conn_data::<Visit>() {
         visit.note_request();
     }
