@@ -84,13 +84,26 @@ test-chroot: broker static-agent ## only the tests of the static agent in an emp
 dist: ## build static agents, the server's archive, bills of materials and checksums into dist/
 	$(PYTHON) scripts/dist
 
+# This machine's agent in a folder that scripts/dist made.
+agent_in = $$(ls $(CURDIR)/$(1)/tripline-agent-*-$$(uname -m)-unknown-linux-musl)
+
 # The agent that is handed out, in the same chroot.
 .PHONY: test-dist
 test-dist: broker dist ## build dist/ and test this machine's agent of it in an empty chroot
 	cd dist && sha256sum --check --quiet SHA256SUMS
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" \
-		TRIPLINE_STATIC_AGENT="$$(ls $(CURDIR)/dist/tripline-agent-*-$$(uname -m)-unknown-linux-musl)" \
-		$(CARGO) test -p tripline --test chroot
+		TRIPLINE_STATIC_AGENT="$(call agent_in,dist)" $(CARGO) test -p tripline --test chroot
+
+# The same as is handed out, for benches; dist/ stays as its checksums say.
+.PHONY: dist-agent
+dist-agent:
+	$(PYTHON) scripts/dist --only agent-$$(uname -m) --to target/dist-agent
+
+# A test compares it; the document is replaced only when it could be printed.
+.PHONY: openapi
+openapi: ## write docs/openapi.json, the document of the HTTP API, anew
+	$(CARGO) run --quiet --bin tripline -- openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
 
 .PHONY: deny
 deny: ## licences, sources and bans (needs cargo-deny)
@@ -130,6 +143,18 @@ bench-littlebrother: broker littlebrother ## Tripline beside the real LittleBrot
 bench-carbonblack: broker cbapi ## the real cbapi, the Rust client and large files, beside peers and floors
 	$(CARGO) build --release -p tripline-agent
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) bench --bench carbonblack
+
+.PHONY: bench-idle
+bench-idle: broker ## what 10,000 attached agents that do nothing cost the server, in plain and over TLS
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench channel -- idle
+
+.PHONY: bench-transfer
+bench-transfer: broker dist-agent ## 1 GiB from an agent and to it, beside a bare WebSocket copy
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench channel -- transfer --agent "$(call agent_in,target/dist-agent)"
+
+.PHONY: bench-agent
+bench-agent: broker dist-agent ## what an agent costs its host that does nothing
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench channel -- rest --agent "$(call agent_in,target/dist-agent)"
 
 .PHONY: broker
 broker: ## find nats-server 2.11 or newer, or fetch one into .nats/bin

@@ -18,4 +18,5 @@ pub mod nats;
 mod private;
 pub mod rules;
 pub mod serve;
+pub mod traces;
 mod watch;

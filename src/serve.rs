@@ -26,6 +26,7 @@ use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
 use crate::nats::{EmbeddedBroker, NatsDead, NatsEdge, NatsFeed, NatsPublisher};
 use crate::rules::{Folders, RulesWatch, count};
+use crate::traces::Traces;
 use bridges::Broker;
 use exports::Exporting;
 use signals::{Asked, Signals};
@@ -47,6 +48,9 @@ use tripline_protocol::api::Asker;
 
 /// What the actors get to drain, however long the edges took.
 const DRAIN_LEAST: Duration = Duration::from_secs(1);
+
+/// How long spans that wait may take at the end.
+const TRACES_FLUSH_MAX: Duration = Duration::from_secs(3);
 
 /// Runs the server until it is asked to end or cannot go on. `config` was loaded from `source`.
 ///
@@ -111,6 +115,7 @@ struct Server {
     broker: Option<EmbeddedBroker>,
     broker_url: String,
     nats: NatsEdge,
+    traces: Option<Traces>,
 }
 
 impl Server {
@@ -144,6 +149,7 @@ impl Server {
             Arc::clone(&clock),
         )
         .map_err(Error::Core)?;
+        let traces = start_traces(config, &core)?;
         core.note_start(
             env!("CARGO_PKG_VERSION"),
             &config.sha256(),
@@ -204,6 +210,7 @@ impl Server {
             broker,
             broker_url,
             nats,
+            traces,
         })
     }
 
@@ -262,6 +269,9 @@ impl Server {
         self.core.note_stop();
         self.core.drain(to_span(left().max(DRAIN_LEAST))).await;
         self.nats.stop().await;
+        if let Some(traces) = self.traces {
+            traces.stop(TRACES_FLUSH_MAX).await;
+        }
         let store = self.store;
         if let Err(error) = tokio::task::spawn_blocking(move || store.flush_and_close()).await {
             tracing::error!(%error, "the store did not close in order");
@@ -291,6 +301,18 @@ impl Server {
 
 fn to_span(duration: Duration) -> Span {
     Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The way of traces, if they are wanted.
+fn start_traces(config: &Config, core: &Core) -> Result<Option<Traces>, Error> {
+    let Some(options) = options::traces(config) else {
+        return Ok(None);
+    };
+    let (endpoint, ratio) = (options.url.clone(), config.tracing.sample_ratio.0);
+    let traces = Traces::start(options)?;
+    core.set_traces(traces.sink(), ratio);
+    tracing::info!(%endpoint, ratio, "traces are sent");
+    Ok(Some(traces))
 }
 
 /// The broker of our own, unless another is configured.

@@ -122,3 +122,25 @@ impl Gauges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counted::counted;
+
+    #[test]
+    fn so_many_clients_have_figures_and_the_others_are_counted() {
+        let clients = Clients::default();
+        let metric = "tripline_littlebrother_unlabelled_clients_total";
+        let (labelled, left_out) = counted(metric, || {
+            (0..LABELLED_MAX)
+                .filter(|n| clients.gauges(&n.to_string()).is_some())
+                .count()
+        });
+        assert_eq!((labelled, left_out), (LABELLED_MAX, 0));
+        let (next, left_out) = counted(metric, || clients.gauges("one more"));
+        assert!(next.is_none());
+        assert_eq!(left_out, 1);
+        assert!(clients.gauges("0").is_some(), "one that has some keeps them");
+    }
+}

@@ -72,3 +72,27 @@ impl<T> Answer<T> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counted::counted;
+
+    #[tokio::test]
+    async fn as_many_enter_a_door_as_it_takes_and_the_next_when_one_was_answered() {
+        let door = Door::new("queries", 3);
+        let metric = "tripline_door_refused_total queries";
+        let (mut within, refused) = counted(metric, || {
+            (0..3).map(|_| door.enter::<u32>().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(refused, 0);
+        let (next, refused) = counted(metric, || door.enter::<u32>());
+        assert_eq!((next.unwrap_err().code(), refused), ("busy", 1));
+        let (reply, answer) = within.pop().unwrap();
+        // A caller that goes away frees no place: what it asked for is still done.
+        drop(answer);
+        assert!(door.enter::<u32>().is_err());
+        reply.send(Ok(7));
+        assert!(door.enter::<u32>().is_ok());
+    }
+}

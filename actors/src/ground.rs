@@ -3,9 +3,11 @@
 
 use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Entry};
+use crate::changes::Streams;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
+use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
 use crate::littlebrother::Settings;
 use crate::once::Onces;
@@ -15,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use crate::tally::Tally;
+use crate::trace::Traces;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -120,6 +123,7 @@ pub(crate) struct Ground {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
+    pub(crate) hosts: HostCount,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
@@ -130,6 +134,9 @@ pub(crate) struct Ground {
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
+    pub(crate) traces: Traces,
+    /// Changes of jobs and hosts, for who follows them.
+    pub(crate) streams: Streams,
     /// Who asked for an orderly end, over the API.
     pub(crate) drain_asked: tokio::sync::watch::Sender<Option<Asker>>,
     /// There from when an orderly end began.

@@ -6,10 +6,13 @@
 pub mod access;
 pub mod artifact;
 pub mod audit;
+pub mod changes;
 pub mod check;
 mod clients;
 pub mod clock;
 mod core;
+#[cfg(test)]
+mod counted;
 mod directory;
 mod door;
 pub mod export;
@@ -35,6 +38,7 @@ mod session;
 mod slot;
 pub mod store;
 mod tally;
+pub mod trace;
 
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,

@@ -237,6 +237,7 @@ pub(crate) fn by_time(at: Timestamp, row: &[u8]) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counted::counted;
     use crate::store::Options;
     use serde_json::json;
 
@@ -327,10 +328,9 @@ mod tests {
             .by_token
             .insert("a".into(), ONCE_PER_TOKEN_MAX - 1);
         note(&onces, &once("a", "1", ""), 1, at(0)).unwrap();
-        assert_eq!(
-            note(&onces, &once("a", "2", ""), 1, at(0)).unwrap_err().code(),
-            "busy"
-        );
+        let metric = "tripline_once_refused_total";
+        let (refused, count) = counted(metric, || note(&onces, &once("a", "2", ""), 1, at(0)));
+        assert_eq!((refused.unwrap_err().code(), count), ("busy", 1));
         note(&onces, &once("b", "1", ""), 1, at(0)).unwrap();
         onces.counts.lock().all = ONCE_MAX;
         assert_eq!(

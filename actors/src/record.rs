@@ -3,6 +3,7 @@
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
 use crate::store::{Batch, Table};
+use crate::trace::Passed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
@@ -86,6 +87,12 @@ pub(crate) struct JobRecord {
     /// What happened to its commands and goes on record with its next batch.
     #[serde(skip)]
     pub(crate) notes: Vec<Note>,
+    /// When the attempt under way, or the last one, began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt_at: Option<Timestamp>,
+    /// What it has behind it and is told to traces with its next batch.
+    #[serde(skip)]
+    pub(crate) passed: Vec<Passed>,
 }
 
 /// Whether a counter need not be written.

@@ -60,6 +60,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What a list was asked to go on after is no place in it.
+    pub fn bad_cursor() -> Self {
+        Self::Invalid {
+            code: "bad_cursor",
+            detail: "after must be what next of the page before said".into(),
+        }
+    }
+
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -48,7 +48,7 @@ impl Identity {
     /// Reads the identity, or makes one that is durable before it is returned.
     pub fn load_or_make(state: &StateDir) -> Result<Self, Error> {
         if let Some(text) = state.read(IDENTITY)? {
-            return serde_json::from_str(&text).map_err(|error| Error::Damaged(IDENTITY, error));
+            return serde_json::from_slice(&text).map_err(|error| Error::Damaged(IDENTITY, error));
         }
         let identity = Self {
             install_id: InstallId(Uuid::new_v4()),
@@ -114,7 +114,7 @@ fn random_key() -> Result<String, Error> {
 /// What the server answered to an earlier enrolment, if there was one.
 pub fn enrolment(state: &StateDir) -> Result<Option<Enrolled>, Error> {
     let text = state.read(ENROLMENT)?;
-    text.map(|text| serde_json::from_str(&text).map_err(|error| Error::Damaged(ENROLMENT, error)))
+    text.map(|text| serde_json::from_slice(&text).map_err(|error| Error::Damaged(ENROLMENT, error)))
         .transpose()
 }
 

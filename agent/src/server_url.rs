@@ -42,7 +42,7 @@ impl ServerUrl {
     /// It is no URL of a server.
     pub fn with_plaintext(text: &str) -> Result<Self, InvalidServer> {
         let owned = || text.to_owned();
-        let url = Url::parse(text).map_err(|_| InvalidServer::NoUrl(owned()))?;
+        let mut url = Url::parse(text).map_err(|_| InvalidServer::NoUrl(owned()))?;
         if !matches!(url.scheme(), "https" | "http") {
             return Err(InvalidServer::Scheme(owned()));
         }
@@ -55,6 +55,9 @@ impl ServerUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidServer::Extras(owned()));
         }
+        // One with slashes at its end is the same server as one without.
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
         Ok(Self(url))
     }
 
@@ -149,6 +152,17 @@ mod tests {
             let url = parse(text).unwrap();
             assert_eq!((url.host(), url.port()), (host, port), "{text}");
         }
+    }
+
+    #[test]
+    fn slashes_at_its_end_make_no_other_server() {
+        let url = parse("https://example.org/tripline").unwrap();
+        assert_eq!(parse("https://example.org/tripline//").unwrap(), url);
+        assert_eq!(url.to_string(), "https://example.org/tripline");
+        assert_eq!(
+            parse("https://example.org").unwrap(),
+            parse("https://example.org/").unwrap()
+        );
     }
 
     #[test]

@@ -65,11 +65,11 @@ impl StateDir {
         &self.path
     }
 
-    /// Reads a small file, `None` if it is not there.
-    pub fn read(&self, name: &str) -> Result<Option<String>, Error> {
+    /// Reads a small file, `None` if it is not there. What is damaged need not be text any more.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path.join(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+        match std::fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Open { path, source }),
         }
@@ -135,7 +135,7 @@ mod tests {
         let state = StateDir::open(&dir.path().join("state")).unwrap();
         assert_eq!(state.read("identity.json").unwrap(), None);
         state.write("identity.json", b"{}").unwrap();
-        assert_eq!(state.read("identity.json").unwrap().as_deref(), Some("{}"));
+        assert_eq!(state.read("identity.json").unwrap().as_deref(), Some(&b"{}"[..]));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.path().join("identity.json")), 0o600);
         assert_eq!(mode(state.path()), 0o700);

@@ -3,18 +3,21 @@
 
 use super::floor::{self, Floor};
 use super::options::Options;
-use super::plain_http::{Connection, Trust};
-use super::real_agent::RealAgent;
+use super::plain_http::Connection;
+use super::real_agent::{RealAgent, Start};
 use super::source::{self, Source};
 use super::stage::Stage;
 use super::stats::median;
+use super::tls;
 use super::usage::{cpu_seconds, forget_peak, peak_mib, resident_mib};
 use super::{Outcome, machine, python, table};
 use reqwest::Method;
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 use tripline_protocol::api::Role;
 
@@ -84,7 +87,7 @@ impl Measured {
 }
 
 pub(crate) async fn run(stage: &Stage, options: &Options) -> Outcome {
-    let agent = RealAgent::start(stage).await?;
+    let agent = RealAgent::start(stage, &Start::new("agent")).await?;
     let way = Way::open(stage, &agent).await?;
     let mut source = Source::make(&stage.folder().join("warm-up"), WARM_UP_BYTES)?;
     way.round(&mut source, 0).await?;
@@ -117,7 +120,7 @@ struct Way<'a> {
     stage: &'a Stage,
     agent: &'a RealAgent,
     http: reqwest::Client,
-    trust: Trust,
+    trust: Arc<ClientConfig>,
     token: String,
     session: u32,
 }
@@ -134,11 +137,11 @@ impl<'a> Way<'a> {
             stage,
             agent,
             http,
-            trust: Trust::read(&stage.tls())?,
+            trust: tls::trust(&stage.tls())?,
             token: stage.token(Role::Operator).await?,
             session: 0,
         };
-        let sensor = json!({"sensor_id": agent.sensor_id});
+        let sensor = json!({"sensor_id": agent.enrolled.sensor_id});
         let opened: Numbered = way.call(Method::POST, "/session", &sensor).await?;
         way.session = opened.id;
         Ok(way)
@@ -242,7 +245,7 @@ impl<'a> Way<'a> {
             "url": format!("https://{}", self.stage.tls_address()?),
             "token": self.token,
             "authority": self.stage.tls().join("ca.pem"),
-            "sensor": self.agent.sensor_id,
+            "sensor": self.agent.enrolled.sensor_id,
             "path": source.path,
             "bytes": source.bytes,
         });

@@ -1,10 +1,10 @@
 //! What large files cannot be faster than: each part of their way alone, on the same machine in the same run.
 
 use super::Outcome;
-use super::plain_http::{Connection, Trust, tls_config};
+use super::plain_http::Connection;
 use super::source::{self, PIECE_BYTES, Source};
+use super::tls;
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 use tokio::io::AsyncWriteExt;
@@ -24,7 +24,12 @@ pub(crate) struct Floor {
 }
 
 /// Measures each part once, for the round with this number.
-pub(crate) async fn measure(tls: &Path, folder: &Path, source: &Source, number: u32) -> Outcome<Floor> {
+pub(crate) async fn measure(
+    certificates: &Path,
+    folder: &Path,
+    source: &Source,
+    number: u32,
+) -> Outcome<Floor> {
     let rate = |begun: Instant| source.bytes as f64 / 1e6 / begun.elapsed().as_secs_f64();
     let hash = {
         let begun = Instant::now();
@@ -33,30 +38,27 @@ pub(crate) async fn measure(tls: &Path, folder: &Path, source: &Source, number: 
     };
     let disk = {
         let begun = Instant::now();
-        write(&source.path, &folder.join(format!("floor-{number}")))?;
+        source::copy_synced(&source.path, &folder.join(format!("floor-{number}")))?;
         rate(begun)
     };
     Ok(Floor {
-        tls: bare_tls(tls, source).await?,
+        tls: bare_tls(certificates, source).await?,
         hash,
         disk,
     })
 }
 
-fn write(from: &Path, to: &Path) -> Outcome {
-    let mut file = File::create(to)?;
-    source::pieces(from, |piece| Ok(file.write_all(piece)?))?;
-    Ok(file.sync_all()?)
-}
-
 /// MB/s through a connection with the server's own certificate; the sender is a thread of this program.
-async fn bare_tls(tls: &Path, source: &Source) -> Outcome<f64> {
+async fn bare_tls(certificates: &Path, source: &Source) -> Outcome<f64> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let (acceptor, path) = (TlsAcceptor::from(tls_config(tls)?), source.path.clone());
+    let (acceptor, path) = (
+        TlsAcceptor::from(tls::server_config(certificates)?),
+        source.path.clone(),
+    );
     let sender =
         std::thread::spawn(move || send(listener, &acceptor, &path).map_err(|error| error.to_string()));
-    let mut connection = Connection::open(address, &Trust::read(tls)?).await?;
+    let mut connection = Connection::open(address, &tls::trust(certificates)?).await?;
     let begun = Instant::now();
     connection.drain(source.bytes).await?;
     let rate = source.bytes as f64 / 1e6 / begun.elapsed().as_secs_f64();

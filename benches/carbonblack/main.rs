@@ -13,8 +13,6 @@ mod floor;
 mod options;
 mod plain_http;
 mod python;
-mod real_agent;
-mod source;
 mod stand_in;
 #[expect(dead_code, reason = "the other load programs use the rest")]
 #[path = "../support/mod.rs"]
@@ -24,7 +22,7 @@ mod table;
 use clap::Parser;
 use options::{Options, Part};
 use stage::Stage;
-use support::{Outcome, agents, commit, machine, stage, stats, usage};
+use support::{Outcome, agents, commit, machine, real_agent, source, stage, stats, tls, usage};
 
 /// So much room that every round can keep its files.
 const CONFIGURATION: &str = "[artifacts]\nbytes_max = \"64GiB\"\n";

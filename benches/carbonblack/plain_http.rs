@@ -2,9 +2,8 @@
 
 use super::Outcome;
 use super::source::{self, PIECE_BYTES};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,31 +17,6 @@ use tokio_rustls::client::TlsStream;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BOUNDARY: &str = "of-the-bench";
 
-/// Whom to trust.
-pub(crate) struct Trust(Arc<ClientConfig>);
-
-impl Trust {
-    /// The authority in the server's folder of certificates.
-    pub(crate) fn read(tls: &Path) -> Outcome<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(tls.join("ca.pem"))?)?;
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
-    }
-}
-
-/// The certificate in the server's folder, for servers of this program.
-pub(crate) fn tls_config(tls: &Path) -> Outcome<Arc<ServerConfig>> {
-    let chain = CertificateDer::pem_file_iter(tls.join("server.pem"))?.collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(tls.join("server.key"))?;
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Arc::new(config))
-}
-
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     address: SocketAddr,
@@ -50,12 +24,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr, trust: &Trust) -> Outcome<Self> {
+    pub(crate) async fn open(address: SocketAddr, trust: &Arc<ClientConfig>) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::from(address.ip());
         Ok(Self {
-            stream: TlsConnector::from(trust.0.clone()).connect(name, stream).await?,
+            stream: TlsConnector::from(trust.clone()).connect(name, stream).await?,
             address,
             piece: Vec::with_capacity(PIECE_BYTES),
         })

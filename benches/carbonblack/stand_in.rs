@@ -7,7 +7,7 @@
 
 use super::Outcome;
 use super::agents::{OUTPUT, pause};
-use super::plain_http::tls_config;
+use super::tls::server_config;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
@@ -76,7 +76,7 @@ impl StandIn {
             delay,
             told: Mutex::default(),
         });
-        let (shared, config) = (hosts.clone(), ServerConfig::clone(&*tls_config(tls)?));
+        let (shared, config) = (hosts.clone(), ServerConfig::clone(&*server_config(tls)?));
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {

@@ -2,27 +2,16 @@
 //! a time that they are told.
 
 use super::Outcome;
+use super::door::{Door, Socket};
 use super::stage::Stage;
 use super::stats::Samples;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use sha2::{Digest, Sha256 as Hasher};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
-use tripline_protocol::api::{Enrol, Enrolled, Role};
-use tripline_protocol::frame::{AgentFrame, Hello, SUBPROTOCOL};
-use tripline_protocol::verb::Verb;
-use tripline_protocol::{InstallId, Sha256};
-use uuid::Uuid;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+use tripline_protocol::api::Enrolled;
 
 /// What a small directory looks like; as long as the outputs of most commands that only look.
 pub(crate) const OUTPUT: &str = r#"{"files":[{"filename":"report.txt","attributes":["ARCHIVE"],"size":4242,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":420,"owner":"amelie"},{"filename":"work","attributes":["DIRECTORY"],"size":4096,"create_time":1790000000,"last_access_time":1790000000,"last_write_time":1790000000,"mode":493,"owner":"amelie"}],"omitted":0}"#;
@@ -69,83 +58,6 @@ pub(crate) async fn start(stage: &Stage, plan: Plan) -> Outcome<Agents> {
         took,
         _tasks: tasks,
     })
-}
-
-/// The way in: where the server is, and a token to enrol with.
-struct Door {
-    http: reqwest::Client,
-    address: SocketAddr,
-    token: String,
-}
-
-impl Door {
-    async fn open(stage: &Stage) -> Outcome<Self> {
-        Ok(Self {
-            http: reqwest::Client::new(),
-            address: stage.address()?,
-            token: stage.token(Role::Enrol).await?,
-        })
-    }
-
-    /// A new host and its connection, welcomed.
-    async fn enter(&self, hostname: &str) -> Outcome<(Enrolled, Socket)> {
-        let key = Uuid::new_v4().simple().to_string();
-        let request = Enrol {
-            install_id: InstallId(Uuid::new_v4()),
-            key_sha256: Sha256::from_digest(&Hasher::digest(&key).into()),
-            hostname: hostname.to_owned(),
-            addresses: Vec::new(),
-            platform: "linux".to_owned(),
-            arch: "x86_64".to_owned(),
-        };
-        let answer = self
-            .http
-            .post(format!("http://{}/v1/agent/enrol", self.address))
-            .bearer_auth(&self.token)
-            .json(&request)
-            .send()
-            .await?;
-        let enrolled: Enrolled = answer.error_for_status()?.json().await?;
-        let socket = attach(self.address, &key, hostname).await?;
-        Ok((enrolled, socket))
-    }
-}
-
-async fn attach(address: SocketAddr, key: &str, hostname: &str) -> Outcome<Socket> {
-    let mut request = format!("ws://{address}/v1/agent").into_client_request()?;
-    let headers = request.headers_mut();
-    headers.insert(
-        header::AUTHORIZATION,
-        HeaderValue::try_from(format!("Bearer {key}"))?,
-    );
-    headers.insert(
-        header::SEC_WEBSOCKET_PROTOCOL,
-        HeaderValue::from_static(SUBPROTOCOL),
-    );
-    let (mut socket, _) = connect_async_tls_with_config(request, None, true, None).await?;
-    let hello = AgentFrame::Hello(Box::new(Hello {
-        agent_version: "bench".to_owned(),
-        hostname: hostname.to_owned(),
-        platform: "linux".to_owned(),
-        arch: "x86_64".to_owned(),
-        os_version: String::new(),
-        addresses: Vec::new(),
-        labels: Vec::new(),
-        verbs: vec![Verb::ListDirectory],
-        resumes: false,
-        journal_id: Uuid::new_v4(),
-        run_id: None,
-        running: Vec::new(),
-        finished: Vec::new(),
-        isolation: None,
-    }));
-    socket
-        .send(Message::Text(serde_json::to_string(&hello)?.into()))
-        .await?;
-    match socket.next().await {
-        Some(Ok(Message::Text(text))) if text.contains(r#""type":"welcome""#) => Ok(socket),
-        other => Err(format!("no welcome: {other:?}").into()),
-    }
 }
 
 /// As much of a server's frame as is needed to answer it.

@@ -4,10 +4,9 @@
 //! Input: one frame a line, `$COMMAND` standing for the command's id; a line that begins with `!` is a binary
 //! frame about that command: an offset in decimal, a blank, the bytes.
 
-use crate::stage::{Server, server};
+use crate::stage::{Account, Server, server};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use sha2::Digest;
 use std::sync::OnceLock;
 use tokio::runtime::Runtime;
 use tokio::time::{Duration, timeout};
@@ -36,49 +35,9 @@ fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Runtime::new().expect("a runtime"))
 }
 
-/// A host that was enrolled, and the key of its agent.
-struct Account {
-    host_id: String,
-    key: String,
-}
-
-/// A token that enrols agents.
-fn enrolment_token(server: &Server) -> &'static str {
-    static TOKEN: OnceLock<String> = OnceLock::new();
-    TOKEN.get_or_init(|| server.enrolment_token())
-}
-
-/// Each input has a host of its own: what one liar leaves behind must not keep the next one waiting.
-fn enrol(server: &Server) -> Account {
-    let key = Uuid::new_v4().simple().to_string();
-    let token = enrolment_token(server);
-    let digest: String = sha2::Sha256::digest(&key)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let body = json!({
-        "install_id": Uuid::new_v4(), "key_sha256": digest, "hostname": "liar", "platform": "linux", "arch": "x86_64",
-    })
-    .to_string();
-    let head = format!(
-        "POST /v1/agent/enrol HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    let (status, answer) = server.ask(&head, body.as_bytes());
-    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
-    let text = String::from_utf8_lossy(&answer);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let enrolled: Value = serde_json::from_str(body).expect("JSON");
-    let host_id = enrolled.get("host_id").and_then(Value::as_str).expect("a host");
-    Account {
-        host_id: host_id.to_owned(),
-        key,
-    }
-}
-
 async fn lie(server: &Server, data: &[u8]) {
-    let account = enrol(server);
+    // Each input has a host of its own: what one liar leaves behind must not keep the next one waiting.
+    let account = server.enrol();
     let mut socket = attach(server, &account).await;
     let job = server.make(
         "/v1/jobs",

@@ -1,6 +1,6 @@
 //! The agent's configuration file.
 
-use crate::stage::file_with;
+use crate::input::file_with;
 use tripline_agent::config::{Config, Options};
 
 /// It is taken or refused with words.

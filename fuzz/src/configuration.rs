@@ -1,6 +1,6 @@
 //! The server's configuration file.
 
-use crate::stage::file_with;
+use crate::input::file_with;
 use tripline::config::Config;
 
 /// What is taken can be shown, and an error says something.

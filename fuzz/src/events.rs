@@ -2,7 +2,7 @@
 //!
 //! Input: lines of headers (`name: value`), an empty line, the body.
 
-use crate::stage::head_and_body;
+use crate::input::head_and_body;
 use tripline_protocol::event::{Event, WireEvent};
 use tripline_protocol::limit::TRIPDEPTH_MAX;
 use tripline_protocol::{Etype, Org, Timestamp};

@@ -14,27 +14,40 @@
 
 pub mod agent_channel;
 pub mod agent_configuration;
+pub mod audit;
 pub mod configuration;
 pub mod events;
+pub mod exports;
 pub mod frames;
 pub mod http;
+mod input;
 pub mod littlebrother;
+pub mod machine;
+pub mod multipart;
 pub mod pipelines;
+pub mod salvage;
 mod stage;
+pub mod state;
 pub mod words;
 
 /// A target: takes any bytes, panics where Tripline is wrong.
 pub type Target = fn(&[u8]);
 
 /// All targets by name, as `fuzz_targets/` and `corpus/` name them.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("agent_channel", agent_channel::run),
     ("agent_configuration", agent_configuration::run),
+    ("audit", audit::run),
     ("configuration", configuration::run),
     ("events", events::run),
+    ("exports", exports::run),
     ("frames", frames::run),
     ("http", http::run),
     ("littlebrother", littlebrother::run),
+    ("machine", machine::run),
+    ("multipart", multipart::run),
     ("pipelines", pipelines::run),
+    ("salvage", salvage::run),
+    ("state", state::run),
     ("words", words::run),
 ];

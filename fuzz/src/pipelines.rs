@@ -1,10 +1,12 @@
-//! Pipelines and named jobs: YAML, conditions, templates.
+//! Pipelines, named jobs and jobs in files: YAML, conditions, templates.
 //!
-//! Input: a pipeline's file, and after a line `%%%` a named job's.
+//! Input: a pipeline's file, and after a line `%%%` a named job's. The whole is also read as `tripline job submit` reads a
+//! job's file.
 
 use serde_json::json;
 use tripline_actors::pipeline::{RuleSet, SourceFile};
 use tripline_protocol::event::{Event, WireEvent};
+use tripline_protocol::job::JobSpec;
 use tripline_protocol::{Etype, Org, Timestamp};
 
 /// What is taken answers for an event; what is refused says where it is wrong.
@@ -19,6 +21,9 @@ pub fn run(data: &[u8]) {
         .then(|| file("j.yaml", job))
         .into_iter()
         .collect();
+    if let Ok(job) = serde_saphyr::from_str::<JobSpec>(&text) {
+        serde_json::to_string(&job).expect("a job can be written");
+    }
     match RuleSet::parse(&[file("p.yaml", pipeline)], &jobs) {
         Ok(rules) => decide(&rules),
         Err(error) => assert!(!error.to_string().is_empty(), "an error without a word"),

@@ -1,46 +1,23 @@
-//! What targets stand on: files, and a whole server in this process.
+//! What targets stand on: a whole server in this process.
 //!
 //! Its broker is away for ever, which it has to bear as well: what comes in waits in the outbox up to its bound. (An
 //! embedded one would have to be started by the server's own program, which this is not.)
 
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use sha2::Digest;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 use tripline::config::{Config, Source};
 use tripline::endpoints::Endpoints;
+use uuid::Uuid;
 
 /// Nothing takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(20);
 /// The secret of LittleBrother clients.
 pub(crate) const SECRET: &str = "corpus-secret";
-
-/// Lines up to the first empty one, and the bytes behind it.
-pub(crate) fn head_and_body(data: &[u8]) -> (Vec<String>, &[u8]) {
-    let end = data.windows(2).position(|two| two == b"\n\n");
-    let (head, body) = match end {
-        Some(end) => (data.get(..end), data.get(end + 2..)),
-        None => (Some(data), None),
-    };
-    let head = String::from_utf8_lossy(head.unwrap_or_default());
-    (
-        head.lines().map(str::to_owned).collect(),
-        body.unwrap_or_default(),
-    )
-}
-
-/// A file with this in it, removed when it is dropped.
-pub(crate) fn file_with(data: &[u8], extension: &str) -> NamedTempFile {
-    let suffix = format!(".{extension}");
-    let mut file = tempfile::Builder::new()
-        .suffix(&suffix)
-        .tempfile()
-        .expect("a temporary file");
-    file.write_all(data).expect("written");
-    file
-}
 
 /// A server, which runs as long as this process.
 pub(crate) struct Server {
@@ -105,6 +82,11 @@ url = "nats://127.0.0.1:9"
 [log]
 level = "error"
 
+# Whoever asks as often as a target does would be told to wait, and nothing behind that would be reached.
+[limits]
+requests_per_second = 0
+failed_logins_max = 0
+
 [slots]
 total = 1000
 
@@ -128,6 +110,48 @@ impl Server {
     /// # Panics
     /// No answer comes, or none that is HTTP.
     pub(crate) fn ask(&self, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let answer = self.exchange(head, body, |answer| {
+            answer.windows(4).any(|four| four == b"\r\n\r\n")
+        });
+        (status(&answer, head), answer)
+    }
+
+    /// Sends a request as the administrator and reads the whole answer.
+    ///
+    /// # Panics
+    /// No answer comes, or one that is not whole.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[&String], body: &[u8]) -> Answer {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {0}\r\n\
+             x-auth-token: {0}\r\ncontent-length: {1}\r\n",
+            self.token,
+            body.len()
+        );
+        for header in headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        head.push_str("\r\n");
+        let answer = self.exchange(&head, body, |_| false);
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let (head, body) = answer.split_at(end.expect("a head") + 4);
+        let answer = Answer {
+            status: status(head, path),
+            head: String::from_utf8_lossy(head).to_lowercase(),
+            body: body.to_vec(),
+        };
+        let length = answer
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        assert!(
+            length.is_none_or(|length: usize| length == body.len()),
+            "{path} breaks off"
+        );
+        answer
+    }
+
+    /// What comes until that is enough, or the connection ends.
+    fn exchange(&self, head: &str, body: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.addr).expect("a connection");
         stream.set_read_timeout(Some(HANG)).expect("a time-out");
         // A server that refuses may close before it has read all; then its answer is what counts.
@@ -135,14 +159,18 @@ impl Server {
         let _ = stream.write_all(body);
         let mut answer = Vec::new();
         let mut piece = [0; 16 * 1024];
-        while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+        while !enough(&answer) {
             match stream.read(&mut piece) {
                 Ok(0) => break,
                 Ok(read) => answer.extend_from_slice(piece.get(..read).unwrap_or_default()),
+                // The engine looks at its watch.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // It closed before it had read all, and the answer had come.
+                Err(_) if !answer.is_empty() => break,
                 Err(error) => panic!("no answer to {head:?}: {error}"),
             }
         }
-        (status(&answer, head), answer)
+        answer
     }
 
     /// Asks for JSON as the administrator.
@@ -165,10 +193,43 @@ impl Server {
     }
 
     /// A token that enrols agents.
-    pub(crate) fn enrolment_token(&self) -> String {
-        let made = self.make("/v1/tokens", &json!({"name": "corpus", "role": "enrol"}));
-        let token = made.get("token").and_then(Value::as_str);
-        token.expect("a token").to_owned()
+    fn enrolment_token(&self) -> &'static str {
+        static TOKEN: OnceLock<String> = OnceLock::new();
+        TOKEN.get_or_init(|| {
+            let made = self.make("/v1/tokens", &json!({"name": "corpus", "role": "enrol"}));
+            let token = made.get("token").and_then(Value::as_str);
+            token.expect("a token").to_owned()
+        })
+    }
+
+    /// Enrols a host of its own.
+    ///
+    /// # Panics
+    /// The server does not enrol it.
+    pub(crate) fn enrol(&self) -> Account {
+        let key = Uuid::new_v4().simple().to_string();
+        let digest = tripline_protocol::Sha256::from_digest(&sha2::Sha256::digest(&key).into());
+        let body = json!({
+            "install_id": Uuid::new_v4(), "key_sha256": digest, "hostname": "liar", "platform": "linux",
+            "arch": "x86_64",
+        })
+        .to_string();
+        let head = format!(
+            "POST /v1/agent/enrol HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            self.enrolment_token(),
+            body.len()
+        );
+        let (status, answer) = self.ask(&head, body.as_bytes());
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(status, 200, "{text}");
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let enrolled: Value = serde_json::from_str(body).expect("JSON");
+        let host_id = enrolled.get("host_id").and_then(Value::as_str).expect("a host");
+        Account {
+            host_id: host_id.to_owned(),
+            key,
+        }
     }
 
     /// That it lives and its actors run.
@@ -181,6 +242,50 @@ impl Server {
         let text = String::from_utf8_lossy(&answer);
         assert!(text.contains("\"actors\":true"), "{text}");
         assert!(text.contains("\"store\":true"), "{text}");
+    }
+}
+
+/// A host that was enrolled, and the key of its agent.
+pub(crate) struct Account {
+    pub(crate) host_id: String,
+    pub(crate) key: String,
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In small letters.
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The first and the last byte of the part that it is.
+    pub(crate) fn range(&self) -> Option<(usize, usize)> {
+        let (part, _) = self
+            .header("content-range")?
+            .strip_prefix("bytes ")?
+            .split_once('/')?;
+        let (first, last) = part.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    }
+
+    /// Head and body for people.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.head, String::from_utf8_lossy(&self.body))
+    }
+
+    /// The body.
+    ///
+    /// # Panics
+    /// It is no JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
     }
 }
 

@@ -54,11 +54,17 @@ macro_rules! targets {
 targets!(
     agent_channel,
     agent_configuration,
+    audit,
     configuration,
     events,
+    exports,
     frames,
     http,
     littlebrother,
+    machine,
+    multipart,
     pipelines,
+    salvage,
+    state,
     words,
 );

@@ -2,9 +2,11 @@
 
 mod fleet;
 mod store;
+mod stream;
 
 pub use fleet::*;
 pub use store::*;
+pub use stream::*;
 
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
@@ -28,6 +30,7 @@ pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, T
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:tripline:problem:<code>`.
     #[serde(rename = "type")]
@@ -54,6 +57,7 @@ pub struct Page<T> {
 
 /// What a token may do. Each role may do what those before it may, apart from `enrol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Only enrols agents.
@@ -92,9 +96,11 @@ impl std::fmt::Display for Role {
 
 /// `POST /v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// Whom it is for, 1 to 64 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: String,
     /// What it may do.
     pub role: Role,
@@ -103,6 +109,7 @@ pub struct CreateToken {
     pub org: Option<Org>,
     /// For `enrol`: how many agents; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub uses: Option<u32>,
     /// How long it is valid; absent: until revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +118,7 @@ pub struct CreateToken {
 
 /// A token as it is listed; the secret is shown once, at creation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenView {
     /// Names it for `token revoke`.
     pub id: String,
@@ -133,6 +141,7 @@ pub struct TokenView {
 
 /// Answer to `POST /v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// The secret; not shown again.
     pub token: String,
@@ -143,6 +152,7 @@ pub struct CreatedToken {
 
 /// `POST /v1/agent/enrol`, with an enrolment token as bearer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enrol {
     /// Made once by the agent and kept.
     pub install_id: InstallId,
@@ -161,6 +171,7 @@ pub struct Enrol {
 
 /// Answer to enrolment; the same whenever it is repeated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enrolled {
     /// The host.
     pub host_id: HostId,
@@ -172,6 +183,7 @@ pub struct Enrolled {
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostView {
     /// Its id.
     pub host_id: HostId,
@@ -222,6 +234,7 @@ pub struct HostView {
 
 /// What the topology view of a LittleBrother server shows of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LittlebrotherView {
     /// The name it reports under.
     pub hostname: String,
@@ -243,6 +256,7 @@ pub struct LittlebrotherView {
 
 /// `GET /v1/littlebrother`: the settings in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LittlebrotherSettings {
     /// Real clients are served; without a secret only agents watch processes.
     pub served: bool,
@@ -271,6 +285,7 @@ pub struct LittlebrotherSettings {
 
 /// A user whose processes are watched, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LittlebrotherUser {
     /// As configured.
     #[serde(flatten)]
@@ -285,6 +300,7 @@ pub struct LittlebrotherUser {
 
 /// A uid in a group of hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupUid {
     /// Name of the group.
     pub server_group: String,
@@ -308,6 +324,7 @@ impl GroupUid {
 
 /// `POST /v1/hosts/{host}/link`: the host reports as this LittleBrother client from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkHost {
     /// Id, sensor id or name of the LittleBrother client's own record.
@@ -316,14 +333,17 @@ pub struct LinkHost {
 
 /// `PUT /v1/hosts/{host}/labels`: these, and no others, are the labels that administrators gave the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetLabels {
     /// All of them.
+    #[cfg_attr(feature = "openapi", schema(max_items = 64))]
     pub labels: Vec<Label>,
 }
 
 /// `PATCH /v1/hosts/{host}/labels`: labels that administrators give the host and take from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeLabels {
     /// To be there.
@@ -336,6 +356,7 @@ pub struct ChangeLabels {
 
 /// A way to reach a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttachmentView {
     /// `agent` or `littlebrother`.
     pub kind: String,
@@ -349,6 +370,7 @@ pub struct AttachmentView {
 
 /// `POST /v1/jobs` and `jobs.submit`: either `job` or `named`, on one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubmitJob {
     /// Tenant; default: the token's, else `default`.
@@ -375,11 +397,13 @@ pub struct SubmitJob {
     pub params: Map<String, Value>,
     /// Submitting again with the same key and host gives the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub idempotency_key: Option<String>,
 }
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobView {
     /// Its id.
     pub job_id: JobId,
@@ -425,6 +449,7 @@ pub struct JobView {
 
 /// Why a job or a session waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
     /// 1 is next. Of a job: among its host's jobs when it waits behind one of them or for the host, else
     /// among the hosts that wait for a slot. Of a session: among its host's sessions when it waits for the
@@ -436,6 +461,7 @@ pub struct Waiting {
 
 /// A session slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlotView {
     /// From 0.
     pub slot: u32,
@@ -446,6 +472,7 @@ pub struct SlotView {
 
 /// The session in a slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlotSession {
     /// Its host.
     pub host: HostRef,
@@ -458,6 +485,7 @@ pub struct SlotSession {
 
 /// Whom the session in a slot is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum SlotHolder {
     /// A job.
@@ -481,6 +509,7 @@ pub enum SlotHolder {
 
 /// All slots.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlotsView {
     /// How many there are.
     pub total: u32,
@@ -502,6 +531,7 @@ pub struct SlotsView {
 
 /// A loaded pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PipelineView {
     /// Its name.
     pub name: Name,
@@ -520,6 +550,7 @@ pub struct PipelineView {
 
 /// `GET /v1/pipelines`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PipelinesView {
     /// The set in force.
     pub pipelines: Vec<PipelineView>,
@@ -534,6 +565,7 @@ pub struct PipelinesView {
 
 /// `POST /v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublishEvent {
     /// Tenant; default: the token's, else `default`.
@@ -543,9 +575,11 @@ pub struct PublishEvent {
     pub etype: crate::subject::Etype,
     /// Unique within its source; made when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub id: Option<String>,
     /// Who made it; default `api/<token name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub source: Option<String>,
     /// The host it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -560,6 +594,7 @@ pub struct PublishEvent {
 
 /// Answer to `POST /v1/events`: the event is durable and will be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PublishedEvent {
     /// Its id.
     pub id: String,

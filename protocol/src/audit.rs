@@ -112,6 +112,7 @@ actions! {
 
 /// What kind of actor did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhoKind {
     /// The holder of a token: `id`, `name` and `role` are the token's.
@@ -130,6 +131,7 @@ pub enum WhoKind {
 
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Who {
     /// What kind of actor.
     pub kind: WhoKind,
@@ -179,6 +181,7 @@ impl Who {
 
 /// Which door a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `/v1`.
@@ -208,6 +211,7 @@ impl Dialect {
 
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Place {
     /// The door.
     pub dialect: Dialect,
@@ -221,6 +225,7 @@ pub struct Place {
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditOutcome {
     /// `done`, `refused`; of commands `sent`, `succeeded`, `failed`, `cancelled`, `unknown`.
     pub result: String,
@@ -231,6 +236,7 @@ pub struct AuditOutcome {
 
 /// A record, as it is read. Fields that a later version adds are passed over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// Its number in its chain; the first is 1.
     pub n: u64,
@@ -259,6 +265,7 @@ pub struct AuditRecord {
 
 /// A place in a chain: a record's number, and its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditMark {
     /// The number.
     pub n: u64,
@@ -268,6 +275,7 @@ pub struct AuditMark {
 
 /// What a verification found. Body of `POST /v1/audit/<org>/verified`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AuditVerified {
     /// Where the records were read: `store` or `nats`.
@@ -285,6 +293,7 @@ pub struct AuditVerified {
 
 /// What is kept of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditChain {
     /// Its org, or `_`.
     pub org: String,

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 /// Who vouches for an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Attestation {
     /// An agent with a valid key.
@@ -93,6 +94,7 @@ pub struct Event {
 
 /// The event of a job, as results name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventRef {
     /// Unique within its source.
     pub id: String,

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// The four classes of the error taxonomy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FaultClass {
     /// A deadline passed: of a command, a step, a job or a wait.
@@ -19,6 +20,7 @@ pub enum FaultClass {
 
 /// An error as it is reported: `{class, code, text, detail?}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("{text} ({code})")]
 pub struct Fault {
     /// Which of the four classes.

@@ -16,6 +16,7 @@ pub const ETYPE_UNISOLATED: &str = "host_unisolated";
 
 /// The isolation that a host is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Isolation {
     /// The command that began it, or renewed it last.
     pub command_id: CommandId,

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 /// Orders hosts that wait for a slot; never the jobs of one host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// After everything else.
@@ -34,6 +35,7 @@ impl FromStr for Priority {
 
 /// What a job is to do, apart from where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// Its name in subjects and lists.
@@ -48,6 +50,7 @@ pub struct JobSpec {
     #[serde(default)]
     pub priority: Priority,
     /// At least one, at most [`crate::limit::STEPS_MAX`].
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub steps: Vec<Step>,
 }
 
@@ -116,6 +119,7 @@ impl FromStr for JobState {
 
 /// How a job ended; exactly one per job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All steps done, or their failures were allowed.
@@ -154,6 +158,7 @@ impl fmt::Display for Outcome {
 
 /// Why a job ended as it did, or why a queued one waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// A stable word: `completed`, `step_failed`, `queue_full`, `expired`, `no_free_slot`, `host_offline`, …
     pub code: String,
@@ -173,6 +178,7 @@ impl Reason {
 
 /// The pipeline that caused a job, with the version of its file it was decided by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PipelineRef {
     /// Its name.
     pub name: Name,

@@ -17,6 +17,8 @@ pub mod job;
 pub mod limit;
 pub mod littlebrother;
 pub mod network;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod path;
 pub mod result;
 pub mod selector;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The host a job ran on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostRef {
     /// Its id.
     pub host_id: HostId,

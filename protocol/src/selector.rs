@@ -46,6 +46,21 @@ impl HostSelector {
         }
     }
 
+    /// Sets the part that a parameter of this name asks for; an empty value is none. `false`: no part is called so.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
+        match name {
+            "label" => self.labels = Self::labels_of(value)?,
+            "platform" => self.platform = part(value)?,
+            "hostname" => self.hostname = part(value)?,
+            "attached" => self.attached = part(value)?,
+            "seen_within" => self.seen_within = part(value)?,
+            "unseen_for" => self.unseen_for = part(value)?,
+            "agent_version" => self.agent_version = part(value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Whether a host, as it is shown `now`, is meant.
     pub fn selects(&self, host: &HostView, now: Timestamp) -> bool {
         let has = |label: &Label| host.labels.iter().any(|known| known == label.as_str());
@@ -61,6 +76,13 @@ impl HostSelector {
             && self.attached.is_none_or(|attached| attached.holds(host))
             && self.seen_within.is_none_or(|within| unseen <= within)
             && self.unseen_for.is_none_or(|longer| unseen > longer)
+    }
+}
+
+fn part<T: FromStr<Err: std::fmt::Display>>(value: &str) -> Result<Option<T>, String> {
+    match value {
+        "" => Ok(None),
+        value => value.parse().map(Some).map_err(|error: T::Err| error.to_string()),
     }
 }
 
@@ -199,6 +221,34 @@ fn bounded(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_set_by_their_names_and_others_are_not_known() {
+        let mut selector = HostSelector::default();
+        for (name, value) in [
+            ("label", "dmz,hot"),
+            ("platform", "linux"),
+            ("hostname", "web-*"),
+            ("attached", "agent"),
+            ("seen_within", "1h"),
+            ("unseen_for", "7d"),
+            ("agent_version", "0.1.0"),
+        ] {
+            assert_eq!(selector.set(name, value), Ok(true), "{name}");
+        }
+        assert_eq!(selector.labels.len(), 2);
+        assert_eq!(selector.attached, Some(Attached::Agent));
+        assert!(
+            selector.platform.is_some() && selector.hostname.is_some() && selector.agent_version.is_some()
+        );
+        assert!(selector.seen_within < selector.unseen_for);
+        for (name, wrong) in [("label", "a b"), ("attached", "maybe"), ("seen_within", "soon")] {
+            assert!(selector.set(name, wrong).is_err(), "{name}");
+        }
+        assert_eq!(selector.set("attached", ""), Ok(true));
+        assert_eq!(selector.attached, None);
+        assert_eq!(selector.set("labels", "dmz"), Ok(false));
+    }
     use serde_json::json;
 
     fn host() -> HostView {

@@ -31,6 +31,7 @@ pub const ORIGIN_BYTES_MAX: usize = 4 * 1024;
 
 /// Where a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Waits for a slot or for its host.
@@ -81,6 +82,7 @@ impl std::str::FromStr for SessionState {
 
 /// Where a command of a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CommandState {
     /// Waits for those before it, or for its host to come back.
@@ -121,6 +123,7 @@ impl std::fmt::Display for CommandState {
 
 /// Whose session it is: the token that opened it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionOwner {
     /// The token's id.
     pub token_id: String,
@@ -130,6 +133,7 @@ pub struct SessionOwner {
 
 /// `POST /v1/sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
     /// Tenant; default: the token's, else `default`.
@@ -145,6 +149,7 @@ pub struct OpenSession {
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionView {
     /// Its id.
     pub session_id: SessionId,
@@ -188,12 +193,14 @@ pub struct SessionView {
 
 /// `POST /v1/sessions/{session}/commands`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunCommand {
     /// What to do.
     pub verb: Verb,
     /// The verb's arguments, each nested at most [`crate::limit::NESTING_MAX`] levels.
     #[serde(default, deserialize_with = "crate::limit::shallow")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Arguments))]
     pub arguments: Value,
     /// How long it may run once it began; default 2 minutes, at most [`COMMAND_TIMEOUT_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,6 +235,7 @@ impl RunCommand {
 
 /// A command of a session; all of them, in order, are the session's transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CommandView {
     /// Its session.
     pub session_id: SessionId,
@@ -245,6 +253,7 @@ pub struct CommandView {
     pub timeout: Span,
     /// What the verb returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Outputs, required = false))]
     pub output: Option<Value>,
     /// The number of the file it fetches, from the beginning; the file is there when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,6 +288,7 @@ pub struct CommandView {
 
 /// A file of a session: one that was uploaded to be put on the host, or one that was fetched from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionFile {
     /// Its small integer, over all sessions: it can be used in another session of its owner.
     pub number: u32,

@@ -17,6 +17,7 @@ use std::fmt;
 
 /// What a step's failure means for its job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
     /// The job fails and later steps are skipped.
@@ -149,6 +150,7 @@ impl<'de> Deserialize<'de> for Step {
 
 /// Where a step is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     /// Not begun.
@@ -168,6 +170,7 @@ pub enum StepStatus {
 
 /// A file's content kept by the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ArtifactRef {
     /// Of its content; also its address.
     pub sha256: Sha256,
@@ -179,6 +182,7 @@ pub struct ArtifactRef {
 
 /// Bytes left out of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Truncated {
     /// How many.
     pub bytes: u64,
@@ -186,6 +190,7 @@ pub struct Truncated {
 
 /// How a step went, as results and job views report it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepReport {
     /// The step's id.
     pub id: String,
@@ -195,6 +200,7 @@ pub struct StepReport {
     pub status: StepStatus,
     /// What the verb returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Outputs, required = false))]
     pub output: Option<Value>,
     /// The file it fetched, or its output when that was too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]

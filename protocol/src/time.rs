@@ -132,7 +132,7 @@ impl Span {
 }
 
 /// What people write and how many milliseconds it is; the first name of each is the one written out.
-const UNITS: [(u64, &[&str]); 6] = [
+pub(crate) const UNITS: [(u64, &[&str]); 6] = [
     (7 * 86_400_000, &["w", "wk", "wks", "week", "weeks"]),
     (86_400_000, &["d", "day", "days"]),
     (3_600_000, &["h", "hr", "hrs", "hour", "hours"]),

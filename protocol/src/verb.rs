@@ -42,6 +42,19 @@ macro_rules! verbs {
         #[serde(rename_all = "snake_case")]
         pub enum VerbCall { $($(#[$doc])* $variant($args),)* }
 
+        #[cfg(feature = "openapi")]
+        impl Verb {
+            /// The name of the schema of its arguments.
+            pub(crate) fn name_of_arguments(self) -> std::borrow::Cow<'static, str> {
+                match self { $(Verb::$variant => <$args as utoipa::ToSchema>::name(),)* }
+            }
+
+            /// Adds the schemas of the arguments of all verbs.
+            pub(crate) fn add_arguments(schemas: &mut crate::openapi::Schemas) {
+                $(crate::openapi::add::<$args>(schemas);)*
+            }
+        }
+
         impl VerbCall {
             /// The verb without its arguments.
             pub const fn verb(&self) -> Verb {

@@ -4,6 +4,8 @@
 //!
 //! Deliberately not here: making and keeping records, which is the actors' (`tripline_actors::audit`).
 
+mod file;
 mod verify;
 
+pub use file::{FileError, verify_lines};
 pub use verify::{Broken, Verified, Verifier};

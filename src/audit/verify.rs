@@ -63,12 +63,15 @@ impl Verifier {
     /// # Errors
     /// It is not the one that must come here.
     pub fn take(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let expected = self.last.as_ref().map_or(1, |last| last.n + 1);
+        let Some(expected) = self.reached().checked_add(1) else {
+            return broken(self.reached(), "something comes after the last number there is");
+        };
         let Ok(record) = serde_json::from_slice::<AuditRecord>(line) else {
             return broken(expected, "this is no record of an audit");
         };
+        // What is passed over as a field of a later version may still be no JSON that can be written again.
         let value = serde_json::from_slice::<Value>(line).map(|value| canonical(&value));
-        if value.is_ok_and(|text| text.as_bytes() != line) {
+        if !value.is_ok_and(|text| text.as_bytes() == line) {
             return broken(
                 record.n,
                 "it is not in its canonical encoding; it was written again by something",
@@ -101,6 +104,9 @@ impl Verifier {
         if self.chain.as_ref().is_some_and(|chain| *chain != record.org) {
             return broken(expected, format!("this one belongs to the chain {}", record.org));
         }
+        if record.n == 0 {
+            return broken(0, "records are numbered from 1");
+        }
         let Some(last) = &self.last else {
             let begins = record.n == 1 && record.prev.as_str().bytes().any(|byte| byte != b'0');
             return match begins {
@@ -109,7 +115,7 @@ impl Verifier {
             };
         };
         match record.n {
-            number if number > expected + 1 => broken(
+            number if number > expected.saturating_add(1) => broken(
                 expected,
                 format!("missing, and so are those up to {}", number - 1),
             ),

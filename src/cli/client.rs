@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::connection::Connection;
-use super::failure::{Failure, chain};
+use super::failure::{Failure, NOT_ALLOWED, chain};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +46,24 @@ impl Client {
         let mut url = self.url(segments)?;
         url.query_pairs_mut().extend_pairs(query);
         let request = self.connection.http.request(Method::GET, url);
+        self.answer(request.timeout(DOWNLOAD_TIMEOUT)).await
+    }
+
+    /// `GET` of a stream at the path `v1/<segments>`, from behind the event `last_id` on.
+    pub(crate) async fn stream(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        last_id: Option<&str>,
+    ) -> Result<Response, Failure> {
+        let mut url = self.url(segments)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.connection.http.request(Method::GET, url);
+        if let Some(last_id) = last_id {
+            request = request.header("Last-Event-ID", last_id);
+        }
         self.answer(request.timeout(DOWNLOAD_TIMEOUT)).await
     }
 
@@ -244,7 +262,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
 /// The exit code of a refusal is that of its status.
 pub(super) fn of_status(status: u16, code: &str, text: String) -> Failure {
     match status {
-        401 | 403 => Failure::Unavailable(format!("not allowed: {text}")),
+        401 | 403 => Failure::Unavailable(format!("{NOT_ALLOWED}{text}")),
         // A name that several hosts share is the caller's to make clear; other conflicts are of the moment.
         409 if code == "ambiguous_host" => Failure::Input(text),
         409 | 429 => Failure::Failed(text),

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+/// How refusals for want of a right begin.
+pub(crate) const NOT_ALLOWED: &str = "not allowed: ";
+
 /// A command that failed. Its text is one clear line (or several, one per problem) for stderr.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -43,6 +46,11 @@ impl Failure {
             Self::Problems(problems) => problems.clone(),
             Self::OutputClosed | Self::NotSucceeded => Vec::new(),
         }
+    }
+
+    /// Whether the server answered and does not allow it, rather than being away.
+    pub(crate) fn is_not_allowed(&self) -> bool {
+        matches!(self, Self::Unavailable(text) if text.starts_with(NOT_ALLOWED))
     }
 
     /// Bad input, from an error with its causes.

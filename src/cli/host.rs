@@ -11,6 +11,7 @@ use tripline_protocol::{Label, Span};
 mod forget;
 mod isolate;
 mod label;
+mod watch;
 mod wide;
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +22,11 @@ pub(super) enum Verb {
                       tripline host list --label dmz --platform linux --hostname 'web-*' --unseen-for 7d"
     )]
     List(List),
+    /// Show all hosts as they are, and then every change of one, until the command is interrupted
+    #[command(
+        after_help = "Examples:\n  tripline host watch --label dmz\n  tripline host watch --output json | jq -r .change"
+    )]
+    Watch(watch::Watch),
     /// Let a host report as a LittleBrother client that is known as a host of its own
     ///
     /// From then on the client's id and name mean this host. Hosts are never joined by their names alone.
@@ -145,6 +151,7 @@ impl List {
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     let client = Client::find(global)?;
     match verb {
+        Verb::Watch(wanted) => watch::watch(global, &wanted).await,
         Verb::List(wanted) => {
             let List { limit, wide, .. } = wanted;
             let (hosts, more) = client
@@ -223,6 +230,11 @@ fn cloned(clone: &CloneView) -> (&'static str, String) {
     ("cloned", text)
 }
 
+/// Of a host that has an agent, and was attached by it.
+fn agent_version(host: &HostView) -> Option<&String> {
+    Some(&host.agent_version).filter(|version| !version.is_empty())
+}
+
 fn list(hosts: &[HostView]) -> String {
     let rows = hosts.iter().map(|host| {
         [
@@ -232,6 +244,7 @@ fn list(hosts: &[HostView]) -> String {
             host.hostname.clone(),
             host.platform.clone(),
             attached(host),
+            or_dash(agent_version(host)),
             host.jobs_open.to_string(),
             host.last_seen_at.to_string(),
         ]
@@ -244,6 +257,7 @@ fn list(hosts: &[HostView]) -> String {
             "HOSTNAME",
             "PLATFORM",
             "ATTACHED",
+            "AGENT",
             "JOBS",
             "LAST SEEN",
         ],
@@ -275,10 +289,7 @@ fn show(host: &HostView) -> String {
         ),
         ("addresses", host.addresses.join(" ")),
         ("labels", label::shown(host)),
-        (
-            "agent",
-            or_dash((!host.agent_version.is_empty()).then_some(&host.agent_version)),
-        ),
+        ("agent", or_dash(agent_version(host))),
         ("open jobs", host.jobs_open.to_string()),
         ("created", host.created_at.to_string()),
         ("last seen", host.last_seen_at.to_string()),

@@ -11,11 +11,13 @@ mod control;
 mod dead;
 mod event;
 mod failure;
+mod follow;
 mod health;
 mod host;
 mod job;
 mod key;
 mod nats;
+mod openapi;
 mod outbox;
 mod output;
 mod pipeline;
@@ -150,6 +152,9 @@ enum Command {
     /// The server's configuration
     #[command(subcommand)]
     Config(config::Verb),
+    /// Print the document of the HTTP API: OpenAPI 3.1, in JSON
+    #[command(after_help = "Example:\n  tripline openapi > openapi.json")]
+    Openapi,
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  tripline completion bash > /etc/bash_completion.d/tripline")]
     Completion {
@@ -220,6 +225,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(global, &arguments),
         Command::Config(verb) => config::run(global, &verb),
+        Command::Openapi => openapi::print(),
         Command::Completion { shell } => completion(shell),
         Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
         Command::Nats(verb) => nats::run(global, &verb),

@@ -39,6 +39,8 @@ fn every_command_is_understood() {
         "tripline job list --state running --limit 5",
         "tripline job show 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11",
         "tripline job watch 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11",
+        "tripline job watch --host web01 --state failed --state expired --name contain --org acme",
+        "tripline host watch --label dmz --label hot --platform linux --hostname web-* --attached agent",
         "tripline job cancel 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11",
         "tripline session open web01",
         "tripline session open web01 -c ps --command pwd --idle-timeout 1m --org acme --output json",
@@ -55,6 +57,7 @@ fn every_command_is_understood() {
         "tripline health --server https://x:1 --output json",
         "tripline nats info",
         "tripline config check --config tripline.toml",
+        "tripline openapi",
         "tripline completion bash",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));

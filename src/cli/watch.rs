@@ -97,11 +97,12 @@ fn step_line(step: &StepReport) -> String {
 }
 
 /// The first 8 characters, enough to tell jobs apart by eye.
-fn short(job_id: JobId) -> String {
+pub(super) fn short(job_id: JobId) -> String {
     job_id.to_string().chars().take(8).collect()
 }
 
-fn line(at: Option<Timestamp>, what: &str, detail: &str) -> String {
+/// A line: time of day, what happened, and a detail.
+pub(super) fn line(at: Option<Timestamp>, what: &str, detail: &str) -> String {
     // Time of day to the millisecond: `2026-11-20T14:00:00.123456Z` becomes `14:00:00.123`.
     let time: String = at.map_or_else(String::new, |at| {
         at.to_string().chars().skip(11).take(12).collect()

@@ -3,6 +3,7 @@
 use super::redact::Redact;
 use super::section::section;
 use super::table::Tables;
+use super::tracing::{OtlpEndpoint, OtlpHeaders, Ratio};
 use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 use super::users::{Mapping, User};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -150,6 +151,8 @@ section! {
 section! {
     /// `[hosts]`: hosts in memory, and the keys of their agents.
     Hosts, "hosts" {
+        /// How many hosts there may be, those of LittleBrother clients included.
+        known_max: u32 = 100_000,
         /// When an idle, detached host leaves memory.
         idle_timeout: Span = Span::from_secs(60),
         /// When an agent is asked to replace its key; without it only when somebody wants it.
@@ -254,5 +257,23 @@ section! {
         level: LogLevel = LogLevel::default(),
         /// `text` or `json`.
         format: LogFormat = LogFormat::Text,
+    }
+}
+
+section! {
+    /// `[tracing]`: traces for a collector.
+    Tracing, "tracing" {
+        /// Collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; without it no traces are made.
+        otlp_endpoint: Option<OtlpEndpoint> = None,
+        /// Headers for it, `name=value`, several separated by commas; a secret.
+        otlp_headers: Option<OtlpHeaders> = None,
+        /// CA (PEM) of its certificate; without it the system's.
+        otlp_ca: Option<PathBuf> = None,
+        /// Which part of all traces is told, 0 to 1; where an event has a `traceparent`, that says whether its is.
+        sample_ratio: Ratio = Ratio(1.0),
+        /// What the server is called in traces.
+        service_name: String = "tripline".to_owned(),
+        /// Spans that may wait for the collector; more are dropped and counted.
+        queue_max: u32 = 10_000,
     }
 }

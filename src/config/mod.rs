@@ -15,16 +15,18 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod types;
 mod users;
 
 pub use keys::{
     Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Limits, Littlebrother, Log,
-    Nats, Outbox, Pipelines, Session, Slots, Store,
+    Nats, Outbox, Pipelines, Session, Slots, Store, Tracing,
 };
 pub use problem::{Error, Origin, Problem};
 pub use redact::Redact;
 pub use table::Tables;
+pub use tracing::{OtlpEndpoint, OtlpHeaders, Ratio};
 pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
 pub use users::{Entries, LoginPattern, Mapping, ProhibitedText, User};
 
@@ -75,6 +77,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[log]`
     pub log: Log,
+    /// `[tracing]`
+    pub tracing: Tracing,
     /// What is legal and probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -234,6 +238,7 @@ impl Config {
             littlebrother,
             audit,
             log,
+            tracing,
             warnings: _,
         } = self;
         [
@@ -256,11 +261,12 @@ impl Config {
             littlebrother.changed(&other.littlebrother),
             audit.changed(&other.audit),
             log.changed(&other.log),
+            tracing.changed(&other.tracing),
         ]
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 19] {
+    fn sections(&self) -> [&dyn Section; 20] {
         [
             &self.general,
             &self.http,
@@ -281,10 +287,11 @@ impl Config {
             &self.littlebrother,
             &self.audit,
             &self.log,
+            &self.tracing,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 19] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 20] {
         [
             &mut self.general,
             &mut self.http,
@@ -305,6 +312,7 @@ impl Config {
             &mut self.littlebrother,
             &mut self.audit,
             &mut self.log,
+            &mut self.tracing,
         ]
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems
     slots(config, &mut found);
     limits(config, &mut found);
     littlebrother::check(config, &mut found);
+    tracing(config, &mut found);
     problems.extend(found.into_iter().map(|found| problem(found, origins)));
 }
 
@@ -108,6 +109,31 @@ fn nats(config: &Config, found: &mut Found) {
     }
 }
 
+fn tracing(config: &Config, found: &mut Found) {
+    let tracing = &config.tracing;
+    let Some(endpoint) = &tracing.otlp_endpoint else {
+        let given = [
+            ("tracing.otlp_headers", tracing.otlp_headers.is_some()),
+            ("tracing.otlp_ca", tracing.otlp_ca.is_some()),
+        ];
+        for (key, _) in given.iter().filter(|(_, given)| *given) {
+            found.push((
+                (*key).into(),
+                "only together with tracing.otlp_endpoint".to_owned(),
+            ));
+        }
+        return;
+    };
+    if tracing.otlp_headers.is_some() && endpoint.is_readable_on_the_way() {
+        let text = "would travel in plain text to another machine; use https in tracing.otlp_endpoint";
+        found.push(("tracing.otlp_headers".into(), text.to_owned()));
+    }
+    if tracing.otlp_ca.is_some() && !endpoint.is_https() {
+        let text = "is of use only with https in tracing.otlp_endpoint";
+        found.push(("tracing.otlp_ca".into(), text.to_owned()));
+    }
+}
+
 fn auth(config: &Config, found: &mut Found) {
     let legal = |token: &str| {
         ADMIN_TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -159,9 +185,11 @@ fn limits(config: &Config, found: &mut Found) {
         ("outbox.messages_max", config.outbox.messages_max.into()),
         ("artifacts.bytes_max", config.artifacts.bytes_max.0),
         ("store.exports_kept", config.store.exports_kept),
+        ("hosts.known_max", config.hosts.known_max.into()),
         ("limits.requests_burst", config.limits.requests_burst.into()),
         ("limits.connections_max", config.limits.connections_max.into()),
         ("limits.strangers_max", config.limits.strangers_max.into()),
+        ("tracing.queue_max", config.tracing.queue_max.into()),
     ];
     for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
         found.push(((*key).into(), "must be at least 1".to_owned()));

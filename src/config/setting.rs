@@ -17,6 +17,8 @@ pub(super) enum Raw {
     Text(String),
     /// A TOML integer.
     Integer(i64),
+    /// A TOML float.
+    Float(f64),
     /// A TOML boolean.
     Boolean(bool),
     /// A TOML array.
@@ -43,6 +45,7 @@ impl Raw {
                 format!("{:?}", text.chars().take(80).collect::<String>())
             }
             Raw::Integer(number) => number.to_string(),
+            Raw::Float(number) => number.to_string(),
             Raw::Boolean(value) => value.to_string(),
             Raw::List(_) => "an array".to_owned(),
             Raw::Table(_) => "a TOML table".to_owned(),
@@ -89,6 +92,18 @@ impl Raw {
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
             Raw::Integer(number) => Some(*number),
+            Raw::Environment(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Raw {
+    /// A number, whole or not.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Raw::Float(number) => Some(*number),
+            Raw::Integer(number) => Some(*number as f64),
             Raw::Environment(text) => text.parse().ok(),
             _ => None,
         }

@@ -72,6 +72,7 @@ impl File<'_> {
             DeValue::String(text) => Raw::Text(text.to_string()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(Raw::Other("integer beyond 64 bits"), Raw::Integer),
+            DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("float"), Raw::Float),
             DeValue::Boolean(value) => Raw::Boolean(*value),
             DeValue::Array(items) => Raw::List(items.iter().map(|item| self.item(item)).collect()),
             DeValue::Table(fields) => Raw::Table(self.fields(fields)),

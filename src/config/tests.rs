@@ -1,6 +1,7 @@
 //! Every way in which a configuration can be right or wrong.
 
 mod littlebrother;
+mod tracing;
 
 use super::*;
 use std::net::SocketAddr;
@@ -166,10 +167,7 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
             "[slots]\ntotal = 99999999999999999999",
             "slots.total: a TOML integer beyond 64 bits is not a whole",
         ),
-        (
-            "[slots]\ntotal = 1.5",
-            "slots.total: a TOML float is not a whole number",
-        ),
+        ("[slots]\ntotal = 1.5", "slots.total: 1.5 is not a whole number"),
         (
             "[events]\nmax_age = 60",
             "events.max_age: 60 is not a span of time",
@@ -338,4 +336,15 @@ fn the_table_of_the_documentation_names_every_key() {
         table.contains("| `slots.total` | `10` | Sessions at once. |"),
         "{table}"
     );
+}
+
+#[test]
+fn slots_and_the_administrators_token_have_bounds() {
+    let slots = |total: u32| load(&format!("[slots]\ntotal = {total}"), &[]);
+    assert!(slots(10_000).is_ok());
+    assert!(slots(10_001).expect_err("too many")[0].contains("not from 1 to 10000"));
+    let token = |chars: usize| load("", &[("TRIPLINE__AUTH__ADMIN_TOKEN", &"x".repeat(chars))]);
+    for (chars, legal) in [(15, false), (16, true), (512, true), (513, false)] {
+        assert_eq!(token(chars).is_ok(), legal, "{chars} characters");
+    }
 }

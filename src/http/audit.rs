@@ -15,9 +15,10 @@ use tripline_actors::audit::{AuditFilter, chain_of};
 use tripline_protocol::Org;
 use tripline_protocol::api::Page;
 use tripline_protocol::audit::{Action, AuditChain, AuditVerified};
+use utoipa::IntoParams;
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListAudit {
     org: Option<String>,
@@ -77,7 +78,7 @@ pub(super) async fn chains(
 }
 
 /// Query of a chain's records.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListRecords {
     from: Option<String>,

@@ -10,6 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
+use tripline_actors::Refusal;
 
 /// Largest JSON body where a route does not say otherwise.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -95,7 +96,7 @@ where
 /// Most items on a page.
 pub(super) const PAGE_ITEMS_MAX: usize = 1000;
 /// Items on a page where the caller does not say.
-const PAGE_ITEMS_DEFAULT: usize = 100;
+pub(super) const PAGE_ITEMS_DEFAULT: usize = 100;
 
 /// The query parameter `limit`, 1 to [`PAGE_ITEMS_MAX`].
 pub(super) fn page_limit(text: Option<&str>) -> Result<usize, ApiError> {
@@ -105,6 +106,14 @@ pub(super) fn page_limit(text: Option<&str>) -> Result<usize, ApiError> {
         Some(_) => Err(ApiError::Parameter(format!(
             "query parameter limit: expected 1 to {PAGE_ITEMS_MAX}"
         ))),
+    }
+}
+
+/// The query parameter `after` of a list: what `next` of the page before said.
+pub(super) fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ApiError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| Refusal::bad_cursor().into()),
     }
 }
 
@@ -180,6 +189,16 @@ mod tests {
             Some(JobState::Queued)
         );
         assert_eq!(parameter::<JobState>("state", Some("")).expect("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_no_place_in_a_list_is_a_bad_cursor() {
+        assert_eq!(cursor(Some("7")).expect("a number"), Some(7));
+        assert_eq!(cursor::<u32>(Some("")).expect("none"), None);
+        for wrong in ["x", "-1", "99999999999"] {
+            let refused = cursor::<u32>(Some(wrong)).expect_err(wrong).to_problem();
+            assert_eq!(refused.code, "bad_cursor", "{wrong}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::HttpState;
 use super::auth::{Admin, Operator, Viewer};
-use super::body::{Body, page_limit, parameter, path_part};
+use super::body::{Body, cursor, page_limit, parameter, path_part};
 use super::moment::moment;
 use super::problem::ApiError;
 use crate::dead::{Error, RawLetter, Section};
@@ -17,6 +17,7 @@ use tripline_protocol::api::{DeadLetter, DeadLetterView, Page, ReplayDead, Repla
 use tripline_protocol::audit::Action;
 use tripline_protocol::subject::{HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
 use tripline_protocol::{Org, Span, Timestamp};
+use utoipa::IntoParams;
 
 /// Sequences looked at for one page.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -39,7 +40,7 @@ impl From<Error> for ApiError {
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListDead {
     org: Option<String>,
@@ -83,7 +84,7 @@ pub(super) async fn list(
         reason: query.reason.filter(|reason| !reason.is_empty()),
         since: moment("since", query.since.as_deref(), &state)?,
     };
-    let before = parameter("after", query.after.as_deref())?;
+    let before = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(page(&state, &wanted, before, limit).await?))
 }

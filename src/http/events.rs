@@ -162,4 +162,13 @@ mod tests {
         let data = "x".repeat(EVENT_BYTES_MAX - 30);
         assert_eq!(code(made(json!({"etype": "E", "data": data}))), "body_too_large");
     }
+
+    #[test]
+    fn ids_and_sources_are_taken_up_to_their_bound() {
+        for field in ["id", "source"] {
+            let said = |bytes: usize| made(json!({"etype": "E", field: "x".repeat(bytes)}));
+            assert!(said(TEXT_BYTES_MAX).is_ok(), "{field}");
+            assert_eq!(code(said(TEXT_BYTES_MAX + 1)), "bad_attribute", "{field}");
+        }
+    }
 }

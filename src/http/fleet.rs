@@ -8,9 +8,10 @@ use actix_web::web;
 use serde::Deserialize;
 use tripline_actors::KeyFilter;
 use tripline_protocol::api::{ForgottenHost, HostView, KeyView, Page};
+use utoipa::IntoParams;
 
 /// Query of `DELETE /v1/hosts/{host}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Forget {
     force: Option<String>,
@@ -35,7 +36,7 @@ pub(super) async fn forget(
 }
 
 /// Query of `GET /v1/keys`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListKeys {
     org: Option<String>,

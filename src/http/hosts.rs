@@ -10,9 +10,10 @@ use tripline_actors::access::Principal;
 use tripline_actors::{HostFilter, LabelChange};
 use tripline_protocol::api::{ChangeLabels, HostView, LinkHost, Page, SetLabels};
 use tripline_protocol::selector::HostSelector;
+use utoipa::IntoParams;
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListHosts {
     org: Option<String>,
@@ -52,7 +53,7 @@ pub(super) async fn list(
 }
 
 /// Query of one host: in which org its name is looked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowHost {
     org: Option<String>,

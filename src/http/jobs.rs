@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tripline_actors::{Core, JobFilter};
 use tripline_protocol::api::{JobView, Page, SubmitJob};
 use tripline_protocol::{JobId, Org, Span};
+use utoipa::IntoParams;
 
 /// A waiting caller is looked after first and at most this often.
 const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
@@ -36,7 +37,7 @@ pub(super) async fn submit(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListJobs {
     org: Option<String>,
@@ -70,7 +71,7 @@ pub(super) async fn list(
 }
 
 /// Query of one job.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowJob {
     wait: Option<String>,

@@ -2,11 +2,12 @@
 
 use super::HttpState;
 use super::auth::{Admin, Viewer};
-use super::body::{Body, page_limit, parameter, path_part};
+use super::body::{Body, cursor, page_limit, path_part};
 use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Page, Retried, RetryQuarantined};
+use utoipa::IntoParams;
 
 /// `GET /v1/outbox`
 pub(super) async fn show(
@@ -17,7 +18,7 @@ pub(super) async fn show(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuarantine {
     after: Option<String>,
@@ -30,7 +31,7 @@ pub(super) async fn quarantine(
     state: web::Data<HttpState>,
     query: web::Query<ListQuarantine>,
 ) -> Result<web::Json<Page<OutboxEntry>>, ApiError> {
-    let after = parameter("after", query.after.as_deref())?;
+    let after = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(state.core.quarantine(&caller, after, limit).await?))
 }

@@ -4,7 +4,7 @@ use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
     agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, fleet, health,
-    hosts, jobs, littlebrother_view, metrics, outbox, overview, sessions, store, tokens,
+    hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, sessions, store, streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -18,6 +18,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/healthz", "GET").route(web::get().to(health::live)))
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::show)))
+        .service(resource("/v1/openapi.json", "GET").route(web::get().to(openapi::show)))
         .service(resource("/v1/hosts", "GET").route(web::get().to(hosts::list)))
         .service(
             resource("/v1/hosts/{host}", "GET, DELETE")
@@ -76,6 +77,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
         )
+        .service(resource("/v1/streams/jobs", "GET").route(web::get().to(streams::jobs)))
+        .service(resource("/v1/streams/hosts", "GET").route(web::get().to(streams::hosts)))
         .service(
             resource("/v1/tokens", "GET, POST")
                 .route(web::get().to(tokens::list))

@@ -14,6 +14,7 @@ use tripline_actors::store::SnapshotError;
 use tripline_protocol::Span;
 use tripline_protocol::api::StoreView;
 use tripline_protocol::audit::Action;
+use utoipa::IntoParams;
 
 pub(super) async fn show(_caller: Viewer, state: web::Data<HttpState>) -> web::Json<StoreView> {
     web::Json(StoreView {
@@ -22,7 +23,7 @@ pub(super) async fn show(_caller: Viewer, state: web::Data<HttpState>) -> web::J
 }
 
 /// What an export is to hold.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     #[serde(default)]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tripline_actors::Refusal;
 use tripline_actors::access::Principal;
 use tripline_protocol::api::{CreateToken, Page, TokenView};
+use utoipa::IntoParams;
 
 pub(super) async fn create(
     caller: Admin,
@@ -26,7 +27,7 @@ pub(super) async fn create(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTokens {
     after: Option<String>,
@@ -52,10 +53,7 @@ fn page(tokens: Vec<TokenView>, after: Option<&str>, limit: usize) -> Result<Pag
         (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     if after.is_some_and(|after| !is_id(after)) {
-        return Err(Refusal::Invalid {
-            code: "bad_cursor",
-            detail: "after must be what next of the page before said".into(),
-        });
+        return Err(Refusal::bad_cursor());
     }
     let behind = |token: &TokenView| after.is_none_or(|after| token.id.as_str() > after);
     let mut items: Vec<TokenView> = tokens.into_iter().filter(behind).collect();

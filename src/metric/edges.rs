@@ -53,9 +53,17 @@ const METRICS: &[Metric] = &[
     gauge(
         "tripline_http_event_streams",
         "streams",
-        "streams of `GET /v1/events` that are open",
+        "streams of server-sent events that are open, by what they are of",
     )
-    .act("each costs the broker a consumer"),
+    .by(&[label("of", &["events", "hosts", "jobs"])])
+    .act("each of `events` costs the broker a consumer"),
+    counter(
+        "tripline_http_stream_gaps_total",
+        "gaps",
+        "times a stream had to say that changes are missing",
+    )
+    .by(&[label("of", &["hosts", "jobs"])])
+    .act("readers are too slow, or were away for too long; they know what they have missed"),
     counter(
         "tripline_http_rate_limited_total",
         "requests",

@@ -21,6 +21,8 @@ const HOST_METRICS: &[Metric] = &[
         "hosts in memory: attached, or waited for",
     )
     .act("costs memory, nothing else"),
+    gauge("tripline_directory_hosts_known", "hosts", "hosts with a record")
+        .act("nears `hosts.known_max`: forget those that are no more (`tripline host forget <HOST>`), or raise it"),
     counter(
         "tripline_directory_hosts_forgotten_total",
         "hosts",

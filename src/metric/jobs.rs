@@ -40,8 +40,8 @@ const JOB_METRICS: &[Metric] = &[
         "requests",
         "new work refused because something is full; events stay in their stream",
     )
-    .by(&[label("reason", &["disk", "outbox", "store"])])
-    .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`)"),
+    .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
+    .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),
     gauge("tripline_scheduler_jobs_open", "jobs", "jobs that have not ended")
         .act("grows: hosts are offline (`tripline_host_attached`) or slots are all in use (`tripline_scheduler_slots`)"),
     gauge(

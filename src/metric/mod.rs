@@ -11,6 +11,7 @@ mod hosts;
 mod jobs;
 mod keeping;
 mod littlebrother;
+mod tracing;
 
 use std::fmt::Write;
 
@@ -155,6 +156,7 @@ pub const GROUPS: &[Group] = &[
     keeping::STORE,
     keeping::AUDIT,
     edges::HTTP,
+    tracing::TRACES,
 ];
 
 /// Every metric.
@@ -169,12 +171,12 @@ pub fn of(name: &str) -> Option<&'static Metric> {
 
 impl Group {
     /// Its table in `docs/metrics.md`.
-    pub fn to_markdown(&self) -> String {
+    pub fn to_markdown(self) -> String {
         let mut text =
             "| metric | kind | labels | unit | what it says | what to do |\n| --- | --- | --- | --- | --- | --- |\n"
                 .to_owned();
         for metric in self.metrics {
-            let labels: Vec<String> = metric.labels.iter().map(Label::to_markdown).collect();
+            let labels: Vec<String> = metric.labels.iter().copied().map(Label::to_markdown).collect();
             // Writing to a text cannot fail.
             let _ = writeln!(
                 text,
@@ -192,7 +194,7 @@ impl Group {
 }
 
 impl Label {
-    fn to_markdown(&self) -> String {
+    fn to_markdown(self) -> String {
         match self.values {
             Values::Listed(values) => {
                 let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();

@@ -12,7 +12,7 @@ use tripline_protocol::api::{Problem, Role, SubmitJob};
 use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
-use tripline_protocol::{HostId, JobId, Label, Name, Org};
+use tripline_protocol::{HostId, JobId, Name, Org};
 
 /// How many items a list has when the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -60,9 +60,36 @@ struct ListJobs {
 #[serde(deny_unknown_fields, default)]
 struct ListHosts {
     org: Option<Org>,
-    label: Option<Label>,
+    label: Option<String>,
+    platform: Option<String>,
+    hostname: Option<String>,
+    attached: Option<String>,
+    seen_within: Option<String>,
+    unseen_for: Option<String>,
+    agent_version: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+}
+
+impl ListHosts {
+    fn selector(&self) -> Result<HostSelector, Problem> {
+        let mut selector = HostSelector::default();
+        for (name, value) in [
+            ("label", &self.label),
+            ("platform", &self.platform),
+            ("hostname", &self.hostname),
+            ("attached", &self.attached),
+            ("seen_within", &self.seen_within),
+            ("unseen_for", &self.unseen_for),
+            ("agent_version", &self.agent_version),
+        ] {
+            let value = value.as_deref().unwrap_or_default();
+            selector
+                .set(name, value)
+                .map_err(|why| problem(400, "bad_parameter", format!("{name}: {why}")))?;
+        }
+        Ok(selector)
+    }
 }
 
 /// `slots.list`.
@@ -104,11 +131,8 @@ impl Api for CoreApi {
             Endpoint::ListHosts => {
                 let request: ListHosts = optional(body)?;
                 let filter = HostFilter {
+                    selector: request.selector()?,
                     org: org_of(&caller, request.org)?,
-                    selector: HostSelector {
-                        labels: request.label.into_iter().collect(),
-                        ..HostSelector::default()
-                    },
                     after: request.after,
                     limit: limit(request.limit)?,
                 };
@@ -308,6 +332,23 @@ mod tests {
             org_of(&acme, Some("other".parse().unwrap())).unwrap_err().status,
             403
         );
+    }
+
+    #[test]
+    fn hosts_are_selected_by_the_words_of_the_list_over_http() {
+        let read = |body: &str| optional::<ListHosts>(body.as_bytes()).unwrap().selector();
+        let body = r#"{"label": "dmz,hot", "platform": "linux", "hostname": "web-*", "attached": "agent",
+            "seen_within": "1h", "unseen_for": "1m", "agent_version": "0.1.0"}"#;
+        let mut expected = HostSelector::default();
+        let words: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body).unwrap();
+        for (name, value) in words {
+            assert_eq!(expected.set(&name, value.as_str().unwrap()), Ok(true));
+        }
+        assert_eq!(read(body).unwrap(), expected);
+        assert_eq!(read("{}").unwrap(), HostSelector::default());
+        let wrong = read(r#"{"attached": "maybe"}"#).unwrap_err();
+        assert_eq!((wrong.status, wrong.code.as_str()), (400, "bad_parameter"));
+        assert!(wrong.detail.contains("attached"), "{}", wrong.detail);
     }
 
     #[test]

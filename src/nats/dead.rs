@@ -220,3 +220,16 @@ fn refused(error: &dyn std::error::Error) -> Error {
     }
     Error::Refused(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_requests_wait_for_the_broker_and_the_next_is_refused() {
+        let dead = NatsDead::new();
+        let waiting: Vec<_> = (0..QUEUE_MAX).map(|number| dead.get(number as u64)).collect();
+        assert!(matches!(dead.get(4711).await, Err(Error::Busy)));
+        assert_eq!(waiting.len(), 32);
+    }
+}

@@ -214,7 +214,7 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
         () = supervisor.run(&mut taker, &link) => {}
         () = stop_at(&stop, Stop::Intake) => {}
     }
-    taker.finish().await;
+    taker.finish(&link).await;
     if timeout(STOP_WAIT, answering).await.is_err() {
         tracing::warn!("requests under way did not end in time");
     }

@@ -88,3 +88,23 @@ pub(crate) async fn serve(source: Source, Followers(mut queue): Followers) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_wait_to_follow_and_the_next_hears_nothing() {
+        let feed = NatsFeed::new();
+        let follow = || Follow {
+            org: None,
+            etypes: vec![],
+            after: None,
+        };
+        let mut waiting: Vec<_> = (0..QUEUE_MAX).map(|_| feed.follow(follow())).collect();
+        let next = feed.follow(follow()).recv().await;
+        assert!(next.is_none(), "its end is there at once");
+        let first = waiting.swap_remove(0);
+        assert!(!first.is_closed() && waiting.len() == 63);
+    }
+}

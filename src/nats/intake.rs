@@ -9,6 +9,7 @@
 //! Deliberately not here: understanding an event.
 
 use super::held::{self, Held, Waiting};
+use super::link::Link;
 use super::pull::{self, Puller};
 use async_nats::jetstream::AckKind;
 use async_nats::{Client, Message, Subject};
@@ -147,8 +148,8 @@ impl<I: Intake> Taker<I> {
         ended
     }
 
-    /// The end: waits for the batch under way and sends what acks there are.
-    pub(crate) async fn finish(&mut self) {
+    /// The end: waits for the batch under way and sends what acks there are, while `link` stands.
+    pub(crate) async fn finish(&mut self, link: &Link) {
         self.finish_offer().await;
         let flushed = async {
             if self.send_acks().await.is_ok()
@@ -156,8 +157,15 @@ impl<I: Intake> Taker<I> {
             {
                 tracing::warn!(%error, "flush acks");
             }
+            true
         };
-        if tokio::time::timeout(FLUSH_WAIT, flushed).await.is_err() {
+        let sent = async {
+            tokio::select! {
+                sent = flushed => sent,
+                () = link.down() => false,
+            }
+        };
+        if !matches!(tokio::time::timeout(FLUSH_WAIT, sent).await, Ok(true)) {
             tracing::warn!("acks could not be sent; their events will be delivered again");
         }
     }

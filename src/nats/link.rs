@@ -95,6 +95,11 @@ impl Link {
         drop(gone);
     }
 
+    /// Waits until no connection stands.
+    pub(crate) async fn down(&self) {
+        drop(self.state.clone().wait_for(|state| !state.up).await);
+    }
+
     /// The version of the server when it is too old.
     pub(crate) async fn too_old(&self) -> Option<String> {
         // The round trip makes sure that the server's greeting was taken in.

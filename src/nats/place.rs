@@ -70,6 +70,24 @@ fn parse_reply(reply: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_reply_is_read_as_it_says_or_not_at_all(
+            before in "([^.]{0,5}\\.){0,3}", numbers in any::<(u64, u64, u64, i64)>(), behind in "\\PC{0,20}",
+        ) {
+            let (delivered, sequence, consumer_sequence, nanos) = numbers;
+            let counts = format!("{delivered}.{sequence}.{consumer_sequence}.{nanos}");
+            let place = parse_reply(&format!("$JS.ACK.S.c.{counts}.5"));
+            prop_assert_eq!(place, Some(Place {
+                stream: "S".into(), delivered, sequence, consumer_sequence,
+                stored_at: Timestamp::from_micros(nanos / 1000),
+            }));
+            parse_reply(&format!("$JS.ACK.{before}{counts}{behind}"));
+            parse_reply(&behind);
+        }
+    }
 
     #[test]
     fn both_forms_of_a_reply_are_understood() {

@@ -84,7 +84,7 @@ pub(crate) async fn run<A: Api>(link: Link, subjects: Subjects, api: A, until: i
         () = &mut until => return,
     }
     match start(&link, &subjects).await {
-        Ok((service, endpoints)) => serve(service, endpoints, &api, until).await,
+        Ok((service, endpoints)) => serve(&link, service, endpoints, &api, until).await,
         Err(error) => tracing::error!(error, "the micro service does not run"),
     }
 }
@@ -113,6 +113,7 @@ async fn start(
 }
 
 async fn serve<A: Api>(
+    link: &Link,
     service: Service,
     endpoints: Vec<(Endpoint, Requests)>,
     api: &A,
@@ -132,7 +133,14 @@ async fn serve<A: Api>(
             if let Err(error) = service.stop().await {
                 tracing::warn!(error, "stop the micro service");
             }
-            if timeout(STOP_WAIT, serving).await.is_err() {
+            // Without a connection nobody can be answered any more.
+            let ended = async {
+                tokio::select! {
+                    () = serving => {}
+                    () = link.down() => {}
+                }
+            };
+            if timeout(STOP_WAIT, ended).await.is_err() {
                 tracing::warn!("requests under way did not end in time");
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::cli::{Failure, chain};
 use crate::nats::embedded;
-use crate::{http, logging, nats};
+use crate::{http, logging, nats, traces};
 use std::path::PathBuf;
 use tripline_actors::pipeline::LoadError;
 use tripline_actors::store::OpenError;
@@ -39,6 +39,9 @@ pub enum Error {
     /// The folder of automatic exports.
     #[error("use store.export_dir")]
     Exports(#[source] export::Error),
+    /// Traces cannot be sent at all.
+    #[error(transparent)]
+    Traces(#[from] traces::Error),
     /// The rules, each problem a line.
     #[error(transparent)]
     Rules(#[from] LoadError),
@@ -86,6 +89,7 @@ impl From<Error> for Failure {
             | Error::Admin(_)
             | Error::Artifacts(_)
             | Error::Exports(_)
+            | Error::Traces(_)
             | Error::Http(_)
             | Error::Broker(_)
             | Error::Nats(_)

@@ -3,6 +3,7 @@
 use crate::config::{Config, Redact};
 use crate::http::{Bounds, HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
+use crate::traces;
 use rustix::process::{Resource, getrlimit};
 use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
@@ -36,6 +37,7 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         outbox_resend_window: config.outbox.resend_window,
         disk_free_min: config.disk.free_min.0,
         host_idle: config.hosts.idle_timeout,
+        hosts_max: config.hosts.known_max,
         audit_retain: config.audit.retain,
         audit_retain_max: config.audit.retain_max,
         audit_redact: config
@@ -45,6 +47,21 @@ pub(super) fn core(config: &Config) -> CoreConfig {
             .map_or_else(Redactor::default, Redact::to_redactor),
         key_age_max: config.hosts.key_age_max,
     }
+}
+
+/// `tracing.*`, if traces are wanted.
+pub(super) fn traces(config: &Config) -> Option<traces::Options> {
+    let tracing = &config.tracing;
+    let headers = tracing.otlp_headers.as_ref();
+    Some(traces::Options {
+        url: tracing.otlp_endpoint.as_ref()?.traces_url(),
+        headers: headers
+            .map(|headers| headers.expose().clone())
+            .unwrap_or_default(),
+        ca: tracing.otlp_ca.clone(),
+        service_name: tracing.service_name.clone(),
+        queue_max: usize::try_from(tracing.queue_max).unwrap_or(usize::MAX),
+    })
 }
 
 /// `limits.*`

@@ -109,6 +109,16 @@ fn the_client_has_nothing_of_the_server() {
 }
 
 #[test]
+fn only_the_server_asks_for_schemas() {
+    for member in members().iter().filter(|member| member.name != "tripline") {
+        for dependency in member.shipped() {
+            let asks = dependency.features.iter().any(|feature| feature == "openapi");
+            assert!(!asks, "{} asks for openapi of {}", member.name, dependency.name);
+        }
+    }
+}
+
+#[test]
 fn nothing_brings_http2_or_aws_lc() {
     // h2 0.3 has RUSTSEC-2026-0258; aws-lc is the costliest unit of a build, and ring does the same.
     for (name, version) in locked() {

@@ -20,6 +20,7 @@ mod examples;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod jobs;
+mod lost_answers;
 mod outages;
 mod processes;
 mod scene;

@@ -104,7 +104,7 @@ fn server_keys() -> Vec<(String, String)> {
     Config::markdown_table()
         .lines()
         .skip(2)
-        .map(|row| cells(row))
+        .map(cells)
         .map(|cells| (cells[0].clone(), cells[1].clone()))
         .collect()
 }

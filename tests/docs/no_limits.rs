@@ -60,6 +60,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "src/nats/edge.rs REQUEST_BYTES",
             "src/nats/follower.rs ROOM",
             "src/nats/held.rs BATCH_MAX",
+            "src/traces/send.rs BATCH_MAX",
         ],
     ),
     (
@@ -73,6 +74,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "client/src/http/retry.rs PAUSE_MAX",
             "client/src/http/retry.rs PAUSE_MIN",
             "client/src/session/keepalive.rs EVERY_MIN",
+            "src/cli/follow.rs PAUSE_MAX",
+            "src/cli/follow.rs PAUSE_MIN",
             "src/nats/edge.rs RETRY_PAUSE_MAX",
             "src/nats/edge.rs RETRY_PAUSE_MIN",
             "src/nats/embedded/process.rs RESTART_PAUSE_MAX",

@@ -22,7 +22,7 @@ pub(crate) use broker::Broker;
 pub(crate) use command_line::{Ran, run, tripline};
 pub(crate) use journal::commands_begun;
 pub(crate) use outside::Outside;
-pub(crate) use process::Process;
+pub(crate) use process::{Process, clean};
 pub(crate) use random::Random;
 pub(crate) use server::Server;
 pub(crate) use simulated_agent::{Gauge, SimulatedAgent};

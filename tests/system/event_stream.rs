@@ -1,85 +1,30 @@
 //! `GET /v1/events`: what a program hears that follows the events over HTTP.
 
-use crate::harness::{AgentProcess, Api, Broker, Outside, Server, Site, cloud_event, eventually};
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use crate::harness::{AgentProcess, Api, Broker, Outside, Server, Site, cloud_event};
+use crate::listener::{Heard, Listener};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tripline_protocol::event::{StreamGap, StreamedEvent};
 use uuid::Uuid;
 
-/// What is heard, taken apart by the rules of server-sent events.
-struct Listener {
-    chunks: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    text: String,
-    /// The place to go on from.
-    last_id: Option<u64>,
-}
-
-/// A block that has data.
-#[derive(Debug)]
-struct Heard {
-    id: u64,
-    name: String,
-    data: String,
-}
-
 impl Heard {
     fn event(&self) -> StreamedEvent {
-        serde_json::from_str(&self.data).expect("an event")
+        self.read()
     }
+
+    fn sequence(&self) -> u64 {
+        sequence(self.id.as_deref())
+    }
+}
+
+fn sequence(id: Option<&str>) -> u64 {
+    id.expect("an id").parse().expect("a sequence")
 }
 
 impl Listener {
-    /// Listens from the answer's head on.
-    async fn open(api: &Api, query: &str, last_id: Option<u64>) -> Self {
-        let answer = eventually("the stream begins", async || {
-            let mut request = api
-                .request(Method::GET, &format!("/v1/events{query}"))
-                .timeout(Duration::from_secs(300));
-            if let Some(id) = last_id {
-                request = request.header("Last-Event-ID", id.to_string());
-            }
-            request.send().await.ok().filter(|answer| answer.status() == 200)
-        })
-        .await;
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Self {
-            chunks: answer.bytes_stream().boxed(),
-            text: String::new(),
-            last_id,
-        }
-    }
-
-    /// The next block with data; `None` when the stream has ended.
-    async fn next(&mut self) -> Option<Heard> {
-        loop {
-            while let Some(end) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..end + 2).collect();
-                if let Some(heard) = self.block(&block) {
-                    return Some(heard);
-                }
-            }
-            let chunk = tokio::time::timeout(crate::harness::PATIENCE, self.chunks.next()).await;
-            let chunk = chunk.expect("something in time")?.ok()?;
-            self.text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
-        }
-    }
-
-    fn block(&mut self, block: &str) -> Option<Heard> {
-        let field = |name: &str| {
-            let mut lines = block.lines().filter_map(|line| line.strip_prefix(name));
-            lines.next().map(str::to_owned)
-        };
-        if let Some(id) = field("id: ") {
-            self.last_id = Some(id.parse().expect("a sequence"));
-        }
-        Some(Heard {
-            id: self.last_id.expect("an id before the first event"),
-            name: field("event: ")?,
-            data: field("data: ")?,
-        })
+    /// Listens to the events from the answer's head on.
+    async fn events(api: &Api, query: &str, last_id: Option<&str>) -> Self {
+        Self::open(api, &format!("/v1/events{query}"), last_id).await
     }
 
     async fn event(&mut self) -> StreamedEvent {
@@ -115,8 +60,8 @@ async fn events_are_heard_as_cloudevents_with_org_host_and_who_vouches() {
     let mut agent = AgentProcess::start(&site, &server, "a").await;
     let host = agent.host_id().await;
     let api = server.api();
-    let mut every = Listener::open(&api, "?etype=acme.*,new_sensor", None).await;
-    let mut of_host = Listener::open(&api, &format!("?host={host}"), None).await;
+    let mut every = Listener::events(&api, "?etype=acme.*,new_sensor", None).await;
+    let mut of_host = Listener::events(&api, &format!("?host={host}"), None).await;
 
     let outside = server.outside().await;
     outside.publish_bytes("other", &[], b"{}".to_vec()).await;
@@ -181,8 +126,8 @@ async fn a_token_of_one_org_hears_its_org_only_and_who_may_not_read_hears_nothin
     ] {
         assert_eq!(caller.get(path).await.status, status, "{path}");
     }
-    let mut of_acme = Listener::open(&acme, "", None).await;
-    let mut of_all = Listener::open(&all, "?org=other", None).await;
+    let mut of_acme = Listener::events(&acme, "", None).await;
+    let mut of_all = Listener::events(&all, "?org=other", None).await;
     for (org, id) in [("other", "1"), ("acme", "2"), ("other", "3"), ("acme", "4")] {
         let event = json!({"etype": "x", "org": org, "id": id, "source": "s"});
         assert_eq!(api.post("/v1/events", &event).await.status, 202);
@@ -199,21 +144,21 @@ async fn who_lost_its_server_goes_on_where_it_was_and_is_told_what_is_gone() {
     let outside = Outside::of(broker.url()).await;
     let api = server.api();
     publish(&outside, 0..3).await;
-    let mut listener = Listener::open(&api, "?etype=acme.alert", None).await;
+    let mut listener = Listener::events(&api, "?etype=acme.alert", None).await;
     publish(&outside, 3..10).await;
     assert_eq!(listener.ids(4).await, ids(3..7));
-    let last = listener.last_id;
+    let last = listener.last_id.clone();
     assert!(
         server.terminate().await.success(),
         "a stream does not keep a server from ending"
     );
     while let Some(late) = listener.next().await {
-        assert!(late.id > last.expect("an id"), "in order to the end");
+        assert!(late.sequence() > sequence(last.as_deref()), "in order to the end");
     }
     publish(&outside, 10..20).await;
     server.spawn();
     server.ready().await;
-    let mut listener = Listener::open(&api, "?etype=acme.alert&after=0", last).await;
+    let mut listener = Listener::events(&api, "?etype=acme.alert&after=0", last.as_deref()).await;
     assert_eq!(
         listener.ids(13).await,
         ids(7..20),
@@ -222,7 +167,7 @@ async fn who_lost_its_server_goes_on_where_it_was_and_is_told_what_is_gone() {
 
     let events = outside.stream("TRIPLINE_EVENTS").await;
     events.purge().keep(4).await.expect("to purge");
-    let mut listener = Listener::open(&api, "", last).await;
+    let mut listener = Listener::events(&api, "", last.as_deref()).await;
     let gap = listener.next().await.expect("a gap");
     assert_eq!(gap.name, "gap");
     let gap: StreamGap = serde_json::from_str(&gap.data).expect("a gap");
@@ -236,7 +181,7 @@ async fn a_stream_stays_while_the_broker_is_away_and_a_new_one_waits_for_it() {
     let mut broker = Broker::start(&site).await;
     let server = Server::start(&site, &[("nats.url", broker.url())]).await;
     let api = server.api();
-    let mut listener = Listener::open(&api, "", None).await;
+    let mut listener = Listener::events(&api, "", None).await;
     publish(&Outside::of(broker.url()).await, 0..3).await;
     assert_eq!(listener.ids(1).await, ids(0..1));
     broker.kill();
@@ -260,12 +205,12 @@ async fn a_token_has_so_many_streams_and_one_that_is_revoked_has_none() {
     let viewer = admin.with_token(created["token"].as_str().expect("a secret"));
     let mut streams = Vec::new();
     for _ in 0..16 {
-        streams.push(Listener::open(&viewer, "", None).await);
+        streams.push(Listener::events(&viewer, "", None).await);
     }
     let refused = viewer.get("/v1/events").await;
     assert_eq!((refused.status, refused.code()), (429, "too_many_streams"));
     streams.pop();
-    let mut last = Listener::open(&viewer, "", None).await;
+    let mut last = Listener::events(&viewer, "", None).await;
     let id = created["id"].as_str().expect("an id");
     let revoke = admin
         .request(Method::DELETE, &format!("/v1/tokens/{id}"))

@@ -12,7 +12,7 @@
 //! | 5 slots | `slots::two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end`, `crash::*` |
 //! | 6 order | `slots::jobs_of_one_host_run_in_the_order_they_were_accepted_also_over_a_crash` |
 //! | 7 bounds | `agents::a_frame_too_large_closes_the_channel_with_its_reason`, `disk::*`; most are tested where they are kept |
-//! | 8 bad input | `bad_events::*`, `carbonblack::*`, `sessions::*`, `console::*`, `rules::*`, `startup::*`, `agents::a_wrong_key_and_a_used_up_token_are_refused`, `commands::*` |
+//! | 8 bad input | `bad_events::*`, `bad_requests::*`, `carbonblack::*`, `sessions::*`, `console::*`, `rules::*`, `startup::*`, `agents::a_wrong_key_and_a_used_up_token_are_refused`, `commands::*` |
 //!
 //! `TRIPLINE_SOAK_ROUNDS=100` makes the tests of `crash` longer (`make soak`), `TRIPLINE_SOAK_TRANSFER_BYTES` those of
 //! `resume` (`make soak-transfer`).
@@ -27,7 +27,9 @@
 mod agents;
 mod audit;
 mod bad_events;
+mod bad_requests;
 mod carbonblack;
+mod changes;
 mod commands;
 mod console;
 mod control;
@@ -41,6 +43,8 @@ mod flow;
 mod harness;
 mod isolation;
 mod labels;
+mod listener;
+mod metrics;
 mod outage;
 mod relay;
 mod resume;
@@ -56,3 +60,4 @@ mod supervision;
 #[path = "../harness/terminal.rs"]
 mod terminal;
 mod top;
+mod traces;

@@ -1,6 +1,7 @@
 //! An orderly end.
 
-use crate::harness::{AgentProcess, Server, Site, append_line, job_of, until, wait_at};
+use crate::harness::{AgentProcess, Broker, Server, Site, append_line, job_of, until, wait_at};
+use serde_json::json;
 use tripline_protocol::job::{JobState, Outcome};
 
 #[tokio::test]
@@ -35,4 +36,24 @@ async fn a_server_that_is_asked_to_stop_ends_with_jobs_running_and_goes_on_with_
     }
     assert_eq!(std::fs::read_to_string(begun).expect("it ran").lines().count(), 1);
     assert_eq!(std::fs::read_to_string(counter).expect("it ran"), "once\n");
+}
+
+#[tokio::test]
+async fn an_end_without_its_broker_waits_for_it_once_and_for_nothing_else() {
+    let site = Site::new().await;
+    let mut broker = Broker::start(&site).await;
+    let mut server = Server::start(&site, &[("nats.url", broker.url())]).await;
+    broker.kill();
+    server.readiness(503).await;
+    let event = json!({"etype": "acme.alert", "id": "1", "source": "s"});
+    assert_eq!(server.api().post("/v1/events", &event).await.status, 202);
+    let status = server.terminate().await;
+    assert!(status.success(), "{status}");
+    let log = server.process().log();
+    assert_eq!(
+        log.matches("the broker is away; what waits for it").count(),
+        1,
+        "{log}"
+    );
+    assert!(!log.contains("did not end in time"), "{log}");
 }

@@ -381,3 +381,21 @@ async fn nothing_is_made_once_the_store_is_closed() {
         "unavailable"
     );
 }
+
+#[tokio::test]
+async fn there_are_so_many_tokens_and_another_only_when_one_is_revoked() {
+    let world = world();
+    let mut batch = Batch::new();
+    for number in 1..TOKENS_MAX {
+        let id = format!("{number:016x}");
+        let record = TokenRecord::new(id, "text", request(Role::Viewer), world.clock.now());
+        record.put(&mut batch).unwrap();
+    }
+    commit(&world.store, batch).await.unwrap();
+    let last = world.access.create(request(Role::Viewer)).await.unwrap();
+    let refused = world.access.create(request(Role::Viewer)).await.unwrap_err();
+    assert_eq!(refused.code(), "too_many_tokens");
+    assert_eq!(world.access.list().unwrap().len(), TOKENS_MAX, "nothing was made");
+    world.access.revoke(&last.view.id).await.unwrap();
+    world.access.create(request(Role::Viewer)).await.unwrap();
+}

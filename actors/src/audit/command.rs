@@ -18,6 +18,8 @@ use tripline_protocol::verb::{Effect, VerbCall};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Note {
     pub(crate) command_id: CommandId,
+    /// The attempt of the job that the command is of; the job may be at another when this goes on record.
+    pub(crate) attempt: u32,
     /// The step's id.
     pub(crate) step: String,
     pub(crate) call: VerbCall,
@@ -60,7 +62,7 @@ pub(crate) fn of_job(ground: &Ground, record: &JobRecord, note: &Note) -> Entry 
         .on("command", note.command_id)
         .detail("name", &record.name)
         .detail("step", &note.step)
-        .detail("attempt", record.attempt)
+        .detail("attempt", note.attempt)
         .detail("event", &record.event);
     with_call(ground, entry, &note.call, note.end.is_some())
         .detail("artifact", artifact)

@@ -8,6 +8,7 @@ use crate::directory::CloseAll;
 use crate::refusal::Refusal;
 use crate::scheduler::Drain;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use tripline_protocol::api::{Asker, DrainView, SlotHolder};
@@ -26,6 +27,8 @@ pub(crate) struct Ending {
     by: Option<Asker>,
     since: Timestamp,
     until: Timestamp,
+    /// Nobody waits for the broker any more: it was away for too long.
+    gave_up: Arc<AtomicBool>,
 }
 
 impl Core {
@@ -53,7 +56,12 @@ impl Core {
     pub fn begin_drain(&self, by: Option<Asker>, within: Span) {
         let since = self.ground.now();
         let until = since.after(within);
-        let ending = Ending { by, since, until };
+        let ending = Ending {
+            by,
+            since,
+            until,
+            gave_up: Arc::default(),
+        };
         self.ground.ending.store(Some(Arc::new(ending)));
     }
 
@@ -96,8 +104,16 @@ impl Core {
         self.empty_outbox(deadline).await;
     }
 
-    /// Waits until nothing waits for the broker, the broker is away, or it is too late.
+    /// Waits until nothing waits for the broker, the broker is away, or it is too late. Of a broker that is away that is
+    /// found out once.
     async fn empty_outbox(&self, deadline: Instant) {
+        let ending = self.ground.ending.load_full();
+        if ending
+            .as_ref()
+            .is_some_and(|ending| ending.gave_up.load(Ordering::Relaxed))
+        {
+            return;
+        }
         let mut look = tokio::time::interval(LOOK);
         let mut reached = Instant::now();
         while self.ground.load.waiting() > 0 && Instant::now() < deadline {
@@ -109,6 +125,9 @@ impl Core {
                     waiting,
                     "the broker is away; what waits for it is published after the next start"
                 );
+                if let Some(ending) = &ending {
+                    ending.gave_up.store(true, Ordering::Relaxed);
+                }
                 return;
             }
             look.tick().await;

@@ -223,6 +223,8 @@ impl Generations {
                 // Back-off: what the store refuses now it may give later.
                 tokio::time::sleep(RESTART_PAUSE_MAX).await;
             }
+            // No host said that it was detached.
+            self.ground.streams.hosts().lose();
             healthy_since = tokio::time::Instant::now();
         }
     }

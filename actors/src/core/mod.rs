@@ -16,7 +16,9 @@ mod outbox;
 mod reading;
 mod sessions;
 mod status;
+mod streams;
 mod submit;
+mod trace;
 mod transcript;
 
 pub use attached::Attached;
@@ -30,7 +32,7 @@ use crate::artifact::ArtifactStore;
 use crate::audit::{By, Denials, Redactor};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
 use crate::door::Answer;
 use crate::ground::{Attachments, Ground};
 use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
@@ -94,6 +96,8 @@ pub struct CoreConfig {
     pub disk_free_min: u64,
     /// `hosts.idle_timeout`: when an idle, detached host leaves memory.
     pub host_idle: Span,
+    /// `hosts.known_max`: how many hosts there may be.
+    pub hosts_max: u32,
     /// `audit.retain`: how long records of the audit are kept.
     pub audit_retain: Span,
     /// `audit.retain_max`: how many records of a chain are kept.
@@ -125,6 +129,7 @@ impl Default for CoreConfig {
             outbox_resend_window: Span::from_secs(240),
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
+            hosts_max: 100_000,
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),
@@ -252,8 +257,9 @@ impl Core {
         let attester = Attester::load(&store)?;
         let sessions = LiveSessions::load(&store)?;
         let onces = Onces::load(&store)?;
+        let hosts = HostCount::new(config.hosts_max);
         let load = Load::new(config.outbox_max, Arc::clone(&clock));
-        let now = clock.now();
+        let (now, run) = (clock.now(), uuid::Uuid::new_v4());
         let ground = Arc::new(Ground {
             config,
             store,
@@ -261,6 +267,7 @@ impl Core {
             artifacts,
             publisher,
             load,
+            hosts,
             attachments: Attachments::default(),
             attester,
             abandoned: Abandoned::default(),
@@ -270,10 +277,12 @@ impl Core {
             clients: Clients::default(),
             pause: arc_swap::ArcSwapOption::empty(),
             tally: crate::tally::Tally::default(),
+            traces: crate::trace::Traces::default(),
+            streams: crate::changes::Streams::new(run),
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: arc_swap::ArcSwapOption::empty(),
             denials: Denials::default(),
-            run: uuid::Uuid::new_v4(),
+            run,
             started: now,
         });
         let rules = Rules {

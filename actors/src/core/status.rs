@@ -5,7 +5,7 @@ use crate::access::Principal;
 use crate::outbox::GetOutboxCounts;
 use crate::refusal::Refusal;
 use crate::scheduler::GetJobCounts;
-use crate::store::{Store, Table};
+use crate::store::Table;
 use tripline_protocol::api::{BrokerState, HostCounts, StatusView};
 
 impl Core {
@@ -45,22 +45,9 @@ impl Core {
 
     fn count_hosts(&self) -> Result<HostCounts, Refusal> {
         Ok(HostCounts {
-            total: rows(&self.ground.store, Table::HostBySensor)?,
+            total: self.ground.hosts.known(),
             attached: self.ground.attachments.len() as u64,
-            silent: rows(&self.ground.store, Table::LbSilent)?,
+            silent: self.ground.store.count(Table::LbSilent)?,
         })
-    }
-}
-
-/// How many rows a table of short rows has.
-fn rows(store: &Store, table: Table) -> Result<u64, Refusal> {
-    let (mut count, mut after) = (0, None::<Vec<u8>>);
-    loop {
-        let page = store.scan(table, &[], after.as_deref(), 1000)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(count);
-        };
-        after = Some(last.clone());
-        count += page.len() as u64;
     }
 }

@@ -122,6 +122,7 @@ impl Directory {
                     (record, client)
                 }
                 None => {
+                    self.ground.hosts.admit()?;
                     let record = self.new_client(client, &settings, &message.hostname)?;
                     (record.clone(), Some(Client::new(record)))
                 }

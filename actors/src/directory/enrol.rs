@@ -108,6 +108,7 @@ pub(super) fn enrol(
         return again(&request, record);
     }
     refuse_known_key(ground, &request.key_sha256)?;
+    ground.hosts.admit()?;
     let mut batch = Batch::new();
     access::take_use(&ground.store, &mut batch, token_id, now)?;
     let record = HostRecord {
@@ -131,12 +132,12 @@ pub(super) fn enrol(
         created_at: now,
         last_seen_at: now,
     };
-    let outgoing = put_new_host(ground, &record, &mut batch);
     access::put_key(
         &mut batch,
         &request.key_sha256,
         &AgentKeyRecord::new(host_id, now),
     )?;
+    let outgoing = put_new_host(ground, &record, &mut batch);
     let entry = ground
         .audit(Action::HostEnrol, by, Some(&org))
         .host(&record.to_ref());
@@ -204,6 +205,7 @@ impl Sensors {
 
 /// Adds a new host with its indexes and `new_sensor`.
 pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) -> Vec<Outgoing> {
+    ground.hosts.added();
     record.put(batch);
     put_name(batch, record, None);
     batch.put(

@@ -17,7 +17,7 @@ use crate::store::{Batch, Store, Table, key};
 use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::api::ForgottenHost;
+use tripline_protocol::api::{ForgottenHost, HostChangeKind};
 use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org, Span};
 
@@ -121,13 +121,19 @@ impl Directory {
     fn removal(&mut self, host_id: HostId) -> Result<Batch, Refusal> {
         let record = self.known(host_id)?;
         let mut batch = Batch::new();
-        if let Some(client) = link::client_of(&self.ground.store, host_id)? {
+        let client = link::client_of(&self.ground.store, host_id)?;
+        if let Some(client) = client {
             link::delete(&mut batch, host_id, client);
             self.linked.remove(&client);
         }
         delete_host(&self.ground.store, &record, &mut batch)?;
         self.presence.forget(host_id);
+        self.ground.hosts.forgotten();
         self.ground.attachments.end_all(host_id);
+        self.tell_of(&record, HostChangeKind::Forgotten);
+        if let Some(client) = client {
+            self.tell(client, HostChangeKind::Unlinked);
+        }
         self.scheduler.do_send(HostForgotten(host_id));
         Ok(batch)
     }

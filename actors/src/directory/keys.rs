@@ -184,10 +184,7 @@ fn no_agent(record: &HostRecord) -> Refusal {
 }
 
 fn cursor(after: &str) -> Result<Sha256, Refusal> {
-    after.parse().map_err(|_| Refusal::Invalid {
-        code: "bad_cursor",
-        detail: "after must be what next of the page before said".into(),
-    })
+    after.parse().map_err(|_| Refusal::bad_cursor())
 }
 
 impl Handler<RevokeKey> for Directory {

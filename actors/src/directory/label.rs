@@ -9,7 +9,7 @@ use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::Org;
-use tripline_protocol::api::HostView;
+use tripline_protocol::api::{HostChangeKind, HostView};
 use tripline_protocol::audit::Action;
 
 /// Change the labels of a host, by its id, sensor id or name; from the API. Refuses with `NotFound`, `Invalid` and
@@ -42,6 +42,7 @@ impl Directory {
         batch.audit(entry.host(&record.to_ref()).detail("labels", &changed));
         store.commit(batch, || {});
         tracing::info!(host = %record.host_id, hostname = %record.hostname, labels = changed.len(), "host labelled");
+        self.tell_of(&record, HostChangeKind::Labelled);
         self.view(&record)
     }
 }

@@ -16,7 +16,7 @@ use crate::scheduler::HostLinked;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
-use tripline_protocol::api::HostView;
+use tripline_protocol::api::{HostChangeKind, HostView};
 use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org, Span};
 
@@ -156,6 +156,13 @@ impl Directory {
             let entry = self.ground.audit(action, &by, Some(&record.org));
             batch.audit(entry.host(&record.to_ref()).on("littlebrother", client));
             self.ground.store.commit(batch, || {});
+            let change = if joins {
+                HostChangeKind::Linked
+            } else {
+                HostChangeKind::Unlinked
+            };
+            self.tell_of(&record, change);
+            self.tell(client, change);
             self.view(&record)
         });
         self.ground.after_commit(move || reply.send(answer));

@@ -61,10 +61,7 @@ impl Directory {
 }
 
 fn cursor(after: &str) -> Result<HostId, Refusal> {
-    after.parse().map_err(|_| Refusal::Invalid {
-        code: "bad_cursor",
-        detail: "after must be what next of the page before said".into(),
-    })
+    after.parse().map_err(|_| Refusal::bad_cursor())
 }
 
 fn readable(bytes: &[u8]) -> Result<HostRecord, Refusal> {

@@ -5,7 +5,9 @@
 //! names, takes a use of the enrolment token and emits `new_sensor`. It knows which LittleBrother clients are
 //! believed alive, with one timer for all, and joins them with agents' hosts.
 
+mod changes;
 mod clients;
+mod count;
 mod enrol;
 mod forget;
 mod keys;
@@ -16,7 +18,9 @@ mod presence;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use changes::HostChanged;
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
+pub(crate) use count::HostCount;
 pub(crate) use enrol::{put_name, put_new_host};
 pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use keys::{ListKeys, RevokeKey, RotateKey};
@@ -44,7 +48,7 @@ use link::Move;
 use presence::Presence;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostView};
+use tripline_protocol::api::{AttachmentView, Enrol, Enrolled, HostChangeKind, HostView};
 use tripline_protocol::{HostId, Org};
 
 /// For a host, through the Directory; from slots and the scheduler.
@@ -153,6 +157,7 @@ impl Directory {
             closing: None,
             sentinel,
         };
+        directory.ground.hosts.restart(&directory.ground.store)?;
         directory.load_clients()?;
         Ok(directory)
     }
@@ -348,12 +353,16 @@ impl Handler<EnrolAgent> for Directory {
             Err(refusal) => reply.send(Err(refusal)),
             Ok((batch, outgoing, enrolled)) => {
                 let outbox = self.outbox.clone();
+                let (host_id, is_new) = (enrolled.host_id, !batch.is_empty());
                 self.ground.store.commit(batch, move || {
                     if !outgoing.is_empty() {
                         outbox.do_send(crate::outbox::Enqueue(outgoing));
                     }
                     reply.send(Ok(enrolled));
                 });
+                if is_new {
+                    self.tell(host_id, HostChangeKind::Enrolled);
+                }
             }
         }
     }
@@ -376,6 +385,7 @@ impl Handler<HostDied> for Directory {
         self.leave(host_id);
         self.ground.attachments.end_all(host_id);
         self.scheduler.do_send(HostDetached(host_id));
+        self.tell(host_id, HostChangeKind::Detached);
         self.holder_gone(host_id);
         self.host_left(host_id);
         for slot in &self.slots {

@@ -319,6 +319,7 @@ fn rows_that_no_store_can_have_or_out_of_order_are_refused_though_every_hash_is_
         &[(Table::Job, b"a", b""), (Table::Job, b"a", b"")],
         &[(Table::Host, b"a", b""), (Table::Job, b"a", b"")],
         &[(Table::Chunk, b"a", b"")],
+        &[(Table::Meta, b"store/format", b"\0\0\0\x01")],
         &[(Table::Job, &[1; 1025], b"")],
     ] {
         let bytes = written(1, rows);

@@ -20,6 +20,7 @@ use crate::store::Batch;
 use actix::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tripline_protocol::api::HostChangeKind;
 use tripline_protocol::littlebrother::ClientMessage;
 use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{Attestation, CommandId, Fault, HostId, Timestamp};
@@ -126,6 +127,7 @@ impl Host {
         ctx: &Context<Self>,
     ) {
         let mut batch = Batch::new();
+        let is_new = self.client.as_ref().is_some_and(|client| client.is_new);
         match self.hear_client(message, &mut batch) {
             Err(refusal) => {
                 metrics::counter!("tripline_littlebrother_refused_total").increment(1);
@@ -152,6 +154,9 @@ impl Host {
                     receipt,
                 };
                 self.commit(batch, outgoing, move || reply.send(Ok(answer)));
+                if is_new {
+                    self.tell(HostChangeKind::Enrolled);
+                }
                 if attaching {
                     self.client_attached(ctx);
                 }
@@ -184,7 +189,9 @@ impl Host {
             forget_kills(reporter, batch, |command_id| !self.state.awaits(command_id));
         }
         let mut outgoing = Vec::new();
-        if std::mem::take(is_new) {
+        if *is_new {
+            ground.hosts.admit()?;
+            *is_new = false;
             outgoing.extend(put_new_host(&ground, record, batch));
         }
         let Heard {
@@ -220,6 +227,7 @@ impl Host {
         let effects = self.state.client_attached();
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
+        self.tell(HostChangeKind::Attached);
         // Should the Directory be about to hear that it is silent: it is not.
         if let Some(client) = &self.client {
             self.directory.do_send(ClientHeard(client.record.host_id));
@@ -239,6 +247,7 @@ impl Host {
         self.ground
             .attachments
             .set_littlebrother(self.record.host_id, None);
+        self.tell(HostChangeKind::Detached);
         self.tell_unreachable();
         let effects = self.state.client_detached();
         self.apply(effects, ctx);

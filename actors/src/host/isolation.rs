@@ -7,6 +7,7 @@ use crate::outbox::{Outgoing, stage};
 use crate::store::Batch;
 use actix::prelude::*;
 use serde_json::{Value, json};
+use tripline_protocol::api::HostChangeKind;
 use tripline_protocol::frame::AgentEvent;
 use tripline_protocol::isolation::{ETYPE_ISOLATED, ETYPE_UNISOLATED};
 use tripline_protocol::{Isolation, IsolationEnd, IsolationReport};
@@ -18,6 +19,10 @@ impl Host {
         let outgoing = self.take_isolation(Some(report), &mut batch);
         if !batch.is_empty() {
             self.commit(batch, outgoing, || {});
+            self.tell(match self.record.isolation {
+                Some(_) => HostChangeKind::Isolated,
+                None => HostChangeKind::Unisolated,
+            });
         } else if self.is_news(report) {
             self.break_off("isolation", &"its host's isolation changes too often", ctx);
         }

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::store::{Batch, Table, key};
 use actix::prelude::*;
 use serde_json::json;
-use tripline_protocol::api::{AgentPlace, CloneView};
+use tripline_protocol::api::{AgentPlace, CloneView, HostChangeKind};
 use tripline_protocol::audit::Action;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::ServerFrame;
@@ -63,6 +63,7 @@ impl Host {
         let mut batch = Batch::new();
         self.record.put(&mut batch);
         self.ground.store.commit(batch, || {});
+        self.tell(HostChangeKind::Cloned);
     }
 
     fn tell_clone(&self, view: &CloneView, now: Timestamp) {

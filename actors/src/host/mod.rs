@@ -28,7 +28,7 @@ pub(crate) use messages::{Adopt, AgentSays, Attach, Detached, Execute, HostComma
 pub(crate) use signed::event_message;
 
 use crate::core::{Attached, LinkMessage};
-use crate::directory::{Directory, HostDied, HostIdle};
+use crate::directory::{Directory, HostChanged, HostDied, HostIdle};
 use crate::ground::{Attachment, Ground};
 use crate::guardian::Sentinel;
 use crate::outbox::{Enqueue, Outbox, Outgoing, Publish};
@@ -42,6 +42,7 @@ use state::{Effect, State};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use tripline_protocol::api::HostChangeKind;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::frame::{AgentEvent, AgentFrame, ServerFrame, Transfer};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
@@ -222,6 +223,7 @@ impl Host {
         let effects = self.state.attach(self.record.epoch, &hello);
         self.apply(effects, ctx);
         self.scheduler.do_send(HostAttached(self.record.host_id));
+        self.tell(HostChangeKind::Attached);
         self.look_at_key(ctx);
         tracing::info!(host = %self.record.host_id, hostname = %self.record.hostname, epoch = self.record.epoch, "agent attached");
     }
@@ -254,10 +256,19 @@ impl Host {
         self.ground
             .attachments
             .end_agent(self.record.host_id, self.record.epoch);
+        self.tell(HostChangeKind::Detached);
         self.tell_unreachable();
         let effects = self.state.detach();
         self.apply(effects, ctx);
         tracing::info!(host = %self.record.host_id, hostname = %self.record.hostname, "agent detached");
+    }
+
+    /// Tells what happened to the host, for whoever follows the hosts. What it led to has been given to the store.
+    fn tell(&self, change: HostChangeKind) {
+        self.directory.do_send(HostChanged {
+            host_id: self.record.host_id,
+            change,
+        });
     }
 
     /// Tells the scheduler, if nothing reaches the host any more.

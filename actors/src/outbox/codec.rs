@@ -4,6 +4,7 @@ use super::Load;
 use crate::ports::OutMessage;
 use crate::record::{decode as decode_json, encode as encode_json};
 use crate::store::{Batch, Table};
+use crate::trace::TraceSpan;
 use serde::{Deserialize, Serialize};
 use tripline_protocol::Timestamp;
 use tripline_protocol::api::OutboxEntry;
@@ -13,6 +14,8 @@ use tripline_protocol::api::OutboxEntry;
 pub(crate) struct Outgoing {
     pub(crate) seq: u64,
     pub(crate) message: OutMessage,
+    /// Its publication, if somebody wants it in a trace. It is not stored: after a restart there is none.
+    pub(crate) span: Option<Box<TraceSpan>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +36,11 @@ pub(crate) fn stage(load: &Load, batch: &mut Batch, message: OutMessage) -> Outg
     let seq = load.take_seq();
     let entry = encode(&message, Some(load.now()), None);
     batch.put(Table::Outbox, seq.to_be_bytes().to_vec(), entry);
-    Outgoing { seq, message }
+    Outgoing {
+        seq,
+        message,
+        span: None,
+    }
 }
 
 fn encode(message: &OutMessage, staged_at: Option<Timestamp>, refused: Option<String>) -> Vec<u8> {

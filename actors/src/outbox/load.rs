@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tripline_protocol::Timestamp;
 
-/// Figures of the outbox. `reserved` is room for the results of jobs that were accepted and have not ended.
+/// Figures of the outbox. `reserved` is room for the results of jobs that were accepted and have not ended. What is in
+/// quarantine takes its place like what waits, or nothing would bound it.
 pub(crate) struct Load {
     clock: Arc<dyn Clock>,
     max: u64,
     waiting: AtomicU64,
     reserved: AtomicU64,
+    quarantined: AtomicU64,
     seq: AtomicU64,
 }
 
@@ -21,13 +23,15 @@ impl Load {
             max: u64::from(max),
             waiting: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
+            quarantined: AtomicU64::new(0),
             seq: AtomicU64::new(0),
         }
     }
 
     /// Below 80 % new work is taken; the rest is for the results of work already taken.
     pub(crate) fn admits(&self) -> bool {
-        let used = self.waiting.load(Ordering::Relaxed) + self.reserved.load(Ordering::Relaxed);
+        let used = [&self.waiting, &self.reserved, &self.quarantined];
+        let used: u64 = used.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         used < self.max / 5 * 4
     }
 
@@ -59,8 +63,26 @@ impl Load {
         self.seq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// So many entries wait again that had been settled.
+    pub(super) fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// The broker will never take this one; it has settled.
+    pub(super) fn quarantine(&self) {
+        self.quarantined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many leave quarantine.
+    pub(super) fn release_quarantined(&self, count: u64) {
+        let lowered = self
+            .quarantined
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(count));
+        debug_assert!(lowered.is_ok(), "more entries left quarantine than were there");
+    }
+
+    /// So many wait again that had been in quarantine.
     pub(super) fn put_back(&self, count: u64) {
+        self.release_quarantined(count);
         self.waiting.fetch_add(count, Ordering::Relaxed);
     }
 
@@ -72,8 +94,9 @@ impl Load {
     }
 
     /// A new generation of actors begins with what the store holds.
-    pub(super) fn restart(&self, waiting: u64, seq_last: u64) {
+    pub(super) fn restart(&self, waiting: u64, quarantined: u64, seq_last: u64) {
         self.waiting.store(waiting, Ordering::Relaxed);
+        self.quarantined.store(quarantined, Ordering::Relaxed);
         self.seq.fetch_max(seq_last, Ordering::Relaxed);
     }
 

@@ -12,6 +12,7 @@ mod codec;
 mod load;
 mod quarantine;
 mod replay;
+mod spans;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
+use spans::Spans;
 use state::State;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,9 +79,8 @@ struct Published {
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
-    /// Messages in quarantine.
-    quarantined: u64,
     ticks: u64,
+    spans: Spans,
     sentinel: Sentinel,
 }
 
@@ -111,14 +112,16 @@ impl Outbox {
                 }
             }
         }
-        ground.load.restart(state.waiting_len() as u64, state.seq_last());
+        let quarantined = ground.store.count(Table::Quarantine)?;
+        ground
+            .load
+            .restart(state.waiting_len() as u64, quarantined, state.seq_last());
         ground.store.commit(old, || {});
-        let quarantined = Self::count_quarantined(&ground.store)?;
         Ok(Self {
             ground,
             state,
-            quarantined,
             ticks: 0,
+            spans: Spans::default(),
             sentinel,
         })
     }
@@ -174,7 +177,7 @@ impl Outbox {
             let key = seq.to_be_bytes();
             if let Ok(Some(entry)) = self.ground.store.get(Table::Outbox, &key) {
                 batch.put(Table::Quarantine, key.to_vec(), codec::with_reason(&entry, why));
-                self.quarantined += 1;
+                self.ground.load.quarantine();
             }
             codec::forget(&mut batch, *seq);
             metrics::counter!("tripline_outbox_quarantined_total").increment(1);
@@ -218,7 +221,7 @@ impl Actor for Outbox {
             if outbox.ticks.is_multiple_of(50) {
                 outbox.prune(now);
                 metrics::gauge!("tripline_outbox_waiting").set(outbox.ground.load.waiting() as f64);
-                metrics::gauge!("tripline_outbox_quarantined").set(outbox.quarantined as f64);
+                metrics::gauge!("tripline_outbox_quarantined").set(outbox.ground.load.quarantined() as f64);
             }
             outbox.pump(ctx);
         });
@@ -229,6 +232,7 @@ impl Handler<Enqueue> for Outbox {
     type Result = ();
     fn handle(&mut self, Enqueue(entries): Enqueue, ctx: &mut Self::Context) {
         for entry in entries {
+            self.spans.add(entry.seq, entry.span);
             self.state.enqueue(entry.seq, entry.message);
         }
         self.pump(ctx);
@@ -289,6 +293,9 @@ impl Handler<Published> for Outbox {
         let now = self.ground.now();
         if let Err(error) = &message.result {
             tracing::debug!(seq = message.seq, %error, "publish failed");
+        }
+        if let Some(span) = self.spans.published(message.seq, &message.result, now) {
+            self.ground.traces.send(vec![span]);
         }
         self.state.published(message.seq, message.result, now);
         if self.state.settled_len() >= ACKS_BATCH {

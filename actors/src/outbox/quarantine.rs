@@ -36,7 +36,7 @@ pub(crate) struct ListQuarantine {
     pub(crate) reply: Reply<Page<OutboxEntry>>,
 }
 
-/// Put these back; from the API. Answers how many there were. Refuses with `Busy` when the outbox is full.
+/// Put these back; from the API. Answers how many there were. Refuses with `Busy` when the disk is full.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct RetryEntries {
@@ -55,19 +55,6 @@ pub(crate) struct DropEntry {
 }
 
 impl Outbox {
-    /// Counts what an earlier process left in quarantine.
-    pub(super) fn count_quarantined(store: &crate::store::Store) -> Result<u64, crate::store::Error> {
-        let (mut count, mut after) = (0, None::<Vec<u8>>);
-        loop {
-            let page = store.scan(Table::Quarantine, &[], after.as_deref(), 1000)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.clone());
-            count += page.len() as u64;
-        }
-    }
-
     fn view(&self) -> Result<OutboxView, Refusal> {
         let waiting = self.state.waiting();
         let oldest = match waiting.oldest {
@@ -85,7 +72,7 @@ impl Outbox {
             waiting: self.ground.load.waiting(),
             in_flight: self.state.in_flight() as u64,
             messages_max: u64::from(self.ground.config.outbox_max),
-            quarantined: self.quarantined,
+            quarantined: self.ground.load.quarantined(),
             oldest,
             subjects: subjects.take(SUBJECTS_MAX).collect(),
             subjects_total: waiting.subjects_total,
@@ -115,7 +102,8 @@ impl Outbox {
 
     /// Takes entries out of quarantine, in order, with what they become.
     fn take_back(&mut self, batch: &mut Batch, mut sequences: Vec<u64>) -> Result<Vec<Outgoing>, Refusal> {
-        self.ground.admit()?;
+        // They have their places in the outbox already: quarantine that filled it must not keep itself full.
+        self.ground.admit_writes()?;
         sequences.sort_unstable();
         sequences.dedup();
         let mut back = Vec::new();
@@ -130,7 +118,11 @@ impl Outbox {
             };
             batch.delete(Table::Quarantine, key.to_vec());
             batch.put(Table::Outbox, key.to_vec(), codec::without_reason(&entry));
-            back.push(Outgoing { seq, message });
+            back.push(Outgoing {
+                seq,
+                message,
+                span: None,
+            });
         }
         Ok(back)
     }
@@ -160,7 +152,7 @@ impl Handler<GetOutboxCounts> for Outbox {
         let counts = OutboxCounts {
             waiting: self.ground.load.waiting(),
             messages_max: u64::from(self.ground.config.outbox_max),
-            quarantined: self.quarantined,
+            quarantined: self.ground.load.quarantined(),
         };
         self.ground.after_commit(move || message.reply.send(Ok(counts)));
     }
@@ -193,7 +185,6 @@ impl Handler<RetryEntries> for Outbox {
         let sequences: Vec<u64> = back.iter().map(|outgoing| outgoing.seq).collect();
         let entry = self.ground.audit(Action::OutboxRetry, &by, None);
         batch.audit(entry.detail("sequences", sequences));
-        self.quarantined = self.quarantined.saturating_sub(count);
         self.ground.load.put_back(count);
         let me = ctx.address();
         self.ground.store.commit(batch, move || {
@@ -210,7 +201,7 @@ impl Handler<DropEntry> for Outbox {
         let mut batch = Batch::new();
         let dropped = self.drop_entry(&mut batch, sequence);
         if let Ok(entry) = &dropped {
-            self.quarantined = self.quarantined.saturating_sub(1);
+            self.ground.load.release_quarantined(1);
             let record = self.ground.audit(Action::OutboxDrop, &by, None);
             let record = record.detail("subject", &entry.subject);
             batch.audit(

@@ -215,6 +215,22 @@ fn new_work_is_taken_up_to_four_fifths() {
     assert_eq!(load.waiting(), 0);
 }
 
+#[test]
+fn what_is_in_quarantine_takes_its_place_until_it_is_put_back_and_published_or_dropped() {
+    let load = Load::new(10, Arc::new(SystemClock::default()));
+    for _ in 0..7 {
+        load.quarantine();
+    }
+    assert!(load.admits(), "7 of 10");
+    load.take_seq();
+    assert!(!load.admits());
+    load.put_back(7);
+    assert_eq!((load.waiting(), load.quarantined()), (8, 0));
+    assert!(!load.admits(), "they wait now");
+    load.settled(8);
+    assert!(load.admits());
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Enqueue(u8),
@@ -321,7 +337,7 @@ impl World {
                 .restore(*seq, Some(message(&subject.to_string(), 1)), sent);
         }
         self.load
-            .restart(self.state.waiting_len() as u64, self.state.seq_last());
+            .restart(self.state.waiting_len() as u64, 0, self.state.seq_last());
     }
 
     fn check(&self) {

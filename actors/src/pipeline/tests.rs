@@ -1,5 +1,6 @@
 //! The language as a whole, by files and events.
 
+mod bounds;
 pub(super) mod events;
 mod examples;
 mod files;

@@ -22,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Table};
+use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::Decision;
 use std::collections::HashSet;
@@ -66,6 +67,24 @@ pub(crate) struct Rules {
     pub(crate) refused: Option<String>,
 }
 
+/// The reason of an event that is too old.
+const STALE: &str = "stale";
+
+/// An event to decide about.
+struct Given<'a> {
+    event: &'a Event,
+    replay: Option<Replay>,
+    /// When the broker stored it.
+    stored_at: Timestamp,
+}
+
+impl Given<'_> {
+    /// 0, and one more for each replay.
+    fn run(&self) -> u32 {
+        self.replay.map_or(0, |replay| replay.run)
+    }
+}
+
 /// The actor.
 pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
@@ -103,7 +122,14 @@ impl EtypeRouter {
         for one in incoming {
             let dead = match &one.event {
                 Err(dead) => Some(dead.clone()),
-                Ok(event) => self.route_event((event, one.replay), accept, &mut decided)?,
+                Ok(event) => {
+                    let given = Given {
+                        event,
+                        replay: one.replay,
+                        stored_at: one.delivery.stored_at,
+                    };
+                    self.route_event(&given, accept, &mut decided)?
+                }
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
@@ -117,41 +143,66 @@ impl EtypeRouter {
 
     fn route_event(
         &self,
-        (event, replay): (&Event, Option<Replay>),
+        given: &Given<'_>,
         accept: &mut Accept,
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
-        let mut candidates = self.rules.set.candidates(&event.etype).peekable();
-        if candidates.peek().is_none() {
+        let event = given.event;
+        if self.rules.set.candidates(&event.etype).next().is_none() {
             return Ok(None);
         }
-        let key = handled_key(event.key, replay);
+        let key = handled_key(event.key, given.replay);
         if decided.contains(&key) || self.is_handled(key)? {
             metrics::counter!("tripline_router_duplicates_total").increment(1);
             return Ok(None);
         }
         let now = self.ground.now();
-        // A replay is as old as the wish for it.
-        let age = now.since(replay.map_or(event.time, |replay| replay.at));
-        if age > self.ground.config.events_max_age {
-            let text = format!(
-                "the event is {age} old, at most {} is taken",
-                self.ground.config.events_max_age
-            );
-            return Ok(Some(Dead {
-                reason: "stale",
-                text,
-            }));
-        }
-        let book = HostBook::new(&self.ground.store, &self.ground.attachments);
-        let run = replay.map_or(0, |replay| replay.run);
-        let Decision { jobs, dead } = decide::decide(candidates, (event, run), &book)?;
+        let Decision { jobs, dead } = self.decide(given, now)?;
         if !jobs.is_empty() || dead.is_some() {
+            accept
+                .spans
+                .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
+        }
+        // One that is too old is not handled: a pipeline may be changed, and the event replayed.
+        let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
+        if !is_stale && (!jobs.is_empty() || dead.is_some()) {
             mark_handled(&mut accept.batch, key, now, &jobs);
             decided.insert(key);
         }
         accept.jobs.extend(jobs);
         Ok(dead)
+    }
+
+    fn decide(&self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
+        let Given { event, replay, .. } = given;
+        // A replay is as old as the wish for it.
+        let age = now.since(replay.map_or(event.time, |replay| replay.at));
+        let age_max = self.ground.config.events_max_age;
+        if age > age_max {
+            let dead = Dead {
+                reason: STALE,
+                text: format!("the event is {age} old, at most {age_max} is taken"),
+            };
+            return Ok(Decision {
+                jobs: Vec::new(),
+                dead: Some(dead),
+            });
+        }
+        let book = HostBook::new(&self.ground.store, &self.ground.attachments);
+        let candidates = self.rules.set.candidates(&event.etype);
+        decide::decide(candidates, (event, given.run()), &book)
+    }
+
+    fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {
+        let decided = Decided {
+            event: given.event,
+            run: given.run(),
+            stored_at: given.stored_at,
+            began_at: now,
+            jobs,
+            dead: dead.map(|dead| dead.reason),
+        };
+        trace::decided(&self.ground, &decided)
     }
 
     fn is_handled(&self, key: EventKey) -> Result<bool, Refusal> {
@@ -227,6 +278,7 @@ impl Handler<Route> for EtypeRouter {
             batch: route.batch,
             jobs: Vec::new(),
             outgoing,
+            spans: Vec::new(),
             reply: None,
         };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);

@@ -1,14 +1,16 @@
 //! Accepting jobs: what a decision or a person asks for becomes durable records, in one batch.
 
 use super::messages::{Accept, NewJob, Submit};
-use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of, result_message};
+use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of};
 use crate::audit::Entry;
 use crate::once::{self, Made, Once};
-use crate::outbox::{Outgoing, stage};
+use crate::outbox::Outgoing;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
+use crate::trace;
 use actix::prelude::*;
+use std::sync::Arc;
 use tripline_protocol::api::JobView;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
@@ -22,6 +24,7 @@ impl Handler<Accept> for JobScheduler {
             mut batch,
             jobs,
             mut outgoing,
+            mut spans,
             reply,
         } = message;
         let mut notices = Vec::with_capacity(jobs.len());
@@ -33,10 +36,14 @@ impl Handler<Accept> for JobScheduler {
             }
             let (record, staged) = self.take(job, &mut batch);
             outgoing.extend(staged);
+            // One beyond a limit has ended already.
+            spans.extend(trace::ended(&self.ground, &record));
             notices.push(self.notice(&record));
         }
+        let ground = Arc::clone(&self.ground);
         self.commit(batch, outgoing, move || {
             notices.into_iter().for_each(|notice| notice());
+            trace::commit(&ground, spans);
             if let Some(reply) = reply {
                 reply.send(Ok(()));
             }
@@ -51,28 +58,59 @@ impl Handler<Submit> for JobScheduler {
         let reply = message.reply;
         match self.submit(message.job, message.once.as_ref()) {
             Err(refusal) => reply.send(Err(refusal)),
-            Ok((batch, outgoing, view)) => {
-                self.commit(batch, outgoing, move || reply.send(Ok(view)));
+            Ok(Submission {
+                batch,
+                outgoing,
+                view,
+                taken,
+            }) => {
+                let ground = Arc::clone(&self.ground);
+                let spans = taken
+                    .as_deref()
+                    .map_or_else(Vec::new, |record| trace::ended(&ground, record));
+                let notice = taken.map(|record| self.notice(&record));
+                self.commit(batch, outgoing, move || {
+                    notice.into_iter().for_each(|notice| notice());
+                    reply.send(Ok(view));
+                    ground.traces.send(spans);
+                });
                 self.dispatch();
             }
         }
     }
 }
 
+/// What a submission led to.
+struct Submission {
+    batch: Batch,
+    outgoing: Vec<Outgoing>,
+    view: JobView,
+    /// The job, if it is a new one.
+    taken: Option<Box<JobRecord>>,
+}
+
+impl Submission {
+    /// It was submitted before.
+    fn known(view: JobView) -> Self {
+        Self {
+            batch: Batch::new(),
+            outgoing: Vec::new(),
+            view,
+            taken: None,
+        }
+    }
+}
+
 impl JobScheduler {
-    fn submit(
-        &mut self,
-        job: NewJob,
-        wanted: Option<&Once>,
-    ) -> Result<(Batch, Vec<Outgoing>, JobView), Refusal> {
+    fn submit(&mut self, job: NewJob, wanted: Option<&Once>) -> Result<Submission, Refusal> {
         let now = self.ground.now();
         if let Some(Made::Job(job_id)) = self.ground.onces.made(wanted, now)? {
             let known = self.record_of(job_id)?.ok_or_else(once::gone)?;
-            return Ok((Batch::new(), Vec::new(), self.view(known)));
+            return Ok(Submission::known(self.view(known)));
         }
         if let Some(known) = self.record_of(job.job_id)? {
             let waiting = self.waiting_view(known.job_id);
-            return Ok((Batch::new(), Vec::new(), known.to_view(waiting)));
+            return Ok(Submission::known(known.to_view(waiting)));
         }
         if self
             .ground
@@ -95,7 +133,12 @@ impl JobScheduler {
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
         let waiting = self.waiting_view(record.job_id);
-        Ok((batch, outgoing, record.to_view(waiting)))
+        Ok(Submission {
+            batch,
+            outgoing,
+            view: record.to_view(waiting),
+            taken: Some(Box::new(record)),
+        })
     }
 
     /// The record of a job that somebody submitted. Its arguments are on record with its commands.
@@ -149,8 +192,7 @@ impl JobScheduler {
                 record.put_new(batch);
                 self.pruner.ended();
                 super::record_metrics(&self.ground, &record);
-                let message = result_message(&self.ground, &record);
-                let staged = message.map(|message| stage(&self.ground.load, batch, message));
+                let staged = self.stage_result(batch, &record);
                 (record, staged.into_iter().collect())
             }
         }
@@ -197,5 +239,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         cancel_requested: false,
         by: job.by,
         notes: Vec::new(),
+        attempt_at: None,
+        passed: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use crate::once::Once;
 use crate::outbox::Outgoing;
 use crate::record::JobRecord;
 use crate::store::Batch;
+use crate::trace::TraceSpan;
 use actix::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(crate) struct Accept {
     pub(crate) jobs: Vec<NewJob>,
     /// Staged in `batch`.
     pub(crate) outgoing: Vec<Outgoing>,
+    /// Of the events and of what was decided about them.
+    pub(crate) spans: Vec<TraceSpan>,
     pub(crate) reply: Option<Reply<()>>,
 }
 

@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod changes;
 mod forget;
 mod isolation;
 mod link;
@@ -20,6 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use changes::{HostTold, notice};
 pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
@@ -45,6 +47,7 @@ use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
+use crate::trace;
 use actix::prelude::*;
 use serde::Serialize;
 use slots::Kind;
@@ -56,10 +59,8 @@ use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobState, Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
-use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::StepStatus;
-use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, JobId, Name, Org, Timestamp};
+use tripline_protocol::result::JobResult;
+use tripline_protocol::{HostId, JobId, Timestamp};
 
 /// How often expiries are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -213,12 +214,16 @@ impl JobScheduler {
         let mut batch = Batch::new();
         let staged = self.stage_end(&mut batch, &record);
         self.put_on_record(&mut batch, &record);
+        let (ground, spans) = (Arc::clone(&self.ground), trace::ended(&self.ground, &record));
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
         self.cache.remove(&record.job_id);
         self.ground.load.release();
         self.pruner.ended();
-        self.commit(batch, staged, notice);
+        self.commit(batch, staged, move || {
+            notice();
+            ground.traces.send(spans);
+        });
     }
 
     /// Puts on record what happened to a job's commands, and what was done to the job.
@@ -233,14 +238,19 @@ impl JobScheduler {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
         record_metrics(&self.ground, record);
-        result_message(&self.ground, record)
-            .map(|message| stage(&self.ground.load, batch, message))
-            .into_iter()
-            .collect()
+        self.stage_result(batch, record).into_iter().collect()
+    }
+
+    /// Puts an ended job's result into the outbox.
+    fn stage_result(&self, batch: &mut Batch, record: &JobRecord) -> Option<Outgoing> {
+        let message = result_message(&self.ground, record)?;
+        let span = trace::result(&self.ground, record, &message.subject);
+        let staged = stage(&self.ground.load, batch, message);
+        Some(Outgoing { span, ..staged })
     }
 
     /// A closure that tells watchers of the job's state, to be run once it is durable.
-    fn notice(&self, record: &JobRecord) -> impl FnOnce() + Send + 'static {
+    fn notice(&self, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
         notice(&self.ground, record)
     }
 
@@ -323,27 +333,6 @@ struct Envelope<'a> {
     data: &'a JobResult,
 }
 
-/// A job's state, for whoever watches now.
-#[derive(Serialize)]
-struct Notice<'a> {
-    job_id: JobId,
-    org: &'a Org,
-    name: &'a Name,
-    state: JobState,
-    host: &'a HostRef,
-    reason: Option<&'a Reason>,
-    attempt: u32,
-    step: Option<NoticeStep<'a>>,
-    time: Timestamp,
-}
-
-#[derive(Serialize)]
-struct NoticeStep<'a> {
-    id: &'a str,
-    verb: Verb,
-    status: StepStatus,
-}
-
 /// The CloudEvent of a job's end. Outputs are bounded while the job runs, so it fits [`RESULT_BYTES_MAX`].
 fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
     let outcome = record.state.outcome()?;
@@ -380,36 +369,6 @@ fn result_message(ground: &Ground, record: &JobRecord) -> Option<OutMessage> {
         headers,
         payload,
     })
-}
-
-/// A closure that publishes a job's state for whoever watches now.
-pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + Send + 'static + use<> {
-    let ground = Arc::clone(ground);
-    let subject = ground
-        .config
-        .subjects
-        .job(&record.org, &record.name, record.state, record.host.host_id);
-    let step = record
-        .reports
-        .iter()
-        .rev()
-        .find(|report| report.started_at.is_some());
-    let payload = crate::record::encode(&Notice {
-        job_id: record.job_id,
-        org: &record.org,
-        name: &record.name,
-        state: record.state,
-        host: &record.host,
-        reason: record.reason.as_ref(),
-        attempt: record.attempt,
-        step: step.map(|step| NoticeStep {
-            id: &step.id,
-            verb: step.verb,
-            status: step.status,
-        }),
-        time: ground.now(),
-    });
-    move || ground.publisher.notify(subject, payload)
 }
 
 impl Actor for JobScheduler {
@@ -465,10 +424,15 @@ impl Handler<SessionEnded> for JobScheduler {
             SessionEnd::GivenBack => {
                 record.state = JobState::Queued;
                 let mut batch = Batch::new();
+                let (ground, spans) = (Arc::clone(&self.ground), trace::given_back(&self.ground, &record));
+                record.attempt_at = None;
                 record.put(&mut batch);
                 self.put_on_record(&mut batch, &record);
                 let notice = self.notice(&record);
-                self.commit(batch, Vec::new(), notice);
+                self.commit(batch, Vec::new(), move || {
+                    notice();
+                    ground.traces.send(spans);
+                });
                 self.state.give_back(record.job_id);
             }
         }

@@ -49,10 +49,7 @@ pub(super) struct Pages {
 impl Pages {
     /// After the item that `Page::next` named, at most `limit` (1 to 1000) items.
     pub(super) fn new(index: Table, after: Option<&str>, limit: usize) -> Result<Self, Refusal> {
-        let invalid = |_| Refusal::Invalid {
-            code: "bad_cursor",
-            detail: "after must be what next of the page before said".into(),
-        };
+        let invalid = |_| Refusal::bad_cursor();
         Ok(Self {
             index,
             before: after.map(decode_cursor).transpose().map_err(invalid)?,

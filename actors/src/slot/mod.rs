@@ -28,6 +28,7 @@ use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelJob, GetJob, JobScheduler, SessionEnd, SessionEnded, notice};
 use crate::store::Batch;
+use crate::trace;
 use actix::prelude::*;
 use state::{Effect, State, ToHostEffect};
 use std::sync::Arc;
@@ -176,7 +177,8 @@ impl SessionSlot {
                         batch.audit(audit::of_job(&self.ground, &record, note));
                     }
                     self.on_record.drain(..).for_each(|entry| batch.audit(entry));
-                    self.ground.store.commit(batch, || {});
+                    let (ground, spans) = (Arc::clone(&self.ground), trace::passed(&self.ground, &record));
+                    self.ground.store.commit(batch, move || ground.traces.send(spans));
                 }
                 Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
                 Effect::Host { host_id, command } => self.tell_host(host_id, command, ctx),

@@ -1,5 +1,6 @@
 //! A session with a job, as a state machine: no actix, no clock, no I/O.
 
+mod passing;
 mod progress;
 mod reports;
 mod stopping;

@@ -99,6 +99,8 @@ fn job(steps: Vec<Step>) -> JobRecord {
         cancel_requested: false,
         by: None,
         notes: Vec::new(),
+        attempt_at: None,
+        passed: Vec::new(),
     }
 }
 

@@ -22,8 +22,12 @@ pub(super) fn full_key() -> Vec<u8> {
 
 /// Whether a full key is one of the store's own, which are no rows.
 pub(super) fn is_own(key: &[u8]) -> bool {
-    key.strip_prefix(&[Table::Meta as u8])
-        .is_some_and(|key| key.starts_with(b"store/"))
+    key.strip_prefix(&[Table::Meta as u8]).is_some_and(is_own_meta)
+}
+
+/// The same of a key of [`Table::Meta`].
+pub(super) fn is_own_meta(key: &[u8]) -> bool {
+    key.starts_with(b"store/")
 }
 
 /// Adds to a batch what turns one format into the next.

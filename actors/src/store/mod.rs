@@ -158,6 +158,19 @@ impl Store {
         !self.inner.shared.overlay.read().has(&table.full_key(key))
     }
 
+    /// How many rows a table has. Reads all of them, page by page.
+    pub fn count(&self, table: Table) -> Result<u64, Error> {
+        let (mut count, mut after) = (0, None::<Vec<u8>>);
+        loop {
+            let page = self.scan(table, &[], after.as_deref(), 1_000)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(count);
+            };
+            after = Some(last.clone());
+            count += page.len() as u64;
+        }
+    }
+
     /// At most `limit` rows whose keys begin with `prefix`, ascending, strictly after the key `after`;
     /// submitted batches included. Keys are without the table's byte.
     pub fn scan(

@@ -246,5 +246,6 @@ impl Drop for Snapshot {
 
 /// Whether a row that an export names can be one of a store.
 pub fn is_row_key(table: u8, key: &[u8]) -> bool {
-    table < Table::Chunk as u8 && key.len() <= KEY_BYTES_MAX
+    let own = table == Table::Meta as u8 && format::is_own_meta(key);
+    table < Table::Chunk as u8 && key.len() <= KEY_BYTES_MAX && !own
 }

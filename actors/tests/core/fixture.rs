@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,8 @@ pub(crate) struct RecordingPublisher {
     pub(crate) published: Mutex<Vec<OutMessage>>,
     pub(crate) notices: Mutex<Vec<String>>,
     pub(crate) away: AtomicBool,
+    /// How often somebody wanted to know whether the broker is there.
+    pub(crate) looks: AtomicUsize,
     /// Messages whose subject contains this are refused for good.
     pub(crate) refuses: Mutex<Option<&'static str>>,
     /// The thread of the actors.
@@ -60,6 +62,7 @@ impl Publisher for RecordingPublisher {
     }
 
     fn is_reachable(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         !self.away.load(Ordering::Relaxed)
     }
 }
@@ -101,6 +104,47 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// Nothing takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(60);
+
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
+/// What the actors decide about.
+const TABLES: [Table; 34] = [
+    Table::Control,
+    Table::Job,
+    Table::OpenJob,
+    Table::JobByTime,
+    Table::JobTombstone,
+    Table::TombstoneByTime,
+    Table::HandledEvent,
+    Table::HandledByTime,
+    Table::Host,
+    Table::HostBySensor,
+    Table::HostByName,
+    Table::AgentKey,
+    Table::LbHost,
+    Table::LbProcess,
+    Table::LbLink,
+    Table::LbAlive,
+    Table::LbSilent,
+    Table::HostLabels,
+    Table::Token,
+    Table::Once,
+    Table::OnceByTime,
+    Table::Outbox,
+    Table::Sent,
+    Table::Quarantine,
+    Table::Artifact,
+    Table::ArtifactUse,
+    Table::Session,
+    Table::SessionByNumber,
+    Table::SessionByTime,
+    Table::OpenSession,
+    Table::EndedSession,
+    Table::SessionCommand,
+    Table::SessionFile,
+    Table::FileBySession,
+];
 
 /// What a core is started with.
 pub(crate) struct Setup {
@@ -307,6 +351,20 @@ impl Fixture {
         eventually(part, || async {
             let found = self.publisher.with(part);
             (found.len() >= count).then_some(found)
+        })
+        .await
+    }
+
+    /// All rows of all tables but those of the audit, which knows who was turned away.
+    pub(crate) fn all_rows(&self) -> Vec<(Table, Vec<Row>)> {
+        let rows = |table| (table, self.store.scan(table, &[], None, 100_000).unwrap());
+        TABLES.into_iter().map(rows).collect()
+    }
+
+    /// The thread of the actors, once something was published.
+    pub(crate) async fn thread(&self) -> ThreadId {
+        eventually("something is published", || async {
+            *self.publisher.thread.lock().unwrap()
         })
         .await
     }

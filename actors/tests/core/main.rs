@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod clients;
@@ -22,6 +24,8 @@ mod jobs;
 mod keys;
 #[cfg(test)]
 mod labels;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
@@ -46,6 +50,8 @@ mod restart;
 mod sessions;
 #[cfg(test)]
 mod silence;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

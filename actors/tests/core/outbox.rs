@@ -4,6 +4,7 @@ use crate::audit::only;
 use crate::fixture::{Fixture, Setup, eventually, list};
 use crate::sessions::caller;
 use serde_json::json;
+use std::sync::atomic::Ordering;
 use tripline_actors::access::Principal;
 use tripline_actors::store::Table;
 use tripline_protocol::api::Role;
@@ -239,4 +240,17 @@ async fn what_waits_is_counted_by_subject_with_the_oldest_first() {
         .await
         .unwrap_err();
     assert_eq!(nothing.code(), "bad_sequences");
+}
+
+#[actix::test]
+async fn an_end_in_order_finds_out_once_that_the_broker_is_away() {
+    let fixture = Fixture::start();
+    fixture.publisher.set_away(true);
+    fixture.enrol("amelie").await;
+    let looks = || fixture.publisher.looks.load(Ordering::Relaxed);
+    fixture.core.finish(Span::from_secs(60)).await;
+    let found_out = looks();
+    assert!(found_out > 0, "an event waits for it");
+    fixture.core.finish(Span::from_secs(60)).await;
+    assert_eq!(looks(), found_out);
 }

@@ -3,12 +3,14 @@
 
 use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::ThreadId;
 
 #[derive(Default)]
 struct Shared {
     gauges: Mutex<HashMap<(ThreadId, String), f64>>,
+    counters: Mutex<HashMap<(ThreadId, String), Arc<AtomicU64>>>,
     armed: Mutex<HashMap<ThreadId, &'static str>>,
 }
 
@@ -52,7 +54,10 @@ impl Recorder for PanickingRecorder {
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         self.touch(key);
-        Counter::noop()
+        let labels: String = key.labels().map(|label| format!(" {}", label.value())).collect();
+        let name = (std::thread::current().id(), format!("{}{labels}", key.name()));
+        let mut counters = self.0.counters.lock().unwrap();
+        Counter::from_arc(Arc::clone(counters.entry(name).or_default()))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
@@ -86,6 +91,13 @@ pub(crate) fn install() {
 pub(crate) fn gauge(thread: ThreadId, name: &str) -> Option<f64> {
     let gauges = SHARED.get().unwrap().gauges.lock().unwrap();
     gauges.get(&(thread, name.to_owned())).copied()
+}
+
+/// What was counted on a thread under a name with the values of its labels behind it.
+pub(crate) fn counter(thread: ThreadId, name: &str) -> u64 {
+    let counters = SHARED.get().unwrap().counters.lock().unwrap();
+    let counter = counters.get(&(thread, name.to_owned()));
+    counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
 }
 
 /// Makes the next actor on this thread that touches this metric panic, once.

@@ -288,4 +288,13 @@ mod tests {
         };
         assert_eq!(at_once.check().unwrap().kill_delay, Duration::ZERO);
     }
+
+    #[test]
+    fn a_secret_is_taken_up_to_its_bound() {
+        let read = |bytes: usize| {
+            let (_dir, path) = secret_file(&format!("{}\n", "x".repeat(bytes)), 0o600);
+            options(&path).check().is_ok()
+        };
+        assert!(read(SECRET_BYTES_MAX) && !read(SECRET_BYTES_MAX + 1));
+    }
 }

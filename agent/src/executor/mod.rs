@@ -30,7 +30,7 @@ use tripline_protocol::{CommandId, Fault};
 /// Most commands at once; more are refused as `busy`.
 pub const COMMANDS_MAX: usize = 16;
 /// Most results that wait for an ack; at this many new commands are refused as `busy`.
-const UNACKED_MAX: usize = 1024;
+pub const UNACKED_MAX: usize = 1024;
 /// Most bytes of results that wait for an ack.
 const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long after its deadline a command that does not react is given up.

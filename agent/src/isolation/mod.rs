@@ -117,7 +117,7 @@ impl HostIsolation {
         let Some(text) = self.state.read(NAME)? else {
             return Ok(None);
         };
-        let record = serde_json::from_str(&text);
+        let record = serde_json::from_slice(&text);
         Ok(record.map(Some).unwrap_or_else(|error| {
             tracing::error!(%error, "{NAME} in the state directory is damaged: it is ignored, and rules end by themselves");
             None

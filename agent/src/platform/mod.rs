@@ -15,7 +15,7 @@ pub mod own;
 mod unported;
 
 #[cfg(target_os = "linux")]
-pub use linux::Linux;
+pub use linux::{Linux, said};
 pub use unported::Unported;
 
 use crate::policy::Policy;

@@ -9,16 +9,16 @@ use tripline_protocol::littlebrother::{EventType, LocalTime, WireEvent};
 
 /// What was in an answer.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// In order.
-    pub(super) events: Vec<WireEvent>,
+    pub events: Vec<WireEvent>,
     /// What could not be read, and why.
-    pub(super) problems: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 impl Answer {
     /// Reads a body. `hostname` and `now` stand in where an event names none.
-    pub(super) fn read(body: &[u8], hostname: &str, now: LocalTime) -> Self {
+    pub fn read(body: &[u8], hostname: &str, now: LocalTime) -> Self {
         match serde_json::from_slice(body) {
             Ok(Value::Null) => Self::default(),
             Ok(Value::Array(list)) => Self::from_list(&list, hostname, now),

@@ -227,4 +227,15 @@ mod tests {
         line.detach(&link);
         assert_ne!(*line.status().borrow(), Status::Away);
     }
+
+    #[test]
+    fn so_many_late_events_are_kept_and_no_more() {
+        let line = ChannelLine::new(true);
+        let mut state = line.0.state.lock();
+        line.0
+            .keep(&mut state, vec![event(EventType::StartMaster); LATE_MAX - 1]);
+        line.0.keep(&mut state, vec![event(EventType::KillProcess); 2]);
+        assert_eq!(state.late.len(), LATE_MAX);
+        assert_eq!(state.late.last().unwrap().event_type, EventType::KillProcess);
+    }
 }

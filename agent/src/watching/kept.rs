@@ -31,8 +31,8 @@ impl Kept {
     /// Reads what was kept of `server`. A file that is not understood is as good as none: the server says it all
     /// again.
     pub(super) fn load(state: &StateDir, server: &str) -> Result<Self, state_dir::Error> {
-        let text = state.read(NAME)?.unwrap_or_else(|| "{}".to_owned());
-        let mut kept: Self = serde_json::from_str(&text).unwrap_or_else(|error| {
+        let text = state.read(NAME)?.unwrap_or_else(|| b"{}".to_vec());
+        let mut kept: Self = serde_json::from_slice(&text).unwrap_or_else(|error| {
             tracing::warn!(%error, "ignored a damaged {NAME} in the state directory");
             Self::default()
         });
@@ -100,7 +100,9 @@ mod tests {
     fn a_damaged_file_is_as_good_as_none() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        state.write(NAME, b"{\"saved\": 3").unwrap();
-        assert!(Kept::load(&state, "one").unwrap().saved.is_none());
+        for damaged in [&b"{\"saved\": 3"[..], b"\xff\xfe\0"] {
+            state.write(NAME, damaged).unwrap();
+            assert!(Kept::load(&state, "one").unwrap().saved.is_none());
+        }
     }
 }

@@ -18,6 +18,7 @@ mod round;
 mod scanner;
 mod stats;
 
+pub use answer::Answer;
 pub use channel_line::ChannelLine;
 
 use crate::config::{Direct, Watch};

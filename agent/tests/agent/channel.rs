@@ -4,6 +4,7 @@ use crate::server::{InProcess, Peer, Received, Server, command, put_in_chunks};
 use crate::support::{at, sha256};
 use serde_json::json;
 use std::fs;
+use tripline_agent::executor::{COMMANDS_MAX, UNACKED_MAX};
 use tripline_protocol::frame::{AgentFrame, CommandResult, ServerFrame, Transfer};
 use tripline_protocol::limit::{CHUNK_BYTES_MAX, TRANSFER_CREDIT_BYTES};
 use tripline_protocol::verb::Verb;
@@ -336,7 +337,7 @@ async fn more_commands_than_the_agent_takes_are_busy() {
     let agent = InProcess::start(&server, &dir.path().join("state"));
     let mut peer = server.attach(1).await;
     // Without credit beyond the first MiB they all stay.
-    for _ in 0..tripline_agent::executor::COMMANDS_MAX {
+    for _ in 0..COMMANDS_MAX {
         peer.command(command(Verb::GetFile, at(dir.path().join("big"))))
             .await;
     }
@@ -348,6 +349,26 @@ async fn more_commands_than_the_agent_takes_are_busy() {
     let mut list = command(Verb::ListProcesses, json!({}));
     list.epoch = 2;
     assert!(peer.run(list).await.error.is_none());
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn so_many_results_wait_for_their_ack_and_new_commands_are_busy_until_one_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new().await;
+    let agent = InProcess::start(&server, &dir.path().join("state"));
+    let mut peer = server.attach(1).await;
+    let list = || command(Verb::ListDirectory, at(dir.path().join("state")));
+    let mut first = None;
+    for _ in 0..UNACKED_MAX {
+        let done = peer.run(list()).await;
+        assert!(done.error.is_none(), "{:?}", done.error);
+        first.get_or_insert(done.command_id);
+    }
+    let refused = peer.run(list()).await.error.unwrap();
+    assert_eq!((refused.class, &*refused.code), (FaultClass::Server, "busy"));
+    peer.ack(first.unwrap()).await;
+    assert!(peer.run(list()).await.error.is_none());
     agent.stop().await;
 }
 

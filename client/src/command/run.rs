@@ -2,7 +2,7 @@
 
 use crate::background;
 use crate::error::{Error, Result};
-use crate::http::{HOLD_MAX, Repeat, Request};
+use crate::http::{HOLD_MAX, Repeat, Request, Tries};
 use crate::listing::{Listing, ROWS};
 use crate::session::{Link, stopped};
 use serde_json::{Value, json};
@@ -68,32 +68,38 @@ pub(super) async fn output(link: &Link, view: CommandView) -> Result<Value> {
     link.http().ask(&request).await
 }
 
-/// Gives the command to the server, again when it certainly was not taken, or may be taken twice. It carries an id
-/// as its origin, so that one whose answer was lost is found in the transcript.
+/// Gives the command to the server, again when it certainly was not taken, may be taken twice, or is known again by its
+/// key. It carries an id as its origin, so that one without a key whose answer was lost is found in the transcript.
 async fn hand_over(link: Arc<Link>, mut command: RunCommand) -> Result<Taken> {
     let id = Uuid::new_v4().to_string();
     command.origin = Some(json!({"client": "tripline-client", "id": id}));
     let may_repeat = command.idempotent || command.verb.effect() == Effect::Reads;
     let request = Request::post(&[&"sessions", &link.session_id, &"commands"]).json(&command)?;
+    // The server keeps so many keys and no more: they are for those that must not be taken twice.
+    let mut tries = Tries::of(if may_repeat { request } else { request.once() });
     let after = link.number_last();
     let mut backoff = link.http().backoff();
     loop {
-        let error = match link.http().ask_once::<CommandView>(&request).await {
+        let error = match link.http().ask_once::<CommandView>(&tries.request).await {
             Ok(view) => return Ok(take(&link, view)),
             Err(error) => error,
         };
         let not_taken = Repeat::IfNotTaken.allows(&error) || error.code() == "session_pending";
-        if !not_taken && Repeat::Freely.allows(&error) {
+        if !not_taken && Repeat::Freely.allows(&error) && !tries.request.is_once() {
             match find(&link, after, &id).await? {
                 Some(view) => return Ok(take(&link, view)),
                 None if may_repeat => {}
-                None => return Err(lost(&command, error)),
+                None => return Err(lost(&command, NOT_THERE, error)),
             }
-        } else if !not_taken {
+        } else if !not_taken && !Repeat::Freely.allows(&error) {
             return Err(error);
         }
+        tries.failed(&error);
         if !backoff.pause(error.retry_after()).await {
-            return Err(error);
+            return Err(match tries.request.is_once() && tries.is_lost() {
+                true => lost(&command, NO_ANSWER, error),
+                false => error,
+            });
         }
     }
 }
@@ -119,11 +125,13 @@ async fn find(link: &Link, after: u32, id: &str) -> Result<Option<CommandView>> 
     Ok(None)
 }
 
-fn lost(command: &RunCommand, error: Error) -> Error {
-    let text = format!(
-        "the connection broke while {} was handed over, and the session's transcript does not have it: most likely \
-         it did not run",
-        command.verb
-    );
+/// The transcript was read.
+const NOT_THERE: &str = "the session's transcript does not have it: most likely it did not run";
+/// It could not be asked for again.
+const NO_ANSWER: &str = "there was no answer since: nobody knows whether it runs";
+
+fn lost(command: &RunCommand, what: &str, error: Error) -> Error {
+    let verb = command.verb;
+    let text = format!("the connection broke while {verb} was handed over, and {what}");
     Error::server("command_lost", text).because(error)
 }

@@ -25,11 +25,15 @@ fn done(verb: &str, output: Value) -> Reply {
     Reply::json(201, &command(verb, "succeeded", json!({"output": output})))
 }
 
-/// Loses the answer to the first command; the transcript then has what `kept` makes of it.
+/// Loses the answer to the first command; the transcript then has what `kept` makes of it. It keeps no keys: to a
+/// command with one it is busy.
 async fn losing(kept: impl Fn(&Asked) -> Option<Value> + Send + 'static) -> Stub {
     let mut first: Option<Asked> = None;
     Stub::with_session(move |asked| {
         if asked.is("POST", &of_session(COMMANDS)) {
+            if asked.header("idempotency-key").is_some() {
+                return Some(Reply::problem(503, "busy"));
+            }
             return Some(match first.replace(asked.clone()) {
                 None => Reply::HangUp,
                 Some(_) => done("create_process", json!({"pid": 2, "exit_code": 0})),
@@ -150,11 +154,65 @@ async fn a_command_whose_answer_was_lost_is_found_in_the_transcript_and_not_sent
     let session = stub.session().await;
     let outcome = session.create_process(["/bin/true"]).await.unwrap();
     assert_eq!(outcome.pid, 1);
-    assert_eq!(stub.count("POST", &of_session(COMMANDS)), 1);
+    assert_eq!(stub.count("POST", &of_session(COMMANDS)), 2);
 }
 
 #[tokio::test]
-async fn a_changing_command_that_may_have_been_lost_is_not_sent_again() {
+async fn a_changing_command_whose_answer_was_lost_is_asked_for_again_under_the_same_key() {
+    let mut lost = 0;
+    let stub = Stub::with_session(move |asked| {
+        asked.is("POST", &of_session(COMMANDS)).then(|| {
+            lost += 1;
+            match lost {
+                1 | 2 => Reply::HangUp,
+                // The server has been busy since: that says nothing of the first time.
+                3 => Reply::problem(503, "busy"),
+                _ => done("create_process", json!({"pid": 7, "exit_code": 0})),
+            }
+        })
+    })
+    .await;
+    let session = stub.session().await;
+    let outcome = session.create_process(["/bin/true"]).await.unwrap();
+    assert_eq!(outcome.pid, 7);
+    let asked = stub.asked();
+    let sent: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.is("POST", &of_session(COMMANDS)))
+        .map(|asked| (asked.header("idempotency-key"), asked.json()))
+        .collect();
+    assert_eq!(sent.len(), 4);
+    assert!(sent[0].0.is_some());
+    assert!(sent.iter().all(|again| *again == sent[0]), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_command_that_reads_needs_no_key() {
+    let stub = Stub::with_session(|asked| {
+        let output = json!({"processes": [], "omitted": 0});
+        asked
+            .is("POST", &of_session(COMMANDS))
+            .then(|| done("list_processes", output))
+    })
+    .await;
+    stub.session().await.list_processes().view().await.unwrap();
+    let sent = stub.until("POST", &of_session(COMMANDS)).await;
+    assert_eq!(sent.header("idempotency-key"), None);
+}
+
+#[tokio::test]
+async fn a_changing_command_that_is_never_answered_is_lost() {
+    let stub =
+        Stub::with_session(|asked| asked.is("POST", &of_session(COMMANDS)).then_some(Reply::HangUp)).await;
+    let client = stub.client_with_patience(std::time::Duration::from_millis(300));
+    let session = client.host("web01").await.unwrap().session().await.unwrap();
+    let error = session.create_process(["/bin/true"]).await.unwrap_err();
+    assert_eq!(error.code(), "command_lost");
+    assert!(error.text().contains("nobody knows whether it runs"), "{error}");
+}
+
+#[tokio::test]
+async fn a_changing_command_that_may_have_been_lost_and_has_no_key_is_not_sent_again() {
     // What another client does at the same time is not taken for it.
     let other = |_: &Asked| {
         let origin = json!({"client": "tripline-client", "id": "another"});
@@ -167,7 +225,7 @@ async fn a_changing_command_that_may_have_been_lost_is_not_sent_again() {
         (error.class(), error.code()),
         (FaultClass::Server, "command_lost")
     );
-    assert_eq!(stub.count("POST", &of_session(COMMANDS)), 1);
+    assert_eq!(stub.count("POST", &of_session(COMMANDS)), 2);
 }
 
 #[tokio::test]

@@ -8,15 +8,18 @@ mod tests;
 use crate::error::{Error, Result, unreachable};
 use crate::secret::Secret;
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::time::Duration;
+use uuid::Uuid;
 
-pub(crate) use retry::{Backoff, Repeat};
+pub(crate) use retry::{Backoff, Repeat, Tries};
 
+/// Under which a server knows a request again, for 24 h.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest time for which the server is asked to hold a request; it takes 60 s.
 pub(crate) const HOLD_MAX: Duration = Duration::from_secs(30);
 
@@ -86,6 +89,28 @@ impl Request {
     /// Makes something; asked again only when it cannot have been made.
     pub(crate) fn post(segments: &[&dyn Display]) -> Self {
         Self::new(Method::POST, segments, Repeat::IfNotTaken)
+    }
+
+    /// Makes something at most once however often it is asked for: the server knows it again by its key.
+    pub(crate) fn once(mut self) -> Self {
+        // The form of a UUID is that of a header's value.
+        if let Ok(key) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+            self.headers.insert(IDEMPOTENCY_KEY, key);
+            self.repeat = Repeat::Freely;
+        }
+        self
+    }
+
+    /// Whether the server knows it again.
+    pub(crate) fn is_once(&self) -> bool {
+        self.headers.contains_key(IDEMPOTENCY_KEY)
+    }
+
+    /// The same for a server that cannot know it again.
+    pub(crate) fn without_key(&self) -> Self {
+        let mut request = self.clone();
+        request.headers.remove(IDEMPOTENCY_KEY);
+        request
     }
 
     /// With a body.
@@ -166,9 +191,13 @@ impl Http {
     /// Sends it, again where it may be, and reads the answer.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
         let mut backoff = self.backoff();
+        let mut tries = Tries::of(request.clone());
         loop {
-            match self.ask_once(request).await {
-                Err(error) => backoff.again(request.repeat, error).await?,
+            match self.ask_once(&tries.request).await {
+                Err(error) => {
+                    tries.failed(&error);
+                    backoff.again(request.repeat, error).await?;
+                }
                 answered => return answered,
             }
         }

@@ -1,5 +1,6 @@
 //! Asking again: what may be, how often, and for how long.
 
+use super::Request;
 use crate::error::{Error, Result};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -46,6 +47,38 @@ fn is_passing(code: &str, status: Option<u16>) -> bool {
     match status {
         Some(status) => matches!(status, 408 | 502 | 503 | 504),
         None => matches!(code, "unreachable" | "no_answer"),
+    }
+}
+
+/// A request that is sent until it is answered.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    pub(crate) request: Request,
+    /// An answer was lost: only the server knows whether it took the request.
+    is_lost: bool,
+}
+
+impl Tries {
+    pub(crate) fn of(request: Request) -> Self {
+        Self {
+            request,
+            is_lost: false,
+        }
+    }
+
+    /// A server may keep as many keys as it can. As long as it certainly took nothing, it is asked without one then: a
+    /// program that makes very much is not refused for that.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        if !Repeat::IfNotTaken.allows(error) {
+            self.is_lost = true;
+        } else if !self.is_lost && error.status() == Some(503) && error.code() == "busy" {
+            self.request = self.request.without_key();
+        }
+    }
+
+    /// Nobody but the server knows whether it was taken.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }
 

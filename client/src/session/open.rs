@@ -144,7 +144,7 @@ impl OpenSession {
             host: self.host_id.to_string(),
             idle_timeout: self.idle_timeout.map(span),
         };
-        Request::post(&[&"sessions"]).json(&body)
+        Ok(Request::post(&[&"sessions"]).json(&body)?.once())
     }
 }
 
@@ -157,8 +157,8 @@ impl IntoFuture for OpenSession {
     }
 }
 
-/// An answer that is lost leaves a session that nobody uses, and the server closes that soon: it may be asked
-/// again.
+/// An answer that is lost is asked for again, and is of the same session. Without a key it is of another, and the server
+/// closes the one that nobody uses soon.
 async fn open(client: Client, request: Request) -> Result<(Session, SessionView)> {
     let view: SessionView = client.http().ask(&request.repeat(Repeat::Freely)).await?;
     let link = Arc::new(Link::new(client, view.session_id));

@@ -107,6 +107,36 @@ async fn a_session_that_fails_has_the_error_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_session_whose_answer_was_lost_is_asked_for_again_under_the_same_key() {
+    let mut lost = false;
+    let stub = Stub::with_session(move |asked| {
+        let opens = asked.is("POST", "/v1/sessions") && !std::mem::replace(&mut lost, true);
+        opens.then_some(Reply::HangUp)
+    })
+    .await;
+    drop(stub.session().await);
+    let asked = stub.asked();
+    let keys: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.is("POST", "/v1/sessions"))
+        .map(|asked| asked.header("idempotency-key"))
+        .collect();
+    assert_eq!(keys.len(), 2);
+    assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_session_is_opened_without_a_key_by_a_server_that_keeps_no_more() {
+    let stub = Stub::with_session(|asked| {
+        let refused = asked.is("POST", "/v1/sessions") && asked.header("idempotency-key").is_some();
+        refused.then(|| Reply::problem(503, "busy"))
+    })
+    .await;
+    drop(stub.session().await);
+    assert_eq!(stub.count("POST", "/v1/sessions"), 2);
+}
+
+#[tokio::test]
 async fn a_session_that_is_dropped_is_closed_in_the_background() {
     let stub = showing([session("active")]).await;
     drop(stub.session().await);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who asked for something: the holder of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Asker {
     /// The token's id.
     pub token_id: String,
@@ -14,6 +15,7 @@ pub struct Asker {
 
 /// No new jobs start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pause {
     /// Since when.
     pub since: Timestamp,
@@ -36,15 +38,18 @@ pub struct PauseView {
 
 /// `PUT /v1/pause`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetPause {
     /// Why, in at most 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 500))]
     pub reason: Option<String>,
 }
 
 /// `GET`, `POST /v1/drain`: how far an orderly end has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DrainView {
     /// Whether the server is ending.
     pub draining: bool,

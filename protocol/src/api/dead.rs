@@ -8,6 +8,7 @@ use serde_json::Value;
 
 /// A dead letter, as lists have it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// Its sequence in the stream of dead letters, which names it.
     pub sequence: u64,
@@ -31,6 +32,7 @@ pub struct DeadLetter {
 
 /// That a dead letter was replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Replayed {
     /// When.
     pub at: Timestamp,
@@ -42,6 +44,7 @@ pub struct Replayed {
 
 /// `GET /v1/dead/<sequence>`: a dead letter, whole. Exactly one of `data`, `content` and `content_b64` is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterView {
     /// What lists have.
     #[serde(flatten)]
@@ -61,6 +64,7 @@ pub struct DeadLetterView {
 
 /// `POST /v1/dead/<sequence>/replay`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReplayDead {
     /// Also when it was replayed before.
@@ -70,6 +74,7 @@ pub struct ReplayDead {
 
 /// A replay that is durable; it is published as soon as the broker takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReplayedEvent {
     /// The dead letter.
     pub sequence: u64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer to `DELETE /v1/hosts/{host}`: what was forgotten, and what was ended for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ForgottenHost {
     /// Its id; ended jobs and sessions still name it.
     pub host_id: HostId,
@@ -23,6 +24,7 @@ pub struct ForgottenHost {
 
 /// How an agent's key stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// The agent's key.
@@ -46,6 +48,7 @@ impl KeyState {
 
 /// A key of an agent, of which the server knows the SHA-256 only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyView {
     /// SHA-256 of the key.
     pub key_sha256: Sha256,
@@ -84,6 +87,7 @@ pub struct KeyView {
 
 /// Two agents have one key: a machine was cloned with its agent's state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CloneView {
     /// When it was first seen.
     pub first_at: Timestamp,
@@ -99,6 +103,7 @@ pub struct CloneView {
 
 /// Where an agent connects from, and what it calls its host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentPlace {
     /// The address of its end of the connection, as the server sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

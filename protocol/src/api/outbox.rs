@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v1/outbox`: what waits for the broker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutboxView {
     /// Messages that wait, those under way included.
     pub waiting: u64,
@@ -25,6 +26,7 @@ pub struct OutboxView {
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutboxEntry {
     /// Its number, which orders the outbox.
     pub sequence: u64,
@@ -44,6 +46,7 @@ pub struct OutboxEntry {
 
 /// How many messages of a subject wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SubjectCount {
     /// The subject.
     pub subject: String,
@@ -53,14 +56,17 @@ pub struct SubjectCount {
 
 /// `POST /v1/outbox/quarantine/retry`: put these back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetryQuarantined {
     /// Their numbers, 1 to 1,000.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 1000))]
     pub sequences: Vec<u64>,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Retried {
     /// How many wait for the broker again. Numbers that were not in quarantine are not counted.
     pub retried: u64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The server at one moment. Rates are differences of `totals` between two looks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusView {
     /// When it was looked at.
     pub at: Timestamp,
@@ -36,6 +37,7 @@ pub struct StatusView {
 
 /// The connection to the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BrokerState {
     /// Whether events come in and results go out.
     pub connected: bool,
@@ -45,6 +47,7 @@ pub struct BrokerState {
 
 /// Jobs that have not ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobCounts {
     /// All of them.
     pub open: u64,
@@ -62,6 +65,7 @@ pub struct JobCounts {
 
 /// Hosts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostCounts {
     /// All that are known.
     pub total: u64,
@@ -73,6 +77,7 @@ pub struct HostCounts {
 
 /// Messages to the broker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutboxCounts {
     /// Those that wait.
     pub waiting: u64,
@@ -84,6 +89,7 @@ pub struct OutboxCounts {
 
 /// Counted since the server started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Totals {
     /// Events looked at.
     pub events: u64,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v1/store`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoreView {
     /// Exports that the server makes by itself.
     pub exports: ExportsView,
@@ -12,6 +13,7 @@ pub struct StoreView {
 
 /// Exports that the server makes by itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExportsView {
     /// Their folder; none: they are off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +33,7 @@ pub struct ExportsView {
 
 /// An export in the folder of exports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExportView {
     /// The name of its file.
     pub file: String,
@@ -45,6 +48,7 @@ pub struct ExportView {
 
 /// An export that could not be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExportFailure {
     /// When.
     pub at: Timestamp,

@@ -12,6 +12,7 @@ pub const GAP: &str = "gap";
 
 /// An event of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamedEvent {
     /// Of CloudEvents: `1.0`.
     pub specversion: String,
@@ -80,6 +81,7 @@ impl StreamedEvent {
 
 /// Part of the stream of events that nobody can read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamGap {
     /// The last sequence that was read before it.
     pub after: u64,

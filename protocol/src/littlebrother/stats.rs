@@ -10,6 +10,7 @@ const TEXT_BYTES_MAX: usize = 255;
 
 /// Sent with every message; clients before 0.3.9 say nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClientStats {
     /// Three-part version: a real server shows an error page for any other form.
     #[serde(default)]

@@ -12,6 +12,7 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// A user whose processes are watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserConfig {
     /// Login.
     pub login: String,

@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 
 /// No arguments.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NoArguments {}
 
 /// One path on the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PathOnly {
     /// Absolute path.
@@ -27,6 +29,7 @@ pub struct PathOnly {
 
 /// `get_file` and `get_raw_file`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GetFile {
     /// Absolute path of a regular file.
@@ -41,6 +44,7 @@ pub struct GetFile {
 
 /// `put_file`: exactly one of `content`, `content_b64` and `artifact`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PutFile {
     /// Absolute path of the file to write; its directory must exist.
@@ -56,6 +60,7 @@ pub struct PutFile {
     pub artifact: Option<Sha256>,
     /// Unix permission bits; default 0600, or those of the file replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 4095))]
     pub mode: Option<u32>,
     /// Whether an existing file is replaced; default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +96,7 @@ impl PutFile {
 
 /// `create_directory`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateDirectory {
     /// Absolute path.
@@ -102,6 +108,7 @@ pub struct CreateDirectory {
 
 /// `walk`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Walk {
     /// Absolute path of the top directory.
@@ -113,9 +120,11 @@ pub struct Walk {
 
 /// `kill_process`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KillProcess {
     /// Process id.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub pid: u32,
     /// Unix seconds; when given and the process started at another time, it is another process and the
     /// call is refused (`recycled_pid`).
@@ -128,6 +137,7 @@ pub struct KillProcess {
 
 /// `create_process`: exactly one of `argv` and `command`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateProcess {
     /// Program and arguments; nothing is split or expanded. An argument may be empty, the program not.
@@ -136,6 +146,7 @@ pub struct CreateProcess {
         deserialize_with = "crate::path::arguments",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<crate::openapi::Argument>>, min_items = 1))]
     pub argv: Option<Vec<RemotePath>>,
     /// One string, split as POSIX words; no shell is involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +170,7 @@ pub struct CreateProcess {
     pub output_path: Option<RemotePath>,
     /// Most bytes captured of stdout and of stderr, at most and by default 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 65536))]
     pub output_bytes_max: Option<u64>,
 }
 
@@ -192,12 +204,14 @@ impl CreateProcess {
 
 /// `memdump`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Memdump {
     /// Absolute path of the file on the host to write.
     pub path: RemotePath,
     /// Process id; absent: the whole memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub pid: Option<u32>,
     /// Unix seconds; only with `pid`. When the process started at another time, it is another process and the call
     /// is refused (`recycled_pid`).
@@ -228,6 +242,7 @@ impl Memdump {
 
 /// `isolate`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Isolate {
     /// When it ends by itself, counted from its beginning; default 4 h.
@@ -238,6 +253,7 @@ pub struct Isolate {
     pub persist: bool,
     /// Addresses that stay reachable beside the server and those of the agent's configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 32))]
     pub allow: Vec<Network>,
 }
 
@@ -255,6 +271,7 @@ impl Isolate {
 
 /// A registry key or value by its full path.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegistryPath {
     /// `HKLM\…`.
@@ -263,6 +280,7 @@ pub struct RegistryPath {
 
 /// `set_registry_value`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetRegistryValue {
     /// Full path of the value.

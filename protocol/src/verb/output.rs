@@ -12,10 +12,12 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Output of verbs that only do something: `delete_file`, `create_directory`, `kill_process`, and all that write the registry. `{}`, not null: a frame's `output: null` reads as none at all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NoOutput {}
 
 /// Output of `get_file`: what was sent in chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileFetched {
     /// Of the bytes sent.
     pub sha256: Sha256,
@@ -25,6 +27,7 @@ pub struct FileFetched {
 
 /// Output of `put_file`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileWritten {
     /// Of the content written.
     pub sha256: Sha256,
@@ -34,6 +37,7 @@ pub struct FileWritten {
 
 /// Output of `memdump`. An agent that says nothing of it answers `{}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemoryDumped {
     /// Bytes of the image, before it was compressed.
     #[serde(default)]
@@ -51,6 +55,7 @@ pub struct MemoryDumped {
 
 /// One entry of a listing, with cbapi's field names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DirectoryEntry {
     /// Name within the directory; for `walk` the path below the top.
     pub filename: RemotePath,
@@ -78,8 +83,10 @@ pub struct DirectoryEntry {
 
 /// Output of `list_directory` and `walk`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DirectoryListing {
     /// Sorted by name, at most [`crate::limit::LIST_ENTRIES_MAX`].
+    #[cfg_attr(feature = "openapi", schema(max_items = 2000))]
     pub files: Vec<DirectoryEntry>,
     /// Entries left out because of a limit.
     #[serde(default)]
@@ -88,6 +95,7 @@ pub struct DirectoryListing {
 
 /// One process, with cbapi's field names; no field is ever null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProcessEntry {
     /// Process id.
     pub pid: u32,
@@ -111,8 +119,10 @@ pub struct ProcessEntry {
 
 /// Output of `list_processes`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProcessListing {
     /// Sorted by pid, at most [`crate::limit::LIST_ENTRIES_MAX`].
+    #[cfg_attr(feature = "openapi", schema(max_items = 2000))]
     pub processes: Vec<ProcessEntry>,
     /// Processes left out because of a limit.
     #[serde(default)]
@@ -121,6 +131,7 @@ pub struct ProcessListing {
 
 /// Output of `create_process`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProcessOutcome {
     /// Process id.
     pub pid: u32,
@@ -140,6 +151,7 @@ pub struct ProcessOutcome {
 
 /// Output captured up to a limit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Captured {
     /// The text, when it is UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +178,7 @@ impl Captured {
 
 /// Output of `isolate`: what stays reachable, and until when nothing else is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Isolated {
     /// When it ends by itself, by the host's clock.
     pub until: Timestamp,
@@ -173,9 +186,11 @@ pub struct Isolated {
     #[serde(default)]
     pub persist: bool,
     /// The server's addresses, with the port.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub server: Vec<SocketAddr>,
     /// Name servers, where the server is given by name.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub name_servers: Vec<IpAddr>,
     /// What the command and the agent's configuration allow.
     #[serde(default)]
@@ -184,6 +199,7 @@ pub struct Isolated {
 
 /// Output of `unisolate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Unisolated {
     /// Whether the host was isolated until then.
     pub was_isolated: bool,
@@ -191,6 +207,7 @@ pub struct Unisolated {
 
 /// One registry value; output of `get_registry_value`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegistryValue {
     /// Its name.
     pub value_name: String,
@@ -202,6 +219,7 @@ pub struct RegistryValue {
 
 /// Output of `list_registry_keys_and_values`, and of `list_registry_keys`, without `values`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegistryListing {
     /// The key's values.
     #[serde(default)]

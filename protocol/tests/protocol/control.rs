@@ -89,7 +89,32 @@ fn dead_letters(golden: &mut Golden) {
         content_b64: None,
     };
     golden.both_ways("dead letter, whole", &whole);
+    let of_default = |sequence, bytes| DeadLetterView {
+        letter: DeadLetter {
+            sequence,
+            org: Some(Org::default_org()),
+            reason: "not_json".into(),
+            text: "the body is no JSON".into(),
+            subject: "tripline.events.default.acme.alert".into(),
+            bytes,
+            ..whole.letter.clone()
+        },
+        headers: Vec::new(),
+        data: None,
+        ..whole.clone()
+    };
+    let text = DeadLetterView {
+        content: Some("no JSON".into()),
+        ..of_default(18, 7)
+    };
+    golden.both_ways("dead letter, of a text", &text);
+    let bytes = DeadLetterView {
+        content_b64: Some("/w==".into()),
+        ..of_default(19, 1)
+    };
+    golden.both_ways("dead letter, of bytes", &bytes);
     golden.both_ways("replay", &ReplayDead { again: true });
+    golden.both_ways("replay, short", &ReplayDead::default());
     let replayed = ReplayedEvent {
         sequence: 17,
         id: "a-1".into(),
@@ -121,6 +146,16 @@ fn outbox(golden: &mut Golden) {
         subjects_total: 2,
     };
     golden.both_ways("outbox", &outbox);
+    let empty = OutboxView {
+        waiting: 0,
+        in_flight: 0,
+        quarantined: 0,
+        oldest: None,
+        subjects: Vec::new(),
+        subjects_total: 0,
+        ..outbox
+    };
+    golden.both_ways("outbox, empty", &empty);
     let quarantined = OutboxEntry {
         sequence: 40,
         subject: "tripline.events.default.x".into(),
@@ -185,4 +220,19 @@ fn status(golden: &mut Golden) {
         },
     };
     golden.both_ways("status", &status);
+    let paused = StatusView {
+        ready: false,
+        pause: Some(pause()),
+        draining: true,
+        broker: BrokerState {
+            connected: false,
+            detail: "connecting".into(),
+        },
+        slots: SlotsView {
+            pause: Some(pause()),
+            ..status.slots.clone()
+        },
+        ..status
+    };
+    golden.both_ways("status, paused", &paused);
 }

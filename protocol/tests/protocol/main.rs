@@ -6,19 +6,24 @@
 #![cfg(test)]
 
 mod api;
+mod audit;
 mod control;
 mod derived_ids;
 mod events;
+mod fleet;
 mod frames;
 mod golden;
 mod jobs;
+mod limits;
 mod littlebrother;
 mod nesting;
 mod outputs;
 mod properties;
 mod samples;
 mod sessions;
+mod store;
 mod strategies;
+mod streams;
 mod subjects;
 mod time;
 mod unknown_fields;

@@ -152,7 +152,9 @@ pub(crate) fn call() -> impl Strategy<Value = VerbCall> {
         (any::<Ipv4Addr>(), 1..=32_u8).prop_map(|(first, prefix)| format!("{first}/{prefix}")),
         (any::<Ipv6Addr>(), 1..=128_u8).prop_map(|(first, prefix)| format!("{first}/{prefix}")),
     ]
-    .prop_map(|text| text.parse::<Network>().unwrap());
+    .prop_map(|text| text.parse::<Network>().unwrap())
+    // As `::ffff:0:0/96` is.
+    .prop_filter("all addresses there are", |network| !network.is_everything());
     let seconds = of(60..=30 * 86_400_u64).prop_map(|seconds| seconds.map(Span::from_secs));
     let isolate = (seconds, any::<bool>(), vec(network, 0..4)).prop_map(|(lasts, persist, allow)| Isolate {
         lasts,

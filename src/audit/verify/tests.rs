@@ -74,6 +74,36 @@ fn a_record_that_was_only_written_in_another_way_is_named() {
 }
 
 #[test]
+fn a_record_with_a_field_that_cannot_be_written_again_is_named() {
+    // Fields of later versions are passed over, and these are no values that JSON can be read to.
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for value in [deep.as_str(), "1e999", r#""\ud800""#] {
+        let mut lines = chain(5);
+        lines[4] = lines[4].replace("\"on\":{}", &format!("\"on\":{{}},\"one\":{value}"));
+        assert_eq!(bad(&lines, vec![]), 5, "{value}");
+    }
+}
+
+#[test]
+fn numbers_begin_with_1_and_have_an_end() {
+    let numbered = |n: u64| {
+        let line = &chain(1)[0];
+        line.replace("\"n\":1,", &format!("\"n\":{n},"))
+            .replace(&"0".repeat(64), &"7".repeat(64))
+    };
+    assert_eq!(bad(&[numbered(0)], vec![]), 0);
+    let last = [numbered(u64::MAX), numbered(u64::MAX)];
+    assert_eq!(bad(&last, vec![]), u64::MAX);
+    let from_middle = |lines: &[String]| {
+        let mut verifier = Verifier::default();
+        lines.iter().try_for_each(|line| verifier.take(line.as_bytes()))
+    };
+    assert_eq!(from_middle(&[numbered(u64::MAX - 1)]), Ok(()));
+    let far = from_middle(&[numbered(7), numbered(u64::MAX)]).expect_err("missing");
+    assert_eq!(far.number, 8);
+}
+
+#[test]
 fn the_last_record_changed_is_found_with_a_head_that_was_noted() {
     let sound = chain(20);
     let mut lines = sound.clone();

@@ -4,7 +4,7 @@ use super::super::connection::data_dir;
 use super::super::output::{Format, print, print_json, table};
 use super::super::{Client, Failure, Global, chain as causes};
 use super::{chains, chunk, lines};
-use crate::audit::{Broken, Verified, Verifier};
+use crate::audit::{Broken, FileError, Verified, Verifier, verify_lines};
 use crate::nats::ConnectionInfo;
 use crate::nats::audit::{Copy, CopyOptions};
 use clap::Args;
@@ -12,8 +12,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use tripline_protocol::Subjects;
 use tripline_protocol::audit::{AuditChain, AuditMark, AuditRecord, AuditVerified};
 
@@ -125,44 +125,20 @@ pub(super) async fn run(global: &Global, arguments: Verify) -> Result<(), Failur
     }
 }
 
-/// Every chain in a file of lines, which may have several, one after the other or mixed.
-fn of_file(path: &PathBuf, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
-    let failed = |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", path.display()));
-    let mut lines = BufReader::new(File::open(path).map_err(failed)?);
-    let mut verifiers: BTreeMap<String, Result<Verifier, Broken>> = BTreeMap::new();
-    let marks = |chain: &str| match arguments.org.as_deref() == Some(chain) {
-        true => arguments.head.clone(),
-        false => Vec::new(),
-    };
-    if let Some(org) = &arguments.org {
-        verifiers.insert(org.clone(), Ok(Verifier::new(marks(org))));
-    }
-    let (mut line, mut number) = (Vec::new(), 0);
-    while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        number += 1;
-        let text = line.trim_ascii_end();
-        let record: AuditRecord = serde_json::from_slice(text).map_err(|error| {
-            Failure::Failed(format!(
-                "{}:{number}: this is no record of an audit: {error}",
-                path.display()
-            ))
-        })?;
-        if arguments.org.as_ref().is_none_or(|org| *org == record.org) {
-            let verifier = verifiers
-                .entry(record.org.clone())
-                .or_insert_with(|| Ok(Verifier::new(marks(&record.org))));
-            if let Ok(sound) = verifier
-                && let Err(broken) = sound.take(text)
-            {
-                *verifier = Err(broken);
-            }
-        }
-        line.clear();
-    }
-    let finding = |(chain, verifier): (String, Result<Verifier, Broken>)| {
-        Finding::new(&chain, "file", &verifier.and_then(|verifier| verifier.end(false)))
-    };
-    Ok(verifiers.into_iter().map(finding).collect())
+/// Every chain in a file of lines.
+fn of_file(path: &Path, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", path.display()));
+    let lines = BufReader::new(File::open(path).map_err(unreadable)?);
+    let only = arguments.org.as_deref().map(|org| (org, arguments.head.clone()));
+    let chains = verify_lines(lines, only).map_err(|error| match error {
+        FileError::Io(error) => unreadable(error),
+        other => Failure::Failed(format!("{}: {}", path.display(), causes(&other))),
+    })?;
+    let findings = chains
+        .iter()
+        .map(|(chain, outcome)| Finding::new(chain, "file", outcome));
+    Ok(findings.collect())
 }
 
 async fn of_server(global: &Global, arguments: &Verify) -> Result<Vec<Finding>, Failure> {

@@ -1,5 +1,6 @@
 //! `tripline job`: submit, list, show, watch and cancel jobs, and fetch their files.
 
+mod changes;
 mod fetch;
 mod submit;
 mod view;
@@ -32,10 +33,13 @@ pub(super) enum Verb {
         job_id: JobId,
     },
     /// Show a job's states and steps as they happen; exits 0 only if it succeeds
-    Watch {
-        /// Its id
-        job_id: JobId,
-    },
+    ///
+    /// Without an id, every change of every job is shown until the command is interrupted.
+    #[command(
+        after_help = "Examples:\n  tripline job watch 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11\n  \
+                      tripline job watch --state failed --state interrupted --output json"
+    )]
+    Watch(changes::Watch),
     /// Write the files that a job has fetched into a folder here
     #[command(after_help = fetch::EXAMPLES)]
     Fetch(fetch::Fetch),
@@ -90,7 +94,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
                 Format::Table => print(&view::show(&job)),
             }
         }
-        Verb::Watch { job_id } => follow(global, &Client::find(global)?, job_id).await,
+        Verb::Watch(wanted) => match wanted.job_id {
+            Some(job_id) => follow(global, &Client::find(global)?, job_id).await,
+            None => changes::watch(global, &wanted).await,
+        },
         Verb::Fetch(arguments) => fetch::run(global, arguments).await,
         Verb::Cancel { job_id } => {
             let id = job_id.to_string();

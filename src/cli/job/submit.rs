@@ -213,4 +213,17 @@ mod tests {
         assert_eq!(failure.code(), 2);
         assert_eq!(read_job(Path::new("/nonexistent")).unwrap_err().code(), 2);
     }
+
+    #[test]
+    fn a_job_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("job.yaml");
+        let job = "name: look\nsteps:\n  - list_processes: {}\n#";
+        let padding = usize::try_from(FILE_BYTES_MAX).expect("small") - job.len();
+        std::fs::write(&path, format!("{job}{}", "x".repeat(padding))).expect("written");
+        assert!(read_job(&path).is_ok());
+        std::fs::write(&path, format!("{job}{}", "x".repeat(padding + 1))).expect("written");
+        let refused = format!("{:?}", read_job(&path).expect_err("too long"));
+        assert!(refused.contains("longer than 1048576 bytes"), "{refused}");
+    }
 }

@@ -256,6 +256,9 @@ fn server(view: &StatusView) -> String {
     let uptime = duration(view.at.since(view.started_at).as_millis() / 1000);
     let ready = if view.ready { "ready" } else { "NOT READY" };
     let mut text = format!("{}, {ready}, up {uptime}", clean(&view.version));
+    if view.version != env!("CARGO_PKG_VERSION") {
+        text.push_str(concat!(" (this command line is ", env!("CARGO_PKG_VERSION"), ")"));
+    }
     if view.draining {
         text.push_str(", ENDING");
     }

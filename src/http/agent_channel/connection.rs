@@ -120,7 +120,7 @@ pub(super) struct Connection<H> {
     hears: H,
     conduct: Conduct,
     outbound: Outbound,
-    disk: mpsc::UnboundedReceiver<Done>,
+    disk: mpsc::UnboundedReceiver<Box<Done>>,
     told: Vec<Told>,
     heard_at: Instant,
     heard: Counter,
@@ -184,7 +184,8 @@ impl<H: Hears> Connection<H> {
 
     async fn serve(&mut self, stopping: impl Future<Output = ()>) -> End {
         tokio::pin!(stopping);
-        let mut batch = Vec::with_capacity(LINK_BATCH);
+        // Without room: the link of most agents never has a message.
+        let mut batch = Vec::new();
         let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECONDS));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
@@ -198,7 +199,7 @@ impl<H: Hears> Connection<H> {
                 }
                 _ = self.link.recv_many(&mut batch, LINK_BATCH), if is_drained => self.pass_down(&mut batch),
                 Some(done) = self.disk.recv() => {
-                    self.outbound.transfers.after_disk(done, &mut self.told);
+                    self.outbound.transfers.after_disk(*done, &mut self.told);
                     Ok(())
                 }
                 _ = ping.tick() => self.ping(),

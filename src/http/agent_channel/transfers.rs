@@ -60,12 +60,13 @@ pub(super) struct Transfers {
     paused: HashSet<CommandId>,
     dropped: HashSet<CommandId>,
     chunks: VecDeque<ReadyChunk>,
-    done: mpsc::UnboundedSender<Done>,
+    /// Boxed, because room for some dozen messages is there from the beginning, and most agents never move a file.
+    done: mpsc::UnboundedSender<Box<Done>>,
 }
 
 impl Transfers {
     /// Also gives what the disk has done, at most one message at once for each transfer.
-    pub(super) fn new(store: Arc<ArtifactStore>) -> (Self, mpsc::UnboundedReceiver<Done>) {
+    pub(super) fn new(store: Arc<ArtifactStore>) -> (Self, mpsc::UnboundedReceiver<Box<Done>>) {
         let (done, disk) = mpsc::unbounded_channel();
         let transfers = Self {
             store,
@@ -325,7 +326,7 @@ impl Transfers {
                 fault: Fault::server("internal", "the server's disk work panicked"),
             });
             // Nobody listens any more when the connection has ended; what was written is removed.
-            let _ = done.send(outcome);
+            let _ = done.send(Box::new(outcome));
         });
     }
 

@@ -351,4 +351,14 @@ mod tests {
             ["process list", "kill"]
         );
     }
+
+    #[test]
+    fn a_pattern_is_taken_up_to_its_bound() {
+        let list = |bytes: usize| {
+            read(json!({"name": "directory list", "object": format!("/tmp/{}*", "x".repeat(bytes - 1))}))
+        };
+        assert!(list(PATTERN_BYTES_MAX).is_ok());
+        let refused = list(PATTERN_BYTES_MAX + 1).expect_err("too long").to_string();
+        assert!(refused.contains("at most 1024 bytes"), "{refused}");
+    }
 }

@@ -1,21 +1,17 @@
 //! `GET /v1/events`: follows the events as server-sent events
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! What to follow is here, how many may is in `places`, what is sent is in `body`, how it is written in `wire`.
+//! What to follow is here, what is sent is in `body`, how it is written in `wire`.
 
 mod body;
-mod places;
 mod wire;
 
-pub use places::Places;
-
 use super::HttpState;
-use super::auth::{Viewer, bearer};
+use super::auth::Viewer;
 use super::body::parameter;
 use super::problem::ApiError;
-use super::server::Stopping;
+use super::sse;
 use crate::feed::{Follow, Piece};
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use body::Following;
 use std::time::Duration;
@@ -25,10 +21,8 @@ use tripline_actors::Refusal;
 use tripline_protocol::Org;
 use tripline_protocol::subject::EtypePattern;
 
-/// Where a client that lost its connection goes on, as its browser or library says it.
-const LAST_EVENT_ID: &str = "last-event-id";
 /// Most patterns of one stream.
-const PATTERNS_MAX: usize = 64;
+pub(super) const PATTERNS_MAX: usize = 64;
 /// How long the broker may take until the stream has begun.
 const BEGIN_WAIT: Duration = Duration::from_secs(5);
 
@@ -88,38 +82,20 @@ pub(super) async fn watch(
     let follow = Follow {
         org: org.clone(),
         etypes: wanted.etypes.clone(),
-        after: last_event_id(&request)?.or(wanted.after),
+        after: sse::last_event_id(&request)?.or(wanted.after),
     };
-    let place = state.places.take(&caller.token_id)?;
+    let place = state.places.take(&caller.token_id, "events")?;
     let (first, pieces) = begin(state.feed.follow(follow)).await?;
     let following = Following {
         core: state.core.clone(),
-        access: state.access.clone(),
-        token: bearer(request.headers()).unwrap_or_default().to_owned(),
         etypes: wanted.etypes,
         org,
         host,
-        _place: place,
+        first: Some(first),
+        pieces,
+        passed: None,
     };
-    let stopping = request.app_data::<Stopping>().cloned();
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header(("x-accel-buffering", "no"))
-        .streaming(following.stream(first, pieces, stopping)))
-}
-
-/// The header of a client that goes on comes before what its address once said.
-fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
-    let Some(value) = request.headers().get(LAST_EVENT_ID) else {
-        return Ok(None);
-    };
-    let wrong =
-        || ApiError::Parameter("header Last-Event-ID: expected the id of an event of this stream".into());
-    match value.to_str().map_err(|_| wrong())? {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| wrong()),
-    }
+    Ok(sse::answer(&request, &state, place, following))
 }
 
 /// Waits until the stream has begun: what is published after the answer's head is on it.
@@ -136,7 +112,6 @@ async fn begin(mut pieces: mpsc::Receiver<Piece>) -> Result<(Piece, mpsc::Receiv
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
 
     fn read(query: &str) -> Result<Wanted, ApiError> {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(query).expect("pairs");
@@ -179,22 +154,6 @@ mod tests {
         }
         let many = "A,".repeat(PATTERNS_MAX + 1);
         assert!(read(&format!("etype={many}")).is_err());
-    }
-
-    #[test]
-    fn the_header_of_who_goes_on_is_a_sequence() {
-        let id = |value: &str| {
-            last_event_id(
-                &TestRequest::get()
-                    .insert_header((LAST_EVENT_ID, value))
-                    .to_http_request(),
-            )
-        };
-        assert_eq!(id("41").expect("a sequence"), Some(41));
-        assert_eq!(id("").expect("none"), None);
-        for wrong in ["x", "-1", "1.5", "99999999999999999999"] {
-            assert!(id(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[actix_web::test]

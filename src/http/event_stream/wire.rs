@@ -1,37 +1,18 @@
-//! Server-sent events as text.
+//! Events and gaps as server-sent events.
 
 use super::super::problem::ApiError;
+use super::super::sse::block;
 use actix_web::web::Bytes;
-use serde::Serialize;
 use tripline_protocol::event::{GAP, StreamGap, StreamedEvent};
-
-/// A sign of life, with the place to go on from if it has moved. The line is a comment: readers pass it over.
-pub(super) fn alive(reached: Option<u64>) -> Bytes {
-    match reached {
-        None => Bytes::from_static(b": alive\n\n"),
-        Some(sequence) => format!(": alive\nid: {sequence}\n\n").into(),
-    }
-}
 
 /// An event.
 pub(super) fn event(sequence: u64, event: &StreamedEvent) -> Result<Bytes, ApiError> {
-    block(sequence, event.etype.as_str(), event)
+    block(Some(sequence), event.etype.as_str(), event)
 }
 
 /// What nobody can read any more.
 pub(super) fn gap(gap: &StreamGap) -> Result<Bytes, ApiError> {
-    block(gap.next.saturating_sub(1), GAP, gap)
-}
-
-/// The place to go on from, and nothing that a reader would be shown.
-pub(super) fn reached(sequence: u64) -> Bytes {
-    format!("id: {sequence}\n\n").into()
-}
-
-/// An etype and JSON have no ends of lines.
-fn block(id: u64, name: &str, data: &impl Serialize) -> Result<Bytes, ApiError> {
-    let data = serde_json::to_string(data).map_err(|error| ApiError::internal("write an event", error))?;
-    Ok(format!("id: {id}\nevent: {name}\ndata: {data}\n\n").into())
+    block(Some(gap.next.saturating_sub(1)), GAP, gap)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `/v1/sessions/{session}/commands`: what a session does, and its transcript.
 
 use super::super::auth::{Operator, Viewer};
-use super::super::body::{Body, page_limit, parameter, path_part};
+use super::super::body::{Body, cursor, page_limit, path_part};
 use super::super::content::Fetch;
 use super::super::held::{held, wait};
 use super::super::idempotency::IdempotencyKey;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tripline_actors::{FetchedFrom, Refusal};
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{CommandView, RunCommand};
+use utoipa::IntoParams;
 
 pub(in super::super) async fn run(
     caller: Operator,
@@ -33,7 +34,7 @@ pub(in super::super) async fn run(
 }
 
 /// Query of a list in the order of numbers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ListByNumber {
     pub(super) after: Option<String>,
@@ -47,7 +48,7 @@ pub(in super::super) async fn list(
     query: web::Query<ListByNumber>,
 ) -> Result<web::Json<Page<CommandView>>, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
-    let after = parameter("after", query.after.as_deref())?;
+    let after = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(
         state

@@ -2,7 +2,7 @@
 
 use super::super::alive::SignsOfLife;
 use super::super::auth::{Operator, Viewer};
-use super::super::body::{page_limit, parameter, path_part};
+use super::super::body::{cursor, page_limit, parameter, path_part};
 use super::super::content::Fetch;
 use super::super::problem::ApiError;
 use super::super::{HttpState, archive, content, upload};
@@ -17,19 +17,20 @@ use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionFile};
 use tripline_protocol::step::ArtifactRef;
+use utoipa::IntoParams;
 
 /// Files read at once for an archive.
 const ROWS: usize = 1000;
 
 /// Query of an upload.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct AddFile {
     name: Option<String>,
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ListFiles {
     after: Option<String>,
@@ -70,7 +71,7 @@ pub(in super::super) async fn list(
 ) -> Result<web::Json<Page<SessionFile>>, ApiError> {
     let session_id = named(&state.core, &caller, &session)?;
     let pages = FilePages {
-        after: parameter("after", query.after.as_deref())?,
+        after: cursor(query.after.as_deref())?,
         limit: page_limit(query.limit.as_deref())?,
         deleted: parameter("deleted", query.deleted.as_deref())?.unwrap_or(false),
     };

@@ -17,6 +17,7 @@ use tripline_actors::{Core, SessionFilter};
 use tripline_protocol::SessionId;
 use tripline_protocol::api::Page;
 use tripline_protocol::session::{OpenSession, SessionView};
+use utoipa::IntoParams;
 
 pub(super) async fn open(
     caller: Operator,
@@ -32,7 +33,7 @@ pub(super) async fn open(
 }
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListSessions {
     org: Option<String>,
@@ -68,7 +69,7 @@ pub(super) async fn list(
 }
 
 /// Query of what may be waited for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
     wait: Option<String>,

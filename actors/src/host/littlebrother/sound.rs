@@ -6,7 +6,7 @@ use tripline_protocol::{HostId, Timestamp, limit};
 use uuid::Uuid;
 
 /// Largest payload passed on, in bytes. Clients have none.
-const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
 /// An event that counts.
 #[derive(Debug)]

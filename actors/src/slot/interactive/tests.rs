@@ -563,3 +563,14 @@ proptest! {
         rig.check(&seen);
     }
 }
+
+#[test]
+fn a_session_has_so_many_commands_in_its_life() {
+    let after = |number_last| {
+        let mut state = State::new(GRACE);
+        state.begin(session(), vec![], number_last, Some(JOURNAL), START);
+        state.next_number()
+    };
+    assert_eq!(after(COMMANDS_MAX - 1), Ok(COMMANDS_MAX));
+    assert_eq!(after(COMMANDS_MAX), Err(Refused::Numbers));
+}

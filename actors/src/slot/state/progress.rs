@@ -13,8 +13,13 @@ impl Session {
     /// The record as it is to be stored, with what goes on record then.
     pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
         let notes = std::mem::take(&mut self.record.notes);
+        let passed = std::mem::take(&mut self.record.passed);
         let record = self.record.clone();
-        Box::new(JobRecord { notes, ..record })
+        Box::new(JobRecord {
+            notes,
+            passed,
+            ..record
+        })
     }
 
     /// Notes what happened to a command: how it ended, or that it is about to be sent.
@@ -24,6 +29,7 @@ impl Session {
         let (command_id, call) = (flight.0, flight.1.clone());
         self.record.notes.push(Note {
             command_id,
+            attempt: self.record.attempt,
             step,
             call,
             end,
@@ -31,8 +37,10 @@ impl Session {
     }
 
     /// Notes how a command ended.
-    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End) {
+    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End, now: Timestamp) {
         let flight = &in_flight.flight;
+        let failed = end.code.clone().filter(|_| end.result != "succeeded");
+        self.pass_command(in_flight, failed, now);
         self.note(in_flight.step, (flight.command_id, &flight.call), Some(end));
     }
 
@@ -48,7 +56,8 @@ impl Session {
     /// Begins another attempt. It is durable before its first command is sent, so that after a crash no other
     /// command has the same id.
     pub(super) fn begin(&mut self, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
-        self.record.attempt += 1;
+        // One that did not pass before was under way when the server stopped.
+        self.pass_attempt("server_stopped", now);
         let mut effects = self.next(journal_id, now, None);
         if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
             effects.insert(0, Effect::Persist(self.snapshot()));

@@ -32,14 +32,14 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
-        self.note_end(&in_flight, End::with_code("unknown", code));
+        self.note_end(&in_flight, End::with_code("unknown", code), now);
         self.record.intent = None;
         if let Some((stop, _)) = in_flight.flight.stopping {
             self.mark_interrupted(&in_flight, code, now);
             return self.stopped(stop, ack);
         }
         if self.may_repeat(in_flight.step) && self.attempts() < ATTEMPTS_MAX {
-            return self.again(in_flight.step, journal_id, now, ack);
+            return self.again((in_flight.step, code), journal_id, now, ack);
         }
         self.mark_interrupted(&in_flight, code, now);
         let text = format!(
@@ -52,12 +52,12 @@ impl Session {
     /// Begins a step again, under another command.
     fn again(
         &mut self,
-        step: usize,
+        (step, why): (usize, &str),
         journal_id: Option<Uuid>,
         now: Timestamp,
         ack: Option<CommandId>,
     ) -> Vec<Effect> {
-        self.record.attempt += 1;
+        self.pass_attempt(why, now);
         if let Some(report) = self.record.reports.get_mut(step) {
             report.status = StepStatus::Pending;
         }
@@ -71,10 +71,13 @@ impl Session {
         };
         // One that only reads is on record with its end alone, and that is still to come.
         if self.record.intent.take().is_some() {
-            self.note_end(&in_flight, End::with_code("failed", CODE_TRANSFER_PAUSED));
+            self.note_end(&in_flight, End::with_code("failed", CODE_TRANSFER_PAUSED), now);
+        } else {
+            self.pass_command(&in_flight, Some(CODE_TRANSFER_PAUSED.to_owned()), now);
         }
         self.record.pauses += 1;
-        self.again(in_flight.step, journal_id, now, Some(command_id))
+        let step = (in_flight.step, CODE_TRANSFER_PAUSED);
+        self.again(step, journal_id, now, Some(command_id))
     }
 
     pub(super) fn mark_interrupted(&mut self, in_flight: &InFlight, code: &str, now: Timestamp) {
@@ -181,7 +184,7 @@ impl Session {
             code: None,
             artifact: artifact.clone(),
         };
-        self.note_end(&in_flight, end);
+        self.note_end(&in_flight, end, now);
         self.record.intent = None;
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = StepStatus::Succeeded;
@@ -236,7 +239,7 @@ impl Session {
             CODE_CANCELLED => "cancelled",
             _ => "failed",
         };
-        self.note_end(&in_flight, End::with_code(result, &fault.code));
+        self.note_end(&in_flight, End::with_code(result, &fault.code), now);
         // The agent ends a command at the earlier of two deadlines: that of its step and that of its job.
         let job_over = fault.class == FaultClass::Timeout && in_flight.flight.deadline == self.deadline;
         let ended = self.step_failed(in_flight.step, fault, now, Some(command_id));

@@ -63,7 +63,7 @@ impl Session {
         if let Some((stop, _)) = in_flight.flight.stopping {
             let in_flight = self.in_flight.take();
             if let Some(in_flight) = in_flight {
-                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"), now);
                 if !read_only {
                     self.mark_interrupted(&in_flight, "host_gone", now);
                 }
@@ -71,7 +71,7 @@ impl Session {
             effects.extend(self.stopped(stop, None));
         } else if self.may_repeat(in_flight.step) {
             if let Some(in_flight) = self.in_flight.take() {
-                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"), now);
             }
             effects.extend(self.give_back(None));
         } else {
@@ -86,7 +86,7 @@ impl Session {
             return Vec::new();
         };
         let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.flight.command_id))];
-        self.note_end(&in_flight, End::with_code("unknown", "not_confirmed"));
+        self.note_end(&in_flight, End::with_code("unknown", "not_confirmed"), now);
         let mutates = self.record.intent.take().is_some();
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = if mutates {

@@ -76,6 +76,25 @@ fn with_another_journal_an_idempotent_step_runs_again_as_another_command() {
 }
 
 #[test]
+fn the_end_of_a_command_is_noted_with_the_attempt_it_belongs_to() {
+    let mut rig = Rig::running(vec![idempotent(delete())]);
+    rig.journal = Some(Uuid::from_u128(0x11));
+    rig.report(command(0, 1), Report::JournalLost);
+    let noted: Vec<_> = rig
+        .stored
+        .unwrap()
+        .notes
+        .into_iter()
+        .map(|note| (note.command_id, note.attempt, note.end.is_some()))
+        .collect();
+    assert_eq!(
+        noted,
+        [(command(0, 1), 1, true), (command(0, 2), 2, false)],
+        "both go on record with the second attempt"
+    );
+}
+
+#[test]
 fn a_mutating_command_under_which_the_agent_died_is_interrupted() {
     let mut rig = Rig::running(vec![delete()]);
     assert_eq!(rig.fail(0, 1, died()), ["end interrupted agent_died, ack 0/1"]);

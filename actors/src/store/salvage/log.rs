@@ -144,7 +144,7 @@ fn messages(segment: &[u8], number: u64, mut take: impl FnMut(u64, &Message<'_>)
             Some(message) => {
                 lost += skipped;
                 skipped = 0;
-                take(begin + at as u64, &message);
+                take(begin.saturating_add(at as u64), &message);
                 at += message.length;
             }
             // What follows the last message is what was in the segment before: no loss.
@@ -189,7 +189,7 @@ fn torn_batch(file: &File, order: &[(u64, u64)], buffer: &mut [u8]) -> io::Resul
     for (number, offset) in order.iter().skip(order.len().saturating_sub(64)) {
         let segment = fill(file, *offset, buffer)?;
         messages(segment, *number, |lsn, message| {
-            end = lsn + message.length as u64;
+            end = lsn.saturating_add(message.length as u64);
             if message.kind == Kind::Batch
                 && let Some(last) = message.body.first_chunk()
             {

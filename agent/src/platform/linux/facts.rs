@@ -30,7 +30,7 @@ pub(super) fn full_hostname() -> String {
     full_name(&name, &hosts).unwrap_or(&name).to_owned()
 }
 
-fn full_name<'a>(name: &str, hosts: &'a str) -> Option<&'a str> {
+pub(super) fn full_name<'a>(name: &str, hosts: &'a str) -> Option<&'a str> {
     if name.contains('.') {
         return None;
     }
@@ -46,7 +46,7 @@ fn read_text(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-fn pretty_name(os_release: &str) -> Option<String> {
+pub(super) fn pretty_name(os_release: &str) -> Option<String> {
     let value = os_release
         .lines()
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
@@ -74,7 +74,7 @@ fn addresses() -> BTreeSet<IpAddr> {
 }
 
 /// The local addresses of a `/proc/net/fib_trie`: a leaf `|-- A.B.C.D`, below it `/32 host LOCAL`.
-fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
+pub(super) fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
     let mut leaf = None;
     let mut found = Vec::new();
     for line in trie.lines().map(str::trim) {
@@ -88,7 +88,7 @@ fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
 }
 
 /// The addresses of a `/proc/net/if_inet6`: 32 hexadecimal digits first on each line.
-fn local_v6(table: &str) -> Vec<Ipv6Addr> {
+pub(super) fn local_v6(table: &str) -> Vec<Ipv6Addr> {
     table
         .lines()
         .filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok())

@@ -13,6 +13,7 @@ mod proc;
 mod process_list;
 mod raw;
 mod run;
+pub mod said;
 mod scan;
 mod spawn;
 

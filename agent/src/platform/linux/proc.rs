@@ -178,7 +178,7 @@ impl UserNames {
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
-    fn parse(passwd: &str) -> Self {
+    pub(super) fn parse(passwd: &str) -> Self {
         let mut names = HashMap::new();
         for line in passwd.lines() {
             let mut fields = line.split(':');

@@ -100,7 +100,7 @@ impl Scan {
 }
 
 /// A cut name, completed by the first argument where that begins with it.
-fn completed(name: &str, arguments: &[u8]) -> Option<String> {
+pub(super) fn completed(name: &str, arguments: &[u8]) -> Option<String> {
     let first = joined(arguments.split(|byte| *byte == 0).next()?);
     // A process that wrote its own title may have no NULs between its arguments.
     let program = match arguments.ends_with(b"\0") {

@@ -1,8 +1,10 @@
 //! Limits.
 
+use super::super::sound::PAYLOAD_BYTES_MAX;
 use super::super::{ENDED_MAX, OPEN_MAX, OUTGOING_MAX, Oddity, State};
 use super::*;
 use std::collections::BTreeSet;
+use tripline_protocol::littlebrother::TEXT_BYTES_MAX;
 
 const PID_MAX: u32 = OPEN_MAX as u32;
 
@@ -145,4 +147,39 @@ fn a_long_message_that_comes_again_is_handled_again_as_a_whole() {
     assert_eq!(server.state.recent_len(), 512);
     server.post(message);
     assert_eq!(server.open(), [8], "its end is known still, its start is not");
+}
+
+#[test]
+fn a_payload_is_passed_on_up_to_its_bound() {
+    let mut server = Server::introduced();
+    let laden = |pid, bytes| {
+        let mut event = start(pid, 0);
+        event.payload = Some(serde_json::json!("x".repeat(bytes)));
+        event
+    };
+    // Two are the quotes.
+    let outcome = server.post(vec![
+        laden(1, PAYLOAD_BYTES_MAX - 2),
+        laden(2, PAYLOAD_BYTES_MAX - 1),
+    ]);
+    let kept: Vec<bool> = outcome
+        .events
+        .iter()
+        .map(|event| event.event.payload.is_some())
+        .collect();
+    assert_eq!(kept, [true, false]);
+    assert_eq!(outcome.odd[&Oddity::PayloadDropped], 1);
+}
+
+#[test]
+fn a_text_of_a_watchers_event_is_taken_up_to_its_bound() {
+    let mut server = Server::introduced();
+    let wide = |pid, bytes| {
+        let mut event = start(pid, 0);
+        event.text = Some("x".repeat(bytes));
+        event
+    };
+    let outcome = server.post(vec![wide(1, TEXT_BYTES_MAX), wide(2, TEXT_BYTES_MAX + 1)]);
+    assert_eq!(server.open(), [1]);
+    assert_eq!(outcome.odd[&Oddity::Unsound], 1);
 }

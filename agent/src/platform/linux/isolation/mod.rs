@@ -14,6 +14,11 @@ use std::path::Path;
 use std::time::Duration;
 use tripline_protocol::Fault;
 
+/// The name servers that a `resolv.conf` names and that are not on this machine.
+pub(super) fn named(resolv_conf: &str) -> Vec<IpAddr> {
+    resolver::named([resolv_conf].into_iter())
+}
+
 /// The code of every fault of a host that cannot be isolated.
 const CODE_UNAVAILABLE: &str = "isolation_unavailable";
 

@@ -19,7 +19,7 @@ pub(super) fn name_servers() -> Vec<IpAddr> {
     named(texts.iter().map(String::as_str))
 }
 
-fn named<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
+pub(super) fn named<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for line in texts.flat_map(str::lines) {
         let mut words = line.split_whitespace();

@@ -80,3 +80,10 @@ pub(crate) fn sha256(path: &Path) -> Outcome<String> {
     })?;
     Ok(tripline_protocol::Sha256::from_digest(&hasher.finalize().into()).to_string())
 }
+
+/// Copies a file and syncs the copy.
+pub(crate) fn copy_synced(from: &Path, to: &Path) -> Outcome {
+    let mut file = File::create(to)?;
+    pieces(from, |piece| Ok(file.write_all(piece)?))?;
+    Ok(file.sync_all()?)
+}

@@ -1,4 +1,4 @@
-//! How many streams of events there may be: each costs a consumer of the broker and some memory.
+//! How many streams there may be: each costs some memory, and one of events a consumer of the broker.
 
 use super::super::problem::ApiError;
 use parking_lot::Mutex;
@@ -18,18 +18,21 @@ pub struct Places(Arc<Mutex<Taken>>);
 struct Taken {
     all: usize,
     by_token: HashMap<String, usize>,
+    /// For the metric.
+    by_kind: HashMap<&'static str, usize>,
 }
 
 /// The right to one stream, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in super::super) struct Place {
     places: Places,
     token_id: String,
+    kind: &'static str,
 }
 
 impl Places {
-    /// Refuses when there are enough.
-    pub(super) fn take(&self, token_id: &str) -> Result<Place, ApiError> {
+    /// A place for a stream of `events`, `jobs` or `hosts`. Refuses when there are enough.
+    pub(in super::super) fn take(&self, token_id: &str, kind: &'static str) -> Result<Place, ApiError> {
         let mut taken = self.0.lock();
         if taken.all >= STREAMS_MAX {
             return Err(ApiError::TooManyStreams {
@@ -46,18 +49,21 @@ impl Places {
         }
         *own += 1;
         taken.all += 1;
-        taken.show();
+        *taken.by_kind.entry(kind).or_default() += 1;
+        taken.show(kind);
         Ok(Place {
             places: self.clone(),
             token_id: token_id.to_owned(),
+            kind,
         })
     }
 }
 
 impl Taken {
-    fn show(&self) {
+    fn show(&self, kind: &'static str) {
+        let count = self.by_kind.get(kind).copied().unwrap_or_default();
         // Far below 2^52.
-        metrics::gauge!("tripline_http_event_streams").set(self.all as f64);
+        metrics::gauge!("tripline_http_event_streams", "of" => kind).set(count as f64);
     }
 }
 
@@ -71,7 +77,10 @@ impl Drop for Place {
                 taken.by_token.remove(&self.token_id);
             }
         }
-        taken.show();
+        if let Some(count) = taken.by_kind.get_mut(self.kind) {
+            *count = count.saturating_sub(1);
+        }
+        taken.show(self.kind);
     }
 }
 
@@ -84,14 +93,14 @@ mod tests {
     fn a_token_has_so_many_streams_and_gets_another_when_one_ends() {
         let places = Places::default();
         let mut held: Vec<Place> = (0..STREAMS_PER_TOKEN_MAX)
-            .map(|_| places.take("a").expect("a place"))
+            .map(|_| places.take("a", "events").expect("a place"))
             .collect();
-        let refused = places.take("a").expect_err("no more");
+        let refused = places.take("a", "jobs").expect_err("no more");
         assert_eq!(refused.status_code(), 429);
         assert!(refused.to_string().contains("one token"), "{refused}");
-        let _other = places.take("b").expect("another token's");
+        let _other = places.take("b", "jobs").expect("another token's");
         held.pop();
-        held.push(places.take("a").expect("again"));
+        held.push(places.take("a", "jobs").expect("again"));
         drop(held);
         assert_eq!(
             places.0.lock().by_token.len(),
@@ -104,16 +113,16 @@ mod tests {
     fn all_tokens_together_have_so_many_streams() {
         let places = Places::default();
         let held: Vec<Place> = (0..STREAMS_MAX)
-            .map(|number| places.take(&number.to_string()).expect("a place"))
+            .map(|number| places.take(&number.to_string(), "events").expect("a place"))
             .collect();
         assert!(
             places
-                .take("more")
+                .take("more", "hosts")
                 .expect_err("full")
                 .to_string()
                 .contains("this server")
         );
         drop(held);
-        assert!(places.take("more").is_ok());
+        assert!(places.take("more", "jobs").is_ok());
     }
 }

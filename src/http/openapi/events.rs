@@ -1,0 +1,51 @@
+//! Events: taken, and followed.
+
+use super::super::event_stream::PATTERNS_MAX;
+use super::Group;
+use super::operation::{Operation, get, header_parameter, post, text_parameter};
+use tripline_protocol::api::{PublishEvent, PublishedEvent, Role};
+use tripline_protocol::event::{StreamGap, StreamedEvent};
+use tripline_protocol::limit::EVENT_BYTES_MAX;
+
+pub(super) const GROUP: Group = Group {
+    tag: "events",
+    about: "What happened, for pipelines to act on.",
+    operations,
+};
+
+fn operations() -> Vec<Operation> {
+    vec![follow(), publish()]
+}
+
+fn follow() -> Operation {
+    let patterns = format!(
+        "Only these etypes: patterns as in a pipeline's `on`, several with commas or the parameter several times, at most {PATTERNS_MAX}."
+    );
+    get("/v1/events", "followEvents", "Follow the events")
+        .says(
+            "An `id` is a sequence of the stream of events, `event` an etype, `data` a `StreamedEvent`. `event: gap` with a \
+             `StreamGap` says what nobody can read any more; only events have a `specversion`. An `id` without `data` is a \
+             place to go on from. Nothing is left out and nothing comes twice for who goes on with `Last-Event-ID`.",
+        )
+        .role(Role::Viewer)
+        .parameter(text_parameter("etype", &patterns))
+        .parameter(text_parameter("org", "Only of this org; absent: of all that the token may see."))
+        .parameter(text_parameter("host", "Only events that mean this host: its id, sensor id or name."))
+        .parameter(text_parameter("after", "Begin behind this sequence; 0: with the first that is kept. Absent: with what comes."))
+        .parameter(header_parameter("Last-Event-ID", "The `id` that was read last; it comes before `after`."))
+        .refused(404, &["not_found"])
+        .refused(409, &["ambiguous_host"])
+        .with_schema::<StreamedEvent>()
+        .with_schema::<StreamGap>()
+        .streams("Events, as long as the token is in force and the server runs.")
+}
+
+fn publish() -> Operation {
+    post("/v1/events", "publishEvent", "Publish an event")
+        .says("When it is answered, the event is durable; it is published as soon as the broker takes it.")
+        .role(Role::Operator)
+        .body_within::<PublishEvent>(EVENT_BYTES_MAX)
+        .once()
+        .refused(422, &["bad_attribute", "too_large"])
+        .answers::<PublishedEvent>(202, "The event's id and identity.")
+}
