@@ -159,7 +159,10 @@ mod tests {
         let url = parse("https://example.org/tripline").unwrap();
         assert_eq!(parse("https://example.org/tripline//").unwrap(), url);
         assert_eq!(url.to_string(), "https://example.org/tripline");
-        assert_eq!(parse("https://example.org").unwrap(), parse("https://example.org/").unwrap());
+        assert_eq!(
+            parse("https://example.org").unwrap(),
+            parse("https://example.org/").unwrap()
+        );
     }
 
     #[test]

@@ -188,3 +188,17 @@ fn a_malformed_header_name_is_passed_over() {
     let headers = ["", "c", "ce-", "cé-id", "ce-unknown"].map(|name| (name.to_owned(), "x".to_owned()));
     assert_eq!(read(&headers, b"{}").unwrap().source, "nats");
 }
+
+#[test]
+fn a_number_that_is_not_whole_is_the_nearest_float_however_often_it_is_passed_on() {
+    // Digits between two floats, which a reader in a hurry takes for the wrong one of them.
+    let number = "33333330000000000000000000008382201844392962729";
+    let nearest: f64 = number.parse().unwrap();
+    let mut data = read(&[], format!("{{\"pid\": {number}}}").as_bytes())
+        .unwrap()
+        .data;
+    for _ in 0..3 {
+        assert_eq!(data["pid"].as_f64(), Some(nearest));
+        data = read_json(&data).unwrap().data;
+    }
+}
