@@ -94,7 +94,7 @@ const HOST_METRICS: &[Metric] = &[
         "frames of agents that no good agent sends, or sends so often: events that are not legal, isolations that change all the time, keys that nobody asked for",
     )
     .by(&[label("reason", &["event", "isolation", "key"])])
-    .act("the log names the host; one that keeps at it is best shut out: `tripline key revoke`"),
+    .act("the log names the host; one that keeps at it is best shut out: `tripline key revoke HOST`"),
     counter(
         "tripline_host_stray_results_total",
         "results",
