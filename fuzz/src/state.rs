@@ -59,22 +59,37 @@ fn records(mut from: &[u8]) -> Vec<u8> {
 }
 
 /// What a journal knows, in an order of its own.
-fn knows(journal: &Journal) -> (Uuid, u64, Vec<String>, Vec<(CommandId, Arc<str>)>) {
-    let mut begun: Vec<String> = journal.begun().iter().map(|begun| format!("{begun:?}")).collect();
-    let mut unacked = journal.unacked();
-    begun.sort();
-    unacked.sort();
-    assert_eq!(journal.unacked_size().0, unacked.len());
-    (journal.id(), journal.epoch(), begun, unacked)
+#[derive(Debug, PartialEq)]
+struct Knowledge {
+    id: Uuid,
+    epoch: u64,
+    begun: Vec<String>,
+    unacked: Vec<(CommandId, Arc<str>)>,
+}
+
+impl Knowledge {
+    fn of(journal: &Journal) -> Self {
+        let mut begun: Vec<String> = journal.begun().iter().map(|begun| format!("{begun:?}")).collect();
+        let mut unacked = journal.unacked();
+        begun.sort();
+        unacked.sort();
+        assert_eq!(journal.unacked_size().0, unacked.len());
+        Self {
+            id: journal.id(),
+            epoch: journal.epoch(),
+            begun,
+            unacked,
+        }
+    }
 }
 
 fn journal(folder: &TempDir, content: &[u8]) {
     std::fs::write(folder.path().join(JOURNAL), content).expect("written");
     let first = opened(folder.path());
-    let known = knows(&first);
+    let known = Knowledge::of(&first);
     drop(first);
     let again = opened(folder.path());
-    assert_eq!(knows(&again), known, "another start finds something else");
+    assert_eq!(Knowledge::of(&again), known, "another start finds something else");
     let id = CommandId(Uuid::new_v4());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -84,9 +99,12 @@ fn journal(folder: &TempDir, content: &[u8]) {
     drop(again);
     let last = opened(folder.path());
     assert_eq!(last.known(id), Some(Known::Begun), "what was durable is gone");
-    let (journal, epoch, begun, unacked) = knows(&last);
-    assert_eq!((journal, epoch, unacked), (known.0, known.1, known.3));
-    assert_eq!(begun.len(), known.2.len() + 1);
+    let found = Knowledge::of(&last);
+    assert_eq!(found.begun.len(), known.begun.len() + 1);
+    assert_eq!(
+        (found.id, found.epoch, found.unacked),
+        (known.id, known.epoch, known.unacked)
+    );
 }
 
 fn opened(folder: &Path) -> Journal {

@@ -378,7 +378,8 @@ impl Subjects {
             .ok()
             .and_then(JobState::outcome)
             .ok_or_else(invalid)?;
-        Ok((org.parse()?, name.parse()?, outcome, host.parse()?))
+        let host = canonical(host).ok_or_else(invalid)?;
+        Ok((org.parse()?, name.parse()?, outcome, host))
     }
 
     /// Takes the subject of a job's change of state apart.
@@ -395,7 +396,7 @@ impl Subjects {
             org.parse()?,
             name.parse()?,
             word.parse().map_err(|_| invalid())?,
-            host.parse()?,
+            canonical(host).ok_or_else(invalid)?,
         ))
     }
 
@@ -408,4 +409,10 @@ impl Subjects {
             .ok_or_else(invalid)?;
         Ok((org.parse()?, etype.parse()?))
     }
+}
+
+/// A host's id as subjects have it; a UUID in another spelling is in none.
+fn canonical(host: &str) -> Option<HostId> {
+    let id: HostId = host.parse().ok()?;
+    (id.to_string() == host).then_some(id)
 }

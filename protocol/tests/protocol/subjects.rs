@@ -173,6 +173,10 @@ fn subjects_of_results_and_jobs_are_taken_apart() {
         format!("tripline.results.acme.Look.failed.{id}"),
         format!("tripline.jobs.acme.look.failed.{id}"),
         "tripline.results.acme.look.failed.web-1".to_owned(),
+        format!(
+            "tripline.results.acme.look.failed.{}",
+            id.to_string().to_uppercase()
+        ),
     ] {
         assert!(subjects.parse_result(&subject).is_err(), "{subject}");
     }
@@ -181,6 +185,9 @@ fn subjects_of_results_and_jobs_are_taken_apart() {
             .parse_job(&format!("tripline.jobs.acme.look.done.{id}"))
             .is_err()
     );
+    let shouted = id.to_string().to_uppercase();
+    let subject = format!("tripline.jobs.acme.look.running.{shouted}");
+    assert!(subjects.parse_job(&subject).is_err(), "no subject has this id");
 }
 
 #[test]
