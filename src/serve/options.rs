@@ -4,9 +4,12 @@ use crate::config::{Config, Redact};
 use crate::http::{Bounds, HttpOptions, LimitOptions, TlsOptions};
 use crate::nats::{ConnectionInfo, NatsOptions, streams};
 use crate::traces;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tripline_actors::audit::Redactor;
 use tripline_actors::{CoreConfig, store};
+
+/// Open files that are asked for: no system of today refuses so many, where its own limit is not lower.
+const OPEN_FILES_WANTED: u64 = 1 << 20;
 
 /// `data_dir`, `disk.free_min`.
 pub(super) fn store(config: &Config) -> store::Options {
@@ -105,7 +108,30 @@ fn bounds(config: &Config) -> Bounds {
         send_timeout: limits.send_timeout.to_duration(),
         hello_timeout: limits.hello_timeout.to_duration(),
     };
-    bounds.within_files(getrlimit(Resource::Nofile).current)
+    bounds.within_files(open_files())
+}
+
+/// How many files may be open. A shell gives 1,024, which is a few hundred agents, and allows many more to a program that
+/// asks for them.
+fn open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit
+        .maximum
+        .map_or(OPEN_FILES_WANTED, |most| most.min(OPEN_FILES_WANTED));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return limit.current;
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => Some(wanted),
+        Err(error) => {
+            tracing::warn!(%error, wanted, "the limit of open files cannot be raised");
+            limit.current
+        }
+    }
 }
 
 /// `nats.*`, or the embedded broker's own.
@@ -136,6 +162,19 @@ pub(super) fn nats(config: &Config, embedded: Option<&ConnectionInfo>) -> NatsOp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        let limit = getrlimit(Resource::Nofile);
+        let low = Rlimit {
+            current: Some(256),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        let most = limit.maximum.unwrap_or(u64::MAX).min(OPEN_FILES_WANTED);
+        assert_eq!(open_files(), Some(most));
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(most));
+    }
 
     /// The documentation gives one default for each key, so the actors' own must be the same.
     #[test]

@@ -45,7 +45,7 @@ async fn rows(server: &Server, left_out: &[Table]) -> Rows {
             .any(|left_out| *left_out as u8 == table)
     };
     rows.retain(|(table, _), _| !leaves_out(*table));
-    assert!(rows.len() > 5, "the rows are there");
+    assert!(!rows.is_empty(), "the rows are there");
     rows
 }
 

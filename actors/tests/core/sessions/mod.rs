@@ -77,11 +77,13 @@ impl Fixture {
         self.core.get_session(caller, session_id, LONG).await.unwrap()
     }
 
-    /// Opens a session and waits until it is active.
+    /// Opens a session and waits until it is active, in its slot as well: that is told a moment after the caller may
+    /// see it, and counts from then on how long nobody uses it. Slots answer after what they were told.
     pub(crate) async fn active(&self, caller: &Principal, host_id: HostId) -> SessionView {
         let opened = self.open(caller, host_id).await;
         let view = self.session(caller, opened.session_id).await;
         assert_eq!(view.state, SessionState::Active, "{view:?}");
+        self.core.slots().await.unwrap();
         view
     }
 
