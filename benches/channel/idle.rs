@@ -30,6 +30,7 @@ struct Idle {
 pub(crate) async fn run(options: &Options) -> Outcome {
     raise_file_limit(options.agents)?;
     let mut stage = Stage::set(CONFIGURATION).await?;
+    // What is measured is a server at rest, which no event announces.
     sleep(options.settle()).await;
     let empty = stage.resident()?.0;
     let begun = Instant::now();
@@ -57,6 +58,7 @@ pub(crate) async fn run(options: &Options) -> Outcome {
 
 async fn measure(stage: &Stage, way: Way, identities: &[Identity], options: &Options) -> Outcome<Idle> {
     let server = stage.server_pid()?;
+    // At rest again, as above.
     sleep(options.settle()).await;
     let before_cpu = share_of_core(server, options).await?;
     let before = stage.resident()?.0;
@@ -65,6 +67,7 @@ async fn measure(stage: &Stage, way: Way, identities: &[Identity], options: &Opt
     let begun = Instant::now();
     let mut fleet = Fleet::attach(&door, identities, options.ping()).await?;
     let attached_per_second = identities.len() as f64 / begun.elapsed().as_secs_f64();
+    // At rest again, as above.
     sleep(options.settle()).await;
     let heard = fleet.heard();
     let cpu = share_of_core(server, options).await?;
@@ -84,6 +87,7 @@ async fn measure(stage: &Stage, way: Way, identities: &[Identity], options: &Opt
 /// Of the processor time, while it is looked at.
 async fn share_of_core(pid: u32, options: &Options) -> Outcome<f64> {
     let (cpu, begun) = (cpu_seconds(pid)?, Instant::now());
+    // What is measured: the processor time of this while.
     sleep(options.look()).await;
     Ok((cpu_seconds(pid)? - cpu) / begun.elapsed().as_secs_f64())
 }

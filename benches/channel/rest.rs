@@ -40,10 +40,12 @@ pub(crate) async fn run(options: &Options) -> Outcome {
         };
         agents.push(RealAgent::start(&stage, &start).await?);
     }
+    // What is measured is an agent at rest, which no event announces.
     sleep(options.settle()).await;
     let pids: Vec<u32> = agents.iter().map(RealAgent::pid).collect::<Result<_, _>>()?;
     let cpu = cpus(&pids)?;
     let begun = Instant::now();
+    // What is measured: the processor time of this while.
     sleep(options.look()).await;
     let seconds = begun.elapsed().as_secs_f64();
     let used = cpus(&pids)?
