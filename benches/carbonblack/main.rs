@@ -22,26 +22,18 @@ mod table;
 use clap::Parser;
 use options::{Options, Part};
 use stage::Stage;
-use support::{Outcome, agents, commit, machine, real_agent, source, stage, stats, tls, usage};
+use support::{Outcome, agents, commit, machine, program, real_agent, source, stage, stats, tls, usage};
 
 /// So much room that every round can keep its files.
 const CONFIGURATION: &str = "[artifacts]\nbytes_max = \"64GiB\"\n";
 
 fn main() -> Outcome {
-    let options = Options::parse();
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| "a crypto provider was installed already")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(&options))
+    program::run(run(&Options::parse()))
 }
 
 async fn run(options: &Options) -> Outcome {
-    println!("{}", machine::describe());
     let stage = Stage::set(CONFIGURATION).await?;
-    for part in options.parts() {
+    for part in options.chosen.parts() {
         match part {
             Part::Cbapi => cbapi::run(&stage, options).await?,
             Part::Client => client::run(&stage, options).await?,

@@ -1,6 +1,7 @@
 //! What to measure, and how much of it.
 
 use super::agents::Plan;
+use super::support::program::Chosen;
 use clap::{Parser, ValueEnum};
 use std::time::Duration;
 
@@ -19,9 +20,8 @@ pub(crate) enum Part {
 #[derive(Debug, Parser)]
 #[command(about = "Measures the Carbon Black dialect and the Rust client")]
 pub(crate) struct Options {
-    /// What to measure; all of it when nothing is named.
-    #[arg(value_enum)]
-    named: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen<Part>,
     /// Jobs of a round; the Rust client has a longer one with ten times as many.
     #[arg(long, default_value_t = 200)]
     pub(crate) jobs: u32,
@@ -37,19 +37,9 @@ pub(crate) struct Options {
     /// Rounds of each part; the medians are printed.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
-    pub(crate) fn parts(&self) -> Vec<Part> {
-        match self.named.is_empty() {
-            true => Part::value_variants().to_vec(),
-            false => self.named.clone(),
-        }
-    }
-
     pub(crate) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay)
     }

@@ -17,22 +17,14 @@ mod transfer;
 
 use clap::Parser;
 use options::{Options, Part};
-use support::{Outcome, door, machine, real_agent, source, stage, stats, tls, usage};
+use support::{Outcome, door, machine, program, real_agent, source, stage, stats, tls, usage};
 
 fn main() -> Outcome {
-    let options = Options::parse();
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| "a crypto provider was installed already")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(&options))
+    program::run(run(&Options::parse()))
 }
 
 async fn run(options: &Options) -> Outcome {
-    println!("{}", machine::describe());
-    for part in options.parts() {
+    for part in options.chosen.parts() {
         match part {
             Part::Idle => idle::run(options).await?,
             Part::Transfer => transfer::run(options).await?,

@@ -1,5 +1,6 @@
 //! What to measure, and how much of it.
 
+use super::support::program::Chosen;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,9 +21,8 @@ pub(crate) enum Part {
 #[derive(Debug, Parser)]
 #[command(about = "Measures the agent channel")]
 pub(crate) struct Options {
-    /// What to measure; all of it when nothing is named.
-    #[arg(value_enum)]
-    named: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen<Part>,
     /// Simulated agents of `idle`.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) agents: u32,
@@ -44,19 +44,9 @@ pub(crate) struct Options {
     /// The agent's program, instead of the one that was built beside the server.
     #[arg(long)]
     pub(crate) agent: Option<PathBuf>,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
-    pub(crate) fn parts(&self) -> Vec<Part> {
-        match self.named.is_empty() {
-            true => Part::value_variants().to_vec(),
-            false => self.named.clone(),
-        }
-    }
-
     pub(crate) fn ping(&self) -> Duration {
         Duration::from_secs(self.ping)
     }

@@ -22,17 +22,10 @@ use client::Kind;
 use options::{Options, Part};
 use run::Plan;
 use stage::Stage;
-use support::{Outcome, commit, machine, stage, stats, usage};
+use support::{Outcome, commit, machine, program, stage, stats, usage};
 
 fn main() -> Outcome {
-    let options = Options::parse();
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| "a crypto provider was installed already")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run_all(&options))
+    program::run(run_all(&Options::parse()))
 }
 
 /// Empty messages and messages with one event, of one client and of many.
@@ -49,27 +42,26 @@ fn plans(options: &Options) -> Vec<Plan> {
 }
 
 async fn run_all(options: &Options) -> Outcome {
-    println!("{}", machine::describe());
-    let plans = plans(options);
+    let (plans, parts) = (plans(options), options.chosen.parts());
     let mut peers = Vec::new();
-    if options.has(Part::Real) {
+    if parts.contains(&Part::Real) {
         let folder = tempfile::Builder::new()
             .prefix("littlebrother-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         peers = peer::measure(folder.path(), &plans, options).await?;
         table::peer(&mut peers);
     }
-    if !options.has(Part::Tripline) && !options.has(Part::Hosts) {
+    if !parts.contains(&Part::Tripline) && !parts.contains(&Part::Hosts) {
         return Ok(());
     }
     let mut stage = Stage::set(&ours::configuration()).await?;
-    if options.has(Part::Tripline) {
+    if parts.contains(&Part::Tripline) {
         let floor = ours::floor(&stage).await?;
         let mut runs = ours::measure(&stage, &plans).await?;
         table::ours(&mut runs, &peers);
         table::floor(floor, &runs);
     }
-    if options.has(Part::Hosts) {
+    if parts.contains(&Part::Hosts) {
         table::known(&hosts::measure(&mut stage, options).await?);
     }
     stage.clear().await

@@ -1,5 +1,6 @@
 //! What to measure, and how much of it.
 
+use super::support::program::Chosen;
 use clap::{Parser, ValueEnum};
 use std::time::Duration;
 
@@ -18,9 +19,8 @@ pub(crate) enum Part {
 #[derive(Debug, Parser)]
 #[command(about = "Measures Tripline as a LittleBrother server, beside the real one")]
 pub(crate) struct Options {
-    /// What to measure; all of it when nothing is named.
-    #[arg(value_enum)]
-    named: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen<Part>,
     /// Seconds of each run.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
@@ -36,16 +36,9 @@ pub(crate) struct Options {
     /// Open processes of each of them.
     #[arg(long, default_value_t = 10)]
     pub(crate) processes: u32,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
-    pub(crate) fn has(&self, part: Part) -> bool {
-        self.named.is_empty() || self.named.contains(&part)
-    }
-
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

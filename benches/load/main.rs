@@ -17,23 +17,15 @@ mod support;
 use clap::Parser;
 use options::{Options, Scenario};
 use stage::Stage;
-use support::{Outcome, agents, commit, machine, outside, stage, stats, usage};
+use support::{Outcome, agents, commit, machine, outside, program, stage, stats, usage};
 
 fn main() -> Outcome {
-    let options = Options::parse();
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| "a crypto provider was installed already")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(&options))
+    program::run(run(&Options::parse()))
 }
 
 async fn run(options: &Options) -> Outcome {
-    println!("{}", machine::describe());
     let mut stage = Stage::set("").await?;
-    for scenario in options.scenarios() {
+    for scenario in options.chosen.parts() {
         match scenario {
             Scenario::Events => events::run(&mut stage, options).await?,
             Scenario::Jobs => jobs::run(&mut stage, options).await?,

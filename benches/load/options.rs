@@ -1,6 +1,7 @@
 //! What to measure, and how much of it.
 
 use super::agents::Plan;
+use super::support::program::Chosen;
 use clap::{Parser, ValueEnum};
 use std::time::Duration;
 
@@ -19,9 +20,8 @@ pub(crate) enum Scenario {
 #[derive(Debug, Parser)]
 #[command(about = "Measures Tripline from end to end")]
 pub(crate) struct Options {
-    /// What to measure; all of it when nothing is named.
-    #[arg(value_enum)]
-    named: Vec<Scenario>,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen<Scenario>,
     /// Events per round of `events`.
     #[arg(long, default_value_t = 200_000)]
     pub(crate) events: u64,
@@ -40,9 +40,6 @@ pub(crate) struct Options {
     /// Rounds of each scenario; the medians are printed.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
@@ -52,13 +49,6 @@ impl Options {
             name: "bench",
             count: self.hosts,
             delay: Duration::ZERO,
-        }
-    }
-
-    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        match self.named.is_empty() {
-            true => vec![Scenario::Events, Scenario::Jobs, Scenario::Latency],
-            false => self.named.clone(),
         }
     }
 }

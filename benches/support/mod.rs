@@ -6,6 +6,7 @@ pub(crate) mod commit;
 pub(crate) mod door;
 pub(crate) mod machine;
 pub(crate) mod outside;
+pub(crate) mod program;
 pub(crate) mod real_agent;
 pub(crate) mod source;
 pub(crate) mod stage;

@@ -41,29 +41,14 @@ impl Wanted {
         let mut wanted = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
-                "etype" => wanted.add_patterns(&value)?,
+                "etype" => sse::add("etype", &value, PATTERNS_MAX, &mut wanted.etypes)?,
                 "org" => wanted.org = parameter("org", Some(&value))?,
                 "host" => wanted.host = Some(value).filter(|host| !host.is_empty()),
                 "after" => wanted.after = parameter("after", Some(&value))?,
-                other => {
-                    let what = format!("query parameter {other}: expected etype, org, host or after");
-                    return Err(ApiError::Parameter(what.chars().take(200).collect()));
-                }
+                other => return Err(sse::unknown(other, "etype, org, host or after")),
             }
         }
         Ok(wanted)
-    }
-
-    fn add_patterns(&mut self, list: &str) -> Result<(), ApiError> {
-        for pattern in list.split(',').filter(|pattern| !pattern.is_empty()) {
-            self.etypes.extend(parameter("etype", Some(pattern))?);
-        }
-        match self.etypes.len() {
-            0..=PATTERNS_MAX => Ok(()),
-            _ => Err(ApiError::Parameter(format!(
-                "query parameter etype: at most {PATTERNS_MAX} patterns"
-            ))),
-        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! and a bounded number ([`Places`]). What is told is the [`Source`]'s.
 
 mod places;
+mod query;
 mod wire;
 
 pub(super) use places::Place;
 pub use places::Places;
+pub(super) use query::{add, unknown};
 pub(super) use wire::{block, reached};
 
 use super::HttpState;

@@ -4,11 +4,10 @@ use super::super::HttpState;
 use super::super::auth::Viewer;
 use super::super::body::parameter;
 use super::super::problem::ApiError;
-use super::super::sse::{self, Source};
-use super::{gap, unknown};
+use super::super::sse::{self, Source, add, unknown};
+use super::gap;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
-use std::str::FromStr;
 use tripline_actors::changes::{Follower, Mark, News};
 use tripline_protocol::api::{EVENT_JOB, JobChange};
 use tripline_protocol::job::JobState;
@@ -36,31 +35,14 @@ impl Wanted {
             match name.as_str() {
                 "org" => wanted.org = parameter("org", Some(&value))?,
                 "host" => wanted.host = Some(value).filter(|host| !host.is_empty()),
-                "job" => add("job", &value, &mut wanted.jobs)?,
-                "name" => add("name", &value, &mut wanted.names)?,
-                "state" => add("state", &value, &mut wanted.states)?,
+                "job" => add("job", &value, WORDS_MAX, &mut wanted.jobs)?,
+                "name" => add("name", &value, WORDS_MAX, &mut wanted.names)?,
+                "state" => add("state", &value, WORDS_MAX, &mut wanted.states)?,
                 "after" => wanted.after = parameter("after", Some(&value))?,
                 other => return Err(unknown(other, "job, name, state, host, org or after")),
             }
         }
         Ok(wanted)
-    }
-}
-
-/// Adds the words of a list with commas.
-fn add<T: FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    list: &str,
-    words: &mut Vec<T>,
-) -> Result<(), ApiError> {
-    for word in list.split(',') {
-        words.extend(parameter(name, Some(word))?);
-    }
-    match words.len() {
-        0..=WORDS_MAX => Ok(()),
-        _ => Err(ApiError::Parameter(format!(
-            "query parameter {name}: at most {WORDS_MAX} of them"
-        ))),
     }
 }
 

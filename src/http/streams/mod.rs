@@ -21,9 +21,3 @@ fn gap(place: Option<impl Display>, of: &'static str, missed: Option<u64>) -> Re
     metrics::counter!("tripline_http_stream_gaps_total", "of" => of).increment(1);
     block(place, EVENT_GAP, &ChangeGap { missed })
 }
-
-/// What is wrong with a query that has a parameter of another name.
-fn unknown(name: &str, expected: &str) -> ApiError {
-    let what = format!("query parameter {name}: expected {expected}");
-    ApiError::Parameter(what.chars().take(300).collect())
-}
