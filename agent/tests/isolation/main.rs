@@ -9,6 +9,8 @@
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
+#[expect(dead_code, reason = "tests of whole programs use the rest")]
+mod namespace;
 mod scene;
 
 use scene::{ANOTHER, SERVER};
