@@ -102,7 +102,7 @@ fn a_host_is_described_within_bounds() {
 }
 
 /// Host `n` with its rows; its id and its key are in the order of the numbers.
-fn put_host(batch: &mut Batch, n: u32, org: Org) {
+pub(crate) fn put_host(batch: &mut Batch, n: u32, org: Org, hostname: &str) {
     let mut digest = [0; 32];
     digest[..4].copy_from_slice(&n.to_be_bytes());
     let key = Sha256::from_digest(&digest);
@@ -110,7 +110,7 @@ fn put_host(batch: &mut Batch, n: u32, org: Org) {
         host_id: HostId(Uuid::from_u128(n.into())),
         sensor_id: n,
         org,
-        hostname: format!("host-{n}"),
+        hostname: hostname.into(),
         platform: "linux".into(),
         arch: "x86_64".into(),
         os_version: String::new(),
@@ -141,8 +141,14 @@ fn knowing(hosts: usize) -> (Fixture, Org) {
     let last: Org = "last".parse().unwrap();
     let mut batch = Batch::new();
     let count = u32::try_from(hosts).unwrap();
-    (1..count).for_each(|n| put_host(&mut batch, n, Org::default_org()));
-    put_host(&mut batch, count, last.clone());
+    for n in 1..=count {
+        let org = if n < count {
+            Org::default_org()
+        } else {
+            last.clone()
+        };
+        put_host(&mut batch, n, org, &format!("host-{n}"));
+    }
     store.commit(batch, || {});
     drop(store);
     (Fixture::resume(dir), last)

@@ -2,13 +2,12 @@
 
 use super::lookup::{HostBook, NAMESAKES_MAX, Resolution};
 use super::{HANDLED_RETAIN, mark_handled, prune};
-use crate::directory::put_name;
+use crate::directory::tests::put_host;
 use crate::ground::Attachments;
-use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Options, Store, Table};
 use tripline_protocol::event::HostHint;
-use tripline_protocol::{EventKey, HostId, InstallId, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{EventKey, HostId, Org, Span, Timestamp};
 use uuid::Uuid;
 
 struct Hosts {
@@ -41,31 +40,7 @@ fn hosts_of(known: impl IntoIterator<Item = (u32, &'static str, &'static str)>) 
     let store = Store::open(&Options::new(dir.path())).unwrap();
     let mut batch = Batch::new();
     for (n, org_name, hostname) in known {
-        let record = HostRecord {
-            host_id: id(n),
-            sensor_id: n,
-            org: org(org_name),
-            hostname: hostname.into(),
-            platform: "linux".into(),
-            arch: "x86_64".into(),
-            os_version: String::new(),
-            addresses: vec![],
-            agent_version: String::new(),
-            labels: vec![],
-            install_id: Some(InstallId(Uuid::from_u128(9))),
-            key_sha256: Some(Sha256::from_digest(&[0; 32])),
-            next_key_sha256: None,
-            rotation_asked_at: None,
-            cloned: None,
-            epoch: 0,
-            isolation: None,
-            created_at: Timestamp::default(),
-            last_seen_at: Timestamp::default(),
-        };
-        record.put(&mut batch);
-        put_name(&mut batch, &record, None);
-        let sensor = n.to_be_bytes().to_vec();
-        batch.put(Table::HostBySensor, sensor, id(n).as_bytes().to_vec());
+        put_host(&mut batch, n, org(org_name), hostname);
     }
     store.commit(batch, || {});
     Hosts {
