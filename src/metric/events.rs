@@ -21,6 +21,14 @@ const METRICS: &[Metric] = &[
     )
     .act("a full outbox or disk, or actors that begin anew: `tripline_server_ready` says which"),
     counter(
+        "tripline_nats_events_missed_total",
+        "events",
+        "events that will never be handled: gone from the stream before they were read (its limits, a purge, deleted), or \
+         in another stream than before when the server started",
+    )
+    .by(&[label("why", &["gone", "other_stream"])])
+    .act("the log has when and how many; a stream that is too small for the time the server was away: [Room](operations.md#room)"),
+    counter(
         "tripline_nats_slow_consumer_total",
         "times",
         "times the broker's client could not keep up",

@@ -3,6 +3,7 @@
 //! Deliberately not here: taking messages from it (`pull.rs`) and handing them on (`intake.rs`).
 
 use super::intake::Intake;
+use super::missed::{self, Origin};
 use super::streams;
 use async_nats::datetime::DateTime;
 use async_nats::jetstream;
@@ -58,29 +59,54 @@ pub(crate) struct Attached {
 struct Start {
     /// The first sequence to deliver.
     sequence: u64,
-    /// The position to store first, when the stored one is missing or of another stream.
+    /// The position to store first, when the stored one is missing, of another stream, or before the stream's beginning.
     store: Option<IngestPosition>,
     /// Whether a consumer that exists is of another stream's life and must go.
     replace: bool,
+    /// Events of this stream that were gone before they were handled.
+    gone: u64,
+    /// Events of another stream than before, which are passed over.
+    skipped: Option<u64>,
 }
 
-/// Finds or makes the consumer, so that it goes on after the last event that was handled.
+impl Start {
+    /// Tells what will never be handled. Once the position is durable: the next start does not tell it again.
+    fn tell(&self, stream: &str) {
+        missed::tell_gone(self.gone);
+        if let Some(skipped) = self.skipped {
+            missed::tell_other_stream(skipped);
+            tracing::warn!(stream, skipped, "another stream than before: going on at its end");
+        }
+    }
+}
+
+/// Finds or makes the consumer, so that it goes on after the last event that was handled. What is gone between that, or
+/// `counted_to`, and the stream's beginning is counted; not with `None`, while deliveries are held that may be of it.
 pub(crate) async fn attach(
     context: &Context,
     checked: &streams::Checked,
     intake: &impl Intake,
     take_over: bool,
-) -> Result<Attached, Error> {
+    counted_to: Option<u64>,
+) -> Result<(Attached, Origin), Error> {
     let stream = context
         .get_stream_no_info(&checked.events.config.name)
         .await
         .map_err(|error| Error::LookUp(Box::new(error)))?;
     let found = existing(&stream).await?;
+    // After the consumer, which is moved on by a purge: so the purge is seen here, too.
+    let now = stream_now(context, checked).await?;
+    let just_created = checked.events_created && now.created == checked.events.created;
     let stored = intake.position().await.map_err(Error::Position)?;
-    let start = start(stored, &checked.events, checked.events_created, found.as_ref());
+    let start = start(stored, &now, just_created, found.as_ref(), counted_to);
     if let Some(position) = start.store {
         intake.set_position(position).await.map_err(Error::Position)?;
     }
+    start.tell(&now.config.name);
+    let kept = found
+        .as_ref()
+        .filter(|found| !start.replace && !is_foreign(&found.config));
+    let origin = origin(&start, &now, kept, counted_to.is_some());
     let created = match found {
         Some(found) if !start.replace && !is_foreign(&found.config) => {
             adjust(&stream, &found, take_over).await?;
@@ -95,9 +121,34 @@ pub(crate) async fn attach(
         }
         None => create(&stream, start.sequence).await?,
     };
-    Ok(Attached {
+    let attached = Attached {
         created: timestamp(created),
-    })
+    };
+    Ok((attached, origin))
+}
+
+async fn stream_now(context: &Context, checked: &streams::Checked) -> Result<Info, Error> {
+    let stream = context.get_stream(&checked.events.config.name).await;
+    let stream = stream.map_err(|error| Error::LookUp(Box::new(error)))?;
+    Ok(stream.cached_info().clone())
+}
+
+/// From where on a sequence that does not come is missed. What a consumer that is kept has delivered comes again, and
+/// what lies before the stream's beginning is counted, or will show as passed over.
+fn origin(start: &Start, stream: &Info, kept: Option<&consumer::Info>, is_counted: bool) -> Origin {
+    let begins = match is_counted {
+        true => stream.state.first_sequence.saturating_sub(1),
+        false => 0,
+    };
+    let delivered = kept.map(|kept| kept.delivered);
+    Origin {
+        first: stream.state.first_sequence,
+        last: stream.state.last_sequence,
+        sequence: (start.sequence.saturating_sub(1))
+            .max(begins)
+            .max(delivered.map_or(0, |delivered| delivered.stream_sequence)),
+        delivery: delivered.map_or(0, |delivered| delivered.consumer_sequence),
+    }
 }
 
 async fn existing(stream: &Stream<()>) -> Result<Option<consumer::Info>, Error> {
@@ -123,23 +174,34 @@ fn start(
     stream: &Info,
     just_created: bool,
     found: Option<&consumer::Info>,
+    counted_to: Option<u64>,
 ) -> Start {
     let created = stream_created(stream);
     let last = stream.state.last_sequence;
+    let begins = stream.state.first_sequence.saturating_sub(1);
     match stored {
         // A broker that lost its newest messages in a power loss uses their sequences again.
-        Some(position) if position.stream_created == created => Start {
-            sequence: position.last_sequence.min(last) + 1,
-            store: None,
-            replace: false,
-        },
+        Some(position) if position.stream_created == created => {
+            let handled = position.last_sequence;
+            let gone = counted_to.map_or(0, |counted| begins.saturating_sub(handled.max(counted)));
+            let store = (gone > 0).then_some(IngestPosition {
+                last_sequence: begins,
+                ..position
+            });
+            let handled = store.map_or(handled, |position| position.last_sequence);
+            Start {
+                sequence: handled.min(last) + 1,
+                store,
+                replace: false,
+                gone,
+                skipped: None,
+            }
+        }
         Some(_) => {
-            let handled = if just_created { 0 } else { last };
-            tracing::warn!(
-                stream = stream.config.name,
-                skipped = handled.saturating_sub(stream.state.first_sequence.saturating_sub(1)),
-                "another stream than before: going on at its end"
-            );
+            let (handled, skipped) = match just_created {
+                true => (0, 0),
+                false => (last, stream.state.messages),
+            };
             let position = IngestPosition {
                 stream_created: created,
                 last_sequence: handled,
@@ -148,6 +210,8 @@ fn start(
                 sequence: handled + 1,
                 store: Some(position),
                 replace: true,
+                gone: 0,
+                skipped: Some(skipped),
             }
         }
         None => {
@@ -160,6 +224,8 @@ fn start(
                 sequence: handled + 1,
                 store: Some(position),
                 replace: false,
+                gone: 0,
+                skipped: None,
             }
         }
     }

@@ -331,17 +331,17 @@ impl Supervisor {
         self.status.set_warnings(checked.warnings.clone());
         taker.intake().broker_returned();
         let long_ago = self.took_over.is_none_or(|at| at.elapsed() >= TAKE_OVER_EVERY);
-        let take_over = taker.let_go().await || long_ago;
-        let attached = consumer::attach(&self.context, &checked, taker.intake(), take_over).await?;
+        let counted_to = taker.let_go().await.then(|| taker.counted_to());
+        let take_over = counted_to.is_some() || long_ago;
+        let attaching = consumer::attach(&self.context, &checked, taker.intake(), take_over, counted_to);
+        let (attached, origin) = attaching.await?;
         if take_over {
             self.took_over = Some(Instant::now());
         }
-        if self
-            .attached
-            .replace(attached)
-            .is_some_and(|before| before != attached)
-        {
-            taker.forget();
+        match self.attached.replace(attached) == Some(attached) {
+            true if counted_to.is_some() => taker.go_on(origin),
+            true => {}
+            false => taker.begin(origin),
         }
         let stream = &checked.events.config.name;
         Ok(Puller::open(&self.context, stream, CONSUMER, REQUEST_BYTES).await?)

@@ -47,6 +47,11 @@ impl Waiting {
         self.reply.clone()
     }
 
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// As the actors take it.
     pub(crate) fn delivery(&self) -> Delivery {
         self.place.delivery(&self.message)

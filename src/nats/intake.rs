@@ -10,6 +10,7 @@
 
 use super::held::{self, Held, Waiting};
 use super::link::Link;
+use super::missed::{self, Missed, Origin};
 use super::pull::{self, Puller};
 use async_nats::jetstream::AckKind;
 use async_nats::{Client, Message, Subject};
@@ -42,8 +43,11 @@ pub trait Intake: 'static {
     /// How far the events stream was handled; `None` before the first stream was seen.
     fn position(&self) -> impl Future<Output = Result<Option<IngestPosition>, Refusal>>;
 
-    /// Another stream: go on after `position`. Durable when it returns.
+    /// Another stream, or one that has lost its beginning: go on after `position`. Durable when it returns.
     fn set_position(&self, position: IngestPosition) -> impl Future<Output = Result<(), Refusal>>;
+
+    /// Makes the position durable, which otherwise lags behind.
+    fn keep_position(&self) -> impl Future<Output = Result<(), Refusal>>;
 
     /// Handles deliveries in order. `Ok`: everything they cause is durable. `Busy`: nothing was changed.
     fn ingest(&self, batch: Vec<Delivery>) -> impl Future<Output = Result<(), Refusal>>;
@@ -62,6 +66,10 @@ impl Intake for tripline_actors::Core {
 
     async fn set_position(&self, position: IngestPosition) -> Result<(), Refusal> {
         self.set_ingest_position(position).await
+    }
+
+    async fn keep_position(&self) -> Result<(), Refusal> {
+        self.keep_ingest_position().await
     }
 
     async fn ingest(&self, batch: Vec<Delivery>) -> Result<(), Refusal> {
@@ -88,9 +96,12 @@ pub(crate) struct Taker<I> {
     refused: Option<Vec<Waiting>>,
     not_before: Instant,
     unavailable: bool,
+    missed: Missed,
+    /// Whether events were handled since the position was made durable.
+    moved: bool,
 }
 
-/// A batch the actors have been given.
+/// A batch the actors have been given; an empty one, when they are only to keep the position.
 struct Offer {
     batch: Vec<Waiting>,
     answer: LocalBoxFuture<'static, Result<(), Refusal>>,
@@ -107,6 +118,8 @@ impl<I: Intake> Taker<I> {
             refused: None,
             not_before: Instant::now(),
             unavailable: false,
+            missed: Missed::default(),
+            moved: false,
         }
     }
 
@@ -115,10 +128,21 @@ impl<I: Intake> Taker<I> {
     }
 
     /// The consumer is another one: what is held would ack its messages.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn begin(&mut self, origin: Origin) {
         self.held.clear();
         self.refused = None;
         self.acks.clear();
+        self.missed = Missed::after(origin);
+    }
+
+    /// The consumer is the one before, nothing of it is held, and everything before `origin` is counted.
+    pub(crate) fn go_on(&mut self, origin: Origin) {
+        self.missed.go_on(origin);
+    }
+
+    /// Up to where everything that was missed is counted.
+    pub(crate) fn counted_to(&self) -> u64 {
+        self.missed.counted_to()
     }
 
     /// Before the consumer is attached again: what is not offered yet is dropped, so that the broker can be asked
@@ -151,6 +175,9 @@ impl<I: Intake> Taker<I> {
     /// The end: waits for the batch under way and sends what acks there are, while `link` stands.
     pub(crate) async fn finish(&mut self, link: &Link) {
         self.finish_offer().await;
+        if self.moved && !matches!(timeout(FLUSH_WAIT, self.intake.keep_position()).await, Ok(Ok(()))) {
+            tracing::debug!("the position of the stream of events was not kept");
+        }
         let flushed = async {
             if self.send_acks().await.is_ok()
                 && let Err(error) = self.client.flush().await
@@ -199,6 +226,7 @@ impl<I: Intake> Taker<I> {
             _ = tick.tick() => {
                 puller.check_silence()?;
                 self.tell_progress();
+                self.keep_position();
             }
         }
         Ok(())
@@ -212,7 +240,10 @@ impl<I: Intake> Taker<I> {
         let Some(message) = message else { return };
         let subject = message.subject.clone();
         match Waiting::new(message) {
-            Some(waiting) => self.held.push(waiting),
+            Some(waiting) => {
+                self.missed.see(waiting.place());
+                self.held.push(waiting);
+            }
             None => tracing::warn!(%subject, "message without a consumer's reply subject ignored"),
         }
     }
@@ -229,8 +260,28 @@ impl<I: Intake> Taker<I> {
         self.unavailable = false;
         let batch = self.refused.take().unwrap_or_else(|| self.held.cut());
         let deliveries = batch.iter().map(Waiting::delivery).collect();
+        let keeps = last(&batch).is_some_and(|last| self.missed.is_due(last));
         let intake = self.intake.clone();
-        let answer = async move { intake.ingest(deliveries).await }.boxed_local();
+        let answer = async move {
+            intake.ingest(deliveries).await?;
+            match keeps {
+                true => intake.keep_position().await,
+                false => Ok(()),
+            }
+        };
+        let answer = answer.boxed_local();
+        self.offer = Some(Offer { batch, answer });
+    }
+
+    /// While nothing comes, the position does not lag behind: whoever starts next knows what was handled even when the
+    /// stream has none of it any more.
+    fn keep_position(&mut self) {
+        if !self.moved || self.offer.is_some() || self.has_more() {
+            return;
+        }
+        let intake = self.intake.clone();
+        let answer = async move { intake.keep_position().await }.boxed_local();
+        let batch = Vec::new();
         self.offer = Some(Offer { batch, answer });
     }
 
@@ -238,8 +289,14 @@ impl<I: Intake> Taker<I> {
         let Some(Offer { batch, .. }) = self.offer.take() else {
             return;
         };
+        let Some(last) = last(&batch) else {
+            self.moved = answer.is_err();
+            return;
+        };
         match answer {
             Ok(()) => {
+                self.moved = true;
+                missed::tell_gone(self.missed.settle(last));
                 metrics::counter!("tripline_nats_events_total").increment(batch.len() as u64);
                 self.answer_all(&batch, AckKind::Ack);
             }
@@ -302,6 +359,11 @@ impl<I: Intake> Taker<I> {
             }
         }
     }
+}
+
+/// The highest sequence of a batch.
+fn last(batch: &[Waiting]) -> Option<u64> {
+    batch.iter().map(|waiting| waiting.place().sequence).max()
 }
 
 /// The answer to the batch under way; never, when there is none.

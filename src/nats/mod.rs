@@ -19,6 +19,7 @@ mod follower;
 mod held;
 pub mod intake;
 mod link;
+mod missed;
 mod place;
 pub mod publisher;
 mod pull;

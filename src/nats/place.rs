@@ -47,7 +47,7 @@ impl Place {
 
 /// `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>`, or with
 /// domain and account hash before the stream and room for more at the end (NATS ADR-15).
-fn parse_reply(reply: &str) -> Option<Place> {
+pub(super) fn parse_reply(reply: &str) -> Option<Place> {
     let tokens = reply.strip_prefix("$JS.ACK.")?;
     let mut tokens = tokens
         .split('.')

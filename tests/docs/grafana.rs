@@ -9,7 +9,7 @@ use tripline::metric::{self, Kind, Metric, Values};
 const ADDED: [&str; 2] = ["instance", "job"];
 
 /// Words of PromQL that are used; another one is added here after a look at its manual.
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 19] = [
     "and",
     "by",
     "deriv",
@@ -19,6 +19,7 @@ const WORDS: [&str; 18] = [
     "max_over_time",
     "min",
     "min_over_time",
+    "offset",
     "on",
     "or",
     "predict_linear",
@@ -93,7 +94,9 @@ fn check(expression: &str) -> Result<BTreeSet<&'static str>, String> {
         }
         let before = index.checked_sub(2).map(|at| &tokens[at]);
         let counts = matches!(before, Some(Token::Word(word)) if matches!(&**word, "rate" | "increase"));
-        if counts != (metric.kind != Kind::Gauge) {
+        // One that is there at once with what it counted has no increase: it is asked for as what was not there before.
+        let appears = expression.contains(" unless ") && expression.contains(" offset ");
+        if counts != (metric.kind != Kind::Gauge) && !(appears && metric.kind == Kind::Counter) {
             return Err(format!("{word} is a {}", metric.kind.as_str()));
         }
     }

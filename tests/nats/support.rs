@@ -208,6 +208,10 @@ impl Intake for RememberingIntake {
         Ok(())
     }
 
+    async fn keep_position(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     async fn ingest(&self, batch: Vec<Delivery>) -> Result<(), Refusal> {
         tokio::task::yield_now().await;
         let mut memory = self.0.lock();

@@ -46,6 +46,7 @@ mod isolation;
 mod labels;
 mod listener;
 mod metrics;
+mod missed;
 #[path = "../../agent/tests/isolation/namespace.rs"]
 mod namespace;
 mod outage;

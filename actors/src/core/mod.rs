@@ -34,7 +34,7 @@ use crate::clock::Clock;
 use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
 use crate::door::Answer;
 use crate::ground::Ground;
-use crate::ingest::{GetPosition, Incoming, Offer, SetPosition};
+use crate::ingest::{GetPosition, Incoming, KeepPosition, Offer, SetPosition};
 use crate::labels::LabelChange;
 use crate::outbox::BrokerReturned;
 use crate::pipeline::RuleSet;
@@ -280,10 +280,17 @@ impl Core {
         answer.wait().await
     }
 
-    /// Another stream: go on after `position`. Durable when it returns.
+    /// Another stream, or one that has lost its beginning: go on after `position`. Durable when it returns.
     pub async fn set_ingest_position(&self, position: IngestPosition) -> Result<(), Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.ingest.do_send(SetPosition { position, reply });
+        answer.wait().await
+    }
+
+    /// Makes durable how far the events stream was handled; otherwise that is up to a second behind.
+    pub async fn keep_ingest_position(&self) -> Result<(), Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.ingest.do_send(KeepPosition { reply });
         answer.wait().await
     }
 

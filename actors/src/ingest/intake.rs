@@ -179,6 +179,11 @@ impl Abandoned {
         self.0.lock().clear();
     }
 
+    /// The stream has nothing up to `sequence` any more: these never come again.
+    pub(crate) fn forget_up_to(&self, sequence: u64) {
+        self.0.lock().retain(|abandoned| *abandoned > sequence);
+    }
+
     /// A batch is handled now. Returns up to where the position may go with it.
     pub(crate) fn settle(&self, sequences: impl Iterator<Item = u64>) -> u64 {
         let mut abandoned = self.0.lock();

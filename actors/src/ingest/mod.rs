@@ -2,8 +2,8 @@
 //!
 //! A batch is answered once everything it causes is durable; then the NATS edge acks it. When the server can
 //! take no more the whole batch is refused unchanged and offered again, so nothing overtakes. The position is
-//! written with the next decision, at the latest once a second: after a crash some deliveries come again,
-//! and the router knows those that mattered.
+//! written with the next decision, at the latest once a second while events come, and when the edge asks for it, which
+//! it does when none come: after a crash some deliveries come again, and the router knows those that mattered.
 //!
 //! Deliberately not here: NATS, and what an event means.
 
@@ -39,11 +39,18 @@ pub(crate) struct Offer {
     pub(crate) reply: Reply<()>,
 }
 
-/// Another stream, from the NATS edge: go on after this position.
+/// Another stream, or one that has lost its beginning, from the NATS edge: go on after this position.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct SetPosition {
     pub(crate) position: IngestPosition,
+    pub(crate) reply: Reply<()>,
+}
+
+/// Make durable how far it is, from the NATS edge. Answered when it is, and with it all that was handled by then.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct KeepPosition {
     pub(crate) reply: Reply<()>,
 }
 
@@ -158,9 +165,15 @@ impl Handler<SetPosition> for Ingest {
     fn handle(&mut self, message: SetPosition, _: &mut Self::Context) {
         let IngestPosition {
             stream_created,
-            last_sequence,
+            mut last_sequence,
         } = message.position;
-        self.ground.abandoned.clear();
+        match self.position {
+            Some(present) if present.stream_created == stream_created => {
+                self.ground.abandoned.forget_up_to(last_sequence);
+                last_sequence = last_sequence.max(present.last_sequence);
+            }
+            _ => self.ground.abandoned.clear(),
+        }
         let mut batch = Batch::new();
         self.put(
             &mut batch,
@@ -172,6 +185,23 @@ impl Handler<SetPosition> for Ingest {
         self.ground
             .store
             .commit(batch, move || message.reply.send(Ok(())));
+    }
+}
+
+impl Handler<KeepPosition> for Ingest {
+    type Result = ();
+    fn handle(&mut self, KeepPosition { reply }: KeepPosition, _: &mut Self::Context) {
+        let mut batch = Batch::new();
+        if let Some(position) = self.position {
+            self.put(&mut batch, position);
+        }
+        // Behind the deliveries that the router still has: the position is not durable before what they cause.
+        self.router.do_send(Route {
+            batch,
+            position: None,
+            incoming: Vec::new(),
+            reply,
+        });
     }
 }
 

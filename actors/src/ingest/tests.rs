@@ -185,6 +185,14 @@ fn the_position_never_passes_a_batch_that_was_cut_off() {
 }
 
 #[test]
+fn what_was_cut_off_and_is_gone_from_the_stream_holds_nothing_back() {
+    let abandoned = Abandoned::default();
+    abandoned.note(&[4, 9]);
+    abandoned.forget_up_to(5);
+    assert_eq!(abandoned.settle(10..=12), 8, "9 is still there");
+}
+
+#[test]
 fn what_was_cut_off_is_forgotten_with_its_stream() {
     let abandoned = Abandoned::default();
     abandoned.note(&[500]);
