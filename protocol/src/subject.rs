@@ -317,6 +317,12 @@ impl Subjects {
         format!("{}.audit.{chain}", self.prefix)
     }
 
+    /// The chain whose records are published on `subject`, if any is.
+    pub fn chain_of_audit<'s>(&self, subject: &'s str) -> Option<&'s str> {
+        let chain = self.rest(subject, "audit")?;
+        (chain == "_" || chain.parse::<Org>().is_ok()).then_some(chain)
+    }
+
     /// What waits for a person.
     pub fn approval(&self, org: &Org, job: JobId) -> String {
         format!("{}.approvals.{org}.{job}", self.prefix)

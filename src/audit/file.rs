@@ -50,7 +50,8 @@ pub fn verify_lines(
         if line.len() > LINE_BYTES_MAX {
             return Err(FileError::TooLong { line: number });
         }
-        let text = line.trim_ascii_end();
+        // Nothing else is taken off: a record is its bytes.
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let record: AuditRecord =
             serde_json::from_slice(text).map_err(|source| FileError::NoRecord { line: number, source })?;
         if only.is_none_or(|only| only == record.org) {
@@ -84,6 +85,24 @@ mod tests {
         let endless = io::BufReader::new(io::repeat(b' '));
         let error = verify_lines(endless, None).expect_err("no record");
         assert!(matches!(error, FileError::TooLong { line: 1 }), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_taken_off_a_record_but_the_end_of_its_line() {
+        let line = tripline_protocol::audit::canonical(&serde_json::json!({
+            "action": "host.label", "at": "2026-11-21T09:00:00Z", "by": {"kind": "system"}, "detail": {}, "n": 1,
+            "on": {}, "org": "acme", "outcome": {"result": "done"}, "prev": "0".repeat(64),
+        }));
+        for (end, is_sound) in [
+            ("\n", true),
+            ("", true),
+            (" \n", false),
+            ("\r\n", false),
+            ("\t", false),
+        ] {
+            let chains = verify_lines(format!("{line}{end}").as_bytes(), None).unwrap();
+            assert_eq!(chains["acme"].is_ok(), is_sound, "{end:?}: {chains:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use async_nats::ConnectOptions;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use async_nats::jetstream::{self, stream::Stream};
+use futures_util::TryStreamExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use tripline_protocol::Subjects;
@@ -37,6 +38,9 @@ pub enum Error {
         #[source]
         source: jetstream::context::GetStreamError,
     },
+    /// The stream does not say which chains it has.
+    #[error("list the chains in the stream")]
+    List(#[source] jetstream::stream::InfoError),
     /// A message cannot be read.
     #[error("read a record from the stream")]
     Read(#[source] jetstream::stream::DirectGetError),
@@ -52,26 +56,22 @@ pub struct Copy {
 impl Copy {
     /// Finds the copy of `chain`.
     pub async fn open(options: &CopyOptions, chain: &str) -> Result<Self, Error> {
-        let mut connect = ConnectOptions::new()
-            .name("tripline audit")
-            .connection_timeout(TIMEOUT)
-            .request_timeout(Some(TIMEOUT));
-        if let Some((user, password)) = &options.login {
-            connect = connect.user_and_password(user.clone(), password.clone());
-        }
-        if let Some(ca) = &options.ca {
-            connect = connect.add_root_certificates(ca.clone()).require_tls(true);
-        }
-        let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-        let client = connect.connect(servers).await.map_err(Error::Connect)?;
-        let name = options.subjects.audit_stream();
-        let stream = jetstream::new(client).get_stream(&name).await;
-        let stream = stream.map_err(|source| Error::Stream { stream: name, source })?;
         Ok(Self {
-            stream,
+            stream: stream(options).await?,
             subject: options.subjects.audit(chain),
             next: 1,
         })
+    }
+
+    /// Which chains have a record there.
+    pub async fn chains(options: &CopyOptions) -> Result<Vec<String>, Error> {
+        let stream = stream(options).await?;
+        let listed = stream.info_with_subjects(options.subjects.all_audit()).await;
+        let subjects = listed.map_err(Error::List)?;
+        let chain =
+            |(subject, _): (String, usize)| options.subjects.chain_of_audit(&subject).map(str::to_owned);
+        let chains = subjects.map_ok(chain).try_collect::<Vec<_>>().await;
+        Ok(chains.map_err(Error::List)?.into_iter().flatten().collect())
     }
 
     /// The next message, in the order in which the broker stored them; `None` at the end.
@@ -89,4 +89,22 @@ impl Copy {
             Err(error) => Err(Error::Read(error)),
         }
     }
+}
+
+async fn stream(options: &CopyOptions) -> Result<Stream, Error> {
+    let mut connect = ConnectOptions::new()
+        .name("tripline audit")
+        .connection_timeout(TIMEOUT)
+        .request_timeout(Some(TIMEOUT));
+    if let Some((user, password)) = &options.login {
+        connect = connect.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(ca) = &options.ca {
+        connect = connect.add_root_certificates(ca.clone()).require_tls(true);
+    }
+    let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
+    let client = connect.connect(servers).await.map_err(Error::Connect)?;
+    let name = options.subjects.audit_stream();
+    let stream = jetstream::new(client).get_stream(&name).await;
+    stream.map_err(|source| Error::Stream { stream: name, source })
 }

@@ -104,6 +104,13 @@ impl Outside {
             .await;
     }
 
+    /// Publishes on any subject of a stream, as only its operator can.
+    pub(crate) async fn publish_as_operator(&self, subject: &str, payload: Vec<u8>) {
+        let context = jetstream::new(self.operator.clone());
+        let sent = context.publish(subject.to_owned(), payload.into()).await;
+        sent.expect("to send").await.expect("an ack");
+    }
+
     /// A stream, as its operator sees it.
     pub(crate) async fn stream(&self, name: &str) -> Stream {
         eventually(&format!("stream {name}"), async || {

@@ -269,3 +269,20 @@ fn names_orgs_and_hashes_take_what_they_say_and_nothing_else() {
     assert_eq!(digest.as_str(), "ab".repeat(32));
     assert_eq!(p::<tripline_protocol::Sha256>(digest.as_str()), digest);
 }
+
+#[test]
+fn a_chain_of_the_audit_is_told_by_its_subject_and_nothing_else_is_one() {
+    let subjects = Subjects::default();
+    for chain in ["acme", "_"] {
+        assert_eq!(subjects.chain_of_audit(&subjects.audit(chain)), Some(chain));
+    }
+    for other in [
+        "tripline.audit.",
+        "tripline.audit.a.b",
+        "tripline.audit.no org",
+        "tripline.dead.acme",
+        "other.audit.acme",
+    ] {
+        assert_eq!(subjects.chain_of_audit(other), None, "{other}");
+    }
+}

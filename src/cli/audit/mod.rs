@@ -1,5 +1,6 @@
 //! `tripline audit`: what is on record, and whether it is as it was written.
 
+mod finding;
 mod verify;
 
 use super::output::{Format, fields, or_dash, print, print_bytes, print_json, table};
@@ -39,7 +40,7 @@ pub(super) enum Verb {
         #[arg(long, value_name = "N", requires = "org")]
         from: Option<u64>,
     },
-    /// Check that no record was changed, removed or moved; exits 1 at the first that was, and names it
+    /// Check that no record was changed, removed or moved; exits 1 at the first that was, and names it, or if there is none
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
 }

@@ -1,21 +1,20 @@
 //! `tripline audit verify`: reads every record and says whether the chains are as they were written.
 
 use super::super::connection::data_dir;
-use super::super::output::{Format, print, print_json, table};
 use super::super::{Client, Failure, Global, chain as causes};
+use super::finding::{Finding, Outcome, tell};
 use super::{chains, chunk, lines};
 use crate::audit::{Broken, FileError, Verified, Verifier, verify_lines};
 use crate::nats::ConnectionInfo;
 use crate::nats::audit::{Copy, CopyOptions};
 use clap::Args;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use tripline_protocol::Subjects;
-use tripline_protocol::audit::{AuditChain, AuditMark, AuditRecord, AuditVerified};
+use tripline_protocol::audit::{AuditChain, AuditMark, AuditRecord};
 
 pub(super) const EXAMPLES: &str = "The head that it prints is worth noting: with it, a tail that somebody cuts off later is found.\n\n\
     Examples:\n  tripline audit verify\n  tripline audit verify --org acme --head 4711:9f86d0…\n  \
@@ -58,71 +57,16 @@ fn mark(text: &str) -> Result<AuditMark, String> {
     })
 }
 
-/// A chain that was verified.
-#[derive(Serialize)]
-struct Finding {
-    org: String,
-    source: &'static str,
-    first: Option<u64>,
-    head: Option<AuditMark>,
-    broken: Option<u64>,
-    what: Option<String>,
-}
-
-impl Finding {
-    fn new(org: &str, source: &'static str, outcome: &Result<Option<Verified>, Broken>) -> Self {
-        let sound = outcome.as_ref().ok().and_then(Option::as_ref);
-        let broken = outcome.as_ref().err();
-        Self {
-            org: org.to_owned(),
-            source,
-            first: sound.map(|sound| sound.first),
-            head: sound.map(|sound| sound.last.clone()),
-            broken: broken.map(|broken| broken.number),
-            what: broken.map(|broken| format!("record {}: {}", broken.number, broken.what)),
-        }
-    }
-
-    fn row(&self) -> [String; 5] {
-        let head = self
-            .head
-            .as_ref()
-            .map(|head| format!("{}:{}", head.n, head.sha256));
-        let first = self
-            .first
-            .map_or_else(|| "–".to_owned(), |first| first.to_string());
-        let verdict = if self.broken.is_some() { "BROKEN" } else { "sound" };
-        [
-            self.org.clone(),
-            self.source.to_owned(),
-            verdict.to_owned(),
-            first,
-            head.unwrap_or_else(|| "–".to_owned()),
-        ]
-    }
-}
-
 pub(super) async fn run(global: &Global, arguments: Verify) -> Result<(), Failure> {
-    let findings = match &arguments.file {
+    let mut findings = match &arguments.file {
         Some(path) => of_file(path, &arguments)?,
         None => of_server(global, &arguments).await?,
     };
-    match global.output {
-        Format::Json => print_json(&findings)?,
-        Format::Table => print(&table(
-            ["ORG", "SOURCE", "VERDICT", "FIRST", "HEAD"],
-            findings.iter().map(Finding::row),
-        ))?,
+    if findings.is_empty() {
+        let source = if arguments.file.is_some() { "file" } else { "store" };
+        findings.push(Finding::nothing(arguments.org.as_deref(), source));
     }
-    let broken = |finding: &Finding| {
-        let what = finding.what.as_ref()?;
-        Some(format!("{} ({}): {what}", finding.org, finding.source))
-    };
-    let broken: Vec<String> = findings.iter().filter_map(broken).collect();
-    match broken.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Failed(broken.join("\n"))),
-    }
+    tell(global.output, &findings)
 }
 
 /// Every chain in a file of lines.
@@ -136,50 +80,103 @@ fn of_file(path: &Path, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
         other => Failure::Failed(format!("{}: {}", path.display(), causes(&other))),
     })?;
     let findings = chains
-        .iter()
-        .map(|(chain, outcome)| Finding::new(chain, "file", outcome));
+        .into_iter()
+        .map(|(chain, outcome)| Finding::new(&chain, "file", &Outcome::of(outcome, 1)));
     Ok(findings.collect())
 }
 
+/// The chains that the server names, that the copy has, and that is asked for with a place in it or its copy: one that
+/// the server does not know may be one that it lost.
 async fn of_server(global: &Global, arguments: &Verify) -> Result<Vec<Finding>, Failure> {
     let client = Client::find(global)?;
+    let wanted = |org: &str| arguments.org.as_deref().is_none_or(|only| only == org);
+    let mut orgs = BTreeSet::new();
+    if arguments.copy {
+        let options = options(global, arguments)?;
+        orgs.extend(Copy::chains(&options).await.map_err(unread)?);
+    }
+    if arguments.copy || !arguments.head.is_empty() {
+        orgs.extend(arguments.org.clone());
+    }
+    let known = match orgs.is_empty() {
+        true => chains(&client, arguments.org.as_deref()).await?,
+        false => chains(&client, None).await?,
+    };
+    orgs.extend(known.iter().map(|chain| chain.org.clone()));
     let mut findings = Vec::new();
-    for chain in chains(&client, arguments.org.as_deref()).await? {
-        let mut marks = arguments.head.clone();
-        if arguments.copy {
-            let outcome = of_copy(global, arguments, &chain.org).await?;
-            marks.extend(
-                outcome
-                    .as_ref()
-                    .ok()
-                    .and_then(Option::as_ref)
-                    .map(|sound| sound.last.clone()),
-            );
-            tell(&client, &chain.org, "nats", &outcome).await?;
-            findings.push(Finding::new(&chain.org, "nats", &outcome));
-        }
-        let outcome = of_store_now(&client, chain.clone(), &marks).await?;
-        tell(&client, &chain.org, "store", &outcome).await?;
-        findings.push(Finding::new(&chain.org, "store", &outcome));
+    for org in orgs.iter().filter(|org| wanted(org)) {
+        let found = match known.iter().find(|chain| chain.org == *org) {
+            Some(chain) => of_chain(&client, global, arguments, chain).await?,
+            None => of_lost(&client, global, arguments, org).await?,
+        };
+        findings.extend(found);
     }
     Ok(findings)
 }
 
-/// The server keeps on record what was found.
-async fn tell(
+async fn of_chain(
     client: &Client,
-    chain: &str,
-    source: &str,
-    outcome: &Result<Option<Verified>, Broken>,
-) -> Result<(), Failure> {
-    let sound = outcome.as_ref().ok().and_then(Option::as_ref);
-    let verified = AuditVerified {
-        source: source.to_owned(),
-        first: sound.map(|sound| sound.first),
-        last: sound.map(|sound| sound.last.clone()),
-        broken: outcome.as_ref().err().map(|broken| broken.number),
-    };
+    global: &Global,
+    arguments: &Verify,
+    chain: &AuditChain,
+) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    let mut marks = arguments.head.clone();
+    if arguments.copy {
+        let copy = of_copy(global, arguments, &chain.org).await?;
+        let outcome = Outcome::of(copy, chain.published);
+        marks.extend(outcome.sound().map(|sound| sound.last.clone()));
+        put_on_record(client, &chain.org, "nats", &outcome).await?;
+        findings.push(Finding::new(&chain.org, "nats", &outcome));
+    }
+    let outcome = Outcome::of(of_store_now(client, chain.clone(), &marks).await?, 1);
+    put_on_record(client, &chain.org, "store", &outcome).await?;
+    findings.push(Finding::new(&chain.org, "store", &outcome));
+    Ok(findings)
+}
+
+/// A chain that the server did not name. Nothing of it goes on the server's record: that would begin the chain anew.
+async fn of_lost(
+    client: &Client,
+    global: &Global,
+    arguments: &Verify,
+    org: &str,
+) -> Result<Vec<Finding>, Failure> {
+    match chunk(client, org, 1).await {
+        // It began a moment ago.
+        Ok(found) if !found.is_empty() => {
+            let mut findings = Vec::new();
+            for chain in chains(client, Some(org)).await? {
+                findings.extend(of_chain(client, global, arguments, &chain).await?);
+            }
+            return Ok(findings);
+        }
+        Ok(_) => {}
+        // The copy is of all orgs, and this token is of one.
+        Err(error) if arguments.org.is_none() && error.is_not_allowed() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    }
+    let mut findings = Vec::new();
+    let mut number = 1;
+    if arguments.copy {
+        let outcome = Outcome::of(of_copy(global, arguments, org).await?, 1);
+        number = outcome.sound().map_or(1, |sound| sound.first);
+        findings.push(Finding::new(org, "nats", &outcome));
+    }
+    let what = "missing, and all others: the server has no such chain".to_owned();
+    let lost = Outcome::Broken(Broken { number, what });
+    findings.push(Finding::new(org, "store", &lost));
+    Ok(findings)
+}
+
+/// The server keeps on record what was found.
+async fn put_on_record(client: &Client, chain: &str, source: &str, outcome: &Outcome) -> Result<(), Failure> {
+    let verified = outcome.to_verified(source);
     client.tell(&["audit", chain, "verified"], &verified).await
+}
+
+fn unread(error: crate::nats::audit::Error) -> Failure {
+    Failure::Unavailable(format!("cannot {}", causes(&error)))
 }
 
 /// What is pruned while it is read is missing and not wrong: then it is read once more.
@@ -232,15 +229,13 @@ async fn of_copy(
     arguments: &Verify,
     chain: &str,
 ) -> Result<Result<Option<Verified>, Broken>, Failure> {
-    let failed =
-        |error: crate::nats::audit::Error| Failure::Unavailable(format!("cannot {}", causes(&error)));
     let mut copy = Copy::open(&options(global, arguments)?, chain)
         .await
-        .map_err(failed)?;
+        .map_err(unread)?;
     let mut verifier = Verifier::new(arguments.head.clone());
     let mut seen: BTreeMap<u64, [u8; 32]> = BTreeMap::new();
     let mut early: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    while let Some(line) = copy.next().await.map_err(failed)? {
+    while let Some(line) = copy.next().await.map_err(unread)? {
         let record: Result<AuditRecord, _> = serde_json::from_slice(&line);
         let number = record.map_or(verifier.reached() + 1, |record| record.n);
         let sha256: [u8; 32] = Sha256::digest(&line).into();
