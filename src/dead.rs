@@ -50,8 +50,13 @@ pub enum Error {
     #[error("too many requests for dead letters are under way")]
     Busy,
     /// The broker refused.
-    #[error("the broker refused: {0}")]
-    Refused(String),
+    #[error("{what}: {why}")]
+    Refused {
+        /// What came to nothing, for a caller.
+        what: &'static str,
+        /// What the broker or its client said.
+        why: String,
+    },
 }
 
 /// Where dead letters are.

@@ -34,7 +34,7 @@ impl From<Error> for ApiError {
                 retry_after: Span::from_secs(1),
             }
             .into(),
-            Error::Refused(why) => ApiError::internal("ask the broker for dead letters", why),
+            Error::Refused { what, why } => ApiError::internal(what, why),
         }
     }
 }

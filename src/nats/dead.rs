@@ -28,6 +28,9 @@ use tripline_protocol::{Subjects, Timestamp};
 const QUEUE_MAX: usize = 32;
 /// Letters asked for at once: each may have 1 MiB.
 const AHEAD: usize = 8;
+/// What came to nothing, as callers are told.
+const READING: &str = "reading the dead letters failed";
+const REMOVING: &str = "removing the dead letter failed";
 /// How long a request may take.
 const REQUEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -140,7 +143,7 @@ impl Source {
             return Err(Error::Away);
         }
         let stream = self.context.get_stream(self.subjects.dead_stream()).await;
-        stream.map_err(|error| refused(&error))
+        stream.map_err(|error| failed(READING, &error))
     }
 
     async fn read(&self, section: Section) -> Result<Letters, Error> {
@@ -175,7 +178,7 @@ impl Source {
             Err(error) => match error.kind() {
                 DeleteMessageErrorKind::JetStream(why) if is_missing(&why) => Ok(false),
                 DeleteMessageErrorKind::TimedOut => Err(Error::Away),
-                _ => Err(refused(&error)),
+                _ => Err(failed(REMOVING, &error)),
             },
         }
     }
@@ -187,7 +190,7 @@ async fn letter(stream: &Stream, created: Timestamp, sequence: u64) -> Result<Op
         Err(error) => match error.kind() {
             RawMessageErrorKind::NoMessageFound => Ok(None),
             LastRawMessageErrorKind::JetStream(why) if is_missing(&why) => Ok(None),
-            _ => Err(refused(&error)),
+            _ => Err(failed(READING, &error)),
         },
     }
 }
@@ -213,17 +216,66 @@ fn to_letter(message: StreamMessage, stream_created: Timestamp) -> RawLetter {
     }
 }
 
-fn refused(error: &dyn std::error::Error) -> Error {
-    let mut text = error.to_string();
-    if let Some(source) = error.source() {
-        text = format!("{text}: {source}");
+/// What an error of the client means: no answer, or one that is no.
+fn failed(what: &'static str, error: &(dyn std::error::Error + 'static)) -> Error {
+    if is_away(error) {
+        return Error::Away;
     }
-    Error::Refused(text)
+    let mut why = error.to_string();
+    if let Some(source) = error.source() {
+        why = format!("{why}: {source}");
+    }
+    Error::Refused { what, why }
+}
+
+/// Whether a request got no answer: no time was left, the connection is gone, or there is no JetStream just now.
+fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    use jetstream::context::{RequestError, RequestErrorKind};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(request) = error.downcast_ref::<RequestError>()
+            && [RequestErrorKind::TimedOut, RequestErrorKind::NoResponders].contains(&request.kind())
+        {
+            return true;
+        }
+        if let Some(request) = error.downcast_ref::<async_nats::RequestError>()
+            && request.kind() == async_nats::RequestErrorKind::Other
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_without_an_answer_is_told_from_one_that_was_refused() {
+        use async_nats::jetstream::context::{
+            GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
+        };
+        let of = |kind| {
+            let request = RequestError::new(kind);
+            let error = GetStreamError::with_source(GetStreamErrorKind::Request, request);
+            failed(READING, &error)
+        };
+        assert!(matches!(of(RequestErrorKind::TimedOut), Error::Away));
+        assert!(matches!(of(RequestErrorKind::NoResponders), Error::Away));
+        let refused = of(RequestErrorKind::InvalidSubject);
+        assert!(
+            refused
+                .to_string()
+                .starts_with("reading the dead letters failed: "),
+            "{refused}"
+        );
+        let closed = async_nats::RequestError::new(async_nats::RequestErrorKind::Other);
+        let closed = RequestError::with_source(RequestErrorKind::Other, closed);
+        let error = GetStreamError::with_source(GetStreamErrorKind::Request, closed);
+        assert!(matches!(failed(REMOVING, &error), Error::Away));
+    }
 
     #[tokio::test]
     async fn so_many_requests_wait_for_the_broker_and_the_next_is_refused() {

@@ -2,7 +2,8 @@
 
 use crate::support::{RememberingIntake, TestBroker, TestEdge};
 use async_nats::jetstream;
-use tripline::dead::{DeadLetters, Section};
+use rustix::process::{Pid, Signal, kill_process};
+use tripline::dead::{DeadLetters, Error, Section};
 
 /// A broker with so many letters of which two are dropped, and an edge.
 async fn with_letters(count: u64) -> (TestBroker, TestEdge) {
@@ -70,5 +71,23 @@ async fn a_subscriber_reads_dead_letters_and_cannot_drop_one() {
         "a subscriber dropped a letter"
     );
     assert!(edge.dead.get(1).await.expect("an answer").is_some());
+    edge.edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_is_away_to_every_request_for_dead_letters() {
+    let (test, edge) = with_letters(1).await;
+    let pid = test.broker.pid().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(Pid::from_raw).expect("a running broker");
+    kill_process(pid, Signal::STOP).expect("it is stopped");
+    let (read, got, removed) = tokio::join!(
+        edge.dead.read(section(None, 3)),
+        edge.dead.get(1),
+        edge.dead.remove(1)
+    );
+    assert!(matches!(read, Err(Error::Away)), "{read:?}");
+    assert!(matches!(got, Err(Error::Away)), "{got:?}");
+    assert!(matches!(removed, Err(Error::Away)), "{removed:?}");
+    kill_process(pid, Signal::CONT).expect("it goes on");
     edge.edge.stop().await;
 }
