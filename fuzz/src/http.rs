@@ -1,13 +1,17 @@
-//! Requests of every dialect that is spoken over HTTP, to a whole server in this process.
+//! Requests of every dialect that is spoken over HTTP, to a whole server in this process; and bodies of requests to the
+//! micro service, which has types of its own.
 //!
 //! Input: `METHOD path`, lines of headers, an empty line, the body. The administrator's token is in the request
 //! unless it names an `authorization` or `x-auth-token` of its own. `$HOST` in path and body is the id of a host that is
-//! enrolled and away; its sensor id is 1, and session 1 with it has ended.
+//! enrolled and away; its sensor id is 1, and session 1 with it has ended. With `NATS` as the method, the path is an endpoint
+//! of the micro service (`jobs.get`), and the body is read as that endpoint reads it.
 
 use crate::input::{head_and_body, is_header};
 use crate::stage::server;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
+use tripline::nats::asked::check;
+use tripline::nats::service::Endpoint;
 
 /// Whatever is asked, an answer comes that does not blame the server.
 pub fn run(data: &[u8]) {
@@ -18,6 +22,9 @@ pub fn run(data: &[u8]) {
     let Some((method, path)) = line.split_once(' ') else {
         return;
     };
+    if method == "NATS" {
+        return micro_service(path, body);
+    }
     if is_left_out(path) || !is_token(method) || !is_path(path) {
         return;
     }
@@ -45,6 +52,25 @@ pub fn run(data: &[u8]) {
         String::from_utf8_lossy(&answer)
     );
     server.is_well();
+}
+
+/// A body is read, or refused with a problem that says why; the same way each time.
+fn micro_service(subject: &str, body: &[u8]) {
+    let is_it = |endpoint: &Endpoint| {
+        let (noun, verb) = endpoint.words();
+        subject.split_once('.') == Some((noun, verb))
+    };
+    let Some(endpoint) = Endpoint::ALL.into_iter().find(is_it) else {
+        return;
+    };
+    let read = check(endpoint, body);
+    assert_eq!(read, check(endpoint, body), "read in two ways");
+    if let Err(problem) = read {
+        let (status, code) = (problem.status, problem.code.as_str());
+        assert_eq!(status, 400, "{problem:?}");
+        assert!(["bad_json", "bad_parameter"].contains(&code), "{problem:?}");
+        assert!(!problem.detail.is_empty(), "refused without a word");
+    }
 }
 
 /// Requests that the server holds on purpose until something happens, and the one that ends it. A command for a session

@@ -8,6 +8,7 @@
 //! Deliberately not here: what an event means, retries of results, anything durable.
 
 pub mod api;
+pub mod asked;
 pub mod audit;
 pub mod connection;
 pub mod consumer;

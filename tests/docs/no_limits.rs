@@ -132,7 +132,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         &[
             "src/http/body.rs PAGE_ITEMS_DEFAULT",
             "src/http/carbonblack/sensor.rs ROWS_DEFAULT",
-            "src/nats/api.rs LIMIT_DEFAULT",
+            "src/nats/asked.rs LIMIT_DEFAULT",
         ],
     ),
     (
