@@ -11,6 +11,7 @@ mod demo;
 pub mod endpoints;
 pub mod feed;
 pub mod http;
+mod limits;
 pub mod littlebrother;
 pub mod logging;
 pub mod metric;

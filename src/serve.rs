@@ -171,6 +171,7 @@ impl Server {
             config.disk.free_min.0,
         );
         let (exports, exporting) = exports::start(config, exporter.clone()).map_err(Error::Exports)?;
+        let limits = Limits::new(options::limits(config));
         let state = HttpState {
             core: core.clone(),
             access: Arc::new(access.clone()),
@@ -184,7 +185,7 @@ impl Server {
             places: Places::default(),
             exporter,
             exports,
-            limits: Limits::new(options::limits(config)),
+            limits: limits.clone(),
         };
         let http = http::start(options::http(config), state)?;
         let broker = start_broker(config).await?;
@@ -193,6 +194,7 @@ impl Server {
         let api = CoreApi {
             core: core.clone(),
             access,
+            limits,
         };
         let nats = NatsEdge::start(nats_options, (&publisher, &feed, &dead), core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);

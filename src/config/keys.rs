@@ -161,13 +161,13 @@ section! {
 }
 
 section! {
-    /// `[limits]`: how often a caller may ask over HTTP, and what it may hold.
+    /// `[limits]`: how often a caller may ask, and what it may hold.
     Limits, "limits" {
-        /// Requests of one token in a second, in the long run; 0: any number.
+        /// Requests of one token in a second, in the long run, over HTTP and NATS together; 0: any number.
         requests_per_second: u32 = 1_000,
         /// Requests of one token at once.
         requests_burst: u32 = 5_000,
-        /// Wrong tokens and agent keys from one address within a minute that are answered as such; 0: any number.
+        /// Wrong tokens, keys and secrets from one address, or over NATS, in a minute that are answered as such; 0: any number.
         failed_logins_max: u32 = 100,
         /// Connections at once, on both listeners together; more wait until one ends.
         connections_max: u32 = 50_000,

@@ -3,10 +3,10 @@
 //! A handler names the role in its signature, as `caller: Viewer`, and cannot run without it.
 
 use super::HttpState;
-use super::limits::{Limits, TooEarly};
 use super::place::{note_forbidden, note_unknown, place};
 use super::problem::ApiError;
 use super::strangers;
+use crate::limits::{Limits, Origin, TooEarly};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpRequest, web};
 use std::net::IpAddr;
@@ -56,10 +56,7 @@ pub(super) fn log_in<T, E: From<TooEarly>>(
     credential: &str,
     look: impl FnOnce(&str) -> Result<Option<T>, E>,
 ) -> Result<Option<T>, E> {
-    let attempt = limits.begin(address, credential)?;
-    let found = look(credential)?;
-    limits.end(&attempt, found.is_some());
-    Ok(found)
+    limits.log_in(address.map(Origin::Address), credential, look)
 }
 
 impl Caller {
@@ -138,8 +135,8 @@ callers! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::LimitOptions;
     use super::*;
+    use crate::limits::LimitOptions;
     use actix_web::http::header::HeaderValue;
     use std::sync::Arc;
     use tripline_actors::clock::SystemClock;

@@ -27,7 +27,6 @@ mod held;
 mod hosts;
 mod idempotency;
 mod jobs;
-mod limits;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
@@ -50,9 +49,9 @@ pub mod tls;
 mod tokens;
 mod upload;
 
+pub use crate::limits::{LimitOptions, Limits};
 pub use bounds::Bounds;
 pub use broker_status::BrokerStatus;
-pub use limits::{LimitOptions, Limits};
 pub use openapi::document;
 pub use server::{Error, HttpOptions, RunningHttp, start};
 pub use sse::Places;

@@ -1,6 +1,7 @@
 //! Errors of `/v1` as RFC 9457 `application/problem+json`: the only place that knows an HTTP status for a
 //! refusal. Deliberately not here: the dialects' own error bodies.
 
+use crate::limits::TooEarly;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -89,6 +90,14 @@ pub(super) enum ApiError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<TooEarly> for ApiError {
+    fn from(early: TooEarly) -> Self {
+        Self::TooManyRequests {
+            retry_after_seconds: early.retry_after_seconds,
+        }
+    }
 }
 
 impl ApiError {

@@ -163,6 +163,7 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
     let served = state.littlebrother.is_on().then(|| Served {
         clients: state.core.clone(),
         dialect: Arc::clone(&state.littlebrother),
+        limits: state.limits.clone(),
         clock: Arc::clone(&clock),
     });
     let now = clock.now();

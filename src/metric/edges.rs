@@ -67,19 +67,20 @@ const METRICS: &[Metric] = &[
     counter(
         "tripline_http_rate_limited_total",
         "requests",
-        "requests of tokens beyond `limits.requests_per_second`",
+        "requests of tokens beyond `limits.requests_per_second`, those of the micro service included",
     )
     .act("the program with that token asks too often; the log has its request ids"),
     counter(
         "tripline_http_logins_failed_total",
         "log-ins",
-        "wrong tokens and agent keys",
+        "wrong tokens, agent keys and LittleBrother secrets, those of the micro service included",
     )
     .act("`tripline audit list` says from where"),
     counter(
         "tripline_http_logins_refused_total",
         "log-ins",
-        "tokens and agent keys that were not looked at: too many wrong ones came from their address",
+        "tokens, agent keys and LittleBrother secrets that were not looked at: too many wrong ones came from their address, or \
+         over the micro service",
     )
     .act("somebody tries tokens, or a program goes on with one that was revoked: `tripline audit list`"),
     gauge("tripline_once_kept", "keys", "idempotency keys that are kept")

@@ -4,6 +4,7 @@
 
 use super::asked::{Asked, OneJob};
 use super::service::{Api, Endpoint};
+use crate::limits::{Limits, Origin, TooEarly};
 use serde::Serialize;
 use tripline_actors::access::{Access, Principal};
 use tripline_actors::audit::{By, Denied};
@@ -25,11 +26,13 @@ pub struct CoreApi {
     pub core: Core,
     /// Who may.
     pub access: Access,
+    /// How often a token may ask, and how often wrong ones may come: those that HTTP has.
+    pub limits: Limits,
 }
 
 impl Api for CoreApi {
     async fn call(&self, endpoint: Endpoint, token: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Problem> {
-        let caller = admit(&self.access, token, role_for(endpoint)).inspect_err(|problem| {
+        let caller = admit(&self.access, &self.limits, token, role_for(endpoint)).inspect_err(|problem| {
             if let (Some(_), Some(code)) = (token, denied_code(problem)) {
                 self.note_denied(token, code);
             }
@@ -90,11 +93,21 @@ const fn role_for(endpoint: Endpoint) -> Role {
     }
 }
 
-fn admit(access: &Access, token: Option<&str>, needed: Role) -> Result<Principal, Problem> {
+impl From<TooEarly> for Problem {
+    fn from(early: TooEarly) -> Self {
+        let seconds = early.retry_after_seconds;
+        let detail = format!("too many requests; come again in {seconds} s");
+        problem(429, "too_many_requests", detail)
+    }
+}
+
+fn admit(access: &Access, limits: &Limits, token: Option<&str>, needed: Role) -> Result<Principal, Problem> {
     let unauthenticated = |detail: &str| problem(401, "unauthenticated", detail.into());
     let token = token.ok_or_else(|| unauthenticated("a token is needed in header Tripline-Token"))?;
-    let caller = access.authenticate(token);
+    let look = |token: &str| Ok::<_, Problem>(access.authenticate(token));
+    let caller = limits.log_in(Some(Origin::Service), token, look)?;
     let mut caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
+    limits.request(&caller.token_id)?;
     caller.place = Some(PLACE);
     if caller.may(needed) {
         Ok(caller)
@@ -135,6 +148,7 @@ pub(super) fn problem(status: u16, code: &str, detail: String) -> Problem {
         404 => "Not Found",
         409 => "Conflict",
         422 => "Unprocessable Entity",
+        429 => "Too Many Requests",
         500 => "Internal Server Error",
         _ => "Service Unavailable",
     };
@@ -152,6 +166,7 @@ pub(super) fn problem(status: u16, code: &str, detail: String) -> Problem {
 mod tests {
     use super::*;
 
+    use crate::limits::LimitOptions;
     use std::sync::Arc;
     use tripline_actors::clock::SystemClock;
     use tripline_actors::store::{Options, Store};
@@ -176,14 +191,62 @@ mod tests {
         access.create(request).await.unwrap().token
     }
 
+    fn limits(requests: u32, logins: u32) -> Limits {
+        Limits::new(LimitOptions {
+            requests_per_second: requests,
+            requests_burst: requests.max(1),
+            failed_logins_max: logins,
+        })
+    }
+
+    #[tokio::test]
+    async fn wrong_tokens_are_looked_at_up_to_a_number_and_those_that_were_right_before_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = access(folder.path());
+        let viewer = token(&access, Role::Viewer, None).await;
+        let other = token(&access, Role::Viewer, None).await;
+        let limits = limits(0, 2);
+        let ask = |token: &str| match admit(&access, &limits, Some(token), Role::Viewer) {
+            Ok(_) => (200, "".to_owned()),
+            Err(problem) => (problem.status, problem.detail),
+        };
+        assert_eq!(ask(&viewer).0, 200);
+        for wrong in ["a", "b", "c"] {
+            assert_eq!(ask(wrong).0, 401);
+        }
+        let (status, detail) = ask("d");
+        assert_eq!(status, 429);
+        assert!(detail.contains("come again in "), "{detail}");
+        assert_eq!(ask(&viewer).0, 200);
+        assert_eq!(ask(&other).0, 429, "it was not seen before");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_asks_too_often_has_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = access(folder.path());
+        let viewer = token(&access, Role::Viewer, None).await;
+        let other = token(&access, Role::Viewer, None).await;
+        let limits = limits(3, 0);
+        let ask = |token: &str| admit(&access, &limits, Some(token), Role::Viewer);
+        // Four requests take no second.
+        let refused = (0..4).find_map(|_| ask(&viewer).err()).expect("a limit");
+        assert_eq!(
+            (refused.status, refused.code.as_str()),
+            (429, "too_many_requests")
+        );
+        assert!(ask(&other).is_ok());
+    }
+
     #[tokio::test]
     async fn a_request_needs_a_known_token_with_the_right_role() {
         let folder = tempfile::tempdir().unwrap();
         let access = access(folder.path());
         let viewer = token(&access, Role::Viewer, None).await;
         let enrol = token(&access, Role::Enrol, None).await;
+        let limits = limits(0, 0);
         let status = |token, role| {
-            admit(&access, token, role)
+            admit(&access, &limits, token, role)
                 .map_err(|problem| problem.status)
                 .map(drop)
         };
@@ -203,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let access = access(folder.path());
         let acme = token(&access, Role::Operator, Some("acme")).await;
-        let acme = admit(&access, Some(&acme), Role::Viewer).unwrap();
+        let acme = admit(&access, &limits(0, 0), Some(&acme), Role::Viewer).unwrap();
         assert_eq!(org_of(&acme, None).unwrap(), Some("acme".parse().unwrap()));
         assert_eq!(
             org_of(&acme, Some("other".parse().unwrap())).unwrap_err().status,

@@ -1,6 +1,6 @@
 //! Hosts as administrators manage them: forgotten, and with keys that are replaced, by real programs.
 
-use crate::harness::{AgentProcess, Ran, Server, Site, eventually, tripline};
+use crate::harness::{AgentProcess, Broker, Ran, Server, Site, eventually, tripline};
 use serde_json::{Value, json};
 
 fn json_of(ran: &Ran) -> Value {
@@ -166,4 +166,65 @@ async fn a_token_that_asks_too_often_and_too_many_wrong_tokens_are_answered_429_
         200,
         "it came from there before"
     );
+}
+
+/// Asks the micro service; the status of its refusal, and what it says.
+async fn ask(client: &async_nats::Client, token: &str) -> (Option<String>, Value) {
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Tripline-Token", token);
+    let sent = client.request_with_headers("tripline.api.slots.list", headers, "".into());
+    let answer = sent.await.expect("an answer");
+    let status = answer
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Nats-Service-Error-Code"));
+    let body = serde_json::from_slice(&answer.payload).expect("JSON");
+    (status.map(ToString::to_string), body)
+}
+
+#[tokio::test]
+async fn too_many_wrong_tokens_over_nats_are_answered_429_and_counted() {
+    let site = Site::new().await;
+    let broker = Broker::start(&site).await;
+    let limits = [("limits.failed_logins_max", "30"), ("nats.url", broker.url())];
+    let server = Server::start(&site, &limits).await;
+    let viewer = server
+        .api()
+        .create_token(json!({ "name": "soc", "role": "viewer" }))
+        .await;
+    let client = async_nats::connect(broker.url()).await.expect("a connection");
+    eventually("the micro service answers", async || {
+        client.request("tripline.api.slots.list", "".into()).await.ok()
+    })
+    .await;
+    assert_eq!(ask(&client, &viewer).await.0, None);
+    let mut wrong = Vec::new();
+    for number in 0..40 {
+        let (status, body) = ask(&client, &format!("wrong-{number}")).await;
+        wrong.push((status.expect("refused"), body));
+    }
+    let (looked_at, refused) = wrong.split_at(31);
+    assert!(
+        looked_at.iter().all(|(status, _)| status == "401"),
+        "{looked_at:?}"
+    );
+    for (status, body) in refused {
+        assert_eq!(
+            (status.as_str(), &body["code"]),
+            ("429", &json!("too_many_requests"))
+        );
+        assert!(
+            body["detail"].as_str().expect("a text").contains("come again in"),
+            "{body}"
+        );
+    }
+    assert_eq!(ask(&client, &viewer).await.0, None, "it was right before");
+    let metrics = server.api().get("/metrics").await.body;
+    let metrics = metrics.as_str().expect("text");
+    for counted in [
+        "tripline_http_logins_failed_total 31\n",
+        "tripline_http_logins_refused_total 9\n",
+    ] {
+        assert!(metrics.contains(counted), "{counted} in {metrics}");
+    }
 }

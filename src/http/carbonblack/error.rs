@@ -4,8 +4,8 @@
 //! Of a 404 on a session's commands the client reads the first word: with `Session` or `Sensor` it opens
 //! another session and goes on, so texts about other things must not begin so.
 
-use super::super::limits::TooEarly;
 use super::super::problem::ApiError;
+use crate::limits::TooEarly;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};

@@ -4,6 +4,7 @@
 //! any other status it sends them again with its next message.
 
 use super::super::problem::ApiError;
+use crate::limits::TooEarly;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
@@ -23,6 +24,12 @@ pub(super) enum Error {
     /// The secret is not ours.
     #[error("invalid access code")]
     WrongSecret,
+    /// Too many wrong ones came from the caller's address: this one was not looked at.
+    #[error("too many wrong access codes came from here; come again in {retry_after_seconds} s")]
+    TooEarly {
+        /// When.
+        retry_after_seconds: u64,
+    },
     /// Nothing else is served here.
     #[error("nothing is served at this path")]
     NoSuchPath,
@@ -57,6 +64,14 @@ pub(super) enum Error {
     NoTimeLeft,
 }
 
+impl From<TooEarly> for Error {
+    fn from(early: TooEarly) -> Self {
+        Self::TooEarly {
+            retry_after_seconds: early.retry_after_seconds,
+        }
+    }
+}
+
 impl Error {
     fn to_body(&self) -> String {
         match self {
@@ -73,6 +88,7 @@ impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::WrongSecret => StatusCode::UNAUTHORIZED,
+            Self::TooEarly { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Message(_) | Self::Refused(Refusal::Invalid { .. }) => StatusCode::BAD_REQUEST,
@@ -90,6 +106,9 @@ impl ResponseError for Error {
         match self {
             Self::Method { allow } => {
                 response.insert_header((ALLOW, *allow));
+            }
+            Self::TooEarly { retry_after_seconds } => {
+                response.insert_header((RETRY_AFTER, retry_after_seconds.to_string()));
             }
             Self::Refused(Refusal::Busy { .. } | Refusal::Unavailable { .. }) => {
                 response.insert_header((RETRY_AFTER, "5"));

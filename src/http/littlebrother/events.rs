@@ -1,15 +1,16 @@
 //! `POST /api/events`: a client's message, and what waits for the client as the answer.
 
+use super::super::auth::log_in;
 use super::super::body::bytes;
 use super::super::place::unknown;
 use super::super::strangers;
 use super::answer::response;
 use super::error::Error;
 use super::{Clients, Served};
-use crate::littlebrother::Dialect;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use tripline_protocol::audit::Dialect as Door;
 use tripline_protocol::littlebrother::{Ignored, MESSAGE_BYTES_MAX, ReadMessage};
 
@@ -22,7 +23,8 @@ pub(super) async fn take<C: Clients>(
         return Err(Error::ContentType);
     }
     let body = bytes(&request, payload.into_inner(), MESSAGE_BYTES_MAX).await?;
-    let read = read(&served, &body).inspect_err(|error| {
+    let address = request.peer_addr().map(|address| address.ip());
+    let read = read(&served, address, &body).inspect_err(|error| {
         if matches!(error, Error::WrongSecret) {
             let denied = unknown(&request, Door::Littlebrother, "wrong_secret");
             served.clients.denied(denied);
@@ -34,30 +36,33 @@ pub(super) async fn take<C: Clients>(
 }
 
 /// The message, if its secret is right.
-fn read<C: Clients>(served: &Served<C>, body: &[u8]) -> Result<ReadMessage, Error> {
-    turn_away(&served.dialect, body)?;
+fn read<C: Clients>(served: &Served<C>, address: Option<IpAddr>, body: &[u8]) -> Result<ReadMessage, Error> {
+    turn_away(served, address, body)?;
     let now = served.settings()?.zone.to_local(served.clock.now());
     let read = ReadMessage::read(body, now)?;
+    // What has no secret, or one that is no text, tries none.
     match &read.secret {
         Some(secret) if served.dialect.admits(secret) => Ok(read),
         _ => Err(Error::WrongSecret),
     }
 }
 
-/// Nothing else of a message is looked at when its secret is a text and wrong.
-fn turn_away(dialect: &Dialect, body: &[u8]) -> Result<(), Error> {
+/// Nothing else of a message is looked at when its secret is a text and wrong, and not even that when too many wrong ones
+/// came from its address.
+fn turn_away<C: Clients>(served: &Served<C>, address: Option<IpAddr>, body: &[u8]) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Presented {
         secret: serde_json::Value,
     }
     // What cannot be read, reading the whole will name.
-    match serde_json::from_slice(body) {
-        Ok(Presented { secret }) => match secret.as_str() {
-            Some(secret) if !dialect.admits(secret) => Err(Error::WrongSecret),
-            _ => Ok(()),
-        },
-        Err(_) => Ok(()),
-    }
+    let Ok(Presented { secret }) = serde_json::from_slice(body) else {
+        return Ok(());
+    };
+    let Some(secret) = secret.as_str() else {
+        return Ok(());
+    };
+    let look = |secret: &str| Ok::<_, Error>(served.dialect.admits(secret).then_some(()));
+    log_in(address, &served.limits, secret, look)?.ok_or(Error::WrongSecret)
 }
 
 /// What was left out is counted; what no client of the real program sends is worth a warning.

@@ -14,6 +14,7 @@ mod tests;
 
 pub(super) use listener::Listener;
 
+use crate::limits::Limits;
 use crate::littlebrother::Dialect;
 use actix_web::{HttpResponse, Resource, web};
 use error::Error;
@@ -59,6 +60,7 @@ impl Clients for Core {
 pub(super) struct Served<C> {
     pub(super) clients: C,
     pub(super) dialect: Arc<Dialect>,
+    pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
 }
 

@@ -3,6 +3,7 @@
 use super::super::bounds::Bounds;
 use super::*;
 use crate::config::{Littlebrother, Secret};
+use crate::limits::LimitOptions;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -94,6 +95,10 @@ struct World {
 }
 
 fn start(answers: Answers) -> World {
+    start_with(answers, 0)
+}
+
+fn start_with(answers: Answers, failed_logins_max: u32) -> World {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let answers = Arc::new(Mutex::new(answers));
     let (messages, heard) = unbounded_channel();
@@ -109,6 +114,11 @@ fn start(answers: Answers) -> World {
             ..Littlebrother::default()
         })),
         clock: Arc::new(SystemClock::default()),
+        limits: Limits::new(LimitOptions {
+            requests_per_second: 1,
+            requests_burst: 1,
+            failed_logins_max,
+        }),
     };
     let listener =
         Listener::start(([127, 0, 0, 1], 0).into(), 1, 1, Bounds::default(), served).expect("a listener");
@@ -194,6 +204,41 @@ impl World {
         self.listener.stop(false).await;
         self.listener.ended().await;
     }
+}
+
+#[actix_web::test]
+async fn too_many_wrong_secrets_close_an_address_to_all_but_who_was_right_there() {
+    let mut world = start_with(empty(), 3);
+    let elsewhere = reqwest::Client::builder()
+        .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
+        .build()
+        .expect("a client");
+    assert_eq!(world.post(message().to_string()).await.0, 200);
+    world.heard().await;
+    let wrong = |n: u32| json!({"secret": format!("sesam{n}"), "hostname": "pc", "events": []}).to_string();
+    for n in 0..4 {
+        assert_eq!(world.post(wrong(n)).await.0, 401);
+    }
+    let refused = world.client.post(world.url("/api/events")).body(wrong(4));
+    let refused = refused.header("content-type", "application/json").send().await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    let body: Value = refused.json().await.expect("JSON");
+    assert!(
+        body["error"].as_str().expect("a text").contains("come again"),
+        "{body}"
+    );
+    // Clients behind the same address that have the secret are not closed out, however often they come.
+    for _ in 0..3 {
+        assert_eq!(world.post(message().to_string()).await.0, 200);
+        world.heard().await;
+    }
+    let there = elsewhere.post(world.url("/api/events")).body(wrong(5));
+    let there = there.header("content-type", "application/json").send().await;
+    assert_eq!(there.expect("an answer").status().as_u16(), 401);
+    world.heard_nothing();
+    world.over().await;
 }
 
 #[actix_web::test]

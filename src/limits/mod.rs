@@ -1,4 +1,4 @@
-//! How often a token may ask, and how often an address may come with a wrong one.
+//! How often a token may ask, and how often an address, or the micro service, may come with a wrong one.
 //!
 //! What is counted is in `bucket` and `logins`, which know no clock. Deliberately not here: whether a token is right
 //! (`tripline_actors::access`), and the words of a dialect for a refusal.
@@ -6,12 +6,11 @@
 mod bucket;
 mod logins;
 
-use super::problem::ApiError;
 use bucket::Buckets;
+pub(crate) use logins::Origin;
 use logins::{Login, Logins};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tripline_protocol::Span;
@@ -23,15 +22,15 @@ pub struct LimitOptions {
     pub requests_per_second: u32,
     /// `limits.requests_burst`: of one token, at once.
     pub requests_burst: u32,
-    /// `limits.failed_logins_max`: from one address within a minute.
+    /// `limits.failed_logins_max`: from one address, or over the micro service, within a minute.
     pub failed_logins_max: u32,
 }
 
 /// A request that comes too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooEarly {
+pub(crate) struct TooEarly {
     /// After so many seconds it may come again.
-    pub(super) retry_after_seconds: u64,
+    pub(crate) retry_after_seconds: u64,
 }
 
 impl TooEarly {
@@ -55,8 +54,8 @@ struct Inner {
 
 /// Whose try a log-in is, and with what.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Try {
-    address: Option<IpAddr>,
+struct Try {
+    origin: Option<Origin>,
     credential: [u8; 32],
 }
 
@@ -75,7 +74,7 @@ impl Limits {
     }
 
     /// A request of this token, or how long it has to wait.
-    pub(super) fn request(&self, token_id: &str) -> Result<(), TooEarly> {
+    pub(crate) fn request(&self, token_id: &str) -> Result<(), TooEarly> {
         let taken = self.0.requests.lock().take(token_id, self.now());
         taken.map_err(|wait| {
             metrics::counter!("tripline_http_rate_limited_total").increment(1);
@@ -83,21 +82,30 @@ impl Limits {
         })
     }
 
+    /// Looks a credential up, unless too many wrong ones came from there; `None`: it is wrong.
+    ///
+    /// # Errors
+    /// It was not looked at, or what looks says so.
+    pub(crate) fn log_in<T, E: From<TooEarly>>(
+        &self,
+        origin: Option<Origin>,
+        credential: &str,
+        look: impl FnOnce(&str) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let attempt = self.begin(origin, credential)?;
+        let found = look(credential)?;
+        self.end(&attempt, found.is_some());
+        Ok(found)
+    }
+
     /// Somebody comes with a credential. Refused, it is not to be looked at.
-    pub(super) fn begin(&self, address: Option<IpAddr>, credential: &str) -> Result<Try, TooEarly> {
-        let attempt = Try {
-            address,
-            credential: Sha256::digest(credential).into(),
-        };
-        let Some(address) = address else {
+    fn begin(&self, origin: Option<Origin>, credential: &str) -> Result<Try, TooEarly> {
+        let credential = Sha256::digest(credential).into();
+        let attempt = Try { origin, credential };
+        let Some(origin) = origin else {
             return Ok(attempt);
         };
-        match self
-            .0
-            .logins
-            .lock()
-            .begin(address, &attempt.credential, self.now())
-        {
+        match self.0.logins.lock().begin(origin, &credential, self.now()) {
             Login::Look => Ok(attempt),
             Login::Wait(wait) => {
                 metrics::counter!("tripline_http_logins_refused_total").increment(1);
@@ -107,26 +115,18 @@ impl Limits {
     }
 
     /// How it went.
-    pub(super) fn end(&self, attempt: &Try, was_right: bool) {
-        let Some(address) = attempt.address else { return };
+    fn end(&self, attempt: &Try, was_right: bool) {
+        let Some(origin) = attempt.origin else { return };
         let mut logins = self.0.logins.lock();
         if was_right {
-            return logins.right(address, &attempt.credential, self.now());
+            return logins.right(origin, &attempt.credential, self.now());
         }
         metrics::counter!("tripline_http_logins_failed_total").increment(1);
-        if logins.wrong(address, self.now()) {
+        if logins.wrong(origin, self.now()) {
             tracing::warn!(
-                %address,
-                "too many wrong tokens and keys; for a minute only those that were right from there before are looked at"
+                address = %origin,
+                "too many wrong tokens, keys and secrets; for a minute only those that were right from there before are looked at"
             );
-        }
-    }
-}
-
-impl From<TooEarly> for ApiError {
-    fn from(early: TooEarly) -> Self {
-        ApiError::TooManyRequests {
-            retry_after_seconds: early.retry_after_seconds,
         }
     }
 }
@@ -134,6 +134,10 @@ impl From<TooEarly> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn address(last: u8) -> Option<Origin> {
+        Some(Origin::Address([10, 0, 0, last].into()))
+    }
 
     fn limits(requests: u32, logins: u32) -> Limits {
         Limits::new(LimitOptions {
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn wrong_credentials_close_an_address_to_all_but_those_that_were_right_there() {
         let limits = limits(0, 2);
-        let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
+        let (here, there) = (address(1), address(2));
         let good = limits.begin(here, "good").expect("looked at");
         limits.end(&good, true);
         for wrong in ["a", "b", "c"] {

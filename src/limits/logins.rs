@@ -1,7 +1,8 @@
-//! Wrong tokens and keys by address. After too many within a minute an address is closed for a minute: only what was
-//! right from there before is looked at, so that who works behind the same address goes on.
+//! Wrong tokens, keys and secrets by where they come from. After too many within a minute that is closed for a minute: only
+//! what was right from there before is looked at, so that who works behind the same address goes on.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use tripline_protocol::Span;
 
@@ -9,8 +10,45 @@ use tripline_protocol::Span;
 const ADDRESSES_MAX: usize = 10_000;
 /// Credentials of one address that are remembered to have been right.
 const RIGHT_MAX: usize = 64;
+/// Those of the micro service, which everybody on the broker shares.
+const SERVICE_RIGHT_MAX: usize = 1_024;
 /// In which wrong ones are counted, and how long an address is closed then.
 const WINDOW: Span = Span::from_secs(60);
+
+/// Where a credential comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// Over HTTP, from there.
+    Address(IpAddr),
+    /// The micro service: NATS tells nothing of who asks.
+    Service,
+}
+
+impl Origin {
+    /// Whoever has one IPv6 address has all of its /64.
+    fn network(self) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(network(address)),
+            Self::Service => Self::Service,
+        }
+    }
+
+    const fn right_max(self) -> usize {
+        match self {
+            Self::Address(_) => RIGHT_MAX,
+            Self::Service => SERVICE_RIGHT_MAX,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Service => f.write_str("the micro service"),
+        }
+    }
+}
 
 /// What is to be done with a credential.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +70,11 @@ struct Seen {
     heard_at: Span,
 }
 
-/// What came from which address.
+/// What came from where.
 #[derive(Debug)]
 pub(super) struct Logins {
     wrong_max: u32,
-    seen: HashMap<IpAddr, Seen>,
+    seen: HashMap<Origin, Seen>,
 }
 
 impl Logins {
@@ -47,8 +85,8 @@ impl Logins {
         }
     }
 
-    pub(super) fn begin(&self, address: IpAddr, credential: &[u8; 32], now: Span) -> Login {
-        match self.seen.get(&network(address)) {
+    pub(super) fn begin(&self, origin: Origin, credential: &[u8; 32], now: Span) -> Login {
+        match self.seen.get(&origin.network()) {
             Some(seen) if seen.closed_until > now && !seen.right.contains(credential) => {
                 let left = seen.closed_until.as_millis() - now.as_millis();
                 Login::Wait(Span::from_millis(left))
@@ -57,8 +95,8 @@ impl Logins {
         }
     }
 
-    pub(super) fn right(&mut self, address: IpAddr, credential: &[u8; 32], now: Span) {
-        let Some(seen) = self.seen(address, now) else {
+    pub(super) fn right(&mut self, origin: Origin, credential: &[u8; 32], now: Span) {
+        let Some(seen) = self.seen(origin, now) else {
             return;
         };
         if seen.right.last() == Some(credential) {
@@ -66,15 +104,15 @@ impl Logins {
         }
         seen.right.retain(|known| known != credential);
         seen.right.push(*credential);
-        if seen.right.len() > RIGHT_MAX {
+        if seen.right.len() > origin.right_max() {
             seen.right.remove(0);
         }
     }
 
-    /// Says whether the address is closed by it.
-    pub(super) fn wrong(&mut self, address: IpAddr, now: Span) -> bool {
+    /// Says whether it is closed by it.
+    pub(super) fn wrong(&mut self, origin: Origin, now: Span) -> bool {
         let wrong_max = self.wrong_max;
-        let Some(seen) = self.seen(address, now) else {
+        let Some(seen) = self.seen(origin, now) else {
             return false;
         };
         if now.as_millis().saturating_sub(seen.since.as_millis()) >= WINDOW.as_millis() {
@@ -89,18 +127,19 @@ impl Logins {
         true
     }
 
-    /// What is known of an address; `None`: nothing is counted.
-    fn seen(&mut self, address: IpAddr, now: Span) -> Option<&mut Seen> {
+    /// What is known of where it comes from; `None`: nothing is counted.
+    fn seen(&mut self, origin: Origin, now: Span) -> Option<&mut Seen> {
         if self.wrong_max == 0 {
             return None;
         }
-        let address = network(address);
-        if self.seen.len() >= ADDRESSES_MAX && !self.seen.contains_key(&address) {
-            let oldest = self.seen.iter().min_by_key(|(_, seen)| seen.heard_at);
-            let oldest = oldest.map(|(address, _)| *address);
-            oldest.map(|address| self.seen.remove(&address));
+        let origin = origin.network();
+        if self.seen.len() >= ADDRESSES_MAX && !self.seen.contains_key(&origin) {
+            let addresses = self.seen.iter().filter(|(origin, _)| **origin != Origin::Service);
+            let oldest = addresses.min_by_key(|(_, seen)| seen.heard_at);
+            let oldest = oldest.map(|(origin, _)| *origin);
+            oldest.map(|origin| self.seen.remove(&origin));
         }
-        let seen = self.seen.entry(address).or_insert_with(|| Seen {
+        let seen = self.seen.entry(origin).or_insert_with(|| Seen {
             since: now,
             ..Seen::default()
         });
@@ -109,7 +148,6 @@ impl Logins {
     }
 }
 
-/// Whoever has one IPv6 address has all of its /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -124,14 +162,14 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const HERE: Origin = Origin::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
 
     fn at(seconds: u64) -> Span {
         Span::from_secs(seconds)
     }
 
-    fn address(n: u32) -> IpAddr {
-        IpAddr::V4(std::net::Ipv4Addr::from_bits(n))
+    fn address(n: u32) -> Origin {
+        Origin::Address(IpAddr::V4(std::net::Ipv4Addr::from_bits(n)))
     }
 
     #[test]
@@ -180,9 +218,33 @@ mod tests {
     }
 
     #[test]
+    fn right_ones_of_the_micro_service_are_remembered_up_to_a_bound_and_addresses_are_not_in_their_way() {
+        let mut logins = Logins::new(1);
+        let credential = |n: usize| {
+            let mut credential = [0; 32];
+            credential[..8].copy_from_slice(&n.to_be_bytes());
+            credential
+        };
+        for n in 0..=SERVICE_RIGHT_MAX {
+            logins.right(Origin::Service, &credential(n), at(0));
+        }
+        logins.wrong(Origin::Service, at(0));
+        assert!(logins.wrong(Origin::Service, at(0)));
+        for n in 0..u32::try_from(ADDRESSES_MAX).expect("small") {
+            logins.wrong(address(n), at(1));
+        }
+        assert_eq!(logins.begin(Origin::Service, &credential(1), at(1)), Login::Look);
+        assert_eq!(
+            logins.begin(Origin::Service, &credential(0), at(1)),
+            Login::Wait(at(59))
+        );
+        assert_eq!(logins.begin(HERE, &credential(0), at(1)), Login::Look);
+    }
+
+    #[test]
     fn the_addresses_of_one_network_count_together() {
         let mut logins = Logins::new(1);
-        let v6 = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let v6 = |text: &str| Origin::Address(text.parse().expect("an address"));
         logins.wrong(v6("2001:db8::1"), at(0));
         assert!(logins.wrong(v6("2001:db8::2"), at(0)));
         assert!(matches!(
