@@ -25,15 +25,43 @@ enum Command {
     /// Enrol if needed, connect to the server and run its commands until stopped; watch processes for it, or
     /// for a LittleBrother server
     Run(Box<Options>),
+    /// Look after the isolation of this host while no agent runs
+    #[command(subcommand)]
+    Isolation(Isolation),
+}
+
+#[derive(Subcommand)]
+enum Isolation {
+    /// Isolate this host again if it is to be: after a boot, before the network is up and the agent starts. Reads the
+    /// agent's configuration, and does nothing where an agent runs
+    Reinstate(Box<Options>),
 }
 
 fn main() -> ExitCode {
-    let Command::Run(options) = Cli::parse().command;
-    let config = match Config::load(*options) {
-        Ok(config) => config,
-        Err(error) => return complain(&error, 2),
-    };
-    start_logging(&config.log);
+    match Cli::parse().command {
+        Command::Run(options) => configured(*options, serve),
+        Command::Isolation(Isolation::Reinstate(options)) => configured(*options, reinstate),
+    }
+}
+
+fn configured(options: Options, act: fn(Config) -> ExitCode) -> ExitCode {
+    match Config::load(options) {
+        Ok(config) => {
+            start_logging(&config.log);
+            act(config)
+        }
+        Err(error) => complain(&error, 2),
+    }
+}
+
+fn reinstate(config: Config) -> ExitCode {
+    match agent::reinstate_isolation(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, error.exit_code()),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
