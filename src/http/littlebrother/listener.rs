@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 /// Connections the kernel keeps while none is accepted: all clients of a site may come at once.
 const BACKLOG: u32 = 4096;
 /// Connections at once, over all workers.
-const CONNECTIONS_MAX: usize = 10_000;
+pub(in super::super) const CONNECTIONS_MAX: usize = 10_000;
 /// A client that keeps its connection sends again within its check interval, 5 s unless it is configured.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(super) use listener::Listener;
+pub(super) use listener::{CONNECTIONS_MAX, Listener};
 
 use crate::littlebrother::Dialect;
 use actix_web::{HttpResponse, Resource, web};
