@@ -136,6 +136,14 @@ async fn a_host_is_isolated_before_its_network_without_a_cycle_in_its_boot() {
         return;
     };
     assert_eq!(said, "");
+    // Its start flushes all rules.
+    let text = packaged(&format!("systemd/{ISOLATION}"));
+    let after = text.lines().filter(|line| line.starts_with("After="));
+    assert!(
+        after
+            .flat_map(str::split_whitespace)
+            .any(|unit| unit == "nftables.service")
+    );
     // What is no way: the agent itself waits for the network.
     let early = "Before=network-pre.target\nWants=network-pre.target\n";
     let said = a_boot_with(&site, "tripline-agent.service", early).await;
