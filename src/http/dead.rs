@@ -238,9 +238,9 @@ pub(super) async fn drop_letter(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::House;
     use super::*;
     use crate::dead::{DeadLetters, Letters};
+    use crate::http::tests::House;
     use futures_util::FutureExt;
     use futures_util::future::{BoxFuture, ready};
     use std::sync::Arc;

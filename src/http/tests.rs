@@ -8,9 +8,13 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use futures_util::FutureExt;
 use futures_util::future::ready;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use sha2::Digest;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tripline_actors::access::Principal;
 use tripline_actors::clock::SystemClock;
@@ -76,7 +80,7 @@ pub(super) struct House {
     pub(super) state: HttpState,
     pub(super) caller: Principal,
     token: String,
-    host: Enrolled,
+    pub(super) host: Enrolled,
     _dir: tempfile::TempDir,
 }
 
@@ -204,7 +208,8 @@ fn enrolment() -> Enrol {
     }
 }
 
-fn hello() -> Hello {
+/// What the host's agent says first.
+pub(super) fn hello() -> Hello {
     Hello {
         agent_version: "0.1.0".into(),
         hostname: "pc".into(),
@@ -221,4 +226,37 @@ fn hello() -> Hello {
         finished: Vec::new(),
         isolation: None,
     }
+}
+
+/// What the operating system makes of a backlog: it may have a bound of its own, and takes one more than it is told.
+fn in_the_kernel(backlog: u32) -> usize {
+    let own = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux");
+    backlog.min(own.trim().parse().expect("a number")) as usize + 1
+}
+
+/// Takes the only connection that a listener serves at a time, and lets others come until one does not get in: as many
+/// as its backlog says.
+pub(super) fn fills_its_backlog(at: SocketAddr, path: &str, backlog: u32) {
+    let expected = in_the_kernel(backlog);
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).expect("the limit that is allowed");
+    let enough = |most: u64| most > 2 * expected as u64;
+    assert!(
+        files.maximum.is_none_or(enough),
+        "raise the hard limit of open files"
+    );
+    let mut served = TcpStream::connect(at).expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    served.write_all(request.as_bytes()).expect("sent");
+    assert!(served.read(&mut [0; 1024]).expect("an answer") > 0);
+    // Each is there at once or, for want of room, not at all.
+    let come = || TcpStream::connect_timeout(&at, Duration::from_secs(1));
+    let waiting: Vec<TcpStream> = (0..expected + 10).map_while(|_| come().ok()).collect();
+    // The listener may have taken one more from the kernel before it knew that its worker is full.
+    assert!(
+        (expected..=expected + 1).contains(&waiting.len()),
+        "{} of {expected} wait",
+        waiting.len()
+    );
 }

@@ -136,11 +136,12 @@ fn numbered(text: &str) -> Result<u32, DialectError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tests::House;
     use super::*;
+    use crate::http::tests::House;
     use actix_web::test::{TestRequest, read_body_json};
     use futures_util::future::join_all;
     use serde_json::json;
+    use tokio::time::Instant;
     use tripline_protocol::SessionId;
     use tripline_protocol::session::{COMMANDS_WAITING_MAX, SessionState, SessionView};
 
@@ -190,6 +191,27 @@ mod tests {
             let ids: Vec<usize> = ids.map(|id| id.expect("a number") as usize).collect();
             assert_eq!(ids, all, "{more} more");
         }
+        house.over().await;
+    }
+
+    #[actix_web::test]
+    async fn a_command_waits_for_its_session_so_long_and_is_refused_then() {
+        let house = House::new().await;
+        // Time of this thread; the actors have their own.
+        tokio::time::pause();
+        let (core, caller) = (&house.state.core, &house.caller);
+        let opened = core.open_session(caller, house.session()).await;
+        let number = opened.expect("a session").number;
+        let own = core.own_session(caller, number).expect("its own");
+        let command = RunCommand::new(Verb::ListProcesses, json!({}));
+        let (request, begun) = (TestRequest::default().to_http_request(), Instant::now());
+        let refused = when_active(&request, core, caller, &own, command).await;
+        assert_eq!(
+            refused.expect_err("it waits for its host").code(),
+            "session_pending"
+        );
+        // A timer rounds up to its next millisecond.
+        assert_eq!(begun.elapsed().as_secs(), SESSION_WAIT.to_duration().as_secs());
         house.over().await;
     }
 }

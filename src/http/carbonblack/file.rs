@@ -187,8 +187,8 @@ pub(super) async fn archive(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tests::House;
     use super::*;
+    use crate::http::tests::House;
     use actix_web::test::{TestRequest, read_body, read_body_json};
 
     /// What a session's files are about.

@@ -170,9 +170,9 @@ fn object(session: &SessionView, host: Option<&HostView>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tests::House;
     use super::super::tests::{host, session};
     use super::*;
+    use crate::http::tests::House;
     use actix_web::test::{TestRequest, read_body_json};
     use futures_util::future::join_all;
     use tripline_protocol::verb::Verb;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Connections the kernel keeps while none is accepted: all clients of a site may come at once.
-const BACKLOG: u32 = 4096;
+pub(super) const BACKLOG: u32 = 4096;
 /// Connections at once, over all workers.
 const CONNECTIONS_MAX: usize = 10_000;
 /// A client that keeps its connection sends again within its check interval, 5 s unless it is configured.

@@ -1,8 +1,10 @@
 //! The dialect over real sockets, on a listener of its own; the actors are stood in for.
 
 use super::super::bounds::Bounds;
+use super::listener::BACKLOG;
 use super::*;
 use crate::config::{Littlebrother, Secret};
+use crate::http::tests::fills_its_backlog;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -476,6 +478,49 @@ async fn a_connection_over_the_bound_waits_until_another_ends() {
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
     drop(taken.pop());
     hear_empty(&mut late).await;
+    world.over().await;
+}
+
+#[actix_web::test]
+async fn so_many_clients_wait_to_be_accepted_and_the_next_does_not_come_in() {
+    let bounds = Bounds {
+        connections_max: 1,
+        ..Bounds::default()
+    };
+    let world = start_with(empty(), bounds);
+    let at = world.listener.addr;
+    let filled = tokio::task::spawn_blocking(move || fills_its_backlog(at, "/health", BACKLOG));
+    filled.await.expect("filled");
+    world.over().await;
+}
+
+#[actix_web::test]
+async fn a_stop_waits_for_a_request_in_progress_and_not_for_ever() {
+    let mut world = start(Answers::Never);
+    let mut waits = world.connect().await;
+    world.heard().await;
+    world.listener.stop(true).await;
+    world.listener.ended().await;
+    let mut answer = Vec::new();
+    // An end with an error is an end.
+    let _ = waits.read_to_end(&mut answer).await;
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+}
+
+#[actix_web::test]
+async fn who_is_answered_before_a_message_came_whole_is_let_go_when_nothing_more_comes() {
+    let mut world = start(empty());
+    let mut stream = TcpStream::connect(world.listener.addr).await.expect("connected");
+    let head = format!(
+        "POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        MESSAGE_BYTES_MAX + 1
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    ended.expect("it is closed in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    world.heard_nothing();
     world.over().await;
 }
 

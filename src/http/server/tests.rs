@@ -1,8 +1,10 @@
 //! The server over real sockets: TLS, errors, limits, stopping.
 
 use super::*;
+use crate::http::tests::fills_its_backlog;
 use actix_web::HttpRequest;
 use std::error::Error as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tripline_actors::clock::SystemClock;
 
@@ -185,4 +187,39 @@ async fn metrics_count_requests_by_route() {
 
 fn recorded() -> String {
     metrics::recorder().expect("installed").render()
+}
+
+#[actix_web::test]
+async fn so_many_connections_wait_to_be_accepted_and_the_next_does_not_come_in() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bounds = Bounds {
+        connections_max: 1,
+        ..Bounds::default()
+    };
+    let running = started(&HttpOptions {
+        tls_listen: None,
+        bounds,
+        ..options(&dir)
+    });
+    let running = running.expect("started");
+    let at = running.addr;
+    let filled = tokio::task::spawn_blocking(move || fills_its_backlog(at, "/healthz", BACKLOG));
+    filled.await.expect("filled");
+    running.abandon().await;
+}
+
+#[actix_web::test]
+async fn who_is_answered_before_its_body_came_is_let_go_when_nothing_more_comes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let mut stream = tokio::net::TcpStream::connect(running.addr)
+        .await
+        .expect("connected");
+    let head = "POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(10 * DISCONNECT_TIMEOUT, stream.read_to_string(&mut answer)).await;
+    ended.expect("it is closed in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    running.stop().await;
 }

@@ -9,7 +9,14 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 /// A handshake without a network, for paused time: the session, what comes, and the body with what goes.
-async fn offline() -> (Session, AggregatedMessageStream, actix_web::body::BoxBody) {
+type Offline = (Session, AggregatedMessageStream, actix_web::body::BoxBody);
+
+async fn offline() -> Offline {
+    offline_with(web::Bytes::new()).await
+}
+
+/// With an agent that sends these frames and nothing more.
+pub(super) async fn offline_with(frames: web::Bytes) -> Offline {
     let request = TestRequest::default()
         .insert_header(("upgrade", "websocket"))
         .insert_header(("connection", "upgrade"))
@@ -17,8 +24,9 @@ async fn offline() -> (Session, AggregatedMessageStream, actix_web::body::BoxBod
         .insert_header(("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw=="))
         .to_http_request();
     let silence = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
+    let said = futures_util::stream::iter([Ok(frames)]).chain(silence);
     let mut payload = Payload::Stream {
-        payload: silence.boxed_local() as std::pin::Pin<Box<dyn futures_util::Stream<Item = _>>>,
+        payload: said.boxed_local() as std::pin::Pin<Box<dyn futures_util::Stream<Item = _>>>,
     };
     let payload = web::Payload::from_request(&request, &mut payload)
         .await
