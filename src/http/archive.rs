@@ -157,9 +157,9 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests::until;
     use actix_web::body::to_bytes;
     use std::io::Read;
-    use std::time::Duration;
     use tokio::sync::{Mutex, MutexGuard};
     use tripline_protocol::{SessionId, Timestamp};
     use uuid::Uuid;
@@ -170,19 +170,11 @@ mod tests {
     /// Begins when no archive is made any more.
     async fn turn() -> MutexGuard<'static, ()> {
         let turn = TURN.lock().await;
-        until("all places are free", || ROOM.available_permits() == ARCHIVES_MAX).await;
+        until("all places are free", async || {
+            ROOM.available_permits() == ARCHIVES_MAX
+        })
+        .await;
         turn
-    }
-
-    /// Waits for what a thread does, within a bound that only a hang reaches.
-    async fn until(what: &str, is_so: impl Fn() -> bool) {
-        let waits = async {
-            while !is_so() {
-                tokio::task::yield_now().await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(60), waits).await;
-        assert!(waited.is_ok(), "waited in vain: {what}");
     }
 
     fn file(store: &ArtifactStore, number: u32, name: &str, content: &[u8]) -> SessionFile {
@@ -285,7 +277,7 @@ mod tests {
         let refused = make().expect_err("no place").to_problem();
         assert_eq!((refused.status, &*refused.code), (503, "busy"));
         drop(made.pop());
-        until("its place is free", || ROOM.available_permits() == 1).await;
+        until("its place is free", async || ROOM.available_permits() == 1).await;
         made.push(make().expect("an archive"));
         assert!(make().is_err());
     }
@@ -300,7 +292,7 @@ mod tests {
         assert_eq!(pieces.max_capacity(), PIECES_MAX);
         let mut bytes = 0;
         for _ in 0..PIECES_MAX {
-            until("as many wait as may", || pieces.len() == PIECES_MAX).await;
+            until("as many wait as may", async || pieces.len() == PIECES_MAX).await;
             assert_eq!(ROOM.available_permits(), ARCHIVES_MAX - 1, "it is not done");
             bytes += pieces.recv().await.expect("a piece").expect("made").len();
         }

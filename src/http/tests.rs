@@ -228,6 +228,17 @@ pub(super) fn hello() -> Hello {
     }
 }
 
+/// Waits for what others do, within a bound that only a hang reaches.
+pub(super) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waits = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waits).await;
+    assert!(waited.is_ok(), "waited in vain: {what}");
+}
+
 /// What the operating system makes of a backlog: it may have a bound of its own, and takes one more than it is told.
 fn in_the_kernel(backlog: u32) -> usize {
     let own = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux");

@@ -3,7 +3,7 @@
 use super::super::connection::WAITING_MAX;
 use super::offline::offline_with;
 use super::*;
-use crate::http::tests::{House, hello};
+use crate::http::tests::{House, hello, until};
 use futures_util::FutureExt;
 use std::iter::repeat_n;
 use tokio::time::timeout;
@@ -77,16 +77,12 @@ async fn so_many_frames_wait_for_an_agent_and_one_more_means_that_it_is_gone() {
         let agent = (host_id, Presented::default());
         let met = meet(&house.state, &door, agent, session, &mut stream).await;
         let (_attached, mut link) = met.map_err(|_| ()).expect("attached");
-        while link.len() < LINK_CAPACITY {
-            tokio::task::yield_now().await;
-        }
+        until("as many wait as may", async || link.len() == LINK_CAPACITY).await;
         if lives {
             assert!(attached().await);
             continue;
         }
-        while attached().await {
-            tokio::task::yield_now().await;
-        }
+        until("it is gone", async || !attached().await).await;
         let mut waiting = 0;
         while link.recv().await.is_some() {
             waiting += 1;
