@@ -182,10 +182,10 @@ brokers-of-the-range:
 	@$(BROKER) --version 2.11.11 --to .nats/2.11.11 >/dev/null
 	@$(BROKER) --version 2.10.26 --to .nats/2.10.26 >/dev/null
 
-# cargo install does nothing when this version is there.
+# cargo install does nothing when this version is there. It packs a few files: to be built soon matters more than speed.
 .PHONY: cargo-deb
 cargo-deb: ## put cargo-deb into .tools
-	@$(CARGO) install --quiet --locked --root .tools --version 3.8.0 --no-default-features cargo-deb
+	@CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install --quiet --locked --root .tools --version 3.8.0 --no-default-features cargo-deb
 
 # AGENT_TARGET names another target of the agent: a static one from `make dist`, such as x86_64-unknown-linux-musl.
 .PHONY: deb

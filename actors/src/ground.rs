@@ -149,6 +149,42 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
+    /// With what the store holds; nobody is attached.
+    pub(crate) fn load(
+        config: CoreConfig,
+        store: Store,
+        artifacts: Arc<ArtifactStore>,
+        publisher: Arc<dyn Publisher>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Refusal> {
+        let (run, started) = (Uuid::new_v4(), clock.now());
+        Ok(Self {
+            load: Load::new(config.outbox_max, Arc::clone(&clock)),
+            attachments: Attachments::default(),
+            hosts: HostCount::new(config.hosts_max),
+            attester: Attester::load(&store)?,
+            abandoned: Abandoned::default(),
+            sessions: LiveSessions::load(&store)?,
+            onces: Onces::load(&store)?,
+            littlebrother: ArcSwapOption::empty(),
+            clients: Clients::default(),
+            pause: ArcSwapOption::empty(),
+            tally: Tally::default(),
+            traces: Traces::default(),
+            streams: Streams::new(run),
+            drain_asked: tokio::sync::watch::Sender::new(None),
+            ending: ArcSwapOption::empty(),
+            denials: Denials::default(),
+            config,
+            store,
+            clock,
+            artifacts,
+            publisher,
+            run,
+            started,
+        })
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -221,5 +257,55 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
                 detail: "a stored record is unreadable",
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::fixture::RecordingPublisher;
+    use crate::recorder;
+    use crate::store::Options;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn new_work_is_taken_until_so_many_batches_wait_for_the_disk() {
+        recorder::install();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let artifacts = Arc::new(ArtifactStore::open(dir.path(), 0).unwrap());
+        let publisher = Arc::new(RecordingPublisher::default());
+        let clock = Arc::new(SystemClock::default());
+        let ground = Ground::load(CoreConfig::default(), store, artifacts, publisher, clock).unwrap();
+        let (release, held) = channel::<()>();
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, b"a".to_vec(), b"b".to_vec());
+        // Holds the writer of the store: what comes after it waits. An error says that the sender is gone.
+        ground.store.commit(batch, move || {
+            let _ = held.recv();
+        });
+        while ground.store.durable_lag() < BATCHES_WAITING_MAX {
+            assert_eq!(ground.admit_writes(), Ok(()));
+            ground.store.commit(Batch::new(), || {});
+        }
+        assert_eq!(ground.admit(), Ok(()));
+        ground.store.commit(Batch::new(), || {});
+        let refused = ground.admit_writes().unwrap_err();
+        assert!(
+            matches!(refused, Refusal::Busy { what: "store", .. }),
+            "{refused:?}"
+        );
+        assert_eq!(ground.admit(), Err(refused), "for jobs and events, too");
+        let counted = recorder::counter(
+            std::thread::current().id(),
+            "tripline_admission_refused_total store",
+        );
+        assert_eq!(counted, 2);
+        drop(release);
+        let (done, wait) = channel::<()>();
+        ground.store.commit(Batch::new(), move || drop(done));
+        assert!(wait.recv().is_err(), "the sender is dropped when all is durable");
+        assert_eq!(ground.admit(), Ok(()));
     }
 }

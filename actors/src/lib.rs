@@ -40,6 +40,18 @@ pub mod store;
 mod tally;
 pub mod trace;
 
+// What the tests of the core stand on, for tests that need what is private to a module.
+#[cfg(test)]
+extern crate self as tripline_actors;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests of the core use all of it")]
+#[path = "../tests/core/fixture.rs"]
+mod fixture;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests of the core use all of it")]
+#[path = "../tests/core/recorder.rs"]
+mod recorder;
+
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
     IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession, Presented, Readiness, SessionFilter,

@@ -174,23 +174,24 @@ pub(crate) fn decide(
         run: last.as_ref().map_or(0, |last| last.run).saturating_add(1),
         at,
     };
-    let record = encode(&Record {
+    let record = Record {
         run: replay.run,
         at,
         by,
-    });
-    for key in [event_row, letter.row()] {
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &key);
-        batch.put(
-            Table::Control,
-            row(BY_TIME, &by_time_key(at, id.as_bytes())),
-            key.clone(),
-        );
-        batch.put(Table::Control, key, record.clone());
-    }
+    };
+    remember(batch, event_row, &record);
+    remember(batch, letter.row(), &record);
     prune(&ground.store, batch, at)?;
     let message = message(ground, event, replay);
     Ok((replay, message))
+}
+
+/// Remembers a replay under `key`, and when it was.
+fn remember(batch: &mut Batch, key: Vec<u8>, record: &Record) {
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &key);
+    let by_time = row(BY_TIME, &by_time_key(record.at, id.as_bytes()));
+    batch.put(Table::Control, by_time, key.clone());
+    batch.put(Table::Control, key, encode(record));
 }
 
 /// The event as it is published once more.
@@ -246,4 +247,61 @@ fn letter_row(created: Timestamp, sequence: u64) -> Vec<u8> {
     let mut key = created.as_micros().to_be_bytes().to_vec();
     key.extend_from_slice(&sequence.to_be_bytes());
     row(BY_LETTER, &key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Options;
+
+    const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+    /// What is remembered of a replay of letter 1 at START, and of another one of it later.
+    fn remembered(again: Option<Timestamp>) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let by = Asker {
+            token_id: "1".into(),
+            name: "ana".into(),
+        };
+        for at in [START].into_iter().chain(again) {
+            let mut batch = Batch::new();
+            remember(
+                &mut batch,
+                letter_row(START, 1),
+                &Record {
+                    run: 1,
+                    at,
+                    by: by.clone(),
+                },
+            );
+            store.commit(batch, || {});
+        }
+        (dir, store)
+    }
+
+    fn prune_at(store: &Store, now: Timestamp) -> Option<Replayed> {
+        let mut batch = Batch::new();
+        prune(store, &mut batch, now).unwrap();
+        store.commit(batch, || {});
+        of_letter(store, START, 1).unwrap()
+    }
+
+    #[test]
+    fn a_replay_is_remembered_for_so_long_and_no_longer() {
+        let (_dir, store) = remembered(None);
+        let last = START.after(RETAIN);
+        assert!(prune_at(&store, last).is_some());
+        assert_eq!(prune_at(&store, last.after(Span::from_millis(1))), None);
+        assert!(store.scan(Table::Control, &[], None, 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_two_replays_the_later_one_says_how_long_they_are_remembered() {
+        let later = START.after(Span::from_secs(3600));
+        let (_dir, store) = remembered(Some(later));
+        let last = later.after(RETAIN);
+        assert_eq!(prune_at(&store, last).map(|replayed| replayed.at), Some(later));
+        assert_eq!(prune_at(&store, last.after(Span::from_millis(1))), None);
+    }
 }

@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long a name server may take while the host is isolated and addresses of the server are known.
-const LOOK_UP: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_UP: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(CHANNEL_DEAD_SECONDS);
 const PING: Duration = Duration::from_secs(PING_INTERVAL_SECONDS);
 /// How often it is looked whether commands still run.

@@ -82,14 +82,15 @@ pub enum IsolationReport {
     },
     /// Isolated no more.
     Ended {
-        /// The command that had begun it, or renewed it last.
+        /// The command that had begun it, or renewed it last; the nil id where the agent has no record of it.
         command_id: CommandId,
         /// When, by the host's clock.
         at: Timestamp,
         /// Why.
         why: IsolationEnd,
     },
-    /// A word this version does not know.
+    /// Isolated, but the agent has no record of it; also every word that this version does not know. What was known
+    /// of it before stays.
     #[serde(other)]
     Unknown,
 }

@@ -2,6 +2,7 @@
 
 use super::process::clean;
 use super::{Process, Server, Site, eventually};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tripline_protocol::HostId;
@@ -14,6 +15,7 @@ pub(crate) struct AgentProcess {
     enrol_token: String,
     state_dir: PathBuf,
     options: Vec<String>,
+    network_of: Option<u32>,
 }
 
 /// `tripline-agent`, built beside the server.
@@ -25,6 +27,13 @@ pub(crate) fn program() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// A command in the network namespace of a process.
+pub(crate) fn in_network_of(pid: u32, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg(program);
+    command
 }
 
 impl AgentProcess {
@@ -45,6 +54,7 @@ impl AgentProcess {
             enrol_token: enrol_token.to_owned(),
             state_dir: site.path(format!("agent-{name}")),
             options: Vec::new(),
+            network_of: None,
         }
     }
 
@@ -53,8 +63,18 @@ impl AgentProcess {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// From the next start on it lives in the network namespace of this process.
+    pub(crate) fn move_to_network_of(&mut self, pid: u32) {
+        self.network_of = Some(pid);
+    }
+
     pub(crate) fn spawn(&mut self) {
-        let mut command = clean(Command::new(program()));
+        let mut command = match self.network_of {
+            None => Command::new(program()),
+            // It becomes the agent, with the same pid.
+            Some(pid) => in_network_of(pid, program()),
+        };
+        command = clean(command);
         command
             .arg("run")
             .args(&self.options)

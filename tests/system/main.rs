@@ -41,10 +41,13 @@ mod fleet;
 mod flow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod isolated;
 mod isolation;
 mod labels;
 mod listener;
 mod metrics;
+#[path = "../../agent/tests/isolation/namespace.rs"]
+mod namespace;
 mod outage;
 mod relay;
 mod resume;

@@ -217,3 +217,37 @@ pub(super) fn decode<'de, T: Deserialize<'de>>(value: &'de [u8]) -> Result<T, Re
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+    use crate::clock::SystemClock;
+    use crate::store::Options;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_text_names_a_token_with_an_id_up_to_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let access = Access::new(store.clone(), Arc::new(SystemClock::default()));
+        for (chars, named) in [(ID_CHARS_MAX, true), (ID_CHARS_MAX + 1, false)] {
+            let id = "a".repeat(chars);
+            let text = format!("tl_{id}.secret");
+            let request = CreateToken {
+                name: "ana".to_owned(),
+                role: Role::Viewer,
+                org: None,
+                uses: None,
+                expires: None,
+            };
+            let record = TokenRecord::new(id.clone(), &text, request, Timestamp::default());
+            let mut batch = Batch::new();
+            record.put(&mut batch).unwrap();
+            store.commit(batch, || {});
+            assert_eq!(read(&store, &id).unwrap(), Some(record), "it is there either way");
+            let holder = access.authenticate(&text);
+            assert_eq!(holder.map(|holder| holder.token_id), named.then_some(id));
+        }
+    }
+}

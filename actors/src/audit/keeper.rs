@@ -7,6 +7,9 @@
 //!
 //! Deliberately not here: making records, which whoever decides does.
 
+#[cfg(test)]
+mod tests;
+
 use super::prune::{Cut, prune};
 use super::read::{anchor, rows};
 use crate::ground::Ground;

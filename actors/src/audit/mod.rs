@@ -12,6 +12,8 @@ mod by;
 mod command;
 mod denied;
 mod entry;
+#[cfg(test)]
+mod fixture;
 mod keeper;
 mod prune;
 mod read;

@@ -248,3 +248,61 @@ impl Walk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Chains;
+    use super::*;
+    use tripline_protocol::audit::Action;
+
+    fn all() -> AuditFilter {
+        AuditFilter {
+            limit: 1000,
+            ..AuditFilter::default()
+        }
+    }
+
+    #[test]
+    fn so_many_records_are_looked_at_for_one_page_and_the_next_page_goes_on() {
+        let chains = Chains::new();
+        chains.add("default", Action::HostForget, 1);
+        chains.add("default", Action::HostLabel, LOOKED_AT_MAX - 1);
+        let forgotten = AuditFilter {
+            action: Some("host.forget".into()),
+            ..all()
+        };
+        let page = list(&chains.store, &forgotten).unwrap();
+        assert_eq!(page.items.len(), 1, "it is the last that is looked at");
+        chains.add("default", Action::HostLabel, 1);
+        let page = list(&chains.store, &forgotten).unwrap();
+        assert!(page.items.is_empty());
+        let rest = AuditFilter {
+            after: Some(page.next.unwrap()),
+            ..forgotten
+        };
+        let page = list(&chains.store, &rest).unwrap();
+        assert_eq!((page.items.len(), page.next), (1, None));
+    }
+
+    #[test]
+    fn a_list_goes_through_so_many_chains_and_of_more_one_is_to_be_named() {
+        let chains = Chains::new();
+        chains.add_chains(0..CHAINS_MAX);
+        assert_eq!(list(&chains.store, &all()).unwrap().items.len(), CHAINS_MAX);
+        chains.add_chains([CHAINS_MAX]);
+        let refused = list(&chains.store, &all()).unwrap_err();
+        assert_eq!(refused.code(), "too_many_chains");
+        let count = CHAINS_MAX + 1;
+        assert!(
+            refused
+                .to_string()
+                .contains(&format!("{count} chains; name the org")),
+            "{refused}"
+        );
+        let named = AuditFilter {
+            org: Some(format!("org-{CHAINS_MAX}")),
+            ..all()
+        };
+        assert_eq!(list(&chains.store, &named).unwrap().items.len(), 1);
+    }
+}

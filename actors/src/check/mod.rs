@@ -19,7 +19,7 @@ use look::{Found, Look};
 use serde::Serialize;
 
 /// Problems that a report names; the rest is counted.
-const PROBLEMS_MAX: usize = 1000;
+pub(crate) const PROBLEMS_MAX: usize = 1000;
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -95,9 +95,7 @@ pub fn check(store: &Store, contents: Option<&Contents>) -> Result<Report, Error
     for (key, missing) in counters {
         report.add("Meta", text_of(&key), missing.what);
     }
-    for (key, what) in store.chunk_problems()? {
-        report.add("Chunk", text_of(&key), what);
-    }
+    store.chunk_problems(|key, what| report.add("Chunk", text_of(key), what))?;
     for (sha256, what) in contents.map_or(&[][..], Contents::problems) {
         report.add("artifacts", sha256.clone(), *what);
     }

@@ -16,8 +16,8 @@ use tripline_protocol::api::Page;
 use tripline_protocol::audit::{Action, AuditChain};
 use tripline_protocol::{Event, JobId, Org, SessionId, Sha256};
 
-/// Heads of other chains that a start puts on record.
-const HEADS_MAX: usize = 60;
+/// Heads of other chains that a start puts on record: as many as fit into a record, however long their names are.
+const HEADS_MAX: usize = 48;
 
 /// What a file was found through.
 #[derive(Debug, Clone, Copy)]
@@ -229,5 +229,55 @@ impl Core {
     /// On whose behalf, for a message to the actors.
     pub(super) fn on_record(&self) -> Arc<By> {
         Arc::clone(&self.by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Fixture, eventually};
+    use tripline_protocol::audit::{AuditRecord, SERVER_CHAIN};
+
+    /// Puts ten records into the chain of an org whose name is as long as any.
+    async fn begin_chain(fixture: &Fixture, number: usize) {
+        let org = format!("{number:064}").parse().unwrap();
+        for _ in 1..10 {
+            fixture.core.note(Action::HostLabel, Some(&org), |entry| entry);
+        }
+        let last = fixture
+            .core
+            .put_on_record(Action::HostLabel, Some(&org), |entry| entry);
+        last.await.unwrap();
+    }
+
+    /// The heads that the next start puts on record.
+    async fn heads_of_start(fixture: &Fixture) -> Map<String, Value> {
+        let next = fixture.store.head(SERVER_CHAIN).number + 1;
+        fixture.core.note_start("1", &Sha256::from_digest(&[0; 32]), &[]);
+        let row = eventually("the start is on record", || async {
+            let rows = fixture
+                .core
+                .audit_records(SERVER_CHAIN.into(), next, 1)
+                .await
+                .unwrap();
+            rows.into_iter().next()
+        });
+        let (_, row) = row.await;
+        let record: AuditRecord = serde_json::from_slice(&row).unwrap();
+        record.detail["heads"].as_object().unwrap().clone()
+    }
+
+    #[actix::test]
+    async fn a_start_puts_so_many_heads_on_record_and_leaves_out_the_others() {
+        let fixture = Fixture::start();
+        for number in 0..HEADS_MAX {
+            begin_chain(&fixture, number).await;
+        }
+        let all = heads_of_start(&fixture).await;
+        assert_eq!(all.len(), HEADS_MAX);
+        assert!(all.values().all(|head| head.as_str().unwrap().starts_with("10:")));
+        begin_chain(&fixture, HEADS_MAX).await;
+        let first = heads_of_start(&fixture).await;
+        assert_eq!(first, all, "the first by name");
     }
 }

@@ -150,3 +150,30 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+
+    #[actix::test]
+    async fn an_end_waits_so_long_for_a_broker_that_is_away_and_once() {
+        let fixture = Fixture::start();
+        fixture.publisher.set_away(true);
+        fixture.enrol("amelie").await;
+        assert!(fixture.core.ground.load.waiting() > 0, "its event waits");
+        let within = Span::from_secs(60);
+        fixture.core.begin_drain(None, within);
+        tokio::time::pause();
+        let began = Instant::now();
+        let deadline = began + within.to_duration();
+        fixture.core.empty_outbox(deadline).await;
+        let waited = began.elapsed();
+        assert!(
+            (BROKER_AWAY_MAX..BROKER_AWAY_MAX + 2 * LOOK).contains(&waited),
+            "{waited:?}"
+        );
+        fixture.core.empty_outbox(deadline).await;
+        assert_eq!(began.elapsed(), waited, "it is known by now");
+    }
+}

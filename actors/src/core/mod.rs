@@ -29,22 +29,19 @@ pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
 use crate::artifact::ArtifactStore;
-use crate::audit::{By, Denials, Redactor};
-use crate::clients::Clients;
+use crate::audit::{By, Redactor};
 use crate::clock::Clock;
-use crate::directory::{AttachTo, EnrolAgent, GetHost, HostCount, LabelHost, ListHosts};
+use crate::directory::{AttachTo, EnrolAgent, GetHost, LabelHost, ListHosts};
 use crate::door::Answer;
-use crate::ground::{Attachments, Ground};
-use crate::ingest::{Abandoned, Attester, GetPosition, Incoming, Offer, SetPosition};
+use crate::ground::Ground;
+use crate::ingest::{GetPosition, Incoming, Offer, SetPosition};
 use crate::labels::LabelChange;
-use crate::once::Onces;
-use crate::outbox::{BrokerReturned, Load};
+use crate::outbox::BrokerReturned;
 use crate::pipeline::RuleSet;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
 use crate::router::{GetRules, Rules};
 use crate::scheduler::{CancelJob, CountOpen, GetJob, GetSlots, ListJobs};
-use crate::session::LiveSessions;
 use crate::store::Store;
 use doors::Doors;
 use generation::{Generations, Peers};
@@ -254,40 +251,10 @@ impl Core {
         publisher: Arc<dyn Publisher>,
         clock: Arc<dyn Clock>,
     ) -> Result<Core, Refusal> {
-        let attester = Attester::load(&store)?;
-        let sessions = LiveSessions::load(&store)?;
-        let onces = Onces::load(&store)?;
-        let hosts = HostCount::new(config.hosts_max);
-        let load = Load::new(config.outbox_max, Arc::clone(&clock));
-        let (now, run) = (clock.now(), uuid::Uuid::new_v4());
-        let ground = Arc::new(Ground {
-            config,
-            store,
-            clock,
-            artifacts,
-            publisher,
-            load,
-            hosts,
-            attachments: Attachments::default(),
-            attester,
-            abandoned: Abandoned::default(),
-            sessions,
-            onces,
-            littlebrother: arc_swap::ArcSwapOption::empty(),
-            clients: Clients::default(),
-            pause: arc_swap::ArcSwapOption::empty(),
-            tally: crate::tally::Tally::default(),
-            traces: crate::trace::Traces::default(),
-            streams: crate::changes::Streams::new(run),
-            drain_asked: tokio::sync::watch::Sender::new(None),
-            ending: arc_swap::ArcSwapOption::empty(),
-            denials: Denials::default(),
-            run,
-            started: now,
-        });
+        let ground = Arc::new(Ground::load(config, store, artifacts, publisher, clock)?);
         let rules = Rules {
             set: rules,
-            loaded_at: now,
+            loaded_at: ground.started,
             refused: None,
         };
         let generations = Generations::start(Arc::clone(&ground), rules)?;

@@ -204,3 +204,89 @@ impl Core {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+    use crate::record::encode;
+    use crate::session::NewCommand;
+    use crate::store::Batch;
+    use serde_json::{Value, json};
+    use tripline_protocol::api::Role;
+    use tripline_protocol::session::{CommandState, OpenSession};
+    use tripline_protocol::verb::{Verb, VerbCall};
+
+    fn ana() -> Principal {
+        Principal {
+            token_id: "1".into(),
+            name: "ana".into(),
+            role: Role::Operator,
+            org: None,
+            place: None,
+        }
+    }
+
+    /// A session that waits for its host.
+    async fn session(fixture: &Fixture) -> SessionRecord {
+        let host = fixture.enrol("amelie").await.host_id.to_string();
+        let (org, idle_timeout) = (None, None);
+        let open = OpenSession {
+            org,
+            host,
+            idle_timeout,
+        };
+        let view = fixture.core.open_session(&ana(), open).await.unwrap();
+        fixture.core.session_seen_by(&ana(), view.session_id).unwrap()
+    }
+
+    /// An ended command whose row has so many bytes.
+    fn put_command(batch: &mut Batch, session: &SessionRecord, number: u32, bytes: usize) {
+        let call = VerbCall::parse(Verb::ListProcesses, json!({})).unwrap();
+        let command = NewCommand {
+            call,
+            timeout: Span::from_secs(1),
+            idempotent: false,
+            origin: None,
+        };
+        let now = session.opened_at;
+        let mut record = CommandRecord::new(session, number, command, None, "ana".into(), now);
+        record.state = CommandState::Succeeded;
+        record.output = Some(json!(""));
+        let pad = bytes - encode(&record).len();
+        record.output = Some(Value::String("x".repeat(pad)));
+        record.put(batch);
+    }
+
+    /// How many commands each page has, of commands with rows of so many bytes.
+    async fn pages(rows: &[usize]) -> Vec<usize> {
+        let fixture = Fixture::start();
+        let (ana, session) = (ana(), session(&fixture).await);
+        let mut batch = Batch::new();
+        for (number, bytes) in (1..).zip(rows) {
+            put_command(&mut batch, &session, number, *bytes);
+        }
+        fixture.store.commit(batch, || {});
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let listed = fixture.core.list_commands(&ana, session.session_id, after, 1000);
+            let page = listed.await.unwrap();
+            pages.push(page.items.len());
+            match page.next {
+                Some(next) => after = Some(next.parse().unwrap()),
+                None => return pages,
+            }
+        }
+    }
+
+    #[actix::test]
+    async fn a_page_of_commands_ends_at_so_many_bytes_and_the_next_one_goes_on() {
+        let quarter = PAGE_BYTES_MAX / 4;
+        assert_eq!(pages(&[quarter; 4]).await, [4]);
+        assert_eq!(pages(&[quarter; 5]).await, [4, 1]);
+        let over = [quarter, quarter, quarter, quarter + 1];
+        assert_eq!(pages(&over).await, [3, 1]);
+        let one = [PAGE_BYTES_MAX + 1, quarter, quarter];
+        assert_eq!(pages(&one).await, [1, 2], "one may be longer than a page");
+    }
+}

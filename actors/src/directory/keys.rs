@@ -15,7 +15,7 @@ use tripline_protocol::audit::Action;
 use tripline_protocol::{HostId, Org, Sha256};
 
 /// Keys that are looked at for one page.
-const SCANNED_MAX: usize = 5_000;
+pub(super) const SCANNED_MAX: usize = 5_000;
 /// Keys that are read at once.
 const READ_MAX: usize = 500;
 

@@ -11,7 +11,7 @@ use tripline_protocol::HostId;
 use tripline_protocol::api::{HostView, Page};
 
 /// Records that are looked at for one page: a filter that takes few hosts must not hold everybody up.
-const SCANNED_MAX: usize = 5_000;
+pub(super) const SCANNED_MAX: usize = 5_000;
 /// Records that are read at once.
 const READ_MAX: usize = 500;
 

@@ -16,7 +16,7 @@ mod link;
 mod list;
 mod presence;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use changes::HostChanged;
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};

@@ -14,7 +14,7 @@ use tripline_protocol::event::HostHint;
 use tripline_protocol::{HostId, Org};
 
 /// Hosts of one name that are looked at.
-const NAMESAKES_MAX: usize = 100;
+pub(super) const NAMESAKES_MAX: usize = 100;
 
 /// What a name stands for.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
-use crate::store::{Batch, Table};
+use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::Decision;
@@ -225,29 +225,26 @@ impl EtypeRouter {
         self.underway = left;
         Ok(())
     }
+}
 
-    fn prune(&self) -> Result<(), Refusal> {
-        let horizon = self.ground.now().before(HANDLED_RETAIN);
-        let mut batch = Batch::new();
-        for (key, _) in self
-            .ground
-            .store
-            .scan(Table::HandledByTime, &[], None, PRUNE_MAX)?
-        {
-            let Some((at, id)) = split_by_time_key(&key) else {
-                continue;
-            };
-            if at >= horizon {
-                break;
-            }
-            batch.delete(Table::HandledByTime, key);
-            batch.delete(Table::HandledEvent, id.to_vec());
+/// Forgets which events were handled so long before `now` that none of them can come again.
+fn prune(store: &Store, now: Timestamp) -> Result<(), Refusal> {
+    let horizon = now.before(HANDLED_RETAIN);
+    let mut batch = Batch::new();
+    for (key, _) in store.scan(Table::HandledByTime, &[], None, PRUNE_MAX)? {
+        let Some((at, id)) = split_by_time_key(&key) else {
+            continue;
+        };
+        if at >= horizon {
+            break;
         }
-        if !batch.is_empty() {
-            self.ground.store.commit(batch, || {});
-        }
-        Ok(())
+        batch.delete(Table::HandledByTime, key);
+        batch.delete(Table::HandledEvent, id.to_vec());
     }
+    if !batch.is_empty() {
+        store.commit(batch, || {});
+    }
+    Ok(())
 }
 
 /// The decision is remembered with the jobs it made, so that a second delivery decides nothing anew, even
@@ -263,7 +260,8 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(Duration::from_secs(5), |router, _| {
-            if let Err(error) = router.prune() {
+            let ground = &router.ground;
+            if let Err(error) = prune(&ground.store, ground.now()) {
                 tracing::error!(%error, "old marks of handled events cannot be removed");
             }
         });

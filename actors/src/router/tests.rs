@@ -1,13 +1,13 @@
-//! Finding the host that an event or a person means.
+//! Finding the host that an event or a person means, and remembering which events were handled.
 
-use super::lookup::{HostBook, Resolution};
-use crate::directory::put_name;
+use super::lookup::{HostBook, NAMESAKES_MAX, Resolution};
+use super::{HANDLED_RETAIN, mark_handled, prune};
+use crate::directory::tests::put_host;
 use crate::ground::Attachments;
-use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Options, Store, Table};
 use tripline_protocol::event::HostHint;
-use tripline_protocol::{HostId, InstallId, Org, Sha256, Timestamp};
+use tripline_protocol::{EventKey, HostId, Org, Span, Timestamp};
 use uuid::Uuid;
 
 struct Hosts {
@@ -26,41 +26,21 @@ fn org(name: &str) -> Org {
 
 /// Two hosts with one name and one called like a number in `default`, and one in `acme`.
 fn hosts() -> Hosts {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&Options::new(dir.path())).unwrap();
-    let mut batch = Batch::new();
-    let known = [
+    hosts_of([
         (1, "default", "twin"),
         (2, "default", "TWIN"),
         (3, "default", "7"),
         (4, "acme", "web"),
-    ];
+    ])
+}
+
+/// Hosts by number, org and name.
+fn hosts_of(known: impl IntoIterator<Item = (u32, &'static str, &'static str)>) -> Hosts {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&Options::new(dir.path())).unwrap();
+    let mut batch = Batch::new();
     for (n, org_name, hostname) in known {
-        let record = HostRecord {
-            host_id: id(n),
-            sensor_id: n,
-            org: org(org_name),
-            hostname: hostname.into(),
-            platform: "linux".into(),
-            arch: "x86_64".into(),
-            os_version: String::new(),
-            addresses: vec![],
-            agent_version: String::new(),
-            labels: vec![],
-            install_id: Some(InstallId(Uuid::from_u128(9))),
-            key_sha256: Some(Sha256::from_digest(&[0; 32])),
-            next_key_sha256: None,
-            rotation_asked_at: None,
-            cloned: None,
-            epoch: 0,
-            isolation: None,
-            created_at: Timestamp::default(),
-            last_seen_at: Timestamp::default(),
-        };
-        record.put(&mut batch);
-        put_name(&mut batch, &record, None);
-        let sensor = n.to_be_bytes().to_vec();
-        batch.put(Table::HostBySensor, sensor, id(n).as_bytes().to_vec());
+        put_host(&mut batch, n, org(org_name), hostname);
     }
     store.commit(batch, || {});
     Hosts {
@@ -134,4 +114,35 @@ fn a_person_finds_a_host_by_id_number_or_name() {
         named(None, "twin"),
         Err(Refusal::AmbiguousHost { count: 2, .. })
     ));
+}
+
+#[test]
+fn hosts_of_one_name_are_counted_up_to_a_bound() {
+    let most = u32::try_from(NAMESAKES_MAX).unwrap();
+    for (hosts, counted) in [(most - 1, most - 1), (most, most), (most + 1, most)] {
+        let hosts = hosts_of((1..=hosts).map(|n| (n, "default", "twin")));
+        let book = HostBook::new(&hosts.store, &hosts.attachments);
+        let hint = HostHint::Hostname("twin".into());
+        let resolution = book.resolve(&org("default"), &hint).unwrap();
+        assert_eq!(found(resolution), Err(counted as usize));
+    }
+}
+
+#[test]
+fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
+    let Hosts { _dir, store, .. } = hosts_of([]);
+    let at = Timestamp::from_micros(1_800_000_000_000_000);
+    let key = EventKey(Uuid::from_u128(1));
+    let mut batch = Batch::new();
+    mark_handled(&mut batch, key, at, &[]);
+    store.commit(batch, || {});
+    let rows = || {
+        let tables = [Table::HandledEvent, Table::HandledByTime];
+        tables.map(|table| store.scan(table, &[], None, 10).unwrap().len())
+    };
+    let last = at.after(HANDLED_RETAIN);
+    prune(&store, last).unwrap();
+    assert_eq!(rows(), [1, 1]);
+    prune(&store, last.after(Span::from_millis(1))).unwrap();
+    assert_eq!(rows(), [0, 0]);
 }

@@ -190,3 +190,49 @@ fn stands_in_the_way(code: &'static str, record: &HostRecord, what: &str) -> Ref
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Agent, Fixture, Setup, delete, eventually};
+    use serde_json::json;
+    use tripline_protocol::CommandId;
+
+    /// A host with a job that runs.
+    async fn busy_host(fixture: &Fixture) -> (HostId, Agent, CommandId) {
+        let host_id = fixture.enrol("amelie").await.host_id;
+        let mut agent = fixture.attach(host_id, "amelie").await;
+        fixture.submit(host_id, vec![delete()]).await;
+        let command_id = agent.command().await.command_id;
+        (host_id, agent, command_id)
+    }
+
+    #[actix::test]
+    async fn so_many_hosts_wait_to_be_forgotten_and_the_next_when_one_is() {
+        let mut setup = Setup::default();
+        setup.config.slots_total = u32::try_from(FORGETTING_MAX + 1).unwrap();
+        let fixture = Fixture::start_with(setup);
+        let forget = |host_id: HostId| {
+            let core = fixture.core.clone();
+            async move { core.forget_host(None, host_id.to_string(), true).await }
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..FORGETTING_MAX {
+            let (host_id, mut agent, command_id) = busy_host(&fixture).await;
+            let answer = actix::spawn(forget(host_id));
+            assert_eq!(agent.cancel().await, command_id);
+            waiting.push((agent, command_id, answer));
+        }
+        let (next, mut agent, command_id) = busy_host(&fixture).await;
+        let refused = eventually("it is refused", || async { forget(next).await.err() }).await;
+        assert_eq!(refused.code(), "busy");
+        let (first, of_first, answer) = waiting.swap_remove(0);
+        first.answer(of_first, json!({}));
+        assert_eq!(answer.await.unwrap().unwrap().jobs_cancelled, 1);
+        let answer = actix::spawn(forget(next));
+        assert_eq!(agent.cancel().await, command_id, "it is not refused again");
+        agent.answer(command_id, json!({}));
+        assert_eq!(answer.await.unwrap().unwrap().host_id, next);
+        assert!(waiting.iter().all(|(_, _, answer)| !answer.is_finished()));
+    }
+}

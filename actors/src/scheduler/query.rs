@@ -238,3 +238,50 @@ impl Handler<GetSlots> for JobScheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::by_time_key;
+    use crate::store::{Batch, Options};
+    use tripline_protocol::Timestamp;
+
+    /// Jobs 0 to `count` − 1 in the order of their times.
+    fn jobs(count: usize) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let mut batch = Batch::new();
+        for n in 0..count {
+            let at = Timestamp::from_micros(n.try_into().unwrap());
+            batch.put(Table::JobByTime, by_time_key(at, &id(n)), Vec::new());
+        }
+        store.commit(batch, || {});
+        (dir, store)
+    }
+
+    fn id(n: usize) -> [u8; 16] {
+        u128::try_from(n).unwrap().to_be_bytes()
+    }
+
+    #[test]
+    fn so_many_jobs_are_looked_at_for_one_page_and_the_next_page_goes_on() {
+        // The oldest of as many as are looked at, and the oldest of one more.
+        for (count, pages) in [(LOOKED_AT_MAX, 1), (LOOKED_AT_MAX + 1, 2)] {
+            let (_dir, store) = jobs(count);
+            let (mut after, mut found) = (None::<String>, Vec::new());
+            for page in 1..=pages {
+                let mut looked_at = 0;
+                let given = Pages::new(Table::JobByTime, after.as_deref(), 10).unwrap();
+                let given = given.collect(&store, |job| {
+                    looked_at += 1;
+                    Ok((job == id(0)).then_some(page))
+                });
+                let given = given.unwrap();
+                assert_eq!(looked_at, LOOKED_AT_MAX.min(count - (page - 1) * LOOKED_AT_MAX));
+                found.extend(given.items);
+                after = given.next;
+            }
+            assert_eq!(found, [pages], "found on the last page");
+        }
+    }
+}

@@ -89,8 +89,12 @@ fn settle(dir: &Path) -> io::Result<()> {
 /// Waits until sled's own lock is free. The data directory's lock is ours, so whoever has it is a thread that
 /// sled leaves behind for a moment when this process closes a store, or a foreign program.
 pub(super) fn wait_until_free(dir: &Path) -> Result<(), OpenError> {
+    wait_within(dir, LOCK_WAIT_MAX)
+}
+
+fn wait_within(dir: &Path, longest: Duration) -> Result<(), OpenError> {
     let path = dir.join("db");
-    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    let deadline = Instant::now() + longest;
     let unwritable = |source| OpenError::Unwritable {
         path: path.clone(),
         source,
@@ -181,5 +185,24 @@ impl Disk for SledDisk {
                 path: self.spill.clone(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_somebody_keeps_locked_is_held_and_waited_for_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("db")).unwrap();
+        file.lock().unwrap();
+        let refused = wait_within(dir.path(), Duration::ZERO).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::Held { pid: None, .. }),
+            "{refused:?}"
+        );
+        file.unlock().unwrap();
+        wait_within(dir.path(), Duration::ZERO).unwrap();
     }
 }

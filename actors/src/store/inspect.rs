@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Pieces without a row that are named.
-const CHUNK_PROBLEMS_MAX: usize = 10_000;
 
 /// A store that was opened to be read. Dropping it removes the copy.
 pub struct Inspected {
@@ -154,22 +152,18 @@ impl Store {
         Ok(())
     }
 
-    /// Pieces of long values that belong to no row, by the key of the row they name, table byte included. Of a store
-    /// that nobody else writes.
-    pub fn chunk_problems(&self) -> Result<Vec<(Vec<u8>, &'static str)>, Error> {
+    /// Tells every piece of a long value that belongs to no row, by the key of the row it names, table byte included,
+    /// and what is wrong with it. Of a store that nobody else writes.
+    pub fn chunk_problems(&self, mut take: impl FnMut(&[u8], &'static str)) -> Result<(), Error> {
         let disk = self.inner.shared.disk.as_ref();
         let from = [Table::Chunk as u8];
         let to = prefix_end(&from);
-        let mut problems = Vec::new();
         for entry in disk.range(Bound::Included(&from), Bound::Excluded(&to)) {
             let (key, _) = entry?;
             if let Some((row, what)) = long::orphan(disk, &key)? {
-                problems.push((row.to_vec(), what));
-                if problems.len() >= CHUNK_PROBLEMS_MAX {
-                    break;
-                }
+                take(row, what);
             }
         }
-        Ok(problems)
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod tests;
 pub use record::Moment;
 pub use server::Server;
 
+use crate::channel::LOOK_UP;
 use crate::link::Link;
 use crate::platform::Platform;
 use crate::platform::isolation::{NetworkIsolation, Walls};
@@ -26,6 +27,7 @@ use std::time::{Duration, SystemTime};
 use tripline_protocol::frame::AgentFrame;
 use tripline_protocol::verb::{Isolate, Isolated, Unisolated};
 use tripline_protocol::{CommandId, Fault, IsolationEnd, IsolationReport, Network};
+use uuid::Uuid;
 
 /// Its record in the state directory.
 pub const NAME: &str = "isolation.json";
@@ -107,10 +109,24 @@ impl HostIsolation {
     /// The record cannot be read. What the system refuses is logged, and tried again later.
     pub fn take_up(&self) -> Result<(), state_dir::Error> {
         let _changing = self.changing.lock();
-        let Some(record) = self.read()? else { return Ok(()) };
-        self.present.lock().record = Some(record);
+        let record = self.read()?;
+        if record.is_none() {
+            self.find_unrecorded();
+        }
+        self.present.lock().record = record;
         self.log(self.settle());
         Ok(())
+    }
+
+    /// Rules without a record may be another agent's: a start touches nothing that it did not make. But nobody is to
+    /// be told that this host is not isolated.
+    fn find_unrecorded(&self) {
+        if self.network.lacks().is_none() && matches!(self.network.stands(), Ok(true)) {
+            tracing::warn!(
+                "this host is isolated, and there is no record of it: it goes on until its end, or until `unisolate`"
+            );
+            self.present.lock().report = Some(IsolationReport::Unknown);
+        }
     }
 
     fn read(&self) -> Result<Option<Record>, state_dir::Error> {
@@ -170,6 +186,7 @@ impl HostIsolation {
             let was_isolated = self.network.stands()?;
             if was_isolated {
                 self.network.lower()?;
+                self.tell(unrecorded_end(IsolationEnd::Unisolated, now), None);
             }
             return Ok(Unisolated { was_isolated });
         };
@@ -251,7 +268,7 @@ impl HostIsolation {
     /// Looks whether it is over, or was undone by others, and brings about what should be. Blocks.
     fn settle(&self) -> Result<(), Fault> {
         let Some(record) = self.present.lock().record.clone() else {
-            return Ok(());
+            return self.settle_unrecorded();
         };
         let now = (self.clock)()?;
         if !self.is_recorded()? {
@@ -280,6 +297,14 @@ impl HostIsolation {
         }
     }
 
+    fn settle_unrecorded(&self) -> Result<(), Fault> {
+        let is_open = matches!(self.present.lock().report, Some(IsolationReport::Unknown));
+        if is_open && !self.network.stands()? {
+            self.tell(unrecorded_end(IsolationEnd::Unknown, (self.clock)()?), None);
+        }
+        Ok(())
+    }
+
     /// Somebody who removes the record wants the isolation to end.
     fn is_recorded(&self) -> Result<bool, Fault> {
         let found = self.state.read(NAME);
@@ -287,8 +312,9 @@ impl HostIsolation {
         Ok(found.is_some())
     }
 
+    /// No name server is asked first: meanwhile the host would be open. Before connecting it is.
     fn reinstate(&self, mut record: Record, left: Duration, now: Moment) -> Result<(), Fault> {
-        record.learn(&self.server.found());
+        record.learn(self.server.reached_at().as_slice());
         self.write(&record)?;
         self.network.raise(&record.walls(&self.allow), left)?;
         tracing::warn!(left_s = left.as_secs(), "the isolation of this host goes on");
@@ -350,21 +376,24 @@ impl HostIsolation {
             None => return Vec::new(),
         };
         if self.server.is_named() {
-            self.clone()
-                .blocking(|isolation| isolation.log(isolation.follow_server()))
-                .await;
+            let asked = self.clone().blocking(|isolation| isolation.server.resolved());
+            if let Ok(Some(found)) = tokio::time::timeout(LOOK_UP, asked).await {
+                self.clone()
+                    .blocking(move |isolation| isolation.log(isolation.follow_server(&found)))
+                    .await;
+            }
         }
         known
     }
 
-    fn follow_server(&self) -> Result<(), Fault> {
+    fn follow_server(&self, found: &[SocketAddr]) -> Result<(), Fault> {
         let _changing = self.changing.lock();
         let Some(mut record) = self.present.lock().record.clone() else {
             return Ok(());
         };
         let now = (self.clock)()?;
         if let Standing::Lasts(left) = record.standing(now)
-            && record.learn(&self.server.resolved())
+            && record.learn(found)
         {
             self.write(&record)?;
             self.network.raise(&record.walls(&self.allow), left)?;
@@ -405,6 +434,15 @@ impl HostIsolation {
     pub fn detach(&self, link: &Arc<Link>) {
         let mut present = self.present.lock();
         present.link = present.link.take().filter(|known| !Arc::ptr_eq(known, link));
+    }
+}
+
+/// Of an isolation of which only the rules were there: nobody knows which command began it.
+fn unrecorded_end(why: IsolationEnd, now: Moment) -> IsolationReport {
+    IsolationReport::Ended {
+        command_id: CommandId(Uuid::nil()),
+        at: now.clock,
+        why,
     }
 }
 

@@ -34,6 +34,11 @@ impl Server {
         *self.reached.lock() = Some(address);
     }
 
+    /// Where it was reached last.
+    pub(super) fn reached_at(&self) -> Option<SocketAddr> {
+        *self.reached.lock()
+    }
+
     /// What its name stands for now; nothing if nobody says. Blocks.
     pub(super) fn resolved(&self) -> Vec<SocketAddr> {
         match (self.url.host(), self.url.port()).to_socket_addrs() {
@@ -47,9 +52,8 @@ impl Server {
 
     /// Where it was reached last, and what its name stands for now. Blocks.
     pub(super) fn found(&self) -> Vec<SocketAddr> {
-        let reached = *self.reached.lock();
         let mut found = self.resolved();
-        found.extend(reached);
+        found.extend(self.reached_at());
         found
     }
 }

@@ -239,8 +239,27 @@ fn rules_that_are_left_without_a_record_are_removed_by_unisolating() {
         scene.walls.lasts().is_some(),
         "a start touches nothing it did not make"
     );
+    assert_eq!(agent.report(), Some(IsolationReport::Unknown));
     assert!(agent.unisolate().unwrap().was_isolated);
     assert_eq!(scene.walls.lasts(), None);
+    assert_eq!(ended(&agent), Some(IsolationEnd::Unisolated));
+}
+
+#[test]
+fn rules_that_are_left_without_a_record_are_told_as_such_until_they_end() {
+    let scene = Scene::new();
+    scene.start().isolate(command(1), &hours(1)).unwrap();
+    scene.state.remove(NAME).unwrap();
+    let agent = scene.start();
+    agent.settle().unwrap();
+    assert_eq!(agent.report(), Some(IsolationReport::Unknown));
+    assert!(scene.walls.lasts().is_some());
+    *scene.walls.raised.lock() = None;
+    agent.settle().unwrap();
+    assert_eq!(ended(&agent), Some(IsolationEnd::Unknown));
+    // The next one can be isolated as ever.
+    agent.isolate(command(2), &hours(1)).unwrap();
+    assert_eq!(left(&agent), Some((command(2), 3600)));
 }
 
 #[test]
@@ -353,6 +372,11 @@ fn a_damaged_record_is_ignored() {
     let scene = Scene::new();
     scene.state.write(NAME, b"{\"boot\": 3").unwrap();
     assert_eq!(scene.start().report(), None);
+    scene
+        .walls
+        .raise(&Walls::default(), Duration::from_secs(9))
+        .unwrap();
+    assert_eq!(scene.start().report(), Some(IsolationReport::Unknown));
 }
 
 #[test]

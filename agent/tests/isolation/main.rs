@@ -9,11 +9,14 @@
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
+#[expect(dead_code, reason = "tests of whole programs use the rest")]
+mod namespace;
 mod scene;
 
 use scene::{ANOTHER, SERVER};
 use std::time::Duration;
 use tripline_agent::platform::isolation::Walls;
+use tripline_protocol::limit::{ISOLATION_SPAN_MAX, ISOLATION_SPAN_MIN};
 use tripline_protocol::verb::Isolate;
 use tripline_protocol::{IsolationEnd, IsolationReport};
 
@@ -68,6 +71,21 @@ fn what_is_allowed_stays_reachable_too() {
             scene.connect(ANOTHER).is_none(),
             "what was allowed before is forgotten"
         );
+    });
+}
+
+#[test]
+fn the_kernel_takes_the_longest_and_the_shortest() {
+    scene::run("the_kernel_takes_the_longest_and_the_shortest", |scene| {
+        let agent = scene.agent(1);
+        for span in [ISOLATION_SPAN_MAX, ISOLATION_SPAN_MIN] {
+            let args = Isolate {
+                lasts: Some(span),
+                ..Isolate::default()
+            };
+            agent.isolate(scene.command(), &args).expect("isolated");
+            assert!(scene.connect(ANOTHER).is_none(), "for {span}");
+        }
     });
 }
 

@@ -1,9 +1,8 @@
 //! A namespace with a wire, and what is tried in it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use super::namespace::{self, Namespace};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tripline_agent::isolation::{HostIsolation, Moment, Server};
@@ -22,8 +21,6 @@ const fn at(host: u8) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 7443))
 }
 
-/// Says that a process is one that a test started in a namespace of its own.
-const INSIDE: &str = "TRIPLINE_TEST_INSIDE";
 /// How long an answer may take; one that is dropped takes as long.
 const ANSWER: Duration = Duration::from_millis(700);
 /// How long a condition may take before the test gives up.
@@ -31,31 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a test in a namespace of its own; `name` is the test's.
 pub(crate) fn run(name: &str, test: impl FnOnce(&Scene)) {
-    if std::env::var_os(INSIDE).is_some() {
-        if let Some(scene) = Scene::enter() {
-            test(&scene);
-        }
-        return;
-    }
-    let ran = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .output();
-    let ran = match ran {
-        Ok(ran) => ran,
-        Err(error) => return eprintln!("SKIPPED: unshare cannot be run: {error}"),
-    };
-    let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
-    if said.contains("unshare failed") {
-        return eprintln!("SKIPPED: no network namespace can be made here: {said}");
-    }
-    eprintln!("{said}");
-    assert!(
-        ran.status.success() && said.contains("1 passed"),
-        "it failed in its namespace"
-    );
+    namespace::run(name, |namespace| test(&Scene::of(namespace)));
 }
 
 /// Waits for a condition, not for a time.
@@ -72,78 +45,25 @@ pub(crate) fn answers(connection: &mut TcpStream) -> bool {
     connection.write_all(b"ping").is_ok() && connection.read_exact(&mut back).is_ok() && back == *b"ping"
 }
 
-/// The namespace, with the wire for as long as it lives.
+/// A namespace, and the state directory of the agents that run in it.
 pub(crate) struct Scene {
-    wires: Child,
-    nft: PathBuf,
+    namespace: Namespace,
     folder: tempfile::TempDir,
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // It goes when its stdin ends.
-        drop(self.wires.stdin.take());
-        drop(self.wires.wait());
-    }
-}
-
 impl Scene {
-    fn enter() -> Option<Self> {
-        let nft = match std::env::var_os("TRIPLINE_NFT").map(PathBuf::from) {
-            Some(named) => named,
-            None => PathBuf::from("/usr/sbin/nft"),
-        };
-        let lacks = platform::native().network_isolation(Some(&nft)).lacks();
-        if let Some(why) = lacks {
-            eprintln!("SKIPPED: {why} (make nft fetches it)");
-            return None;
-        }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/isolation/wires.py");
-        let mut wires = Command::new("python3")
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        let mut line = String::new();
-        let stdout = wires.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
+    fn of(namespace: Namespace) -> Self {
         let scene = Self {
-            wires,
-            nft,
+            namespace,
             folder: tempfile::tempdir().expect("a folder"),
         };
-        if line.trim() != "ready" {
-            eprintln!("SKIPPED: this machine has no second network namespace: {line}");
-            return None;
-        }
-        if let Err(why) = scene.nft("add table inet probe\ndelete table inet probe\n", &["-f", "-"]) {
-            eprintln!("SKIPPED: the kernel has no nf_tables: {why}");
-            return None;
-        }
-        Some(scene)
-    }
-
-    fn nft(&self, stdin: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut child = Command::new(&self.nft)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("nft");
-        let mut pipe = child.stdin.take().expect("a pipe");
-        pipe.write_all(stdin.as_bytes()).expect("instructed");
-        drop(pipe);
-        let ended = child.wait_with_output().expect("nft");
-        match ended.status.success() {
-            true => Ok(String::from_utf8_lossy(&ended.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&ended.stderr).into_owned()),
-        }
+        let lacks = scene.network().lacks();
+        assert_eq!(lacks, None, "nft was there, and the kernel took a table");
+        scene
     }
 
     pub(crate) fn network(&self) -> Arc<dyn NetworkIsolation> {
-        platform::native().network_isolation(Some(&self.nft))
+        platform::native().network_isolation(Some(self.namespace.nft_program()))
     }
 
     /// An agent starts in this boot, with the state that the one before it left.
@@ -175,7 +95,9 @@ impl Scene {
 
     /// What a boot leaves of tables: nothing.
     pub(crate) fn boot(&self) {
-        self.nft("flush ruleset\n", &["-f", "-"]).expect("flushed");
+        self.namespace
+            .nft("flush ruleset\n", &["-f", "-"])
+            .expect("flushed");
     }
 
     pub(crate) fn connect(&self, address: SocketAddr) -> Option<TcpStream> {
@@ -200,19 +122,21 @@ impl Scene {
 
     pub(crate) fn make_a_foreign_table(&self) -> String {
         let rules = "table inet others {\nset kept { type ipv4_addr; elements = { 203.0.113.1 }; }\nchain input {\ntype filter hook input priority 0; policy accept;\nip saddr @kept drop\n}\n}\n";
-        self.nft(rules, &["-f", "-"]).expect("a table");
+        self.namespace.nft(rules, &["-f", "-"]).expect("a table");
         self.foreign_table()
     }
 
     /// With its handles: a table that was made anew has others.
     pub(crate) fn foreign_table(&self) -> String {
-        self.nft("", &["--handle", "list", "table", "inet", "others"])
+        self.namespace
+            .nft("", &["--handle", "list", "table", "inet", "others"])
             .expect("the table")
     }
 
     /// The rules that isolate, with their handles, and without what counts up or down.
     pub(crate) fn own_table(&self) -> Vec<String> {
         let table = self
+            .namespace
             .nft("", &["--handle", "list", "table", "inet", "tripline_isolation"])
             .expect("the table");
         let lines = table.lines();
@@ -221,6 +145,6 @@ impl Scene {
     }
 
     pub(crate) fn tables(&self) -> String {
-        self.nft("", &["list", "tables"]).expect("the tables")
+        self.namespace.nft("", &["list", "tables"]).expect("the tables")
     }
 }

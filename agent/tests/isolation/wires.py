@@ -1,10 +1,10 @@
 """Gives this network namespace a wire to another one, and lets that one answer.
 
-    unshare -n python3 wires.py
+    unshare --net python3 wires.py
 
 Here is 192.0.2.9 on `here0`; beyond the wire are 192.0.2.1 and 192.0.2.2, which send back what they are sent, over TCP
-on port 7443 and over UDP on port 53. Says `ready`, or `SKIPPED: why`, and goes when its stdin ends. Only the
-standard library: netlink by hand, for want of a program that is on every machine.
+on port 7443 and over UDP on port 53. Says `ready PID`, the process beyond, or `SKIPPED: why`, and goes when its stdin
+ends. Only the standard library: netlink by hand, for want of a program that is on every machine.
 """
 
 import ctypes
@@ -93,6 +93,7 @@ def live_beyond(ready, go):
         os._exit(1)
     os.write(ready, b"x")
     os.read(go, 1)
+    bring_up("lo")
     bring_up("there0", "192.0.2.1", "192.0.2.2")
     for address in ("192.0.2.1", "192.0.2.2"):
         listener = socket.create_server((address, 7443))
@@ -120,7 +121,7 @@ def main():
         os.write(go_here, b"x")
         if not os.read(ready_here, 1):
             raise OSError("the other end of the wire does not answer")
-        print("ready", flush=True)
+        print("ready", child, flush=True)
         sys.stdin.read()
     except OSError as error:
         print(f"SKIPPED: {error}", flush=True)

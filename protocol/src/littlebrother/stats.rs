@@ -91,3 +91,24 @@ impl ClientStats {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_client_says_of_itself_is_taken_up_to_its_bound() {
+        let read = |key: &str, bytes: usize| {
+            let stats = json!({ key: "x".repeat(bytes) });
+            ClientStats::read(stats.as_object().unwrap())
+        };
+        for key in ["version", "revision", "python_version", "linux_distribution"] {
+            assert!(read(key, TEXT_BYTES_MAX).is_ok(), "{key}");
+            let refused = read(key, TEXT_BYTES_MAX + 1).unwrap_err();
+            assert_eq!(refused.key, key);
+            let says = format!("at most {TEXT_BYTES_MAX} are taken");
+            assert!(refused.problem.ends_with(&says), "{}", refused.problem);
+        }
+    }
+}

@@ -20,7 +20,7 @@ const SCANS_MISSED: u64 = 3;
 /// How long a report is kept, so that the next one can be measured by it.
 const REPORT_KEPT: Span = Span::from_secs(120);
 /// Most prohibited processes remembered, the latest.
-const REPORTS_MAX: usize = 256;
+pub(super) const REPORTS_MAX: usize = 256;
 
 /// A prohibited process that was reported.
 #[derive(Debug)]

@@ -107,6 +107,21 @@ fn a_type_error_is_no_match_with_a_reason() {
 }
 
 #[test]
+fn why_a_condition_failed_is_told_up_to_a_bound() {
+    // The text of this error repeats that of the event.
+    let reason = |chars: usize| match check("event.data.s % 2 == 1", json!({"s": "é".repeat(chars)})) {
+        Match::Error(reason) => reason.chars().count(),
+        other => panic!("{other:?}"),
+    };
+    let around = reason(0);
+    let fits = REASON_CHARS_MAX - around;
+    assert_eq!(
+        [reason(1), reason(fits), reason(fits + 1)],
+        [around + 1, REASON_CHARS_MAX, REASON_CHARS_MAX]
+    );
+}
+
+#[test]
 fn long_lists_are_errors_that_say_so() {
     let data = json!({"long": vec![1; 1001], "nested": vec![vec![1; 40]; 40], "fits": vec![1; 1000]});
     for source in [

@@ -14,13 +14,14 @@ use super::render_error::Cause;
 use minijinja::{ErrorKind, Expression};
 use scan::{Segment, Use};
 use serde_json::Value;
+use std::fmt::Display;
 use tripline_protocol::Event;
 
 pub(super) use scan::has_template;
 pub(super) use value::{Budget, from_json};
 
 /// Longest reason of a failed template, in characters.
-const REASON_CHARS_MAX: usize = 300;
+pub(super) const REASON_CHARS_MAX: usize = 300;
 
 /// What a template may name where it stands.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +118,13 @@ impl Template {
     }
 }
 
+/// Why rendering failed, in so many characters.
+fn failed(reason: impl Display) -> Cause {
+    Cause::Template {
+        reason: reason.to_string().chars().take(REASON_CHARS_MAX).collect(),
+    }
+}
+
 /// Adds a value to a text. Nothing, lists and maps have no single form as text.
 fn append(text: &mut String, source: &str, value: Value) -> Result<(), Cause> {
     match value {
@@ -127,8 +135,9 @@ fn append(text: &mut String, source: &str, value: Value) -> Result<(), Cause> {
             });
         }
         Value::Array(_) | Value::Object(_) => {
-            let reason = format!("{{{{ {source} }}}} is a list or map within a text; add | tojson or | join");
-            return Err(Cause::Template { reason });
+            return Err(failed(format!(
+                "a list or map within a text, add | tojson or | join: {{{{ {source} }}}}"
+            )));
         }
         scalar => text.push_str(&scalar.to_string()),
     }
@@ -148,9 +157,7 @@ fn evaluate(
         .eval(context.clone())
         .map_err(|error| match error.kind() {
             ErrorKind::UndefinedError => missing(),
-            _ => Cause::Template {
-                reason: error.to_string().chars().take(REASON_CHARS_MAX).collect(),
-            },
+            _ => failed(error),
         })?;
     value::to_json(&value, budget, 0)?.ok_or_else(missing)
 }

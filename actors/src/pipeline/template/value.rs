@@ -1,6 +1,7 @@
 //! Between JSON and minijinja's values, within a budget of bytes.
 
 use super::super::render_error::Cause;
+use super::failed;
 use minijinja::value::{Serde, ValueKind};
 use serde_json::{Map, Value};
 
@@ -39,11 +40,7 @@ pub(super) fn to_json(
     budget: &mut Budget,
     depth: usize,
 ) -> Result<Option<Value>, Cause> {
-    let refuse = |reason: &str| {
-        Err(Cause::Template {
-            reason: reason.to_owned(),
-        })
-    };
+    let refuse = |reason: &str| Err(failed(reason));
     if depth > DEPTH_MAX {
         return refuse("the value nests too deep");
     }
@@ -75,20 +72,12 @@ fn number(value: &minijinja::Value) -> Result<Value, Cause> {
         .ok()
         .and_then(serde_json::Number::from_f64)
         .map(Value::Number)
-        .ok_or_else(|| Cause::Template {
-            reason: "the number has no form in JSON".to_owned(),
-        })
-}
-
-fn failed(error: &minijinja::Error) -> Cause {
-    Cause::Template {
-        reason: error.to_string(),
-    }
+        .ok_or_else(|| failed("the number has no form in JSON"))
 }
 
 fn list(value: &minijinja::Value, budget: &mut Budget, depth: usize) -> Result<Option<Value>, Cause> {
     let mut items = Vec::new();
-    for item in value.try_iter().map_err(|error| failed(&error))? {
+    for item in value.try_iter().map_err(failed)? {
         match to_json(&item, budget, depth + 1)? {
             Some(item) => items.push(item),
             None => return Ok(None),
@@ -99,12 +88,10 @@ fn list(value: &minijinja::Value, budget: &mut Budget, depth: usize) -> Result<O
 
 fn map(value: &minijinja::Value, budget: &mut Budget, depth: usize) -> Result<Option<Value>, Cause> {
     let mut entries = Map::new();
-    for key in value.try_iter().map_err(|error| failed(&error))? {
-        let item = value.get_item(&key).map_err(|error| failed(&error))?;
+    for key in value.try_iter().map_err(failed)? {
+        let item = value.get_item(&key).map_err(failed)?;
         let Some(name) = key.as_str() else {
-            return Err(Cause::Template {
-                reason: "a map with a key that is no text".to_owned(),
-            });
+            return Err(failed("a map with a key that is no text"));
         };
         budget.spend(name.len())?;
         match to_json(&item, budget, depth + 1)? {

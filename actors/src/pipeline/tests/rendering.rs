@@ -1,6 +1,7 @@
 //! Rendering: from an event and a host to a job.
 
 use super::events::{event, host, parse};
+use crate::pipeline::template::REASON_CHARS_MAX;
 use crate::pipeline::{RenderError, RuleSet, is_late, render_late};
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::{JobSpec, Priority};
@@ -147,6 +148,24 @@ fn a_template_that_fails_is_a_template_error() {
         let error = argv(template, json!({"s": "x", "l": [1]})).unwrap_err();
         assert_eq!(error.code(), "template_error", "{template}: {error}");
     }
+}
+
+#[test]
+fn why_a_template_failed_is_told_up_to_a_bound() {
+    let reason = |chars: usize| {
+        let name = "a".repeat(chars);
+        let error = argv(&format!("x{{{{ event.data.{name} }}}}"), json!({ name: [1] })).unwrap_err();
+        let text = error.to_string();
+        let (_, reason) = text.split_once("the template failed: ").unwrap();
+        assert!(reason.contains("add | tojson or | join"), "{reason}");
+        reason.chars().count()
+    };
+    let around = reason(1) - 1;
+    let fits = REASON_CHARS_MAX - around;
+    assert_eq!(
+        [reason(fits - 1), reason(fits), reason(fits + 1)],
+        [REASON_CHARS_MAX - 1, REASON_CHARS_MAX, REASON_CHARS_MAX]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Values longer than one entry.
 
 use super::*;
+use crate::check::{PROBLEMS_MAX, check};
 use crate::store::long::INLINE_BYTES_MAX;
 
 fn value(length: usize, seed: u8) -> Vec<u8> {
@@ -104,4 +105,28 @@ fn leaves_full_of_the_longest_entries_stay_in_the_one_file() {
         assert!(commit(&store, batch));
     }
     assert!(!store.failed() && no_spilled_files(dir.path()));
+}
+
+/// Writes pieces that belong to no row, past the store.
+fn strew_pieces(dir: &Path, count: usize) {
+    let disk = SledDisk::open(&dir.join("store"), 8 * 1024 * 1024).unwrap();
+    let mut batch = sled::Batch::default();
+    for number in 0..u32::try_from(count).unwrap() {
+        let piece = [&[Table::Chunk as u8, 1], &b"row"[..], &number.to_be_bytes()].concat();
+        batch.insert(piece, b"x");
+    }
+    disk.apply(batch).unwrap();
+    disk.sync().unwrap();
+}
+
+#[test]
+fn a_check_names_so_many_problems_and_counts_the_others() {
+    for count in [PROBLEMS_MAX, PROBLEMS_MAX + 1] {
+        let (dir, store) = fresh();
+        drop(store);
+        strew_pieces(dir.path(), count);
+        let report = check(&open(dir.path()), None).unwrap();
+        assert_eq!(report.problems.len(), PROBLEMS_MAX);
+        assert_eq!(report.problems_total, count as u64);
+    }
 }

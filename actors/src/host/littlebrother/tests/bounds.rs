@@ -1,5 +1,6 @@
 //! Limits.
 
+use super::super::kills::REPORTS_MAX;
 use super::super::sound::PAYLOAD_BYTES_MAX;
 use super::super::{ENDED_MAX, OPEN_MAX, OUTGOING_MAX, Oddity, State};
 use super::*;
@@ -182,4 +183,20 @@ fn a_text_of_a_watchers_event_is_taken_up_to_its_bound() {
     let outcome = server.post(vec![wide(1, TEXT_BYTES_MAX), wide(2, TEXT_BYTES_MAX + 1)]);
     assert_eq!(server.open(), [1]);
     assert_eq!(outcome.odd[&Oddity::Unsound], 1);
+}
+
+#[test]
+fn the_latest_prohibited_processes_are_remembered_up_to_a_bound() {
+    let mut server = Server::introduced();
+    server.configure(|settings| settings.kill_prohibited = false);
+    let most = u32::try_from(REPORTS_MAX).unwrap();
+    server.post((1..=most).map(|pid| prohibited(pid, 0)).collect());
+    // Only what is remembered can be ended, for none of them has an entry.
+    server.kill(1, 1, None).unwrap();
+    server.kill(2, 2, None).unwrap();
+    server.post(vec![prohibited(1, 1), prohibited(most + 1, 1)]);
+    server.kill(3, 1, None).expect("it was reported again since");
+    server.kill(4, most + 1, None).unwrap();
+    assert_eq!(server.kill(5, 2, None).unwrap_err().code, "ESRCH", "the oldest");
+    server.kill(6, 3, None).unwrap();
 }

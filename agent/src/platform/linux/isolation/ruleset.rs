@@ -97,10 +97,11 @@ pub(super) fn is_listed(tables: &str) -> bool {
     tables.lines().any(|listed| listed.trim() == line)
 }
 
-/// A whole second at least: a timeout of nothing would be none.
+/// Whole seconds, rounded up, and one at least: a timeout of nothing would be none. nft takes no more than eight digits
+/// of milliseconds, little more than a day.
 fn switch(lasts: Duration) -> String {
-    let milliseconds = lasts.as_millis().max(1000);
-    let element = |family: &str| format!("{family} timeout {milliseconds}ms");
+    let seconds = lasts.as_millis().div_ceil(1000).max(1);
+    let element = |family: &str| format!("{family} timeout {seconds}s");
     let elements = [element("ipv4"), element("ipv6")];
     set("switch", "type nf_proto; flags timeout", &elements)
 }
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(
             lines_of(&text, "set "),
             [
-                "set switch { type nf_proto; flags timeout; elements = { ipv4 timeout 3600000ms, ipv6 timeout 3600000ms }; }",
+                "set switch { type nf_proto; flags timeout; elements = { ipv4 timeout 3600s, ipv6 timeout 3600s }; }",
                 "set server4 { type ipv4_addr . inet_service; elements = { 192.0.2.1 . 7443, 192.0.2.2 . 7443 }; }",
                 "set server6 { type ipv6_addr . inet_service; elements = { 2001:db8::1 . 7443 }; }",
                 "set name4 { type ipv4_addr; elements = { 192.0.2.53 }; }",
@@ -236,7 +237,13 @@ mod tests {
         assert!(lines_of(&text, "policy drop").is_empty());
         // Nothing passes because it is part of a connection that was there before.
         assert!(!text.contains("ct state"));
-        assert!(text.contains("timeout 1000ms"), "{text}");
+        assert!(text.contains("timeout 1s"), "{text}");
+    }
+
+    #[test]
+    fn it_never_ends_before_its_time_for_want_of_fractions() {
+        let text = raised(&Walls::default(), Duration::from_millis(60_001));
+        assert!(text.contains("ipv4 timeout 61s"), "{text}");
     }
 
     #[test]
