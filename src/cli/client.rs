@@ -3,12 +3,16 @@
 use super::Global;
 use super::connection::Connection;
 use super::failure::{Failure, NOT_ALLOWED, chain};
+use super::patience;
+use reqwest::header::HeaderName;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
+/// Under which the server knows a request again, for 24 h.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a download may take.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Items a page holds at most.
@@ -76,6 +80,22 @@ impl Client {
         self.send_body(Method::POST, segments, body).await
     }
 
+    /// `POST` of a body to the path `v1/<segments>`, which with the same `key` and body makes nothing again.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::POST, url).json(body);
+        self.send(match key {
+            Some(key) => request.header(IDEMPOTENCY_KEY, key),
+            None => request,
+        })
+        .await
+    }
+
     /// `PUT` of a body to the path `v1/<segments>`.
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,
@@ -132,6 +152,17 @@ impl Client {
         self.answer(self.connection.http.request(Method::DELETE, url))
             .await
             .map(drop)
+    }
+
+    /// `DELETE` of the path `v1/<segments>`; whether there was anything.
+    pub(crate) async fn delete_if_there(&self, segments: &[&str]) -> Result<bool, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::DELETE, url);
+        let answer = self.any_answer(request).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        accepted(answer).await.map(|_| true)
     }
 
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
@@ -207,18 +238,13 @@ impl Client {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request
-            .bearer_auth(self.connection.token.expose())
-            .send()
+        accepted(self.any_answer(request).await?).await
+    }
+
+    async fn any_answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        patience::send(request.bearer_auth(self.connection.token.expose()))
             .await
-            .map_err(|error| unreachable(&self.connection.server, &error))?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            status => {
-                let body = response.bytes().await.unwrap_or_default();
-                Err(refused(status, &body))
-            }
-        }
+            .map_err(|error| unreachable(&self.connection.server, &error))
     }
 
     fn server(&self) -> &str {
@@ -248,6 +274,16 @@ pub(super) fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
         text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
     }
     Failure::Unavailable(text)
+}
+
+async fn accepted(response: Response) -> Result<Response, Failure> {
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => {
+            let body = response.bytes().await.unwrap_or_default();
+            Err(refused(status, &body))
+        }
+    }
 }
 
 /// An error of the server as one line.

@@ -103,7 +103,7 @@ pub(super) struct List {
     #[arg(long)]
     org: Option<String>,
     /// Only hosts with this label; given several times, hosts with all of them
-    #[arg(long)]
+    #[arg(long, value_parser = label::wanted)]
     label: Vec<Label>,
     /// Only hosts of this platform, such as linux
     #[arg(long)]
