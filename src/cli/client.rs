@@ -8,6 +8,7 @@ use reqwest::header::HeaderName;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
@@ -26,6 +27,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         Connection::find(global).map(|connection| Self { connection })
+    }
+
+    /// The server's data directory, when it runs on this machine.
+    pub(crate) fn local_data_dir(&self, global: &Global) -> Option<PathBuf> {
+        self.connection.local_data_dir(global)
     }
 
     /// `GET` of the path `v1/<segments>`.

@@ -109,7 +109,7 @@ async fn drain_waits_for_what_runs_while_its_host_stays_connected_and_tells_what
     let drained = drained.await.expect("no panic");
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(
-        drained.stdout.contains("1 jobs run") && drained.stdout.contains("takes no more requests"),
+        drained.stdout.contains("1 jobs run") && drained.stdout.contains("the server has ended"),
         "{drained:?}"
     );
 
@@ -119,6 +119,30 @@ async fn drain_waits_for_what_runs_while_its_host_stays_connected_and_tells_what
     let job = server.api().job(running).await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
     server.outside().await.result(running).await;
+}
+
+#[tokio::test]
+async fn when_drain_returns_the_data_directory_is_free_and_of_a_server_elsewhere_it_says_so() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[]).await;
+    let data = server.data_dir().to_owned();
+    let drained = tripline(&data, &["drain"]).await;
+    assert_eq!(drained.code, 0, "{drained:?}");
+    // Nothing is waited for in between: whoever reads the store next need not know how a server ends.
+    let checked = tripline(&data, &["store", "check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(drained.stdout.contains("the server has ended"), "{drained:?}");
+    assert!(server.process().end().await.success());
+
+    server.spawn();
+    server.ready().await;
+    let (url, token) = (server.url(), data.join("admin.token"));
+    let token = token.to_str().expect("UTF-8");
+    let elsewhere = ["drain", "--server", &url, "--token-file", token];
+    let drained = tripline(&site.path("elsewhere"), &elsewhere).await;
+    assert_eq!(drained.code, 0, "{drained:?}");
+    assert!(drained.stdout.contains("ends in a moment"), "{drained:?}");
+    assert!(server.process().end().await.success());
 }
 
 #[tokio::test]
