@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use tokio::runtime::Runtime;
 use tripline_agent::config::{Config, Log, LogFormat, Options};
 use tripline_agent::enrol::chain;
 use tripline_agent::platform::own::EndRequests;
@@ -34,12 +35,7 @@ fn main() -> ExitCode {
         Err(error) => return complain(&error, 2),
     };
     start_logging(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, 1),
     };
@@ -47,6 +43,15 @@ fn main() -> ExitCode {
     // A verb that hangs in the kernel must not keep the agent from ending.
     runtime.shutdown_background();
     ended
+}
+
+/// Two threads for everything, and those that may block.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
+        .enable_all()
+        .build()
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -82,5 +87,39 @@ fn directives(level: &str) -> &str {
     match level {
         "info" => "info,rustls_platform_verifier=off",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// How long something that must not happen is given.
+    const SILENCE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn commands_and_so_many_others_block_at_once_and_the_next_waits_for_one_of_them() {
+        let runtime = runtime().unwrap();
+        let most = executor::COMMANDS_MAX + OTHER_THREADS;
+        let (tell, begun) = mpsc::channel();
+        let mut releases: Vec<mpsc::Sender<()>> = Vec::new();
+        for _ in 0..=most {
+            let (release, released) = mpsc::channel();
+            releases.push(release);
+            let tell = tell.clone();
+            runtime.spawn_blocking(move || {
+                tell.send(()).unwrap();
+                // The end of the test is a release, too.
+                let _ = released.recv();
+            });
+        }
+        for _ in 0..most {
+            begun.recv().unwrap();
+        }
+        assert!(begun.recv_timeout(SILENCE).is_err(), "one more than {most} began");
+        drop(releases);
+        begun.recv().unwrap();
     }
 }

@@ -191,16 +191,27 @@ impl Client {
         query: &[(&str, String)],
         limit: usize,
     ) -> Result<(Vec<T>, bool), Failure> {
+        self.select(segments, query, limit, |_| true).await
+    }
+
+    /// The same of those that are `wanted`.
+    pub(crate) async fn select<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        limit: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, bool), Failure> {
         let mut items = Vec::new();
         let mut after: Option<String> = None;
         loop {
             // One more than is wanted shows whether there are more; that a page has a next one does not.
-            let wanted = (limit.saturating_add(1) - items.len()).min(PAGE_ITEMS_MAX);
+            let room = (limit.saturating_add(1) - items.len()).min(PAGE_ITEMS_MAX);
             let mut query = query.to_vec();
-            query.push(("limit", wanted.to_string()));
+            query.push(("limit", room.to_string()));
             query.extend(after.take().map(|after| ("after", after)));
             let page: Page<T> = self.get(segments, &query).await?;
-            items.extend(page.items);
+            items.extend(page.items.into_iter().filter(&wanted));
             match page.next {
                 Some(next) if items.len() <= limit => after = Some(next),
                 _ => break,
@@ -316,6 +327,10 @@ pub(super) fn of_status(status: u16, code: &str, text: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::connection::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
+    use crate::stub::{FullQueue, Reply, Stub};
+    use std::net::SocketAddr;
+    use tokio::time::Instant;
 
     fn code(status: u16) -> u8 {
         let problem = Problem {
@@ -344,5 +359,42 @@ mod tests {
     fn an_answer_that_is_no_problem_document_names_its_status() {
         let failure = refused(StatusCode::BAD_GATEWAY, b"<html>");
         assert_eq!(failure.lines(), ["tripline: the server answered 502 Bad Gateway"]);
+    }
+
+    /// What somebody is told who asks there, and how long that takes.
+    async fn waited<T>(
+        addr: SocketAddr,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ) -> (Failure, Duration) {
+        let client = Client::find(&crate::cli::asking(addr)).unwrap();
+        let begun = Instant::now();
+        let failure = ask(&client).await.err().expect("no answer");
+        (failure, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_has_so_long_to_take_a_connection_for_an_answer_and_for_a_download() {
+        let silent = Stub::start(|_| Reply::silence()).await;
+        let full = FullQueue::new();
+        let get = async |client: &Client| client.get::<serde_json::Value>(&["status"], &[]).await;
+        let download = async |client: &Client| client.download(&["audit"], &[]).await;
+        for (waited, time, much_more) in [
+            (waited(full.addr, get).await, CONNECT_TIMEOUT, REQUEST_TIMEOUT),
+            (
+                waited(silent.addr, get).await,
+                REQUEST_TIMEOUT,
+                2 * REQUEST_TIMEOUT,
+            ),
+            (
+                waited(silent.addr, download).await,
+                DOWNLOAD_TIMEOUT,
+                2 * DOWNLOAD_TIMEOUT,
+            ),
+        ] {
+            let (failure, waited) = waited;
+            assert_eq!(failure.code(), 3, "{failure:?}");
+            assert!(failure.lines()[0].contains("no answer in time"), "{failure:?}");
+            assert!((time..much_more).contains(&waited), "{waited:?}");
+        }
     }
 }

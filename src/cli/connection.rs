@@ -12,8 +12,8 @@ use std::time::Duration;
 const SERVER_DEFAULT: &str = "https://127.0.0.1:7443";
 const PLAIN_DEFAULT: &str = "http://127.0.0.1:7400";
 const DATA_DIR_DEFAULT: &str = "./tripline-data";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where and as whom to ask.
 #[derive(Debug)]

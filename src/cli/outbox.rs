@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Retried, RetryQuarantined};
 
 /// Messages in quarantine that `--all` acts on.
-const ALL_MAX: usize = 100_000;
+pub(super) const ALL_MAX: usize = 100_000;
+/// What about the others.
+const REST: &str = "ask again for the rest";
 /// Messages that one request puts back.
 const RETRY_MAX: usize = 1_000;
 
@@ -50,14 +52,14 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    async fn sequences(&self, client: &Client) -> Result<Vec<u64>, Failure> {
+    /// Their numbers, and whether there are more.
+    pub(super) async fn sequences(&self, client: &Client) -> Result<(Vec<u64>, bool), Failure> {
         if !self.all {
             let given: BTreeSet<u64> = self.sequences.iter().copied().collect();
-            return Ok(given.into_iter().collect());
+            return Ok((given.into_iter().collect(), false));
         }
         let (entries, more) = quarantine(client, ALL_MAX).await?;
-        super::say_more(more);
-        Ok(entries.iter().map(|entry| entry.sequence).collect())
+        Ok((entries.iter().map(|entry| entry.sequence).collect(), more))
     }
 }
 
@@ -135,7 +137,8 @@ fn text(listed: &Listed) -> String {
 
 async fn retry(global: &Global, client: &Client, which: &Selection) -> Result<(), Failure> {
     let mut total = Retried { retried: 0 };
-    let sequences = which.sequences(client).await?;
+    let (sequences, more) = which.sequences(client).await?;
+    super::say_cut(more, ALL_MAX, REST);
     for some in sequences.chunks(RETRY_MAX) {
         let body = RetryQuarantined {
             sequences: some.to_vec(),
@@ -154,7 +157,8 @@ async fn retry(global: &Global, client: &Client, which: &Selection) -> Result<()
 }
 
 async fn drop_entries(global: &Global, client: &Client, which: &Selection, yes: bool) -> Result<(), Failure> {
-    let sequences = which.sequences(client).await?;
+    let (sequences, more) = which.sequences(client).await?;
+    super::say_cut(more, ALL_MAX, REST);
     if !yes {
         let count = sequences.len();
         return Err(Failure::Input(format!(

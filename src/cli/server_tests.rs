@@ -52,24 +52,25 @@ impl PreparedServer {
         let server = server.run();
         let handle = server.handle();
         actix_rt::spawn(server);
-        (self.global(address), handle)
-    }
-
-    fn global(&self, address: std::net::SocketAddr) -> Global {
-        let folder = tempfile::tempdir().unwrap();
-        let token_file = folder.path().join("token");
-        std::fs::write(&token_file, "secret\n").unwrap();
-        // Kept until the process ends, which for a test is soon.
-        let _ = folder.keep();
-        Global {
-            server: Some(format!("http://{address}")),
-            token_file: Some(token_file),
-            ..Global::default()
-        }
+        (asking(address), handle)
     }
 
     fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+}
+
+/// The options that reach a server there.
+pub(super) fn asking(address: std::net::SocketAddr) -> Global {
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, "secret\n").unwrap();
+    // Kept until the process ends, which for a test is soon.
+    let _ = folder.keep();
+    Global {
+        server: Some(format!("http://{address}")),
+        token_file: Some(token_file),
+        ..Global::default()
     }
 }
 
@@ -372,5 +373,108 @@ async fn users_of_a_file_need_no_server() {
         );
         let outcome = run_user(&global, &line).await;
         assert_eq!(outcome.as_ref().err().map(Failure::code), code, "{outcome:?}");
+    }
+}
+
+/// So many items, in pages as a server gives them.
+fn pages(count: usize, item: impl Fn(usize) -> Value) -> impl Iterator<Item = (u16, Value)> {
+    let starts = (0..count).step_by(1000);
+    starts.map(move |start| {
+        let end = (start + 1000).min(count);
+        let items: Vec<Value> = (start..end).map(&item).collect();
+        let next = (end < count).then(|| end.to_string());
+        (200, json!({"items": items, "next": next}))
+    })
+}
+
+fn dead(line: &str) -> dead::Verb {
+    match command(line) {
+        Command::Dead(verb) => verb,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_dead_letters_are_acted_on_at_once_and_the_rest_is_known() {
+    let dead::Verb::Replay(replay) = dead("tripline dead replay --all") else {
+        panic!("a replay");
+    };
+    // One was replayed before, and is left out: whoever asks again gets on.
+    let letter = |number: usize| {
+        let mut letter = json!({
+            "sequence": number, "reason": "stale", "text": "", "subject": "x", "bytes": 1,
+            "stored_at": "2026-11-20T14:00:00Z",
+        });
+        if number == 5 {
+            let by = json!({"token_id": "t", "name": "ada"});
+            letter["replayed"] = json!({"at": "2026-11-20T14:00:00Z", "by": by, "run": 1});
+        }
+        letter
+    };
+    for (letters, more) in [(dead::ALL_MAX + 1, false), (dead::ALL_MAX + 2, true)] {
+        let (global, _handle) = PreparedServer::default().start(pages(letters, letter));
+        let client = Client::find(&global).unwrap();
+        let (sequences, are_more) = replay.letters(&client).await.unwrap();
+        assert_eq!((sequences.len(), are_more), (dead::ALL_MAX, more));
+        assert!(!sequences.contains(&5));
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_quarantined_messages_are_acted_on_at_once_and_the_rest_is_known() {
+    let Command::Outbox(outbox::Verb::Retry(all)) = command("tripline outbox retry --all") else {
+        panic!("a retry");
+    };
+    let entry = |number: usize| json!({"sequence": number, "subject": "x", "message_id": "x", "bytes": 1});
+    for (entries, more) in [(outbox::ALL_MAX, false), (outbox::ALL_MAX + 1, true)] {
+        let (global, _handle) = PreparedServer::default().start(pages(entries, entry));
+        let client = Client::find(&global).unwrap();
+        let (sequences, are_more) = all.sequences(&client).await.unwrap();
+        assert_eq!((sequences.len(), are_more), (outbox::ALL_MAX, more));
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_commands_of_a_session_are_shown_and_that_there_are_more() {
+    let session = json!({
+        "session_id": JOB_ID, "number": 7, "org": "default", "host": {"host_id": JOB_ID, "hostname": "web01"},
+        "sensor_id": 1, "owner": {"token_id": "t", "name": "ada"}, "state": "active",
+        "opened_at": "2026-11-20T14:00:00Z", "last_request_at": "2026-11-20T14:00:00Z", "idle_timeout": "5m",
+    });
+    let command = |number: usize| {
+        json!({
+            "session_id": JOB_ID, "number": number, "command_id": JOB_ID, "verb": "list_processes", "arguments": {},
+            "state": "succeeded", "timeout": "2m", "caller": "ada", "queued_at": "2026-11-20T14:00:00Z",
+        })
+    };
+    for (commands, more) in [
+        (session::COMMANDS_SHOWN_MAX, false),
+        (session::COMMANDS_SHOWN_MAX + 1, true),
+    ] {
+        let answers = std::iter::once((200, session.clone())).chain(pages(commands, command));
+        let (global, _handle) = PreparedServer::default().start(answers);
+        let client = Client::find(&global).unwrap();
+        let (whole, are_more) = session::whole(&client, "7").await.unwrap();
+        assert_eq!(
+            (whole.commands.len(), are_more),
+            (session::COMMANDS_SHOWN_MAX, more)
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn looks_that_follow_too_fast_are_refused_before_anybody_is_asked() {
+    let least = top::INTERVAL_MIN.to_duration();
+    for (interval, code) in [(least - std::time::Duration::from_millis(1), 2), (least, 3)] {
+        let (global, handle) = PreparedServer::default().start([]);
+        handle.stop(false).await;
+        let Command::Top(top) = command(&format!("tripline top --interval {interval:?}")) else {
+            panic!("top");
+        };
+        assert_eq!(
+            top::run(&global, top).await.unwrap_err().code(),
+            code,
+            "{interval:?}"
+        );
     }
 }
