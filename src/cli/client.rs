@@ -3,12 +3,17 @@
 use super::Global;
 use super::connection::Connection;
 use super::failure::{Failure, NOT_ALLOWED, chain};
+use super::patience;
+use reqwest::header::HeaderName;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
+/// Under which the server knows a request again, for 24 h.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a download may take.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Items a page holds at most.
@@ -22,6 +27,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         Connection::find(global).map(|connection| Self { connection })
+    }
+
+    /// The server's data directory, when it runs on this machine.
+    pub(crate) fn local_data_dir(&self, global: &Global) -> Option<PathBuf> {
+        self.connection.local_data_dir(global)
     }
 
     /// `GET` of the path `v1/<segments>`.
@@ -74,6 +84,22 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         self.send_body(Method::POST, segments, body).await
+    }
+
+    /// `POST` of a body to the path `v1/<segments>`, which with the same `key` and body makes nothing again.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::POST, url).json(body);
+        self.send(match key {
+            Some(key) => request.header(IDEMPOTENCY_KEY, key),
+            None => request,
+        })
+        .await
     }
 
     /// `PUT` of a body to the path `v1/<segments>`.
@@ -132,6 +158,17 @@ impl Client {
         self.answer(self.connection.http.request(Method::DELETE, url))
             .await
             .map(drop)
+    }
+
+    /// `DELETE` of the path `v1/<segments>`; whether there was anything.
+    pub(crate) async fn delete_if_there(&self, segments: &[&str]) -> Result<bool, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::DELETE, url);
+        let answer = self.any_answer(request).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        accepted(answer).await.map(|_| true)
     }
 
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
@@ -218,18 +255,13 @@ impl Client {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request
-            .bearer_auth(self.connection.token.expose())
-            .send()
+        accepted(self.any_answer(request).await?).await
+    }
+
+    async fn any_answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        patience::send(request.bearer_auth(self.connection.token.expose()))
             .await
-            .map_err(|error| unreachable(&self.connection.server, &error))?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            status => {
-                let body = response.bytes().await.unwrap_or_default();
-                Err(refused(status, &body))
-            }
-        }
+            .map_err(|error| unreachable(&self.connection.server, &error))
     }
 
     fn server(&self) -> &str {
@@ -259,6 +291,16 @@ pub(super) fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
         text.push_str("; does the server run there? (tripline serve, --server, --data-dir)");
     }
     Failure::Unavailable(text)
+}
+
+async fn accepted(response: Response) -> Result<Response, Failure> {
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => {
+            let body = response.bytes().await.unwrap_or_default();
+            Err(refused(status, &body))
+        }
+    }
 }
 
 /// An error of the server as one line.

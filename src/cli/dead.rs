@@ -42,7 +42,7 @@ pub(super) enum Verb {
 /// Which letters.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Filter {
-    /// Only with this reason, such as stale
+    /// Only with this reason, such as stale; a wrong one is answered with those that there are
     #[arg(long)]
     reason: Option<String>,
     /// Only of this tenant
@@ -272,11 +272,20 @@ async fn drop_letters(global: &Global, arguments: &Drop) -> Result<(), Failure> 
             "{count} dead letters would be gone for good; say --yes if that is meant"
         )));
     }
+    let (mut dropped, mut missing) = (Vec::new(), Vec::new());
     for sequence in &letters {
-        client.delete(&["dead", &sequence.to_string()]).await?;
+        match client.delete_if_there(&["dead", &sequence.to_string()]).await? {
+            true => dropped.push(*sequence),
+            false => missing.push(sequence.to_string()),
+        }
     }
     match global.output {
-        Format::Json => print_json(&letters),
-        Format::Table => print(&format!("{} dropped", letters.len())),
+        Format::Json => print_json(&dropped)?,
+        Format::Table => print(&format!("{} dropped", dropped.len()))?,
+    }
+    match missing.is_empty() || arguments.which.all {
+        // Of a list, what is gone meanwhile is what was wanted.
+        true => Ok(()),
+        false => Err(Failure::Input(format!("no dead letter {}", missing.join(", ")))),
     }
 }

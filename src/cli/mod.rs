@@ -20,6 +20,7 @@ mod nats;
 mod openapi;
 mod outbox;
 mod output;
+mod patience;
 mod pipeline;
 mod refusal;
 mod serve;

@@ -4,6 +4,7 @@ use super::output::{Format, fields, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Retried, RetryQuarantined};
 
 /// Messages in quarantine that `--all` acts on.
@@ -54,7 +55,8 @@ impl Selection {
     /// Their numbers, and whether there are more.
     pub(super) async fn sequences(&self, client: &Client) -> Result<(Vec<u64>, bool), Failure> {
         if !self.all {
-            return Ok((self.sequences.clone(), false));
+            let given: BTreeSet<u64> = self.sequences.iter().copied().collect();
+            return Ok((given.into_iter().collect(), false));
         }
         let (entries, more) = quarantine(client, ALL_MAX).await?;
         Ok((entries.iter().map(|entry| entry.sequence).collect(), more))
@@ -148,11 +150,9 @@ async fn retry(global: &Global, client: &Client, which: &Selection) -> Result<()
         Format::Json => print_json(&total)?,
         Format::Table => print(&format!("{} put back", total.retried))?,
     }
-    match sequences.len() as u64 - total.retried {
+    match (sequences.len() as u64).saturating_sub(total.retried) {
         0 => Ok(()),
-        missing => Err(Failure::Failed(format!(
-            "{missing} were not in quarantine, or cannot be read"
-        ))),
+        missing => Err(not_there(which, missing, "not in quarantine, or cannot be read")),
     }
 }
 
@@ -165,13 +165,29 @@ async fn drop_entries(global: &Global, client: &Client, which: &Selection, yes: 
             "{count} messages would be gone for good; say --yes if that is meant"
         )));
     }
+    let mut dropped = Vec::new();
     for sequence in &sequences {
-        client
-            .delete(&["outbox", "quarantine", &sequence.to_string()])
-            .await?;
+        let id = sequence.to_string();
+        if client.delete_if_there(&["outbox", "quarantine", &id]).await? {
+            dropped.push(*sequence);
+        }
     }
     match global.output {
-        Format::Json => print_json(&sequences),
-        Format::Table => print(&format!("{} dropped", sequences.len())),
+        Format::Json => print_json(&dropped)?,
+        Format::Table => print(&format!("{} dropped", dropped.len()))?,
+    }
+    match sequences.len() - dropped.len() {
+        missing if missing > 0 && !which.all => Err(not_there(which, missing, "not in quarantine")),
+        // Somebody else was faster; what is gone is what was wanted.
+        _ => Ok(()),
+    }
+}
+
+/// Numbers that somebody gave are wrong input; those of a list were right when it was made.
+fn not_there(which: &Selection, count: impl std::fmt::Display, why: &str) -> Failure {
+    let text = format!("{count} of them: {why}; tripline outbox list shows what is");
+    match which.all {
+        true => Failure::Failed(text),
+        false => Failure::Input(text),
     }
 }

@@ -20,15 +20,21 @@ impl PreparedServer {
             .get("authorization")
             .map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(token.as_deref(), Some("Bearer secret"));
+        let key = request.headers().get("idempotency-key");
+        let key = key.map_or_else(String::new, |key| format!(" once {}", key.to_str().unwrap()));
         let asked = format!(
-            "{} {} {}",
+            "{} {}{key} {}",
             request.method(),
             request.uri(),
             String::from_utf8_lossy(&body)
         );
         server.asked.lock().unwrap().push(asked.trim_end().to_owned());
         let (status, body) = server.answers.lock().unwrap().remove(0);
-        HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).json(body)
+        let mut answer = HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap());
+        if let Some(seconds) = body["retry_after"].as_u64() {
+            answer.insert_header(("Retry-After", seconds.to_string()));
+        }
+        answer.json(body)
     }
 
     /// Serves `answers`; the options that reach it.
@@ -124,6 +130,102 @@ async fn a_submitted_job_can_be_watched_at_once() {
             format!("GET /v1/jobs/{JOB_ID}"),
         ]
     );
+}
+
+#[actix_rt::test]
+async fn the_key_of_a_submission_is_one_that_the_server_compares_requests_by() {
+    let server = PreparedServer::default();
+    let (global, _handle) = server.start([(201, job("queued"))]);
+    let line = "tripline job submit web01 --named look --idempotency-key INC-42";
+    assert_eq!(run_job(&global, line).await, Ok(()));
+    assert_eq!(
+        server.asked(),
+        [r#"POST /v1/jobs once INC-42 {"host":"web01","named":"look"}"#]
+    );
+    for wrong in ["", "a b", "ä", "a\n"] {
+        let line = [
+            "tripline",
+            "job",
+            "submit",
+            "web01",
+            "--named",
+            "look",
+            "--idempotency-key",
+        ];
+        let parsed = Cli::try_parse_from(line.into_iter().chain([wrong]));
+        assert_eq!(parsed.unwrap_err().exit_code(), 2, "{wrong:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_request_that_came_too_often_is_sent_again_when_the_server_says_so_and_not_for_ever() {
+    let too_often = |seconds: u64| (429, json!({"retry_after": seconds}));
+    let list = (200, json!({"items": [], "next": null}));
+    for (answers, asked, code) in [
+        (vec![too_often(0), too_often(0), list.clone()], 3, None),
+        (vec![too_often(0); 6], 5, Some(1)),
+        // What takes long is told at once, and so is what the server does not want again.
+        (vec![too_often(60), list.clone()], 1, Some(1)),
+        (vec![(429, json!({})), list.clone()], 1, Some(1)),
+        (vec![(503, json!({"retry_after": 0})), list], 1, Some(1)),
+    ] {
+        let server = PreparedServer::default();
+        let (global, _handle) = server.start(answers);
+        let outcome = run_job(&global, "tripline job list").await;
+        assert_eq!(outcome.err().map(|failure| failure.code()), code);
+        assert_eq!(server.asked().len(), asked);
+    }
+}
+
+async fn run_outbox(global: &Global, line: &str) -> Option<u8> {
+    match command(line) {
+        Command::Outbox(verb) => outbox::run(global, verb)
+            .await
+            .err()
+            .map(|failure| failure.code()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn a_message_that_is_gone_does_not_hold_the_others_back_and_is_told_when_it_was_named() {
+    let gone = || (404, json!({}));
+    let entry = |sequence: u64| json!({"sequence": sequence, "subject": "s", "message_id": "m", "bytes": 1});
+    let listed = (
+        200,
+        json!({"items": [entry(1), entry(2), entry(3)], "next": null}),
+    );
+    for (line, list, code) in [
+        ("tripline outbox drop --all --yes", Some(listed.clone()), None),
+        ("tripline outbox drop 1 2 3 --yes", None, Some(2)),
+    ] {
+        let server = PreparedServer::default();
+        let drops = [(204, json!(null)), gone(), (204, json!(null))];
+        let (global, _handle) = server.start(list.into_iter().chain(drops));
+        assert_eq!(run_outbox(&global, line).await, code, "{line}");
+        let last = "DELETE /v1/outbox/quarantine/3".to_owned();
+        assert_eq!(server.asked().last(), Some(&last), "{line}");
+    }
+    for (line, list, code) in [
+        ("tripline outbox retry --all", Some(listed), 1),
+        ("tripline outbox retry 1 2 3", None, 2),
+    ] {
+        let server = PreparedServer::default();
+        let (global, _handle) = server.start(list.into_iter().chain([(200, json!({"retried": 2}))]));
+        assert_eq!(run_outbox(&global, line).await, Some(code), "{line}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_dead_letter_that_is_gone_does_not_hold_the_others_back() {
+    let server = PreparedServer::default();
+    let (global, _handle) = server.start([(404, json!({})), (204, json!(null))]);
+    let outcome = match command("tripline dead drop 1 2 --yes") {
+        Command::Dead(verb) => dead::run(&global, verb).await,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outcome.unwrap_err().code(), 2);
+    assert_eq!(server.asked(), ["DELETE /v1/dead/1", "DELETE /v1/dead/2"]);
 }
 
 #[actix_rt::test]

@@ -5,7 +5,7 @@ use super::auth::{Admin, Operator, Viewer};
 use super::body::{Body, cursor, page_limit, parameter, path_part};
 use super::moment::moment;
 use super::problem::ApiError;
-use crate::dead::{Error, RawLetter, Section};
+use crate::dead::{Error, REASON_UNKNOWN, REASONS, RawLetter, Section};
 use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -81,12 +81,26 @@ pub(super) async fn list(
     let query = query.into_inner();
     let wanted = Wanted {
         org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
-        reason: query.reason.filter(|reason| !reason.is_empty()),
+        reason: reason(query.reason)?,
         since: moment("since", query.since.as_deref(), &state)?,
     };
     let before = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(page(&state, &wanted, before, limit).await?))
+}
+
+/// One that there is: a typo would be an empty list, which reads as good news.
+fn reason(given: Option<String>) -> Result<Option<String>, ApiError> {
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
+    match given == REASON_UNKNOWN || REASONS.contains(&given.as_str()) {
+        true => Ok(Some(given)),
+        false => Err(ApiError::Parameter(format!(
+            "query parameter reason: expected one of {}, {REASON_UNKNOWN}",
+            REASONS.join(", ")
+        ))),
+    }
 }
 
 async fn page(
@@ -134,7 +148,7 @@ fn summary(state: &HttpState, letter: &RawLetter) -> Result<DeadLetter, ApiError
     let (org, reason) = state
         .subjects
         .parse_dead(&letter.subject)
-        .unwrap_or_else(|_| (None, "unknown".to_owned()));
+        .unwrap_or_else(|_| (None, REASON_UNKNOWN.to_owned()));
     Ok(DeadLetter {
         sequence: letter.sequence,
         org,
