@@ -5,6 +5,28 @@
 use futures_util::future::BoxFuture;
 use tripline_protocol::Timestamp;
 
+/// Why messages become dead letters: what their subjects say.
+pub const REASONS: [&str; 16] = [
+    "ambiguous_host",
+    "bad_argument",
+    "bad_attribute",
+    "bad_job",
+    "bad_params",
+    "bad_subject",
+    "etype_mismatch",
+    "missing_field",
+    "no_host",
+    "not_json",
+    "poison",
+    "stale",
+    "template_error",
+    "too_deep",
+    "too_large",
+    "unknown_host",
+];
+/// The reason of what somebody else put into the stream, under a subject that is none of dead letters.
+pub const REASON_UNKNOWN: &str = "unknown";
+
 /// A message of the stream of dead letters.
 #[derive(Debug, Clone)]
 pub struct RawLetter {

@@ -6,6 +6,8 @@
 pub mod audit;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod counts;
 pub mod dead;
 mod demo;
 pub mod endpoints;
@@ -19,5 +21,7 @@ pub mod nats;
 mod private;
 pub mod rules;
 pub mod serve;
+#[cfg(test)]
+mod stub;
 pub mod traces;
 mod watch;

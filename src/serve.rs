@@ -269,7 +269,7 @@ impl Server {
         self.core.finish(to_span(left())).await;
         self.http.stop().await;
         self.core.note_stop();
-        self.core.drain(to_span(left().max(DRAIN_LEAST))).await;
+        self.core.drain(for_actors(left())).await;
         self.nats.stop().await;
         if let Some(traces) = self.traces {
             traces.stop(TRACES_FLUSH_MAX).await;
@@ -299,6 +299,11 @@ impl Server {
             tracing::warn!(%error, "server.json stays behind");
         }
     }
+}
+
+/// What the actors get of the time that is left.
+fn for_actors(left: Duration) -> Span {
+    to_span(left.max(DRAIN_LEAST))
 }
 
 fn to_span(duration: Duration) -> Span {
@@ -354,5 +359,22 @@ fn raise_file_limit() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_actors_get_a_least_of_time_to_end_and_more_where_more_is_left() {
+        let more = DRAIN_LEAST + Duration::from_millis(1);
+        for (left, given) in [
+            (Duration::ZERO, DRAIN_LEAST),
+            (DRAIN_LEAST, DRAIN_LEAST),
+            (more, more),
+        ] {
+            assert_eq!(for_actors(left), to_span(given));
+        }
     }
 }

@@ -255,6 +255,12 @@ impl HostRecord {
         batch.put(Table::Host, self.host_id.as_bytes().to_vec(), encode(self));
     }
 
+    /// The isolation that it is in, as far as is known. Nobody hears from a host that is away, but its isolation ends by
+    /// itself.
+    pub(crate) fn isolated_at(&self, now: Timestamp) -> Option<&Isolation> {
+        self.isolation.as_ref().filter(|isolation| isolation.until > now)
+    }
+
     /// The keys of its agent that are not replaced: the present one first.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Sha256> {
         self.key_sha256.iter().chain(&self.next_key_sha256)

@@ -5,7 +5,7 @@ use crate::backoff::Backoff;
 use crate::channel::{self, ConnectError, End, Socket};
 use crate::config::Config;
 use crate::executor::Executor;
-use crate::isolation::{self, HostIsolation};
+use crate::isolation::{self, HostIsolation, ReinstateError, Reinstated};
 use crate::journal::{self, Journal};
 use crate::keys::Keys;
 use crate::partials::Partials;
@@ -46,6 +46,9 @@ pub enum Error {
     /// Processes cannot be watched.
     #[error(transparent)]
     Watching(#[from] watching::Error),
+    /// The host is not isolated again.
+    #[error(transparent)]
+    Reinstate(#[from] ReinstateError),
 }
 
 impl Error {
@@ -56,11 +59,13 @@ impl Error {
             | Self::Tls(_)
             | Self::NoToken
             | Self::Identity(identity::Error::State(_))
+            | Self::Reinstate(ReinstateError::State(_))
             | Self::Watching(watching::Error::StateDir(_) | watching::Error::Unsupported) => 2,
             Self::Enrol(enrol::Error::Refused(_)) | Self::Refused(_) => 3,
             Self::Identity(_)
             | Self::Journal(_)
             | Self::Enrol(enrol::Error::Client(_))
+            | Self::Reinstate(_)
             | Self::Watching(_) => 1,
         }
     }
@@ -105,6 +110,38 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     if let Some(service) = &service {
         service.executor.shut_down().await;
+    }
+    Ok(())
+}
+
+/// Isolates this host again if it is to be, after a boot and before an agent runs. Touches nothing else, and connects
+/// to nothing. Blocks.
+///
+/// # Errors
+/// It is to be isolated, and is not.
+pub fn reinstate_isolation(config: &Config) -> Result<(), Error> {
+    // Nothing is made where no agent has been yet.
+    if !config.state_dir.is_dir() {
+        tracing::info!("there is no state directory: nothing is to be isolated again");
+        return Ok(());
+    }
+    let Some(server) = &config.server else {
+        tracing::warn!("without `server` this agent isolates nothing");
+        return Ok(());
+    };
+    let state = match StateDir::open(&config.state_dir) {
+        Err(state_dir::Error::InUse(_)) => {
+            tracing::info!("an agent runs here, and keeps an isolation itself");
+            return Ok(());
+        }
+        opened => Arc::new(opened?),
+    };
+    match isolation_of(config, server, &state, &platform::native()).reinstate()? {
+        Reinstated::Nothing => tracing::info!("this host is not to be isolated"),
+        Reinstated::Over => tracing::info!("the isolation of this host is over"),
+        Reinstated::Stands => tracing::info!("the isolation of this host is in force"),
+        // Said where the rules are loaded.
+        Reinstated::Again(_) => {}
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The command line of `tripline-agent`: options, logging, signals and exit codes, nothing else.
 //!
-//! Exit codes: 0 stopped by SIGTERM or SIGINT (elsewhere than on Unix: by Ctrl-C), 1 failed, 2 bad input or configuration, 3 refused by the server.
+//! Exit codes: 0 done, or stopped by SIGTERM or SIGINT (elsewhere than on Unix: by Ctrl-C), 1 failed, 2 bad input or configuration, 3 refused by the server.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use tokio::runtime::Runtime;
 use tripline_agent::config::{Config, Log, LogFormat, Options};
 use tripline_agent::enrol::chain;
 use tripline_agent::platform::own::EndRequests;
@@ -25,21 +26,44 @@ enum Command {
     /// Enrol if needed, connect to the server and run its commands until stopped; watch processes for it, or
     /// for a LittleBrother server
     Run(Box<Options>),
+    /// Look after the isolation of this host while no agent runs
+    #[command(subcommand)]
+    Isolation(Isolation),
+}
+
+#[derive(Subcommand)]
+enum Isolation {
+    /// Isolate this host again if it is to be: after a boot, before the network is up and the agent starts. Reads the
+    /// agent's configuration, and does nothing where an agent runs
+    Reinstate(Box<Options>),
 }
 
 fn main() -> ExitCode {
-    let Command::Run(options) = Cli::parse().command;
-    let config = match Config::load(*options) {
-        Ok(config) => config,
-        Err(error) => return complain(&error, 2),
-    };
-    start_logging(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    match Cli::parse().command {
+        Command::Run(options) => configured(*options, serve),
+        Command::Isolation(Isolation::Reinstate(options)) => configured(*options, reinstate),
+    }
+}
+
+fn configured(options: Options, act: fn(Config) -> ExitCode) -> ExitCode {
+    match Config::load(options) {
+        Ok(config) => {
+            start_logging(&config.log);
+            act(config)
+        }
+        Err(error) => complain(&error, 2),
+    }
+}
+
+fn reinstate(config: Config) -> ExitCode {
+    match agent::reinstate_isolation(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, error.exit_code()),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, 1),
     };
@@ -47,6 +71,15 @@ fn main() -> ExitCode {
     // A verb that hangs in the kernel must not keep the agent from ending.
     runtime.shutdown_background();
     ended
+}
+
+/// Two threads for everything, and those that may block.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(executor::COMMANDS_MAX + OTHER_THREADS)
+        .enable_all()
+        .build()
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -82,5 +115,39 @@ fn directives(level: &str) -> &str {
     match level {
         "info" => "info,rustls_platform_verifier=off",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// How long something that must not happen is given.
+    const SILENCE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn commands_and_so_many_others_block_at_once_and_the_next_waits_for_one_of_them() {
+        let runtime = runtime().unwrap();
+        let most = executor::COMMANDS_MAX + OTHER_THREADS;
+        let (tell, begun) = mpsc::channel();
+        let mut releases: Vec<mpsc::Sender<()>> = Vec::new();
+        for _ in 0..=most {
+            let (release, released) = mpsc::channel();
+            releases.push(release);
+            let tell = tell.clone();
+            runtime.spawn_blocking(move || {
+                tell.send(()).unwrap();
+                // The end of the test is a release, too.
+                let _ = released.recv();
+            });
+        }
+        for _ in 0..most {
+            begun.recv().unwrap();
+        }
+        assert!(begun.recv_timeout(SILENCE).is_err(), "one more than {most} began");
+        drop(releases);
+        begun.recv().unwrap();
     }
 }

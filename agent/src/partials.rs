@@ -6,11 +6,11 @@
 //! the end of its file may never have reached the disk. At most [`KEPT_MAX`] files that nobody writes are kept, each
 //! for at most [`KEPT_FOR`].
 
-use crate::platform::Platform;
+use crate::platform::{Platform, own};
 use crate::stop::parking::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tripline_protocol::{Fault, RemotePath};
@@ -22,6 +22,8 @@ pub const KEPT_MAX: usize = 32;
 pub const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How often those are looked for that were kept long enough.
 pub const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// The ending of a note's name until all of it is written.
+const NEW: &str = "new";
 
 /// What is known of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ impl Partials {
     /// Opens or makes the register below `state_dir`, which the caller holds the lock of.
     pub fn open(state_dir: &Path, platform: &dyn Platform) -> io::Result<Self> {
         let dir = state_dir.join("partials");
-        std::fs::create_dir_all(&dir)?;
+        own::make_private_directory(&dir)?;
         // A host that cannot say when it booted keeps nothing over the agent's end.
         let boot = platform
             .booted()
@@ -79,16 +81,21 @@ impl Partials {
     /// The transfers that have a note, oldest first, with the time of the note.
     fn noted(&self) -> io::Result<Vec<(SystemTime, Uuid)>> {
         let mut noted = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            let time = entry.metadata().and_then(|found| found.modified());
+        for path in self.entries()? {
+            let id = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            let time = path.metadata().and_then(|found| found.modified());
             if let (Some(id), Ok(time)) = (id, time) {
                 noted.push((time, id));
             }
         }
         noted.sort_unstable();
         Ok(noted)
+    }
+
+    fn entries(&self) -> io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(&self.dir)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
     }
 
     /// Whether `leftover` is a file that a transfer can go on with: then nothing has been put in place yet.
@@ -103,13 +110,17 @@ impl Partials {
 
     /// Removes what was kept long enough, what is too much, and what another boot left. Returns how many files.
     pub fn sweep(&self, platform: &dyn Platform, kept_for: Duration) -> usize {
-        let noted = match self.noted() {
+        self.remove_unfinished();
+        let mut noted = match self.noted() {
             Ok(noted) => noted,
             Err(error) => {
                 tracing::warn!(%error, "failed to look for files of cut transfers");
                 return 0;
             }
         };
+        // What is being written takes no place of what waits.
+        let claimed = self.claimed.lock().clone();
+        noted.retain(|(_, id)| !claimed.contains(id));
         let surplus = noted.len().saturating_sub(KEPT_MAX);
         let oldest = SystemTime::now().checked_sub(kept_for);
         let doomed = noted.iter().enumerate().filter(|(nth, (time, id))| {
@@ -123,14 +134,25 @@ impl Partials {
         let Ok(claim) = self.claim(transfer_id) else {
             return false;
         };
-        if let Some(note) = self.note(transfer_id)
-            && let Err(error) = platform.remove_leftover(note.path.as_bytes())
-        {
-            tracing::warn!(%transfer_id, %error, "a file of a cut transfer stays behind");
-        }
         tracing::info!(%transfer_id, "gave up on the file of a cut transfer");
-        claim.forget();
+        claim.give_up(platform);
         true
+    }
+
+    /// Removes notes that an agent was writing when it died.
+    fn remove_unfinished(&self) {
+        for path in self.entries().unwrap_or_default() {
+            let id = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+            let (true, Some(id)) = (path.extension().is_some_and(|end| end == NEW), id) else {
+                continue;
+            };
+            // Who has it claimed may be writing it now.
+            if let Ok(_claim) = self.claim(id)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::warn!(path = %path.display(), %error, "an unfinished note of a transfer stays behind");
+            }
+        }
     }
 }
 
@@ -161,9 +183,20 @@ impl Claim<'_> {
         let text = serde_json::to_vec(&note).map_err(io::Error::other)?;
         // Renamed, so that an agent that dies here leaves the note of before.
         let path = self.partials.path(self.transfer_id);
-        let new = path.with_extension("new");
-        std::fs::write(&new, text)?;
+        let new = path.with_extension(NEW);
+        let mut file = own::private_file().truncate(true).open(&new)?;
+        file.write_all(&text)?;
         std::fs::rename(new, path)
+    }
+
+    /// Nobody will go on with it: removes the file and its note.
+    pub fn give_up(self, platform: &dyn Platform) {
+        if let Some(note) = self.partials.note(self.transfer_id)
+            && let Err(error) = platform.remove_leftover(note.path.as_bytes())
+        {
+            tracing::warn!(transfer_id = %self.transfer_id, %error, "a file of a cut transfer stays behind");
+        }
+        self.forget();
     }
 
     /// There is no such file any more.
@@ -187,6 +220,7 @@ impl Drop for Claim<'_> {
 mod tests {
     use super::*;
     use crate::platform::native;
+    use std::os::unix::fs::PermissionsExt;
     use tempfile::TempDir;
 
     fn fresh() -> (TempDir, Partials) {
@@ -232,6 +266,43 @@ mod tests {
         assert!(!partials.claim(Uuid::from_u128(1)).unwrap().knows(&bytes));
         assert_eq!(partials.sweep(&*native(), KEPT_FOR), 1);
         assert!(!path.exists() && dir.path().join("in-place").exists());
+    }
+
+    #[test]
+    fn notes_and_their_folder_are_private() {
+        let (dir, partials) = fresh();
+        begun(&dir, &partials, 1);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&partials.dir), 0o700);
+        assert_eq!(mode(&partials.path(Uuid::from_u128(1))), 0o600);
+    }
+
+    #[test]
+    fn a_note_that_was_never_finished_is_removed_unless_it_is_being_written() {
+        let (_dir, partials) = fresh();
+        let new = |n: u128| partials.path(Uuid::from_u128(n)).with_extension(NEW);
+        std::fs::write(new(1), "{").unwrap();
+        std::fs::write(new(2), "{").unwrap();
+        let claim = partials.claim(Uuid::from_u128(2)).unwrap();
+        partials.sweep(&*native(), KEPT_FOR);
+        assert_eq!(partials.entries().unwrap(), [new(2)]);
+        drop(claim);
+        partials.sweep(&*native(), KEPT_FOR);
+        assert!(partials.entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn files_that_are_being_written_take_no_place_of_those_that_are_kept() {
+        let (dir, partials) = fresh();
+        let kept = begun(&dir, &partials, 0);
+        let others: Vec<u128> = (1..=KEPT_MAX as u128).collect();
+        others.iter().for_each(|n| drop(begun(&dir, &partials, *n)));
+        let claim = |n: &u128| partials.claim(Uuid::from_u128(*n)).unwrap();
+        let claims: Vec<Claim<'_>> = others.iter().map(claim).collect();
+        assert_eq!(partials.sweep(&*native(), KEPT_FOR), 0);
+        drop(claims);
+        assert_eq!(partials.sweep(&*native(), KEPT_FOR), 1);
+        assert!(!kept.exists());
     }
 
     #[test]

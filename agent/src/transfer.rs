@@ -345,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_waits_while_so_many_of_its_chunks_are_unwritten() {
+        let (link, mut end) = Link::new();
+        let outbound = Outbound::new(ID, Arc::new(link), None, &stop());
+        for _ in 0..UNWRITTEN_CHUNKS_MAX {
+            assert_eq!(outbound.send(b"a", &stop()), Ok(()));
+        }
+        let soon = Stop::after(Duration::from_millis(20));
+        assert_eq!(outbound.send(b"b", &soon).unwrap_err().code, "command_timeout");
+        // Taken is not written yet.
+        let taken = end.try_next();
+        let soon = Stop::after(Duration::from_millis(20));
+        assert_eq!(outbound.send(b"b", &soon).unwrap_err().code, "command_timeout");
+        drop(taken);
+        assert_eq!(outbound.send(b"b", &stop()), Ok(()));
+    }
+
+    #[test]
     fn a_waiting_sender_ends_with_its_connection_or_its_command() {
         for by_cut in [true, false] {
             let (link, _end) = Link::new();

@@ -45,8 +45,10 @@ async fn collect(arguments: &Arguments) -> Result<(), Failure> {
         let path = arguments.path.clone();
         let fetch = async move |session: &Session| {
             let name = path.rsplit(['/', '\\']).next().unwrap_or("file");
+            // Only a host that has the file gets a folder.
+            let content = session.get_file(&*path).await?;
             tokio::fs::create_dir_all(&folder).await?;
-            let fetched = session.get_file(&*path).to_path(folder.join(name)).await?;
+            let fetched = content.to_path(folder.join(name)).await?;
             Ok::<_, Failure>(fetched)
         };
         let job = client.submit_job(fetch, &host);

@@ -47,6 +47,8 @@ impl Asked {
 pub(crate) enum Reply {
     /// The head as it is, then the body; fewer bytes than the head promises break off.
     Raw(String, Vec<u8>),
+    /// The same, and the connection stays open.
+    Open(String, Vec<u8>),
     /// The connection is closed without a word.
     HangUp,
     /// Nothing at all.
@@ -182,14 +184,20 @@ async fn serve(socket: TcpStream, answer: Arc<Mutex<Answer>>, tell: Arc<watch::S
         match reply {
             Reply::HangUp => return,
             Reply::Silence => std::future::pending().await,
-            Reply::Raw(head, body) => {
-                let whole = [head.as_bytes(), &body].concat();
-                // Whoever asked may be gone.
-                let _ = socket.write_all(&whole).await;
-                return;
+            Reply::Raw(head, body) => return say(&mut socket, &head, &body).await,
+            Reply::Open(head, body) => {
+                say(&mut socket, &head, &body).await;
+                std::future::pending().await
             }
         }
     }
+}
+
+async fn say(socket: &mut BufReader<TcpStream>, head: &str, body: &[u8]) {
+    let whole = [head.as_bytes(), body].concat();
+    // Whoever asked may be gone.
+    let _ = socket.write_all(&whole).await;
+    let _ = socket.flush().await;
 }
 
 async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {

@@ -3,12 +3,17 @@
 use super::Global;
 use super::connection::Connection;
 use super::failure::{Failure, NOT_ALLOWED, chain};
+use super::patience;
+use reqwest::header::HeaderName;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::time::Duration;
 use tripline_protocol::api::{Page, Problem};
 
+/// Under which the server knows a request again, for 24 h.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a download may take.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Items a page holds at most.
@@ -22,6 +27,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         Connection::find(global).map(|connection| Self { connection })
+    }
+
+    /// The server's data directory, when it runs on this machine.
+    pub(crate) fn local_data_dir(&self, global: &Global) -> Option<PathBuf> {
+        self.connection.local_data_dir(global)
     }
 
     /// `GET` of the path `v1/<segments>`.
@@ -74,6 +84,22 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         self.send_body(Method::POST, segments, body).await
+    }
+
+    /// `POST` of a body to the path `v1/<segments>`, which with the same `key` and body makes nothing again.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<T, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::POST, url).json(body);
+        self.send(match key {
+            Some(key) => request.header(IDEMPOTENCY_KEY, key),
+            None => request,
+        })
+        .await
     }
 
     /// `PUT` of a body to the path `v1/<segments>`.
@@ -134,6 +160,17 @@ impl Client {
             .map(drop)
     }
 
+    /// `DELETE` of the path `v1/<segments>`; whether there was anything.
+    pub(crate) async fn delete_if_there(&self, segments: &[&str]) -> Result<bool, Failure> {
+        let url = self.url(segments)?;
+        let request = self.connection.http.request(Method::DELETE, url);
+        let answer = self.any_answer(request).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        accepted(answer).await.map(|_| true)
+    }
+
     /// `DELETE` of the path `v1/<segments>`, with what it answers.
     pub(crate) async fn end<T: DeserializeOwned>(
         &self,
@@ -154,16 +191,27 @@ impl Client {
         query: &[(&str, String)],
         limit: usize,
     ) -> Result<(Vec<T>, bool), Failure> {
+        self.select(segments, query, limit, |_| true).await
+    }
+
+    /// The same of those that are `wanted`.
+    pub(crate) async fn select<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        limit: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, bool), Failure> {
         let mut items = Vec::new();
         let mut after: Option<String> = None;
         loop {
             // One more than is wanted shows whether there are more; that a page has a next one does not.
-            let wanted = (limit.saturating_add(1) - items.len()).min(PAGE_ITEMS_MAX);
+            let room = (limit.saturating_add(1) - items.len()).min(PAGE_ITEMS_MAX);
             let mut query = query.to_vec();
-            query.push(("limit", wanted.to_string()));
+            query.push(("limit", room.to_string()));
             query.extend(after.take().map(|after| ("after", after)));
             let page: Page<T> = self.get(segments, &query).await?;
-            items.extend(page.items);
+            items.extend(page.items.into_iter().filter(&wanted));
             match page.next {
                 Some(next) if items.len() <= limit => after = Some(next),
                 _ => break,
@@ -207,18 +255,13 @@ impl Client {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request
-            .bearer_auth(self.connection.token.expose())
-            .send()
+        accepted(self.any_answer(request).await?).await
+    }
+
+    async fn any_answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        patience::send(request.bearer_auth(self.connection.token.expose()))
             .await
-            .map_err(|error| unreachable(&self.connection.server, &error))?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            status => {
-                let body = response.bytes().await.unwrap_or_default();
-                Err(refused(status, &body))
-            }
-        }
+            .map_err(|error| unreachable(&self.connection.server, &error))
     }
 
     fn server(&self) -> &str {
@@ -250,6 +293,16 @@ pub(super) fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
     Failure::Unavailable(text)
 }
 
+async fn accepted(response: Response) -> Result<Response, Failure> {
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => {
+            let body = response.bytes().await.unwrap_or_default();
+            Err(refused(status, &body))
+        }
+    }
+}
+
 /// An error of the server as one line.
 fn refused(status: StatusCode, body: &[u8]) -> Failure {
     let (text, code) = match serde_json::from_slice::<Problem>(body) {
@@ -274,6 +327,10 @@ pub(super) fn of_status(status: u16, code: &str, text: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::connection::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
+    use crate::stub::{FullQueue, Reply, Stub};
+    use std::net::SocketAddr;
+    use tokio::time::Instant;
 
     fn code(status: u16) -> u8 {
         let problem = Problem {
@@ -302,5 +359,42 @@ mod tests {
     fn an_answer_that_is_no_problem_document_names_its_status() {
         let failure = refused(StatusCode::BAD_GATEWAY, b"<html>");
         assert_eq!(failure.lines(), ["tripline: the server answered 502 Bad Gateway"]);
+    }
+
+    /// What somebody is told who asks there, and how long that takes.
+    async fn waited<T>(
+        addr: SocketAddr,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ) -> (Failure, Duration) {
+        let client = Client::find(&crate::cli::asking(addr)).unwrap();
+        let begun = Instant::now();
+        let failure = ask(&client).await.err().expect("no answer");
+        (failure, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_has_so_long_to_take_a_connection_for_an_answer_and_for_a_download() {
+        let silent = Stub::start(|_| Reply::silence()).await;
+        let full = FullQueue::new();
+        let get = async |client: &Client| client.get::<serde_json::Value>(&["status"], &[]).await;
+        let download = async |client: &Client| client.download(&["audit"], &[]).await;
+        for (waited, time, much_more) in [
+            (waited(full.addr, get).await, CONNECT_TIMEOUT, REQUEST_TIMEOUT),
+            (
+                waited(silent.addr, get).await,
+                REQUEST_TIMEOUT,
+                2 * REQUEST_TIMEOUT,
+            ),
+            (
+                waited(silent.addr, download).await,
+                DOWNLOAD_TIMEOUT,
+                2 * DOWNLOAD_TIMEOUT,
+            ),
+        ] {
+            let (failure, waited) = waited;
+            assert_eq!(failure.code(), 3, "{failure:?}");
+            assert!(failure.lines()[0].contains("no answer in time"), "{failure:?}");
+            assert!((time..much_more).contains(&waited), "{waited:?}");
+        }
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 const SERVER_DEFAULT: &str = "https://127.0.0.1:7443";
 const PLAIN_DEFAULT: &str = "http://127.0.0.1:7400";
 const DATA_DIR_DEFAULT: &str = "./tripline-data";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where and as whom to ask.
 #[derive(Debug)]
@@ -46,6 +46,16 @@ impl Connection {
             token,
             trust,
         })
+    }
+
+    /// The server's data directory, when it is the one of this machine that left its addresses there.
+    pub(super) fn local_data_dir(&self, global: &Global) -> Option<PathBuf> {
+        let data_dir = data_dir(global);
+        let endpoints = Endpoints::read(&data_dir)?;
+        let ports = [endpoints.http.port(), endpoints.https.port()].map(Some);
+        let has_its_port =
+            || is_loopback(&self.server) && ports.contains(&self.server.port_or_known_default());
+        (global.server.is_none() || has_its_port()).then_some(data_dir)
     }
 
     /// The same server and caller, for what a [`tripline_client::Client`] does; asks whether they are right.
@@ -236,6 +246,44 @@ mod tests {
             server(&none, folder.path()).unwrap().as_str(),
             "https://127.0.0.1:4433/"
         );
+    }
+
+    #[test]
+    fn a_server_is_that_of_the_data_directory_if_it_has_its_address_on_this_machine() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        let is_local = |server: Option<&str>| {
+            let connection = Connection {
+                http: client(&Trust::System).unwrap(),
+                server: Url::parse(server.unwrap_or(SERVER_DEFAULT)).unwrap(),
+                token: Secret::new("x"),
+                trust: Trust::System,
+            };
+            let global = Global {
+                server: server.map(str::to_owned),
+                data_dir: Some(dir.to_owned()),
+                ..Global::default()
+            };
+            connection.local_data_dir(&global).is_some()
+        };
+        assert!(!is_local(None), "nothing says that one runs there");
+        let endpoints = Endpoints {
+            pid: 1,
+            http: ([127, 0, 0, 1], 7400).into(),
+            https: ([192, 0, 2, 1], 443).into(),
+            littlebrother: None,
+        };
+        endpoints.write(dir).unwrap();
+        for (server, expected) in [
+            (None, true),
+            (Some("http://localhost:7400"), true),
+            (Some("https://[::1]"), true),
+            (Some("http://127.0.0.1:7401"), false),
+            (Some("https://tripline.example"), false),
+        ] {
+            assert_eq!(is_local(server), expected, "{server:?}");
+        }
     }
 
     #[test]

@@ -3,11 +3,21 @@
 use super::output::{Format, clean, print, print_json};
 use super::{Client, Failure, Global};
 use clap::Args;
+use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
+use tripline_actors::store::is_in_use;
 use tripline_protocol::api::{DrainView, PauseView, SetPause};
 
-/// What is left to say when the listeners are closed.
-const CLOSED: &str = "the server takes no more requests and ends; what still runs goes on at its host, and the next start looks for it";
+/// What is left to say when the listeners of a server elsewhere are closed.
+const CLOSED: &str = "the server takes no more requests and ends in a moment";
+/// The same of one of this machine, whose data directory is free.
+const ENDED: &str = "the server has ended";
+/// And in either case.
+const GOES_ON: &str = "what still runs goes on at its host, and the next start looks for it";
+/// How long a server of this machine may take to end when its listeners are closed: its last messages, its traces, its
+/// store and its broker have shorter times each.
+const END_MAX: Duration = Duration::from_secs(60);
 /// Pause between two looks at how far the end has come.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -49,9 +59,11 @@ pub(super) struct DrainArguments {
     no_wait: bool,
 }
 
-/// Asks for the end and tells how far it has come, until the server takes no more requests.
+/// Asks for the end and tells how far it has come, until the server takes no more requests; one of this machine, until it
+/// has ended and its data directory is free.
 pub(super) async fn drain(global: &Global, arguments: &DrainArguments) -> Result<(), Failure> {
     let client = Client::find(global)?;
+    let data_dir = client.local_data_dir(global);
     let mut view: DrainView = client.post(&["drain"], &serde_json::json!({})).await?;
     let mut told = String::new();
     loop {
@@ -67,15 +79,40 @@ pub(super) async fn drain(global: &Global, arguments: &DrainArguments) -> Result
         tokio::time::sleep(LOOK).await;
         match client.get(&["drain"], &[]).await {
             Ok(next) => view = next,
-            // It closed its listeners, which is the last it does before it ends.
+            // It closed its listeners, which is nearly the last it does before it ends.
             Err(Failure::Unavailable(_) | Failure::Failed(_)) => break,
             Err(other) => return Err(other),
         }
     }
+    let has_ended = match data_dir {
+        Some(data_dir) => wait_for_end(&data_dir).await?,
+        None => false,
+    };
+    let how = if has_ended { ENDED } else { CLOSED };
     match global.output {
         Format::Json => Ok(()),
-        Format::Table => print(CLOSED),
+        Format::Table => print(&format!("{how}; {GOES_ON}")),
     }
+}
+
+/// Waits until no server has the data directory; `false` when that cannot be seen.
+async fn wait_for_end(data_dir: &Path) -> Result<bool, Failure> {
+    let until = Instant::now() + END_MAX;
+    while Instant::now() < until {
+        match is_in_use(data_dir) {
+            Ok(true) => {}
+            Ok(false) => return Ok(true),
+            // Whoever may drain a server need not be allowed to read its files.
+            Err(_) => return Ok(false),
+        }
+        // Between two looks at a server that ends.
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(Failure::Failed(format!(
+        "the server takes no more requests and still has {} after {} s; its log says what it waits for",
+        data_dir.display(),
+        END_MAX.as_secs()
+    )))
 }
 
 fn show_progress(global: &Global, view: &DrainView, line: &str) -> Result<(), Failure> {

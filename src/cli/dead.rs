@@ -6,7 +6,10 @@ use clap::{ArgGroup, Args, Subcommand};
 use tripline_protocol::api::{DeadLetter, DeadLetterView, ReplayDead, ReplayedEvent};
 
 /// Letters that `--all` acts on.
-const ALL_MAX: usize = 100_000;
+pub(super) const ALL_MAX: usize = 100_000;
+
+/// What about the others.
+const REST: &str = "ask again for the rest";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -39,7 +42,7 @@ pub(super) enum Verb {
 /// Which letters.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Filter {
-    /// Only with this reason, such as stale
+    /// Only with this reason, such as stale; a wrong one is answered with those that there are
     #[arg(long)]
     reason: Option<String>,
     /// Only of this tenant
@@ -86,17 +89,20 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The letters, oldest first, with what is known of them if they were listed.
-    async fn letters(&self, client: &Client) -> Result<Vec<(u64, Option<DeadLetter>)>, Failure> {
+    /// Sequences of the letters, oldest first, and whether there are more; of all of them, those that are `wanted`.
+    async fn letters(
+        &self,
+        client: &Client,
+        wanted: impl Fn(&DeadLetter) -> bool,
+    ) -> Result<(Vec<u64>, bool), Failure> {
         if !self.all {
-            return Ok(self.sequences.iter().map(|sequence| (*sequence, None)).collect());
+            return Ok((self.sequences.clone(), false));
         }
         let (letters, more) = client
-            .list::<DeadLetter>(&["dead"], &self.filter.query(), ALL_MAX)
+            .select(&["dead"], &self.filter.query(), ALL_MAX, wanted)
             .await?;
-        super::say_more(more);
-        let letters = letters.into_iter().rev();
-        Ok(letters.map(|letter| (letter.sequence, Some(letter))).collect())
+        let sequences = letters.into_iter().rev().map(|letter| letter.sequence);
+        Ok((sequences.collect(), more))
     }
 }
 
@@ -107,6 +113,14 @@ pub(super) struct Replay {
     /// Also those that were replayed before; without it `--all` leaves them out
     #[arg(long)]
     again: bool,
+}
+
+impl Replay {
+    /// Those that are replayed: what was replayed before only when that is said.
+    pub(super) async fn letters(&self, client: &Client) -> Result<(Vec<u64>, bool), Failure> {
+        let wanted = |letter: &DeadLetter| self.again || letter.replayed.is_none();
+        self.which.letters(client, wanted).await
+    }
 }
 
 #[derive(Debug, Args)]
@@ -208,13 +222,9 @@ async fn replay(global: &Global, arguments: &Replay) -> Result<(), Failure> {
     let body = ReplayDead {
         again: arguments.again,
     };
-    let was_replayed =
-        |letter: &Option<DeadLetter>| letter.as_ref().is_some_and(|letter| letter.replayed.is_some());
+    let (letters, more) = arguments.letters(&client).await?;
     let (mut replayed, mut refused) = (Vec::new(), 0);
-    for (sequence, letter) in arguments.which.letters(&client).await? {
-        if was_replayed(&letter) && !arguments.again {
-            continue;
-        }
+    for sequence in letters {
         let id = sequence.to_string();
         match client
             .post::<ReplayedEvent>(&["dead", &id, "replay"], &body)
@@ -233,6 +243,7 @@ async fn replay(global: &Global, arguments: &Replay) -> Result<(), Failure> {
         Format::Json => print_json(&replayed)?,
         Format::Table => print(&replays(&replayed))?,
     }
+    super::say_cut(more, ALL_MAX, REST);
     match refused {
         0 => Ok(()),
         refused => Err(Failure::Failed(format!("{refused} could not be replayed"))),
@@ -253,18 +264,28 @@ fn replays(replayed: &[ReplayedEvent]) -> String {
 
 async fn drop_letters(global: &Global, arguments: &Drop) -> Result<(), Failure> {
     let client = Client::find(global)?;
-    let letters = arguments.which.letters(&client).await?;
+    let (letters, more) = arguments.which.letters(&client, |_| true).await?;
+    super::say_cut(more, ALL_MAX, REST);
     if !arguments.yes {
         let count = letters.len();
         return Err(Failure::Input(format!(
             "{count} dead letters would be gone for good; say --yes if that is meant"
         )));
     }
-    for (sequence, _) in &letters {
-        client.delete(&["dead", &sequence.to_string()]).await?;
+    let (mut dropped, mut missing) = (Vec::new(), Vec::new());
+    for sequence in &letters {
+        match client.delete_if_there(&["dead", &sequence.to_string()]).await? {
+            true => dropped.push(*sequence),
+            false => missing.push(sequence.to_string()),
+        }
     }
     match global.output {
-        Format::Json => print_json(&letters.iter().map(|(sequence, _)| sequence).collect::<Vec<_>>()),
-        Format::Table => print(&format!("{} dropped", letters.len())),
+        Format::Json => print_json(&dropped)?,
+        Format::Table => print(&format!("{} dropped", dropped.len()))?,
+    }
+    match missing.is_empty() || arguments.which.all {
+        // Of a list, what is gone meanwhile is what was wanted.
+        true => Ok(()),
+        false => Err(Failure::Input(format!("no dead letter {}", missing.join(", ")))),
     }
 }

@@ -133,6 +133,34 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stub::{Reply, Stub};
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_silent_for_too_long_is_asked_for_anew() {
+        let texts = [
+            "id: r.1\nevent: job\ndata: 1\n\n",
+            "id: r.2\nevent: job\ndata: 2\n\n",
+        ];
+        let mut texts = texts.into_iter();
+        let stub = Stub::start(move |_| Reply::stream(texts.next().unwrap_or_default())).await;
+        let client = Client::find(&crate::cli::asking(stub.addr)).unwrap();
+        let mut told = Vec::new();
+        let tell = |_: &str, data: &str| {
+            told.push((data.to_owned(), Instant::now()));
+            match told.len() {
+                1 => Ok(()),
+                _ => Err(Failure::OutputClosed),
+            }
+        };
+        let ended = follow(&client, &["streams", "jobs"], &[], tell).await;
+        assert_eq!((ended, stub.asked().len()), (Err(Failure::OutputClosed), 2));
+        let [(first, then), (second, now)] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((first.as_str(), second.as_str()), ("1", "2"));
+        assert!(now.duration_since(*then) >= SILENCE_MAX, "not before its time");
+    }
 
     #[test]
     fn changes_are_read_however_they_are_cut_into_pieces() {

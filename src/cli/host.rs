@@ -59,12 +59,13 @@ pub(super) enum Verb {
     ///
     /// Jobs and sessions that have ended stay until they are pruned. The agent is refused from then on; to bring the
     /// machine back, remove the agent's state directory and enrol it again, as a new host. A LittleBrother client that
-    /// reports again is a new host, too.
+    /// reports again is a new host, too. A host that is isolated is to be released before (tripline host unisolate).
     #[command(after_help = "Examples:\n  tripline host forget web01\n  tripline host forget web01 --force")]
     Forget {
         /// Its host id, sensor id or hostname
         host: String,
-        /// Cancel its open jobs and close its open sessions first; without it they are in the way
+        /// Cancel its open jobs and close its open sessions first, and leave it isolated until its time if it is;
+        /// without it these are in the way
         #[arg(long)]
         force: bool,
     },
@@ -88,7 +89,7 @@ pub(super) enum Verb {
     /// End the validity of a host's agent key: the same as tripline key revoke
     ///
     /// The agent's connection is closed and it stops. To bring the machine back, remove the agent's state
-    /// directory and enrol it again; it is a new host then.
+    /// directory and enrol it again; it is a new host then. A host that is isolated stays so until its time.
     #[command(after_help = "Example:\n  tripline host revoke web01")]
     Revoke {
         /// Its host id, sensor id or hostname
@@ -102,7 +103,7 @@ pub(super) struct List {
     #[arg(long)]
     org: Option<String>,
     /// Only hosts with this label; given several times, hosts with all of them
-    #[arg(long)]
+    #[arg(long, value_parser = label::wanted)]
     label: Vec<Label>,
     /// Only hosts of this platform, such as linux
     #[arg(long)]
@@ -188,7 +189,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
         Verb::Isolate(arguments) => isolate::isolate(global, arguments).await,
         Verb::Unisolate(arguments) => isolate::unisolate(global, arguments).await,
         Verb::Unlink { host } => client.delete(&["hosts", &host, "link"]).await,
-        Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
+        Verb::Revoke { host } => revoke_key(&client, &host).await,
         Verb::Show { host } => {
             let host: HostView = client.get(&["hosts", &host], &[]).await?;
             match global.output {
@@ -197,6 +198,15 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// Ends the validity of a host's agent key; says so when the host stays isolated.
+pub(super) async fn revoke_key(client: &Client, host: &str) -> Result<(), Failure> {
+    let host: HostView = client.end(&["hosts", host, "key"], &[]).await?;
+    if let Some(isolation) = &host.isolation {
+        super::report(&[isolate::stays(&host.hostname, isolation.until)]);
+    }
+    Ok(())
 }
 
 fn attached(host: &HostView) -> String {

@@ -26,7 +26,8 @@ pub(super) enum Verb {
     /// End the validity of a host's keys
     ///
     /// The agent's connection is closed and it stops. To bring the machine back, remove the agent's state
-    /// directory and enrol it again; it is a new host then.
+    /// directory and enrol it again; it is a new host then. A host that is isolated stays so until its time: release it
+    /// before (tripline host unisolate).
     #[command(after_help = "Example:\n  tripline key revoke web01")]
     Revoke {
         /// The host's id, sensor id or hostname
@@ -62,7 +63,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             let page: Page<KeyView> = client.ask(&["hosts", &host, "key", "rotate"]).await?;
             show(global.output, &page.items)
         }
-        Verb::Revoke { host } => client.delete(&["hosts", &host, "key"]).await,
+        Verb::Revoke { host } => super::host::revoke_key(&client, &host).await,
     }
 }
 

@@ -20,11 +20,14 @@ mod nats;
 mod openapi;
 mod outbox;
 mod output;
+mod patience;
 mod pipeline;
 mod refusal;
 mod serve;
 #[cfg(test)]
 mod server_tests;
+#[cfg(test)]
+use server_tests::asking;
 mod session;
 mod store;
 #[cfg(test)]
@@ -215,6 +218,13 @@ fn report(lines: &[String]) {
 fn say_more(more: bool) {
     if more {
         report(&["tripline: there are more; --limit shows them".to_owned()]);
+    }
+}
+
+/// Says on stderr that there is more than anybody can ask for at once, and what about the rest.
+fn say_cut(more: bool, most: usize, rest: &str) {
+    if more {
+        report(&[format!("tripline: there are more than {most}; {rest}")]);
     }
 }
 

@@ -4,10 +4,13 @@ use super::output::{Format, fields, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use tripline_protocol::api::{OutboxEntry, OutboxView, Retried, RetryQuarantined};
 
 /// Messages in quarantine that `--all` acts on.
-const ALL_MAX: usize = 100_000;
+pub(super) const ALL_MAX: usize = 100_000;
+/// What about the others.
+const REST: &str = "ask again for the rest";
 /// Messages that one request puts back.
 const RETRY_MAX: usize = 1_000;
 
@@ -49,13 +52,14 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    async fn sequences(&self, client: &Client) -> Result<Vec<u64>, Failure> {
+    /// Their numbers, and whether there are more.
+    pub(super) async fn sequences(&self, client: &Client) -> Result<(Vec<u64>, bool), Failure> {
         if !self.all {
-            return Ok(self.sequences.clone());
+            let given: BTreeSet<u64> = self.sequences.iter().copied().collect();
+            return Ok((given.into_iter().collect(), false));
         }
         let (entries, more) = quarantine(client, ALL_MAX).await?;
-        super::say_more(more);
-        Ok(entries.iter().map(|entry| entry.sequence).collect())
+        Ok((entries.iter().map(|entry| entry.sequence).collect(), more))
     }
 }
 
@@ -133,7 +137,8 @@ fn text(listed: &Listed) -> String {
 
 async fn retry(global: &Global, client: &Client, which: &Selection) -> Result<(), Failure> {
     let mut total = Retried { retried: 0 };
-    let sequences = which.sequences(client).await?;
+    let (sequences, more) = which.sequences(client).await?;
+    super::say_cut(more, ALL_MAX, REST);
     for some in sequences.chunks(RETRY_MAX) {
         let body = RetryQuarantined {
             sequences: some.to_vec(),
@@ -145,29 +150,44 @@ async fn retry(global: &Global, client: &Client, which: &Selection) -> Result<()
         Format::Json => print_json(&total)?,
         Format::Table => print(&format!("{} put back", total.retried))?,
     }
-    match sequences.len() as u64 - total.retried {
+    match (sequences.len() as u64).saturating_sub(total.retried) {
         0 => Ok(()),
-        missing => Err(Failure::Failed(format!(
-            "{missing} were not in quarantine, or cannot be read"
-        ))),
+        missing => Err(not_there(which, missing, "not in quarantine, or cannot be read")),
     }
 }
 
 async fn drop_entries(global: &Global, client: &Client, which: &Selection, yes: bool) -> Result<(), Failure> {
-    let sequences = which.sequences(client).await?;
+    let (sequences, more) = which.sequences(client).await?;
+    super::say_cut(more, ALL_MAX, REST);
     if !yes {
         let count = sequences.len();
         return Err(Failure::Input(format!(
             "{count} messages would be gone for good; say --yes if that is meant"
         )));
     }
+    let mut dropped = Vec::new();
     for sequence in &sequences {
-        client
-            .delete(&["outbox", "quarantine", &sequence.to_string()])
-            .await?;
+        let id = sequence.to_string();
+        if client.delete_if_there(&["outbox", "quarantine", &id]).await? {
+            dropped.push(*sequence);
+        }
     }
     match global.output {
-        Format::Json => print_json(&sequences),
-        Format::Table => print(&format!("{} dropped", sequences.len())),
+        Format::Json => print_json(&dropped)?,
+        Format::Table => print(&format!("{} dropped", dropped.len()))?,
+    }
+    match sequences.len() - dropped.len() {
+        missing if missing > 0 && !which.all => Err(not_there(which, missing, "not in quarantine")),
+        // Somebody else was faster; what is gone is what was wanted.
+        _ => Ok(()),
+    }
+}
+
+/// Numbers that somebody gave are wrong input; those of a list were right when it was made.
+fn not_there(which: &Selection, count: impl std::fmt::Display, why: &str) -> Failure {
+    let text = format!("{count} of them: {why}; tripline outbox list shows what is");
+    match which.all {
+        true => Failure::Failed(text),
+        false => Failure::Input(text),
     }
 }

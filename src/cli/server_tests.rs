@@ -20,15 +20,21 @@ impl PreparedServer {
             .get("authorization")
             .map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(token.as_deref(), Some("Bearer secret"));
+        let key = request.headers().get("idempotency-key");
+        let key = key.map_or_else(String::new, |key| format!(" once {}", key.to_str().unwrap()));
         let asked = format!(
-            "{} {} {}",
+            "{} {}{key} {}",
             request.method(),
             request.uri(),
             String::from_utf8_lossy(&body)
         );
         server.asked.lock().unwrap().push(asked.trim_end().to_owned());
         let (status, body) = server.answers.lock().unwrap().remove(0);
-        HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).json(body)
+        let mut answer = HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap());
+        if let Some(seconds) = body["retry_after"].as_u64() {
+            answer.insert_header(("Retry-After", seconds.to_string()));
+        }
+        answer.json(body)
     }
 
     /// Serves `answers`; the options that reach it.
@@ -46,24 +52,25 @@ impl PreparedServer {
         let server = server.run();
         let handle = server.handle();
         actix_rt::spawn(server);
-        (self.global(address), handle)
-    }
-
-    fn global(&self, address: std::net::SocketAddr) -> Global {
-        let folder = tempfile::tempdir().unwrap();
-        let token_file = folder.path().join("token");
-        std::fs::write(&token_file, "secret\n").unwrap();
-        // Kept until the process ends, which for a test is soon.
-        let _ = folder.keep();
-        Global {
-            server: Some(format!("http://{address}")),
-            token_file: Some(token_file),
-            ..Global::default()
-        }
+        (asking(address), handle)
     }
 
     fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+}
+
+/// The options that reach a server there.
+pub(super) fn asking(address: std::net::SocketAddr) -> Global {
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, "secret\n").unwrap();
+    // Kept until the process ends, which for a test is soon.
+    let _ = folder.keep();
+    Global {
+        server: Some(format!("http://{address}")),
+        token_file: Some(token_file),
+        ..Global::default()
     }
 }
 
@@ -123,6 +130,102 @@ async fn a_submitted_job_can_be_watched_at_once() {
             format!("GET /v1/jobs/{JOB_ID}"),
         ]
     );
+}
+
+#[actix_rt::test]
+async fn the_key_of_a_submission_is_one_that_the_server_compares_requests_by() {
+    let server = PreparedServer::default();
+    let (global, _handle) = server.start([(201, job("queued"))]);
+    let line = "tripline job submit web01 --named look --idempotency-key INC-42";
+    assert_eq!(run_job(&global, line).await, Ok(()));
+    assert_eq!(
+        server.asked(),
+        [r#"POST /v1/jobs once INC-42 {"host":"web01","named":"look"}"#]
+    );
+    for wrong in ["", "a b", "ä", "a\n"] {
+        let line = [
+            "tripline",
+            "job",
+            "submit",
+            "web01",
+            "--named",
+            "look",
+            "--idempotency-key",
+        ];
+        let parsed = Cli::try_parse_from(line.into_iter().chain([wrong]));
+        assert_eq!(parsed.unwrap_err().exit_code(), 2, "{wrong:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_request_that_came_too_often_is_sent_again_when_the_server_says_so_and_not_for_ever() {
+    let too_often = |seconds: u64| (429, json!({"retry_after": seconds}));
+    let list = (200, json!({"items": [], "next": null}));
+    for (answers, asked, code) in [
+        (vec![too_often(0), too_often(0), list.clone()], 3, None),
+        (vec![too_often(0); 6], 5, Some(1)),
+        // What takes long is told at once, and so is what the server does not want again.
+        (vec![too_often(60), list.clone()], 1, Some(1)),
+        (vec![(429, json!({})), list.clone()], 1, Some(1)),
+        (vec![(503, json!({"retry_after": 0})), list], 1, Some(1)),
+    ] {
+        let server = PreparedServer::default();
+        let (global, _handle) = server.start(answers);
+        let outcome = run_job(&global, "tripline job list").await;
+        assert_eq!(outcome.err().map(|failure| failure.code()), code);
+        assert_eq!(server.asked().len(), asked);
+    }
+}
+
+async fn run_outbox(global: &Global, line: &str) -> Option<u8> {
+    match command(line) {
+        Command::Outbox(verb) => outbox::run(global, verb)
+            .await
+            .err()
+            .map(|failure| failure.code()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn a_message_that_is_gone_does_not_hold_the_others_back_and_is_told_when_it_was_named() {
+    let gone = || (404, json!({}));
+    let entry = |sequence: u64| json!({"sequence": sequence, "subject": "s", "message_id": "m", "bytes": 1});
+    let listed = (
+        200,
+        json!({"items": [entry(1), entry(2), entry(3)], "next": null}),
+    );
+    for (line, list, code) in [
+        ("tripline outbox drop --all --yes", Some(listed.clone()), None),
+        ("tripline outbox drop 1 2 3 --yes", None, Some(2)),
+    ] {
+        let server = PreparedServer::default();
+        let drops = [(204, json!(null)), gone(), (204, json!(null))];
+        let (global, _handle) = server.start(list.into_iter().chain(drops));
+        assert_eq!(run_outbox(&global, line).await, code, "{line}");
+        let last = "DELETE /v1/outbox/quarantine/3".to_owned();
+        assert_eq!(server.asked().last(), Some(&last), "{line}");
+    }
+    for (line, list, code) in [
+        ("tripline outbox retry --all", Some(listed), 1),
+        ("tripline outbox retry 1 2 3", None, 2),
+    ] {
+        let server = PreparedServer::default();
+        let (global, _handle) = server.start(list.into_iter().chain([(200, json!({"retried": 2}))]));
+        assert_eq!(run_outbox(&global, line).await, Some(code), "{line}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_dead_letter_that_is_gone_does_not_hold_the_others_back() {
+    let server = PreparedServer::default();
+    let (global, _handle) = server.start([(404, json!({})), (204, json!(null))]);
+    let outcome = match command("tripline dead drop 1 2 --yes") {
+        Command::Dead(verb) => dead::run(&global, verb).await,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outcome.unwrap_err().code(), 2);
+    assert_eq!(server.asked(), ["DELETE /v1/dead/1", "DELETE /v1/dead/2"]);
 }
 
 #[actix_rt::test]
@@ -270,5 +373,108 @@ async fn users_of_a_file_need_no_server() {
         );
         let outcome = run_user(&global, &line).await;
         assert_eq!(outcome.as_ref().err().map(Failure::code), code, "{outcome:?}");
+    }
+}
+
+/// So many items, in pages as a server gives them.
+fn pages(count: usize, item: impl Fn(usize) -> Value) -> impl Iterator<Item = (u16, Value)> {
+    let starts = (0..count).step_by(1000);
+    starts.map(move |start| {
+        let end = (start + 1000).min(count);
+        let items: Vec<Value> = (start..end).map(&item).collect();
+        let next = (end < count).then(|| end.to_string());
+        (200, json!({"items": items, "next": next}))
+    })
+}
+
+fn dead(line: &str) -> dead::Verb {
+    match command(line) {
+        Command::Dead(verb) => verb,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_dead_letters_are_acted_on_at_once_and_the_rest_is_known() {
+    let dead::Verb::Replay(replay) = dead("tripline dead replay --all") else {
+        panic!("a replay");
+    };
+    // One was replayed before, and is left out: whoever asks again gets on.
+    let letter = |number: usize| {
+        let mut letter = json!({
+            "sequence": number, "reason": "stale", "text": "", "subject": "x", "bytes": 1,
+            "stored_at": "2026-11-20T14:00:00Z",
+        });
+        if number == 5 {
+            let by = json!({"token_id": "t", "name": "ada"});
+            letter["replayed"] = json!({"at": "2026-11-20T14:00:00Z", "by": by, "run": 1});
+        }
+        letter
+    };
+    for (letters, more) in [(dead::ALL_MAX + 1, false), (dead::ALL_MAX + 2, true)] {
+        let (global, _handle) = PreparedServer::default().start(pages(letters, letter));
+        let client = Client::find(&global).unwrap();
+        let (sequences, are_more) = replay.letters(&client).await.unwrap();
+        assert_eq!((sequences.len(), are_more), (dead::ALL_MAX, more));
+        assert!(!sequences.contains(&5));
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_quarantined_messages_are_acted_on_at_once_and_the_rest_is_known() {
+    let Command::Outbox(outbox::Verb::Retry(all)) = command("tripline outbox retry --all") else {
+        panic!("a retry");
+    };
+    let entry = |number: usize| json!({"sequence": number, "subject": "x", "message_id": "x", "bytes": 1});
+    for (entries, more) in [(outbox::ALL_MAX, false), (outbox::ALL_MAX + 1, true)] {
+        let (global, _handle) = PreparedServer::default().start(pages(entries, entry));
+        let client = Client::find(&global).unwrap();
+        let (sequences, are_more) = all.sequences(&client).await.unwrap();
+        assert_eq!((sequences.len(), are_more), (outbox::ALL_MAX, more));
+    }
+}
+
+#[actix_rt::test]
+async fn so_many_commands_of_a_session_are_shown_and_that_there_are_more() {
+    let session = json!({
+        "session_id": JOB_ID, "number": 7, "org": "default", "host": {"host_id": JOB_ID, "hostname": "web01"},
+        "sensor_id": 1, "owner": {"token_id": "t", "name": "ada"}, "state": "active",
+        "opened_at": "2026-11-20T14:00:00Z", "last_request_at": "2026-11-20T14:00:00Z", "idle_timeout": "5m",
+    });
+    let command = |number: usize| {
+        json!({
+            "session_id": JOB_ID, "number": number, "command_id": JOB_ID, "verb": "list_processes", "arguments": {},
+            "state": "succeeded", "timeout": "2m", "caller": "ada", "queued_at": "2026-11-20T14:00:00Z",
+        })
+    };
+    for (commands, more) in [
+        (session::COMMANDS_SHOWN_MAX, false),
+        (session::COMMANDS_SHOWN_MAX + 1, true),
+    ] {
+        let answers = std::iter::once((200, session.clone())).chain(pages(commands, command));
+        let (global, _handle) = PreparedServer::default().start(answers);
+        let client = Client::find(&global).unwrap();
+        let (whole, are_more) = session::whole(&client, "7").await.unwrap();
+        assert_eq!(
+            (whole.commands.len(), are_more),
+            (session::COMMANDS_SHOWN_MAX, more)
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn looks_that_follow_too_fast_are_refused_before_anybody_is_asked() {
+    let least = top::INTERVAL_MIN.to_duration();
+    for (interval, code) in [(least - std::time::Duration::from_millis(1), 2), (least, 3)] {
+        let (global, handle) = PreparedServer::default().start([]);
+        handle.stop(false).await;
+        let Command::Top(top) = command(&format!("tripline top --interval {interval:?}")) else {
+            panic!("top");
+        };
+        assert_eq!(
+            top::run(&global, top).await.unwrap_err().code(),
+            code,
+            "{interval:?}"
+        );
     }
 }

@@ -214,4 +214,11 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn a_detail_is_told_up_to_its_bound() {
+        let detail = "é".repeat(DETAIL_CHARS_MAX);
+        assert!(line(None, "x", &detail).ends_with(&format!(" {detail}")));
+        assert_eq!(line(None, "x", &format!("{detail}y")), line(None, "x", &detail));
+    }
 }

@@ -167,7 +167,8 @@ section! {
         requests_per_second: u32 = 1_000,
         /// Requests of one token at once.
         requests_burst: u32 = 5_000,
-        /// Wrong tokens, keys and secrets from one address, or over NATS, in a minute that are answered as such; 0: any number.
+        /// Wrong tokens, keys and secrets from one address, or over NATS, within a minute; one more closes it for a minute to
+        /// all that were not right from there before; 0: any number.
         failed_logins_max: u32 = 100,
         /// Connections at once, on both listeners together; more wait until one ends.
         connections_max: u32 = 50_000,

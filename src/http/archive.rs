@@ -36,14 +36,9 @@ pub(super) fn answer(
     name: &str,
     alive: Option<SignsOfLife>,
 ) -> Result<HttpResponse, ApiError> {
-    let permit = ROOM.try_acquire().map_err(|_| Refusal::Busy {
-        what: "making of archives",
-        retry_after: Span::from_secs(10),
-    })?;
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    tokio::task::spawn_blocking(move || make(&store, &files, sender, permit));
+    let receiver = begin(store, files)?;
     let pieces = stream::unfold((receiver, alive), async |(mut receiver, mut alive)| {
-        let piece: io::Result<Bytes> = receiver.recv().await?;
+        let piece = receiver.recv().await?;
         if let Some(alive) = &mut alive {
             alive.give();
         }
@@ -58,6 +53,18 @@ pub(super) fn answer(
 }
 
 type Sender = mpsc::Sender<io::Result<Bytes>>;
+type Receiver = mpsc::Receiver<io::Result<Bytes>>;
+
+/// Begins to make an archive, and gives its pieces as they come.
+fn begin(store: ArtifactStore, files: Vec<SessionFile>) -> Result<Receiver, Refusal> {
+    let permit = ROOM.try_acquire().map_err(|_| Refusal::Busy {
+        what: "making of archives",
+        retry_after: Span::from_secs(10),
+    })?;
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || make(&store, &files, sender, permit));
+    Ok(receiver)
+}
 
 /// An archive that cannot be made breaks off, so that nobody takes a part for the whole.
 fn make(store: &ArtifactStore, files: &[SessionFile], sender: Sender, permit: SemaphorePermit<'static>) {
@@ -150,10 +157,25 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests::until;
     use actix_web::body::to_bytes;
     use std::io::Read;
+    use tokio::sync::{Mutex, MutexGuard};
     use tripline_protocol::{SessionId, Timestamp};
     use uuid::Uuid;
+
+    /// All tests of a process share its places for archives, so one takes its turn after the other.
+    static TURN: Mutex<()> = Mutex::const_new(());
+
+    /// Begins when no archive is made any more.
+    async fn turn() -> MutexGuard<'static, ()> {
+        let turn = TURN.lock().await;
+        until("all places are free", async || {
+            ROOM.available_permits() == ARCHIVES_MAX
+        })
+        .await;
+        turn
+    }
 
     fn file(store: &ArtifactStore, number: u32, name: &str, content: &[u8]) -> SessionFile {
         let (sha256, bytes) = store.put_bytes(content).expect("kept");
@@ -178,6 +200,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_archive_holds_every_file_under_a_name_of_its_own() {
+        let _turn = turn().await;
         let (_dir, store) = store();
         let large = vec![9; 3 * PIECE_BYTES + 5];
         let files = vec![
@@ -205,6 +228,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_archive_of_nothing_is_an_archive() {
+        let _turn = turn().await;
         let (_dir, store) = store();
         let response = answer(store, Vec::new(), "session-1.zip", None).expect("an archive");
         let body = to_bytes(response.into_body())
@@ -219,6 +243,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_archive_with_a_content_that_is_gone_breaks_off() {
+        let _turn = turn().await;
         let (_dir, store) = store();
         let gone = file(&store, 1, "hosts", b"a");
         store.remove(&gone.sha256).expect("removed");
@@ -239,5 +264,41 @@ mod tests {
         }
         let long = entry_name(&file(&store, 1, &"é".repeat(500), b""));
         assert!(long.len() <= "uploaded/1-".len() + NAME_BYTES_MAX, "{long}");
+    }
+
+    #[actix_web::test]
+    async fn so_many_archives_are_made_at_once_and_another_when_one_is_done() {
+        let _turn = turn().await;
+        let (_dir, store) = store();
+        // More than waits for a receiver, so that each is under way until its receiver goes.
+        let large = file(&store, 1, "dump", &vec![9; (PIECES_MAX + 3) * PIECE_BYTES]);
+        let make = || answer(store.clone(), vec![large.clone()], "session-1.zip", None);
+        let mut made: Vec<HttpResponse> = (0..ARCHIVES_MAX).map(|_| make().expect("an archive")).collect();
+        let refused = make().expect_err("no place").to_problem();
+        assert_eq!((refused.status, &*refused.code), (503, "busy"));
+        drop(made.pop());
+        until("its place is free", async || ROOM.available_permits() == 1).await;
+        made.push(make().expect("an archive"));
+        assert!(make().is_err());
+    }
+
+    #[actix_web::test]
+    async fn the_making_waits_when_so_many_pieces_wait_for_their_receiver() {
+        let _turn = turn().await;
+        let (_dir, store) = store();
+        let content = vec![9; 3 * PIECES_MAX * PIECE_BYTES];
+        let large = file(&store, 1, "dump", &content);
+        let mut pieces = begin(store, vec![large]).expect("a place");
+        assert_eq!(pieces.max_capacity(), PIECES_MAX);
+        let mut bytes = 0;
+        for _ in 0..PIECES_MAX {
+            until("as many wait as may", async || pieces.len() == PIECES_MAX).await;
+            assert_eq!(ROOM.available_permits(), ARCHIVES_MAX - 1, "it is not done");
+            bytes += pieces.recv().await.expect("a piece").expect("made").len();
+        }
+        while let Some(piece) = pieces.recv().await {
+            bytes += piece.expect("made").len();
+        }
+        assert!(bytes > content.len(), "all of it came");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Deliberately not here: how often a caller may ask (`limits`).
 
+use super::littlebrother::CONNECTIONS_MAX as LITTLEBROTHER_CONNECTIONS_MAX;
 use actix_web::HttpRequest;
 use std::time::Duration;
 
 /// Open files that are not for connections: the store's, artifacts', the broker's.
-const OTHER_FILES: u64 = 1024;
+const OTHER_FILES: usize = 1024;
 
 /// The bounds of both listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +45,20 @@ impl Bounds {
         request.app_data().copied().unwrap_or_default()
     }
 
-    /// No more connections than the process may have files open, some left for everything else.
-    pub fn within_files(mut self, files_max: Option<u64>) -> Self {
-        let room = files_max.map(|most| most.saturating_sub(OTHER_FILES).max(most / 2));
-        let room = room.and_then(|room| usize::try_from(room).ok());
+    /// No more connections than the process may have files open, some left for everything else. A stranger's
+    /// connection takes two of them; the listener of LittleBrother, if there is one, has connections and strangers of
+    /// its own.
+    pub fn within_files(mut self, files_max: Option<u64>, littlebrother: bool) -> Self {
+        let listeners = if littlebrother { 2 } else { 1 };
+        let of_littlebrother = match littlebrother {
+            true => self.connections_max.min(LITTLEBROTHER_CONNECTIONS_MAX),
+            false => 0,
+        };
+        let taken = self.strangers_max.saturating_mul(listeners);
+        let taken = taken.saturating_add(of_littlebrother).saturating_add(OTHER_FILES);
+        let files_max = files_max.and_then(|most| usize::try_from(most).ok());
+        // Of few files a quarter is left, strangers being no more than half of a listener's connections.
+        let room = files_max.map(|most| most.saturating_sub(taken).max(most / 2 / listeners));
         if let Some(room) = room.filter(|room| *room < self.connections_max) {
             tracing::warn!(
                 wanted = self.connections_max,
@@ -67,11 +78,34 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_rest() {
-        let bounds = |files| Bounds::default().within_files(files);
+        let bounds = |files| Bounds::default().within_files(files, false);
         assert_eq!(bounds(None), Bounds::default());
         assert_eq!(bounds(Some(60_000)).connections_max, 50_000);
-        assert_eq!(bounds(Some(20_000)).connections_max, 18_976);
+        assert_eq!(bounds(Some(20_000)).connections_max, 17_976);
         let few = bounds(Some(1024));
         assert_eq!((few.connections_max, few.strangers_max), (512, 256));
+    }
+
+    #[test]
+    fn strangers_and_the_listener_of_littlebrother_leave_files_for_the_rest_too() {
+        for files in [256, 1_024, 4_000, 20_000, 52_024, 65_536, 524_288] {
+            for littlebrother in [false, true] {
+                let bounds = Bounds::default().within_files(Some(files), littlebrother);
+                let (connections, strangers) = (bounds.connections_max, bounds.strangers_max);
+                let held = match littlebrother {
+                    true => connections + connections.min(LITTLEBROTHER_CONNECTIONS_MAX) + 2 * strangers,
+                    false => connections + strangers,
+                };
+                let left = usize::try_from(files).expect("fits") - held;
+                let wanted = OTHER_FILES.min(usize::try_from(files).expect("fits") / 4);
+                assert!(left >= wanted, "{files}: {bounds:?} leaves {left}");
+            }
+        }
+        let bounds = Bounds::default().within_files(Some(65_536), true);
+        assert_eq!(
+            bounds,
+            Bounds::default(),
+            "the unit's limit is enough for all of them"
+        );
     }
 }

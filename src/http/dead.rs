@@ -5,7 +5,7 @@ use super::auth::{Admin, Operator, Viewer};
 use super::body::{Body, cursor, page_limit, parameter, path_part};
 use super::moment::moment;
 use super::problem::ApiError;
-use crate::dead::{Error, RawLetter, Section};
+use crate::dead::{Error, REASON_UNKNOWN, REASONS, RawLetter, Section};
 use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -81,12 +81,26 @@ pub(super) async fn list(
     let query = query.into_inner();
     let wanted = Wanted {
         org: caller.org_for(parameter("org", query.org.as_deref())?.as_ref())?,
-        reason: query.reason.filter(|reason| !reason.is_empty()),
+        reason: reason(query.reason)?,
         since: moment("since", query.since.as_deref(), &state)?,
     };
     let before = cursor(query.after.as_deref())?;
     let limit = page_limit(query.limit.as_deref())?;
     Ok(web::Json(page(&state, &wanted, before, limit).await?))
+}
+
+/// One that there is: a typo would be an empty list, which reads as good news.
+fn reason(given: Option<String>) -> Result<Option<String>, ApiError> {
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
+    match given == REASON_UNKNOWN || REASONS.contains(&given.as_str()) {
+        true => Ok(Some(given)),
+        false => Err(ApiError::Parameter(format!(
+            "query parameter reason: expected one of {}, {REASON_UNKNOWN}",
+            REASONS.join(", ")
+        ))),
+    }
 }
 
 async fn page(
@@ -97,8 +111,15 @@ async fn page(
 ) -> Result<Page<DeadLetter>, ApiError> {
     let (mut items, mut looked_at) = (Vec::new(), 0);
     while looked_at < LOOKED_AT_MAX {
-        let read = state.dead.read(Section { before, limit }).await?;
-        looked_at += limit;
+        let section = limit.min(LOOKED_AT_MAX - looked_at);
+        let read = state
+            .dead
+            .read(Section {
+                before,
+                limit: section,
+            })
+            .await?;
+        looked_at += section;
         for letter in &read.letters {
             if wanted.ends_at(letter.stored_at) {
                 return Ok(Page { items, next: None });
@@ -127,7 +148,7 @@ fn summary(state: &HttpState, letter: &RawLetter) -> Result<DeadLetter, ApiError
     let (org, reason) = state
         .subjects
         .parse_dead(&letter.subject)
-        .unwrap_or_else(|_| (None, "unknown".to_owned()));
+        .unwrap_or_else(|_| (None, REASON_UNKNOWN.to_owned()));
     Ok(DeadLetter {
         sequence: letter.sequence,
         org,
@@ -227,4 +248,85 @@ pub(super) async fn drop_letter(
         "dead letter dropped"
     );
     Ok(HttpResponse::NoContent().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead::{DeadLetters, Letters};
+    use crate::http::tests::House;
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, ready};
+    use std::sync::Arc;
+    use tripline_protocol::Subjects;
+
+    /// More letters than are looked at for two pages.
+    const LETTERS: u64 = 3 * LOOKED_AT_MAX as u64;
+
+    /// A stream with one letter of another reason than the others.
+    struct Stream {
+        odd: u64,
+    }
+
+    impl Stream {
+        fn letter(&self, sequence: u64) -> RawLetter {
+            let reason = if sequence == self.odd { "poison" } else { "stale" };
+            RawLetter {
+                stream_created: Timestamp::default(),
+                sequence,
+                subject: Subjects::default().dead(None, reason),
+                headers: Vec::new(),
+                payload: Default::default(),
+                stored_at: Timestamp::default(),
+            }
+        }
+    }
+
+    impl DeadLetters for Stream {
+        fn read(&self, section: Section) -> BoxFuture<'static, Result<Letters, Error>> {
+            let end = section.before.unwrap_or(LETTERS + 1);
+            let begin = end.saturating_sub(section.limit as u64).max(1);
+            let letters = (begin..end).rev().map(|sequence| self.letter(sequence));
+            let next = (begin > 1).then_some(begin);
+            let letters = letters.collect();
+            ready(Ok(Letters { letters, next })).boxed()
+        }
+
+        fn get(&self, _: u64) -> BoxFuture<'static, Result<Option<RawLetter>, Error>> {
+            ready(Err(Error::Away)).boxed()
+        }
+
+        fn remove(&self, _: u64) -> BoxFuture<'static, Result<bool, Error>> {
+            ready(Err(Error::Away)).boxed()
+        }
+    }
+
+    #[actix_web::test]
+    async fn so_many_letters_are_looked_at_for_a_page_and_the_next_goes_on_behind_them() {
+        let house = House::new().await;
+        let odd_only = Wanted {
+            org: None,
+            reason: Some("poison".into()),
+            since: None,
+        };
+        let last_looked_at = LETTERS - LOOKED_AT_MAX as u64 + 1;
+        // Also with pages that the bound is no multiple of.
+        for limit in [1, 7, 600, LOOKED_AT_MAX] {
+            let read = async |odd: u64, before: Option<u64>| {
+                let state = HttpState {
+                    dead: Arc::new(Stream { odd }),
+                    ..house.state.clone()
+                };
+                let page = page(&state, &odd_only, before, limit).await.expect("a page");
+                let found: Vec<u64> = page.items.iter().map(|letter| letter.sequence).collect();
+                (found, page.next.map(|next| next.parse().expect("a sequence")))
+            };
+            assert_eq!(read(last_looked_at, None).await.0, [last_looked_at], "{limit}");
+            let beyond = last_looked_at - 1;
+            let (found, next) = read(beyond, None).await;
+            assert_eq!((&*found, next), (&[][..], Some(last_looked_at)), "{limit}");
+            assert_eq!(read(beyond, next).await.0, [beyond], "{limit}");
+        }
+        house.over().await;
+    }
 }

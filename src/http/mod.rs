@@ -45,6 +45,8 @@ mod sse;
 mod store;
 mod strangers;
 mod streams;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod tokens;
 mod upload;

@@ -10,6 +10,9 @@ use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 
+/// Characters of an unknown path that its refusal repeats.
+const PATH_CHARS_MAX: usize = 200;
+
 /// Adds all routes.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
@@ -171,8 +174,13 @@ fn bad_parameter(place: &str, error: &dyn Error) -> ApiError {
     ApiError::Parameter(format!("{place}: {error}"))
 }
 
+/// The path, as a refusal names it.
+pub(super) fn brief_path(request: &HttpRequest) -> String {
+    request.path().chars().take(PATH_CHARS_MAX).collect()
+}
+
 async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Err(ApiError::NoSuchPath(request.path().chars().take(200).collect()))
+    Err(ApiError::NoSuchPath(brief_path(&request)))
 }
 
 #[cfg(test)]
@@ -181,7 +189,7 @@ mod tests {
     use super::*;
     use actix_web::http::Method;
     use actix_web::middleware::from_fn;
-    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
     use actix_web::{App, dev::ServiceResponse};
     use tripline_protocol::api::Problem;
 
@@ -200,6 +208,20 @@ mod tests {
         let problem: Problem = read_body_json(response).await;
         assert_eq!(problem.code, "no_such_path");
         assert!(!problem.detail.contains("secret"), "{}", problem.detail);
+    }
+
+    #[actix_web::test]
+    async fn an_unknown_path_is_named_in_so_many_characters_in_both_dialects() {
+        for begin in ["/v1/", "/api/v1/"] {
+            let longest = format!("{begin}{}", "x".repeat(PATH_CHARS_MAX - begin.len()));
+            for path in [longest.clone(), format!("{longest}yy")] {
+                let response = call(TestRequest::get().uri(&path)).await;
+                assert_eq!(response.status(), 404, "{path}");
+                let body = read_body(response).await;
+                let text = std::str::from_utf8(&body).expect("text");
+                assert!(text.contains(&longest) && !text.contains("xy"), "{text}");
+            }
+        }
     }
 
     #[actix_web::test]

@@ -150,4 +150,13 @@ mod tests {
             assert_eq!(refused.code(), "bad_cursor", "{wrong:?}");
         }
     }
+
+    #[test]
+    fn an_id_in_a_query_is_taken_up_to_its_bound() {
+        let behind = |bytes: usize| page(Vec::new(), Some(&"x".repeat(bytes)), 2);
+        assert!(behind(ID_BYTES_MAX).is_ok());
+        let refused = behind(ID_BYTES_MAX + 1).expect_err("too long");
+        let problem = ApiError::from(refused).to_problem();
+        assert_eq!((problem.status, &*problem.code), (422, "bad_cursor"));
+    }
 }

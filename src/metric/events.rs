@@ -1,6 +1,7 @@
 //! Events on their way in.
 
 use super::{Group, Metric, counter, label};
+use crate::dead::REASONS;
 
 pub(super) const EVENTS: Group = Group {
     title: "Events",
@@ -53,26 +54,6 @@ const METRICS: &[Metric] = &[
         "dead letters",
         "events that could not be understood or handled, by why",
     )
-    .by(&[label(
-        "reason",
-        &[
-            "ambiguous_host",
-            "bad_argument",
-            "bad_attribute",
-            "bad_job",
-            "bad_params",
-            "bad_subject",
-            "etype_mismatch",
-            "missing_field",
-            "no_host",
-            "not_json",
-            "poison",
-            "stale",
-            "template_error",
-            "too_deep",
-            "too_large",
-            "unknown_host",
-        ],
-    )])
+    .by(&[label("reason", &REASONS)])
     .act("`tripline dead list`, put right what it says, replay: [Dead letters](operations.md#dead-letters)"),
 ];

@@ -108,3 +108,29 @@ async fn stream(options: &CopyOptions) -> Result<Stream, Error> {
     let stream = jetstream::new(client).get_stream(&name).await;
     stream.map_err(|source| Error::Stream { stream: name, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::deaf::DeafBroker;
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_does_not_answer_is_an_error_after_its_time() {
+        for (broker, connects) in [
+            (DeafBroker::start().await, false),
+            (DeafBroker::that_lets_in().await, true),
+        ] {
+            let options = CopyOptions {
+                url: broker.url(),
+                login: None,
+                ca: None,
+                subjects: Subjects::default(),
+            };
+            let begun = Instant::now();
+            let error = Copy::open(&options, "default").await.err().expect("no copy");
+            assert_eq!(matches!(error, Error::Stream { .. }), connects, "{error}");
+            assert!(begun.elapsed() >= TIMEOUT, "not before its time");
+        }
+    }
+}

@@ -174,10 +174,7 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
         followers,
         letters,
     } = parts;
-    let context = ContextBuilder::new()
-        .timeout(REQUEST_TIMEOUT)
-        .ack_timeout(REQUEST_TIMEOUT)
-        .build(link.client.clone());
+    let context = context(&link);
     let recheck = Arc::new(Notify::new());
     let sender = Sender::new(context.clone(), status.clone(), &link, recheck.clone());
     let sending = tokio::task::spawn_local(sender.run(receiver));
@@ -225,6 +222,14 @@ async fn run<I: Intake, A: Api>(parts: Parts, link: Link, intake: I, api: A) {
     feeding.abort();
     reading.abort();
     status.enter(Phase::Away("stopped".into()));
+}
+
+/// JetStream over this connection, with an end to the broker's time.
+fn context(link: &Link) -> Context {
+    ContextBuilder::new()
+        .timeout(REQUEST_TIMEOUT)
+        .ack_timeout(REQUEST_TIMEOUT)
+        .build(link.client.clone())
 }
 
 /// Waits until `stop` has come that far, or its owner is gone.
@@ -360,4 +365,28 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::deaf::DeafBroker;
+    use super::*;
+    use async_nats::jetstream::context::PublishErrorKind;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_does_not_answer_is_given_up_after_its_time() {
+        let broker = DeafBroker::that_lets_in().await;
+        let link = Link::open(&broker.options(), &NatsStatus::default())
+            .await
+            .unwrap();
+        link.up().await.expect("let in");
+        let context = context(&link);
+        let begun = Instant::now();
+        context.query_account().await.unwrap_err();
+        assert!(begun.elapsed() >= REQUEST_TIMEOUT, "a request");
+        let begun = Instant::now();
+        let ack = context.publish("tripline.results.x", "{}".into()).await.unwrap();
+        assert_eq!(ack.await.unwrap_err().kind(), PublishErrorKind::TimedOut);
+        assert!(begun.elapsed() >= REQUEST_TIMEOUT, "an ack");
+    }
 }

@@ -3,6 +3,7 @@
 //! Deliberately not here: how many may follow, which is for the edge to say that lets them in.
 
 use super::follower::Follower;
+pub use super::follower::INACTIVE_MAX;
 use super::link::Link;
 use crate::feed::{Feed, Follow, Piece};
 use async_nats::jetstream::context::Context;

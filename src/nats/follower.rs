@@ -30,7 +30,7 @@ const PAYLOAD_BYTES: u64 = 1 << 20;
 /// After this long without reading, a reader is slow: what was sent ahead for it is dropped and asked for later.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// How long the broker keeps the consumer of somebody who does not ask.
-const INACTIVE_MAX: Duration = Duration::from_secs(60);
+pub const INACTIVE_MAX: Duration = Duration::from_secs(60);
 /// How often the broker's silence is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How often it is asked how far it has looked for events when it found none.

@@ -49,12 +49,8 @@ impl Link {
     /// Starts connecting in the background; fails only on options that can never work.
     pub(crate) async fn open(options: &NatsOptions, status: &NatsStatus) -> Result<Self, Error> {
         let (state_sender, state) = watch::channel(LinkState::default());
-        let (denied, _) = broadcast::channel(DENIALS_MAX);
-        let observer = Arc::new(Observer {
-            status: status.clone(),
-            state: state_sender,
-            denied: denied.clone(),
-        });
+        let observer = Arc::new(Observer::new(status.clone(), state_sender));
+        let denied = observer.denied.clone();
         let connect = connect_options(options).await?.event_callback(move |event| {
             let observer = observer.clone();
             async move { observer.observe(event) }
@@ -164,6 +160,15 @@ struct Observer {
 }
 
 impl Observer {
+    fn new(status: NatsStatus, state: watch::Sender<LinkState>) -> Self {
+        let (denied, _) = broadcast::channel(DENIALS_MAX);
+        Self {
+            status,
+            state,
+            denied,
+        }
+    }
+
     fn observe(&self, event: Event) {
         match event {
             Event::Connected => self.connected(),
@@ -225,7 +230,10 @@ fn denied_publish(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deaf::DeafBroker;
     use super::*;
+    use crate::counts::Counts;
+    use tokio::time::Instant;
 
     #[test]
     fn the_subject_of_a_refused_publish_is_read() {
@@ -243,5 +251,48 @@ mod tests {
         assert_eq!(reconnect_pause(2), Duration::from_millis(50));
         assert_eq!(reconnect_pause(4), Duration::from_millis(200));
         assert_eq!(reconnect_pause(usize::MAX), RECONNECT_PAUSE_MAX);
+    }
+
+    #[test]
+    fn so_many_refusals_wait_to_be_told_the_newest_of_them_and_readiness_shows_the_last() {
+        let status = NatsStatus::default();
+        let observer = Observer::new(status.clone(), watch::channel(LinkState::default()).0);
+        let mut denials = observer.denied.subscribe();
+        let text = |number: usize| format!("Permissions Violation for Publish to \"tripline.{number}\"");
+        for number in 0..=DENIALS_MAX {
+            observer.observe(Event::ServerError(ServerError::Other(text(number))));
+        }
+        assert_eq!(
+            denials.try_recv().unwrap_err(),
+            broadcast::error::TryRecvError::Lagged(1)
+        );
+        for number in 1..=DENIALS_MAX {
+            assert_eq!(denials.try_recv().unwrap().subject, format!("tripline.{number}"));
+        }
+        assert!(
+            status.detail().contains(&text(DENIALS_MAX)),
+            "{}",
+            status.detail()
+        );
+    }
+
+    #[test]
+    fn what_the_library_cannot_hold_is_counted() {
+        let counts = Counts::new();
+        let _listening = counts.listen();
+        let observer = Observer::new(NatsStatus::default(), watch::channel(LinkState::default()).0);
+        observer.observe(Event::SlowConsumer(7));
+        assert_eq!(counts.of("tripline_nats_slow_consumer_total"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_takes_a_connection_and_says_nothing_is_tried_again() {
+        let broker = DeafBroker::start().await;
+        let options = broker.options();
+        let begun = Instant::now();
+        let link = Link::open(&options, &NatsStatus::default()).await.unwrap();
+        broker.took(2).await;
+        assert!(begun.elapsed() >= CONNECT_TIMEOUT, "not before its time");
+        assert!(!link.watch().borrow().up);
     }
 }

@@ -13,6 +13,8 @@ pub mod audit;
 pub mod connection;
 pub mod consumer;
 pub mod dead;
+#[cfg(test)]
+mod deaf;
 mod edge;
 pub mod embedded;
 pub mod feed;

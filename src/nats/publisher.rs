@@ -282,3 +282,48 @@ fn describe(error: &AckError) -> String {
         None => error.kind().to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::Phase;
+    use super::*;
+    use crate::counts::Counts;
+
+    fn message(number: usize) -> OutMessage {
+        OutMessage {
+            subject: "tripline.results.default.x".into(),
+            message_id: number.to_string(),
+            headers: Vec::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn so_many_messages_wait_for_the_connection_and_the_next_is_refused_for_now_or_dropped() {
+        let counts = Counts::new();
+        let _listening = counts.listen();
+        let publisher = NatsPublisher::new();
+        publisher.status().enter(Phase::Ready);
+        let mut waiting: Vec<_> = (1..QUEUE_MAX)
+            .map(|number| publisher.publish(message(number)))
+            .collect();
+        publisher.notify("tripline.jobs.x".into(), Vec::new());
+        assert_eq!(counts.of("tripline_nats_notifications_dropped_total"), 0);
+        assert!(waiting.iter_mut().all(|answer| answer.now_or_never().is_none()));
+        let refused = publisher.publish(message(QUEUE_MAX)).now_or_never();
+        assert!(
+            matches!(&refused, Some(Err(PublishError::Transient(why))) if why.contains("wait to be sent")),
+            "{refused:?}"
+        );
+        publisher.notify("tripline.jobs.x".into(), Vec::new());
+        assert_eq!(counts.of("tripline_nats_notifications_dropped_total"), 1);
+        let Some(Receiver(mut queue)) = publisher.take_receiver() else {
+            panic!("nobody took it");
+        };
+        assert!(matches!(queue.try_recv(), Ok(Job::Publish(first, _)) if first.message_id == "1"));
+        assert!(
+            publisher.publish(message(QUEUE_MAX)).now_or_never().is_none(),
+            "there is room again"
+        );
+    }
+}

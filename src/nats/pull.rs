@@ -42,9 +42,14 @@ pub(crate) struct Puller {
     /// Most bytes of one request; a message that is larger is never delivered.
     request_bytes: u64,
     outstanding: u64,
-    /// Whether nothing was heard since the last look, and since when.
+    silence: Silence,
+}
+
+/// How long nothing was heard.
+struct Silence {
+    /// Whether nothing was since the last look, and since when.
     silent: bool,
-    silent_since: Instant,
+    since: Instant,
 }
 
 impl Puller {
@@ -65,8 +70,7 @@ impl Puller {
             subscriber,
             request_bytes,
             outstanding: 0,
-            silent: false,
-            silent_since: Instant::now(),
+            silence: Silence::new(),
         })
     }
 
@@ -96,22 +100,13 @@ impl Puller {
     /// The next message, or `None` after a sign of life that is no message. May be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Error> {
         let message = self.subscriber.next().await.ok_or(Error::Closed)?;
-        self.silent = false;
+        self.silence.silent = false;
         self.sort(message)
     }
 
     /// Fails when requests wait and the broker has been silent for too long. To be called now and then.
     pub(crate) fn check_silence(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        if !self.silent || self.outstanding == 0 {
-            self.silent = true;
-            self.silent_since = now;
-        }
-        if now.duration_since(self.silent_since) > SILENCE_MAX {
-            Err(Error::Silent)
-        } else {
-            Ok(())
-        }
+        self.silence.check(self.outstanding > 0)
     }
 
     /// Tells messages from what the broker says about requests.
@@ -143,6 +138,29 @@ impl Puller {
     }
 }
 
+impl Silence {
+    fn new() -> Self {
+        Self {
+            silent: false,
+            since: Instant::now(),
+        }
+    }
+
+    /// Fails when somebody `waits` and nothing was heard for too long.
+    fn check(&mut self, waits: bool) -> Result<(), Error> {
+        let now = Instant::now();
+        if !self.silent || !waits {
+            self.silent = true;
+            self.since = now;
+        }
+        if now.duration_since(self.since) > SILENCE_MAX {
+            Err(Error::Silent)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// Whether asking again would end the same way.
 fn is_fatal(message: &Message) -> bool {
     let text = describe(message).to_ascii_lowercase();
@@ -163,4 +181,26 @@ fn describe(message: &Message) -> String {
         "{status} {}",
         message.description.as_deref().unwrap_or("without a description")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_may_be_silent_for_so_long_and_no_longer_while_somebody_waits() {
+        let mut silence = Silence::new();
+        assert_eq!(silence.check(true), Ok(()));
+        advance(SILENCE_MAX).await;
+        assert_eq!(silence.check(true), Ok(()));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(silence.check(true), Err(Error::Silent));
+        assert_eq!(silence.check(false), Ok(()), "nobody waits");
+        advance(SILENCE_MAX).await;
+        silence.silent = false;
+        assert_eq!(silence.check(true), Ok(()), "something was heard");
+        advance(SILENCE_MAX).await;
+        assert_eq!(silence.check(true), Ok(()));
+    }
 }

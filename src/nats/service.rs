@@ -8,8 +8,8 @@ use async_nats::HeaderMap;
 use async_nats::service::endpoint::Endpoint as Requests;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::select_all;
+use futures_util::{Stream, StreamExt};
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ const REQUESTS_MAX: usize = 64;
 /// How long requests under way may take when the service stops.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Most bytes of an answer; nats-server's own limit for a message.
-const ANSWER_BYTES_MAX: usize = 1_000_000;
+pub const ANSWER_BYTES_MAX: usize = 1_000_000;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,9 +124,9 @@ async fn serve<A: Api>(
             .into_iter()
             .map(|(endpoint, requests)| requests.map(move |request| (endpoint, request))),
     );
-    let mut serving = std::pin::pin!(
-        requests.for_each_concurrent(REQUESTS_MAX, |(endpoint, request)| answer(api, endpoint, request))
-    );
+    let mut serving = std::pin::pin!(answer_all(requests, |(endpoint, request)| answer(
+        api, endpoint, request
+    )));
     tokio::select! {
         () = &mut serving => {}
         () = until => {
@@ -147,19 +147,20 @@ async fn serve<A: Api>(
     }
 }
 
+/// So many at once; the next ones are not taken before.
+async fn answer_all<R, F: Future<Output = ()>>(requests: impl Stream<Item = R>, answer: impl FnMut(R) -> F) {
+    requests.for_each_concurrent(REQUESTS_MAX, answer).await;
+}
+
 async fn answer<A: Api>(api: &A, endpoint: Endpoint, request: Request) {
     let headers = request.message.headers.as_ref();
     let token = headers
         .and_then(|headers| headers.get(HEADER_TOKEN))
         .map(|value| value.as_str());
-    let result = match api.call(endpoint, token, &request.message.payload).await {
-        Ok(body) if body.len() > ANSWER_BYTES_MAX => Err(too_large(body.len())),
-        other => other,
-    };
-    let sent = match result {
+    let result = api.call(endpoint, token, &request.message.payload).await;
+    let sent = match fitting(result) {
         Ok(body) => request.respond(Ok(body.into())).await,
         Err(problem) => {
-            metrics::counter!("tripline_nats_requests_refused_total").increment(1);
             let body = serde_json::to_vec(&problem).unwrap_or_default();
             request
                 .respond_with_headers(Ok(Bytes::from(body)), error_headers(&problem))
@@ -169,6 +170,18 @@ async fn answer<A: Api>(api: &A, endpoint: Endpoint, request: Request) {
     if let Err(error) = sent {
         tracing::debug!(?endpoint, %error, "request not answered");
     }
+}
+
+/// An answer that fits into a message; every refusal is counted.
+fn fitting(answer: Result<Vec<u8>, Problem>) -> Result<Vec<u8>, Problem> {
+    let fitting = match answer {
+        Ok(body) if body.len() > ANSWER_BYTES_MAX => Err(too_large(body.len())),
+        other => other,
+    };
+    if fitting.is_err() {
+        metrics::counter!("tripline_nats_requests_refused_total").increment(1);
+    }
+    fitting
 }
 
 /// The client library sends errors without a body, so these headers are set here.
@@ -193,5 +206,44 @@ fn too_large(bytes: usize) -> Problem {
             "the answer has {bytes} bytes, at most {ANSWER_BYTES_MAX} fit; ask with a smaller limit"
         ),
         code: "answer_too_large".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::Counts;
+    use futures_util::{FutureExt, stream};
+    use std::cell::Cell;
+    use tokio::sync::Semaphore;
+
+    #[test]
+    fn an_answer_fits_up_to_the_bound_and_a_larger_one_is_a_counted_refusal() {
+        let counts = Counts::new();
+        let _listening = counts.listen();
+        let answer = |bytes: usize| fitting(Ok(vec![b' '; bytes]));
+        assert_eq!(answer(ANSWER_BYTES_MAX).unwrap().len(), ANSWER_BYTES_MAX);
+        assert_eq!(counts.of("tripline_nats_requests_refused_total"), 0);
+        let problem = answer(ANSWER_BYTES_MAX + 1).unwrap_err();
+        assert_eq!((problem.status, problem.code.as_str()), (413, "answer_too_large"));
+        assert!(problem.detail.contains("smaller limit"), "{}", problem.detail);
+        assert_eq!(counts.of("tripline_nats_requests_refused_total"), 1);
+    }
+
+    #[test]
+    fn so_many_requests_are_answered_at_once_and_the_next_when_one_was() {
+        let (begun, room) = (Cell::new(0), Semaphore::new(0));
+        let answer = async |_| {
+            begun.set(begun.get() + 1);
+            room.acquire().await.unwrap().forget();
+        };
+        let mut all = std::pin::pin!(answer_all(stream::iter(0..=REQUESTS_MAX), answer));
+        assert!(all.as_mut().now_or_never().is_none());
+        assert_eq!(begun.get(), REQUESTS_MAX);
+        room.add_permits(1);
+        assert!(all.as_mut().now_or_never().is_none());
+        assert_eq!(begun.get(), REQUESTS_MAX + 1);
+        room.add_permits(REQUESTS_MAX);
+        assert!(all.now_or_never().is_some());
     }
 }

@@ -348,4 +348,18 @@ mod tests {
                 .contains("tripline.results.>")
         );
     }
+
+    #[test]
+    fn no_stream_is_made_smaller_than_the_least() {
+        let least = i64::try_from(STREAM_BYTES_MIN).unwrap();
+        for bytes_max in [0, STREAM_BYTES_MIN] {
+            let sizes = wanted(&Subjects::default(), bytes_max).map(|config| config.max_bytes);
+            assert_eq!(sizes, [least; 4]);
+        }
+        let [mut events, ..] = wanted(&Subjects::default(), 0);
+        events.max_bytes = 2 * least;
+        assert!(halve(&mut events), "that one is tried");
+        assert_eq!(events.max_bytes, least);
+        assert!(!halve(&mut events), "less is not");
+    }
 }

@@ -108,7 +108,7 @@ fn bounds(config: &Config) -> Bounds {
         send_timeout: limits.send_timeout.to_duration(),
         hello_timeout: limits.hello_timeout.to_duration(),
     };
-    bounds.within_files(open_files())
+    bounds.within_files(open_files(), config.littlebrother.listen.is_some())
 }
 
 /// How many files may be open. A shell gives 1,024, which is a few hundred agents, and allows many more to a program that

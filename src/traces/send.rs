@@ -16,10 +16,10 @@ const BATCH_MAX: usize = 512;
 /// How long a span waits for others to go with it.
 const LINGER: Duration = Duration::from_secs(1);
 /// The first pause before the same request is sent again; each one is twice the one before.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_secs(1);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What is read of an answer.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How a request went.
 enum Sent {
@@ -117,7 +117,7 @@ impl Sender {
                 }
                 Sent::Away(wished, why) => {
                     self.note_away(&why);
-                    if *self.stopping.borrow() {
+                    if self.is_over() {
                         return drop_spans("shutdown", count);
                     }
                     let wait = wished.unwrap_or(pause).min(PAUSE_MAX);
@@ -130,6 +130,11 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// It is to stop, or whoever could say so is gone.
+    fn is_over(&self) -> bool {
+        *self.stopping.borrow() || self.stopping.has_changed().is_err()
     }
 
     fn taken(&mut self, count: u64) {
@@ -186,7 +191,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// The first of a body; one that breaks off says nothing.
-async fn read(mut response: Response) -> Vec<u8> {
+pub(super) async fn read(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = ANSWER_BYTES_MAX.saturating_sub(body.len());

@@ -1,6 +1,9 @@
 //! Sending, against a collector that the test plays.
 
+use super::send::{ANSWER_BYTES_MAX, PAUSE_FIRST, PAUSE_MAX, read};
 use super::*;
+use crate::counts::Counts;
+use crate::stub::{Reply, Stub};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -206,4 +209,97 @@ fn a_ca_that_is_none_is_named() {
     assert!(matches!(client(&with_ca()), Err(Error::Ca { .. })));
     std::fs::write(&path, "nothing").expect("written");
     assert!(matches!(client(&with_ca()), Err(Error::NoCertificate { .. })));
+}
+
+#[tokio::test]
+async fn an_answer_is_read_up_to_its_bound() {
+    for bytes in [
+        ANSWER_BYTES_MAX - 1,
+        ANSWER_BYTES_MAX,
+        ANSWER_BYTES_MAX + 1,
+        9 * ANSWER_BYTES_MAX,
+    ] {
+        let body: String = ('a'..='z').cycle().take(bytes).collect();
+        let said = body.clone();
+        let stub = Stub::start(move |_| Reply::of(200, "", &said)).await;
+        let client = client(&options(stub.addr, 1)).expect("a client");
+        let response = client
+            .get(format!("http://{}", stub.addr))
+            .send()
+            .await
+            .expect("an answer");
+        let expected = &body.as_bytes()[..bytes.min(ANSWER_BYTES_MAX)];
+        assert!(read(response).await == expected, "of {bytes}");
+    }
+}
+
+/// When each request comes to a collector that gives the same answer for ever, on a paused clock, and how many of
+/// them failed.
+async fn attempts(count: usize, reply: impl Fn() -> Reply + Send + 'static) -> (Vec<Duration>, u64) {
+    let counts = Counts::new();
+    let _listening = counts.listen();
+    let begun = tokio::time::Instant::now();
+    let (tell, mut came) = mpsc::unbounded_channel();
+    let stub = Stub::start(move |_| {
+        let _ = tell.send(begun.elapsed());
+        reply()
+    })
+    .await;
+    let traces = start(options(stub.addr, 10));
+    traces.sink().take(spans(0..1));
+    let mut times = Vec::new();
+    while times.len() < count {
+        times.push(came.recv().await.expect("a request"));
+    }
+    let pauses = times.windows(2).map(|two| two[1] - two[0]).collect();
+    (pauses, counts.of("tripline_tracing_exports_failed_total"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_says_nothing_is_asked_again_after_its_time() {
+    let (pauses, failed) = attempts(2, Reply::silence).await;
+    assert!(pauses[0] >= ANSWER_TIMEOUT + PAUSE_FIRST, "{pauses:?}");
+    assert_eq!(failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_grow_up_to_the_longest_whatever_the_collector_wishes() {
+    let second = Duration::from_secs(1);
+    let (pauses, failed) = attempts(9, || Reply::of(503, "", "")).await;
+    assert!(pauses.is_sorted() && pauses[0] < PAUSE_MAX, "{pauses:?}");
+    assert!(
+        pauses[7] >= PAUSE_MAX && pauses[7] < PAUSE_MAX + second,
+        "{pauses:?}"
+    );
+    assert_eq!(failed, 8);
+    let (pauses, _) = attempts(3, || Reply::of(503, "retry-after: 3600\r\n", "")).await;
+    let longest = |pause: &Duration| (PAUSE_MAX..PAUSE_MAX + second).contains(pause);
+    assert!(pauses.iter().all(longest), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_takes_no_connection_is_away_after_its_time() {
+    let counts = Counts::new();
+    let _listening = counts.listen();
+    let full = crate::stub::FullQueue::new();
+    let traces = start(options(full.addr, 10));
+    let begun = tokio::time::Instant::now();
+    traces.sink().take(spans(0..1));
+    while counts.of("tripline_tracing_exports_failed_total") == 0 {
+        // Lets the paused clock go on to the next timer.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let waited = begun.elapsed();
+    assert!((CONNECT_TIMEOUT..ANSWER_TIMEOUT).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_stop_any_more_ends_by_itself() {
+    let stub = Stub::start(|_| Reply::of(503, "", "")).await;
+    let traces = start(options(stub.addr, 10));
+    traces.sink().take(spans(0..1));
+    let sink = Arc::clone(&traces.sink);
+    drop(traces);
+    sink.spans.closed().await;
+    assert_eq!(stub.asked().len(), 1, "what waited was tried once");
 }

@@ -49,12 +49,15 @@ async fn one_file_is_collected_from_all_hosts_and_those_without_it_are_named() {
         let got = std::fs::read_to_string(into.join(host).join("wanted.txt"));
         assert_eq!(got.expect("collected"), "evidence");
     }
-    let ran = run(example(&scene, "collect_file", &["/no/such/file"])).await;
+    let nothing = scene.path("nothing");
+    let arguments = ["--into", nothing.to_str().expect("text"), "/no/such/file"];
+    let ran = run(example(&scene, "collect_file", &arguments)).await;
     assert_eq!(
         (ran.code, ran.stderr.matches("(ENOENT)").count()),
         (1, 3),
         "each host and the end: {ran:?}"
     );
+    assert!(!nothing.exists(), "no folder without a file");
     scene.api().all_slots_free().await;
 }
 

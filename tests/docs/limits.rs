@@ -13,10 +13,11 @@ use tripline::config::Config;
 const PAGE: &str = "docs/limits.md";
 
 /// Words of names by which a constant looks like a bound.
-const WORDS: [&str; 27] = [
+const WORDS: [&str; 35] = [
     "MAX", "MIN", "MOST", "LEAST", "LONGEST", "LIMIT", "LIMITS", "BOUND", "BOUNDS", "CAPACITY", "KEPT",
     "RETAIN", "ROOM", "QUEUE", "PENDING", "BYTES", "CHARS", "ROWS", "ITEMS", "BATCH", "CREDIT", "WINDOW",
-    "TIMEOUT", "FUEL", "THREADS", "BURST", "BACKLOG",
+    "TIMEOUT", "FUEL", "THREADS", "BURST", "BACKLOG", "WAIT", "WAITS", "ALIVE", "AFTER", "PATIENCE",
+    "WITHIN", "GRACE", "HOLD",
 ];
 
 /// A row of the page's tables.

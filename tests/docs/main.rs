@@ -13,4 +13,5 @@ mod metrics;
 mod names;
 mod no_limits;
 mod pages;
+mod porting;
 mod rules;

@@ -9,6 +9,8 @@ use tripline::nats::embedded::find::Search;
 pub(crate) struct Broker {
     process: Process,
     config: PathBuf,
+    store: PathBuf,
+    port: u16,
     url: String,
 }
 
@@ -16,15 +18,24 @@ impl Broker {
     /// One that does not run yet.
     pub(crate) fn prepare(site: &Site) -> Self {
         let port = free_port();
-        let text = format!(
-            "host: 127.0.0.1\nport: {port}\nmax_payload: 2MB\njetstream {{ store_dir: {:?}, max_file_store: 4GB }}\n",
-            site.path("external-broker")
-        );
-        Self {
+        let broker = Self {
             process: Process::new("the broker", site.path("external-broker.log")),
-            config: site.write("external-broker.conf", text),
+            config: site.path("external-broker.conf"),
+            store: site.path("external-broker"),
+            port,
             url: format!("nats://127.0.0.1:{port}"),
-        }
+        };
+        broker.set_max_payload(2_000_000);
+        broker
+    }
+
+    /// The largest message that it takes from its next start on.
+    pub(crate) fn set_max_payload(&self, bytes: u32) {
+        let Self { port, store, .. } = self;
+        let text = format!(
+            "host: 127.0.0.1\nport: {port}\nmax_payload: {bytes}\njetstream {{ store_dir: {store:?}, max_file_store: 4GB }}\n"
+        );
+        std::fs::write(&self.config, text).expect("to configure the broker");
     }
 
     pub(crate) async fn start(site: &Site) -> Self {

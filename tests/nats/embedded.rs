@@ -1,12 +1,16 @@
 //! The embedded broker's life.
 
 use crate::support::{TestBroker, client, eventually, is_alive, kill, options, root};
+use async_nats::jetstream::{self, stream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use tripline::nats::ConnectionInfo;
+use tripline::nats::embedded::config::STORE_BYTES_MAX;
 use tripline::nats::embedded::find::Search;
 use tripline::nats::embedded::{EmbeddedBroker, Error};
+use tripline::nats::streams::{STREAM_BYTES, ensure};
+use tripline_protocol::Subjects;
 
 #[tokio::test]
 async fn it_starts_on_any_port_and_writes_down_how_to_reach_it() {
@@ -231,4 +235,27 @@ fn the_development_configuration_is_understood_by_the_server() {
         !check(&all[..2]).status.success(),
         "a missing password is an error"
     );
+}
+
+#[tokio::test]
+async fn its_store_holds_so_much_and_that_is_more_than_all_streams_together() {
+    let test = TestBroker::start().await;
+    let context = jetstream::new(test.admin().await);
+    let sized = |name: &str, bytes: u64| stream::Config {
+        name: name.into(),
+        subjects: vec![format!("tripline.{name}")],
+        max_bytes: bytes.try_into().expect("fits"),
+        ..Default::default()
+    };
+    let error = context.create_stream(sized("MORE", STORE_BYTES_MAX + 1)).await;
+    let error = error.expect_err("there is no room");
+    assert!(error.to_string().contains("insufficient"), "{error}");
+    ensure(&context, &Subjects::default(), STREAM_BYTES)
+        .await
+        .expect("room for all streams");
+    let left = STORE_BYTES_MAX - STREAM_BYTES;
+    let more = context.create_stream(sized("MORE", left + 1)).await;
+    more.expect_err("there is no room");
+    let rest = context.create_stream(sized("REST", left)).await;
+    rest.expect("room to the byte");
 }

@@ -6,6 +6,7 @@ use async_nats::jetstream::{self, stream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tripline::feed::{Feed, Follow, Piece};
+use tripline::nats::feed::INACTIVE_MAX;
 use tripline_protocol::event::StreamGap;
 
 async fn running() -> (TestBroker, TestEdge) {
@@ -230,6 +231,24 @@ async fn who_follows_no_more_leaves_no_consumer_behind() {
         assert!(std::time::Instant::now() < deadline, "never removed");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_place_that_the_broker_gave_up_is_made_anew_where_it_was() {
+    let (test, edge) = running().await;
+    let mut pieces = all(&edge, None);
+    assert_eq!(reached(&mut pieces).await, 0);
+    publish_events(&test.publisher().await, 0..3).await;
+    assert_eq!(numbers(&mut pieces, 3).await, [0, 1, 2]);
+    let events = stream(test.admin().await).await;
+    let names = consumers(&events).await;
+    let place = events.consumer_info(&names[0]).await.expect("its place");
+    assert_eq!(place.config.inactive_threshold, INACTIVE_MAX);
+    // What the broker does after that time.
+    events.delete_consumer(&names[0]).await.expect("removed");
+    publish_events(&test.publisher().await, 3..6).await;
+    assert_eq!(numbers(&mut pieces, 3).await, [3, 4, 5]);
+    assert_ne!(consumers(&events).await, names);
 }
 
 #[tokio::test]

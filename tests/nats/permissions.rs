@@ -5,6 +5,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull;
 use futures_util::StreamExt;
 use std::time::Duration;
+use tripline::nats::service::ANSWER_BYTES_MAX;
 
 /// How long something that must not arrive is given.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -164,6 +165,23 @@ async fn the_micro_service_is_discovered_answers_and_explains_refusals() {
     edge.edge.stop().await;
     let late = client.request("tripline.api.jobs.get", "{}".into()).await;
     assert!(late.is_err(), "a stopped server does not answer");
+}
+
+#[tokio::test]
+async fn an_answer_of_the_micro_service_is_as_large_as_a_message_may_be_and_no_larger() {
+    let (test, _edge) = running().await;
+    let client = test.publisher().await;
+    let asked = |bytes: usize| "x".repeat(bytes - "jobs.get ".len());
+    let most = asked(ANSWER_BYTES_MAX);
+    let answer = request(&client, "tripline.api.jobs.get", Some("good"), &most).await;
+    assert_eq!(answer.payload.len(), ANSWER_BYTES_MAX);
+    let more = asked(ANSWER_BYTES_MAX + 1);
+    let refusal = request(&client, "tripline.api.jobs.get", Some("good"), &more).await;
+    let headers = refusal.headers.expect("headers");
+    let code = headers.get("Nats-Service-Error-Code").map(|code| code.as_str());
+    let problem: tripline_protocol::api::Problem =
+        serde_json::from_slice(&refusal.payload).expect("a problem");
+    assert_eq!((code, problem.code.as_str()), (Some("413"), "answer_too_large"));
 }
 
 /// Asks until somebody listens: the service comes up beside the streams.

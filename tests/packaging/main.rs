@@ -22,6 +22,7 @@ mod drop_ins;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod installed;
+mod isolation;
 mod machine;
 mod packages;
 mod settings;

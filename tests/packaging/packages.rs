@@ -6,6 +6,7 @@
 use crate::drop_ins;
 use crate::harness::{Site, eventually, run};
 use crate::installed::{AGENT, SERVER, attached, is_healthy, job, succeeds};
+use crate::isolation;
 use crate::machine::Machine;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ async fn the_packages_serve_run_jobs_survive_upgrades_and_leave_nothing_when_the
     the_server_runs_without_a_capability(&machine).await;
     let host = an_agent_is_enrolled(&machine).await;
     verbs_work_with_the_capabilities_of_the_unit(&machine, &host).await;
+    isolation::is_reinstated_before_the_agent_starts(&machine, &host).await;
     drop_ins::do_what_they_say(&machine, &host).await;
     a_killed_program_is_started_again(&machine).await;
     an_upgrade_keeps_data_and_configuration(&machine, &host).await;
@@ -94,7 +96,7 @@ async fn installing_starts_nothing(machine: &Machine) {
         ]
     );
     let verified = machine
-        .does("systemd-analyze verify tripline.service tripline-agent.service 2>&1")
+        .does("systemd-analyze verify tripline.service tripline-agent.service tripline-agent-isolation.service 2>&1")
         .await;
     assert_eq!(verified, "", "units without a complaint");
     machine

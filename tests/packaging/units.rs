@@ -7,7 +7,19 @@ use std::process::Command;
 
 /// Each unit with the exposure that it may have, in tenths: what it has, and one. Without any of its larger
 /// restrictions it has two more at least.
-const UNITS: [(&str, u32); 2] = [("tripline.service", 15), ("tripline-agent.service", 40)];
+const UNITS: [(&str, u32); 3] = [
+    ("tripline.service", 15),
+    ("tripline-agent.service", 40),
+    (ISOLATION, 15),
+];
+const ISOLATION: &str = "tripline-agent-isolation.service";
+
+/// What starts at a boot of a host, as far as it has to do with the agent's units.
+const BOOT: &str = "[Unit]
+Description=A boot
+Wants=sysinit.target network-online.target systemd-networkd.service nftables.service
+Wants=tripline-agent.service tripline-agent-isolation.service
+";
 
 /// `systemd-analyze`, or why there is none.
 fn analyze(arguments: &[&str]) -> Option<Command> {
@@ -82,6 +94,10 @@ async fn a_unit_that_loses_one_of_its_restrictions_is_over_the_threshold() {
             "CapabilityBoundingSet=",
             "SystemCallFilter=",
         ] {
+            // Of a unit this early systemd-analyze does not count it.
+            if unit == ISOLATION && restriction == "ProtectSystem=" {
+                continue;
+            }
             let rest: Vec<&str> = text
                 .lines()
                 .filter(|line| !line.starts_with(restriction))
@@ -93,4 +109,44 @@ async fn a_unit_that_loses_one_of_its_restrictions_is_over_the_threshold() {
             assert!(more, "{unit} without {restriction}");
         }
     }
+}
+
+/// What systemd-analyze says of a boot with the agent's units, one of them with a few lines more.
+async fn a_boot_with(site: &Site, unit: &str, lines: &str) -> Option<String> {
+    for name in ["tripline-agent.service", ISOLATION] {
+        let path = startable(site, name);
+        if name == unit {
+            let text = std::fs::read_to_string(&path).expect("the unit");
+            std::fs::write(&path, text.replacen("[Unit]\n", &format!("[Unit]\n{lines}"), 1))
+                .expect("to write");
+        }
+    }
+    let boot = site.write("boot.target", BOOT);
+    let mut command = analyze(&["verify", "--man=no", "boot.target"])?;
+    let folder = boot.parent().expect("a folder").display();
+    // The system's own units as well.
+    command.env("SYSTEMD_UNIT_PATH", format!("{folder}:"));
+    Some(run(command).await.stderr)
+}
+
+#[tokio::test]
+async fn a_host_is_isolated_before_its_network_without_a_cycle_in_its_boot() {
+    let site = Site::new().await;
+    let Some(said) = a_boot_with(&site, ISOLATION, "").await else {
+        return;
+    };
+    assert_eq!(said, "");
+    // Its start flushes all rules.
+    let text = packaged(&format!("systemd/{ISOLATION}"));
+    let after = text.lines().filter(|line| line.starts_with("After="));
+    assert!(
+        after
+            .flat_map(str::split_whitespace)
+            .any(|unit| unit == "nftables.service")
+    );
+    // What is no way: the agent itself waits for the network.
+    let early = "Before=network-pre.target\nWants=network-pre.target\n";
+    let said = a_boot_with(&site, "tripline-agent.service", early).await;
+    let said = said.expect("it was there");
+    assert!(said.contains("ordering cycle"), "{said}");
 }

@@ -5,6 +5,7 @@ use crate::harness::{
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::path::Path;
 use tripline_protocol::api::DeadLetter;
 use tripline_protocol::job::{JobState, Outcome};
 
@@ -108,7 +109,7 @@ async fn drain_waits_for_what_runs_while_its_host_stays_connected_and_tells_what
     let drained = drained.await.expect("no panic");
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(
-        drained.stdout.contains("1 jobs run") && drained.stdout.contains("takes no more requests"),
+        drained.stdout.contains("1 jobs run") && drained.stdout.contains("the server has ended"),
         "{drained:?}"
     );
 
@@ -118,6 +119,30 @@ async fn drain_waits_for_what_runs_while_its_host_stays_connected_and_tells_what
     let job = server.api().job(running).await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
     server.outside().await.result(running).await;
+}
+
+#[tokio::test]
+async fn when_drain_returns_the_data_directory_is_free_and_of_a_server_elsewhere_it_says_so() {
+    let site = Site::new().await;
+    let mut server = Server::start(&site, &[]).await;
+    let data = server.data_dir().to_owned();
+    let drained = tripline(&data, &["drain"]).await;
+    assert_eq!(drained.code, 0, "{drained:?}");
+    // Nothing is waited for in between: whoever reads the store next need not know how a server ends.
+    let checked = tripline(&data, &["store", "check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(drained.stdout.contains("the server has ended"), "{drained:?}");
+    assert!(server.process().end().await.success());
+
+    server.spawn();
+    server.ready().await;
+    let (url, token) = (server.url(), data.join("admin.token"));
+    let token = token.to_str().expect("UTF-8");
+    let elsewhere = ["drain", "--server", &url, "--token-file", token];
+    let drained = tripline(&site.path("elsewhere"), &elsewhere).await;
+    assert_eq!(drained.code, 0, "{drained:?}");
+    assert!(drained.stdout.contains("ends in a moment"), "{drained:?}");
+    assert!(server.process().end().await.success());
 }
 
 #[tokio::test]
@@ -179,6 +204,9 @@ async fn a_dead_letter_is_listed_shown_replayed_once_per_replay_and_dropped() {
     .to_string();
     let only = tripline(&data, &["dead", "list", "--reason", "not_json"]).await;
     assert_eq!(only.stdout.lines().count(), 2, "{only:?}");
+    let typo = tripline(&data, &["dead", "list", "--reason", "not-json"]).await;
+    assert_eq!(typo.code, 2, "{typo:?}");
+    assert!(typo.stderr.contains("not_json, poison"), "{typo:?}");
     let shown = tripline(&data, &["dead", "show", &stale]).await;
     assert!(
         shown.stdout.contains("2020-01-01T00:00:00Z") && shown.stdout.contains("Tripline-Dead-Reason"),
@@ -245,23 +273,86 @@ async fn a_dead_letter_is_listed_shown_replayed_once_per_replay_and_dropped() {
     );
 }
 
+/// What the broker refused, in order, when nothing else waits for it: each one's number and why.
+async fn quarantine(data: &Path, count: usize) -> Vec<(String, String)> {
+    eventually("what the broker refuses is in quarantine", async || {
+        let listed = tripline(data, &["outbox", "list", "--output", "json"]).await;
+        let view: Value = serde_json::from_str(&listed.stdout).ok()?;
+        let entries = view["quarantine"].as_array()?.iter();
+        let entries = entries.map(|entry| (entry["sequence"].to_string(), entry["refused"].to_string()));
+        (view["quarantined"] == json!(count) && view["waiting"] == json!(0)).then(|| entries.collect())
+    })
+    .await
+}
+
+/// A job whose result is larger than the broker takes.
+fn large(site: &Site) -> Value {
+    for file in 0..200 {
+        site.write(&format!("many/{file:0>100}"), "");
+    }
+    job_of("list_directory", json!({ "path": site.path("many") }))
+}
+
 #[tokio::test]
 async fn what_the_broker_never_takes_is_listed_put_back_and_dropped() {
     let site = Site::new().await;
-    let server = Server::start(&site, &[]).await;
-    let data = server.data_dir().to_owned();
-    let empty = tripline(&data, &["outbox", "list", "--output", "json"]).await;
-    let view: Value = serde_json::from_str(&empty.stdout).expect("JSON");
-    assert_eq!(
-        (&view["quarantined"], &view["quarantine"]),
-        (&json!(0), &json!([]))
+    let mut broker = Broker::prepare(&site);
+    broker.set_max_payload(8192);
+    broker.spawn().await;
+    let server = Server::start(&site, &[("nats.url", broker.url())]).await;
+    let data = server.data_dir();
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let api = server.api();
+    let (wanted, other) = (
+        api.run(host, large(&site)).await,
+        api.run(host, large(&site)).await,
     );
-    assert_eq!(tripline(&data, &["outbox", "retry", "--all"]).await.code, 0);
-    let missing = tripline(&data, &["outbox", "retry", "7"]).await;
-    assert_eq!(missing.code, 1, "{missing:?}");
-    let unsure = tripline(&data, &["outbox", "drop", "7"]).await;
+    assert_eq!(wanted.state, JobState::Ended(Outcome::Succeeded), "{wanted:?}");
+    let refused = quarantine(data, 2).await;
+    let ((first, why), (second, _)) = (&refused[0], &refused[1]);
+    assert!(why.contains("payload"), "{refused:?}");
+    let listed = tripline(data, &["outbox", "list"]).await;
+    assert!(listed.stdout.contains(".results."), "{listed:?}");
+
+    // As long as nothing is put right, it comes to nothing.
+    let retried = tripline(data, &["outbox", "retry", "--all"]).await;
+    assert_eq!((retried.code, retried.stdout.as_str()), (0, "2 put back\n"));
+    assert_eq!(quarantine(data, 2).await, refused);
+
+    broker.kill();
+    broker.set_max_payload(1_000_000);
+    broker.spawn().await;
+    server.readiness(200).await;
+    let unsure = tripline(data, &["outbox", "drop", second]).await;
     assert_eq!(unsure.code, 2, "{unsure:?}");
     assert!(unsure.stderr.contains("--yes"), "{unsure:?}");
-    let missing = tripline(&data, &["outbox", "drop", "7", "--yes"]).await;
-    assert_eq!(missing.code, 2, "{missing:?}");
+    quarantine(data, 2).await;
+    let dropped = tripline(data, &["outbox", "drop", second, "--yes"]).await;
+    assert_eq!(
+        (dropped.code, dropped.stdout.as_str()),
+        (0, "1 dropped\n"),
+        "{dropped:?}"
+    );
+    let retried = tripline(data, &["outbox", "retry", first]).await;
+    assert_eq!(
+        (retried.code, retried.stdout.as_str()),
+        (0, "1 put back\n"),
+        "{retried:?}"
+    );
+    let outside = Outside::of(broker.url()).await;
+    outside.result(wanted.job_id).await;
+    quarantine(data, 0).await;
+    assert!(
+        !outside.results().await.contains_key(&other.job_id),
+        "nobody gets it"
+    );
+    assert_eq!(api.job(other.job_id).await.steps, other.steps, "its job keeps it");
+
+    // Neither is there any more.
+    for gone in [vec!["retry", first], vec!["drop", second, "--yes"]] {
+        let ran = tripline(data, &[&["outbox"], &*gone].concat()).await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+    }
+    assert_eq!(tripline(data, &["outbox", "retry", "--all"]).await.code, 0);
 }

@@ -68,6 +68,28 @@ async fn the_same_request_with_an_idempotency_key_makes_one_job() {
         (other.0, &other.1["code"]),
         (422, &json!("idempotency_key_reused"))
     );
+    let by_command = async |verb: &str, args: &str| {
+        let host = host.to_string();
+        let line = [
+            "job",
+            "submit",
+            &host,
+            "--verb",
+            verb,
+            "--args",
+            args,
+            "--idempotency-key",
+            "zz",
+        ];
+        tripline(server.data_dir(), &line).await
+    };
+    let first = by_command("list_processes", "{}").await;
+    let again = by_command("list_processes", "{}").await;
+    assert_eq!((first.code, again.code), (0, 0), "{first:?} {again:?}");
+    assert_eq!(first.stdout, again.stdout);
+    let other = by_command("list_directory", r#"{"path": "/"}"#).await;
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.stderr.contains("(idempotency_key_reused)"), "{other:?}");
 }
 
 #[tokio::test]
@@ -155,6 +177,11 @@ async fn a_token_that_asks_too_often_and_too_many_wrong_tokens_are_answered_429_
     let response = carbon_black(&other).await.expect("an answer");
     assert_eq!(response.status().as_u16(), 429);
     assert!(response.headers().contains_key("retry-after"));
+    // The command line comes again when it was told to.
+    let file = site.write("soc.token", &other);
+    let list = ["host", "list", "--token-file", file.to_str().expect("UTF-8")];
+    let listed = tripline(server.data_dir(), &list).await;
+    assert_eq!(listed.code, 0, "{listed:?}");
     let mut statuses = Vec::new();
     for wrong in 0..6 {
         let answer = api.with_token(&format!("wrong-{wrong}")).get("/v1/slots").await;

@@ -83,6 +83,31 @@ async fn a_host_is_isolated_shown_so_and_released_by_the_command_line() {
 }
 
 #[tokio::test]
+async fn who_gives_an_isolated_host_up_is_told_until_when_it_lasts() {
+    let scene = Scene::with(Persona::linux("web01")).await;
+    let ran = scene.cli(&["host", "isolate", "web01", "--for", "8h"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let view = scene.isolated(true).await;
+    let until = view["isolation"]["until"].as_str().expect("a time");
+    let refused = scene.cli(&["host", "forget", "web01"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let says = |part: &str| refused.stderr.contains(part);
+    assert!(
+        says("(isolated)") && says(until) && says("unisolate it first") && says("force"),
+        "{refused:?}"
+    );
+    let warning = format!("web01 stays isolated until {until}");
+    for revoke in [["key", "revoke", "web01"], ["host", "revoke", "web01"]] {
+        let revoked = scene.cli(&revoke).await;
+        assert_eq!(revoked.code, 0, "{revoked:?}");
+        assert!(revoked.stderr.contains(&warning), "{revoked:?}");
+    }
+    let forgotten = scene.cli(&["host", "forget", "web01", "--force"]).await;
+    assert_eq!(forgotten.code, 0, "{forgotten:?}");
+    assert!(forgotten.stderr.contains(&warning), "{forgotten:?}");
+}
+
+#[tokio::test]
 async fn the_job_waits_for_a_host_that_is_away() {
     let scene = Scene::with(Persona::linux("web01")).await;
     scene.agent.leave();

@@ -13,19 +13,62 @@ use std::path::Path;
 use std::time::Duration;
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::{JobState, Outcome};
+use tripline_protocol::limit::{CHUNK_BYTES_MAX, TRANSFER_CREDIT_BYTES};
 use tripline_protocol::{HostId, Sha256};
 
 const BYTES: u64 = 40 << 20;
 const CUTS: u64 = 8;
 const SOAK_CUTS: u64 = 20;
-/// What may be under way at a cut: credit both sides count, and what sockets and the relay hold.
-const LOST_BYTES_MAX: u64 = 12 << 20;
+/// What may have to be sent again after a cut or a kill. A receiver gives credit for what it has taken, so no more than
+/// the credit is under way, wherever it is. The server has it in its file before that; an agent gives credit for a
+/// chunk before it writes it.
+const LOST_BYTES_MAX: u64 = TRANSFER_CREDIT_BYTES + CHUNK_BYTES_MAX as u64;
+/// Agent and server.
+const KILLS: u64 = 2;
 
-/// How much, and how often it is cut.
-fn size() -> (u64, u64) {
-    match std::env::var("TRIPLINE_SOAK_TRANSFER_BYTES") {
-        Ok(bytes) => (bytes.parse().expect("a number of bytes"), SOAK_CUTS),
-        Err(_) => (BYTES, CUTS),
+/// How much is moved, and how often it is cut.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: u64,
+    cuts: u64,
+}
+
+impl Size {
+    fn of_this_run() -> Self {
+        match std::env::var("TRIPLINE_SOAK_TRANSFER_BYTES") {
+            Ok(bytes) => Self {
+                bytes: bytes.parse().expect("a number of bytes"),
+                cuts: SOAK_CUTS,
+            },
+            Err(_) => Self {
+                bytes: BYTES,
+                cuts: CUTS,
+            },
+        }
+    }
+
+    /// What goes over the network between two cuts.
+    fn stretch(self) -> u64 {
+        self.bytes / (self.cuts + 1)
+    }
+
+    fn cuts_before_the_agent_is_killed(self) -> u64 {
+        self.cuts * 3 / 8
+    }
+
+    fn cuts_before_the_server_is_killed(self) -> u64 {
+        self.cuts * 5 / 8
+    }
+
+    /// Most bytes over the network of a transfer that always goes on: its content, frames around it and beside it, and
+    /// what is sent again.
+    fn moved_max(self) -> u64 {
+        self.bytes + self.bytes / 128 + (self.cuts + KILLS) * LOST_BYTES_MAX
+    }
+
+    /// Fewest of one that begins anew only once, when the agent has been killed; later, or at every cut, it is more.
+    fn moved_anew_min(self) -> u64 {
+        self.bytes + self.cuts_before_the_agent_is_killed() * self.stretch()
     }
 }
 
@@ -94,30 +137,30 @@ impl Scene {
         }
     }
 
-    /// Runs a step over a network that breaks so often, and kills the agent after a quarter of the cuts and the server
-    /// after half of them. Returns the ended job, and how many bytes went over the network.
-    async fn run(&mut self, verb: &str, arguments: Value, (bytes, cuts): (u64, u64)) -> (JobView, u64) {
+    /// Runs a step over a network that breaks so often, and kills the agent after some of the cuts and the server after
+    /// more of them. Returns the ended job, and how many bytes went over the network.
+    async fn run(&mut self, verb: &str, arguments: Value, size: Size) -> (JobView, u64) {
         let before = self.relay.bytes();
-        self.relay.cut_every(bytes / (cuts + 1), cuts);
+        self.relay.cut_every(size.stretch(), size.cuts);
         let step = json!({"id": "only", verb: arguments, "timeout": "1h"});
         let job = json!({"name": "test", "timeout": "2h", "steps": [step]});
         let job_id = self.server.api().submit(self.host, job).await;
         let mut kill_agent = true;
         let mut kill_server = true;
         loop {
-            if kill_agent && self.relay.cuts() >= cuts / 4 {
+            if kill_agent && self.relay.cuts() >= size.cuts_before_the_agent_is_killed() {
                 kill_agent = false;
                 self.agent.kill();
                 self.agent.spawn();
             }
-            if kill_server && self.relay.cuts() >= cuts / 2 {
+            if kill_server && self.relay.cuts() >= size.cuts_before_the_server_is_killed() {
                 kill_server = false;
                 self.server.crash().await;
             }
             let job = self.server.api().job(job_id).await;
             if matches!(job.state, JobState::Ended(_)) {
                 assert!(!kill_agent && !kill_server, "all of it happened: {job:?}");
-                assert_eq!(self.relay.cuts(), cuts, "{job:?}");
+                assert_eq!(self.relay.cuts(), size.cuts, "{job:?}");
                 return (job, self.relay.bytes() - before);
             }
             // Looks again soon; nothing depends on how soon.
@@ -126,32 +169,47 @@ impl Scene {
     }
 }
 
-/// Neither began anew after each cut.
-fn assert_went_on(what: &str, moved: u64, (bytes, cuts): (u64, u64)) {
+/// It never began anew.
+fn assert_went_on(what: &str, moved: u64, size: Size) {
+    let Size { bytes, cuts } = size;
     println!(
         "{what}: {bytes} bytes, {cuts} cuts, one agent and one server killed, {moved} bytes over the network"
     );
+    let (most, anew) = (size.moved_max(), size.moved_anew_min());
+    assert!(most < anew, "beginning anew is to be seen: {most} and {anew}");
     assert!(
-        moved < bytes + (cuts + 2) * LOST_BYTES_MAX && moved < 3 * bytes,
-        "{what}: {moved} bytes were moved for {bytes}"
+        moved <= most,
+        "{what}: {moved} bytes were moved for {bytes}, at most {most} are needed"
     );
+}
+
+/// The server that was started last counted transfers that went on in this direction.
+async fn assert_counted(server: &Server, direction: &str) {
+    let metrics = server.api().get("/metrics").await.body;
+    let name = format!("tripline_agent_channel_resumed_transfers_total{{direction=\"{direction}\"}} ");
+    let lines = metrics.as_str().expect("text").lines();
+    let counted: Vec<u64> = lines
+        .filter_map(|line| line.strip_prefix(&name)?.parse().ok())
+        .collect();
+    assert!(matches!(counted[..], [times] if times > 0), "{name}{counted:?}");
 }
 
 #[tokio::test]
 async fn transfers_go_on_after_every_cut_and_after_agent_and_server_were_killed() {
-    let size = size();
+    let size = Size::of_this_run();
     let mut scene = Scene::start().await;
     let source = scene.site.path("source");
-    let digest = write_content(&source, size.0);
+    let digest = write_content(&source, size.bytes);
 
     let (job, moved) = scene.run("get_file", json!({"path": source}), size).await;
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
     let artifact = job.steps[0].artifact.as_ref().expect("an artifact");
-    assert_eq!((&artifact.sha256, artifact.bytes), (&digest, size.0));
+    assert_eq!((&artifact.sha256, artifact.bytes), (&digest, size.bytes));
     let kept = scene.server.data_dir().join("artifacts");
     let (folder, file) = digest.as_str().split_at(2);
     assert_eq!(hash_of(&kept.join(folder).join(file)), digest);
     assert_went_on("get_file", moved, size);
+    assert_counted(&scene.server, "in").await;
 
     let place = scene.site.path("place");
     std::fs::create_dir(&place).expect("a folder");
@@ -161,10 +219,11 @@ async fn transfers_go_on_after_every_cut_and_after_agent_and_server_were_killed(
     assert_eq!(job.state, JobState::Ended(Outcome::Succeeded), "{job:?}");
     assert_eq!(
         job.steps[0].output,
-        Some(json!({"bytes": size.0, "sha256": digest}))
+        Some(json!({"bytes": size.bytes, "sha256": digest}))
     );
     assert_eq!(hash_of(&copy), digest);
     assert_went_on("put_file", moved, size);
+    assert_counted(&scene.server, "out").await;
 
     // Nothing of what was kept in between is left.
     assert_eq!(names(&place), ["copy"]);

@@ -86,13 +86,8 @@ async fn an_export_under_load_is_imported_elsewhere_and_agents_go_on_with_their_
     server.kill();
     stop.store(true, Ordering::Relaxed);
     let later = loading.await.expect("no panic");
-    let checked = done(
-        &tripline(
-            server.data_dir(),
-            &["store", "check", "--output", "json", text(&file)],
-        )
-        .await,
-    );
+    let check = ["store", "check", "--deep", "--output", "json", text(&file)];
+    let checked = done(&tripline(server.data_dir(), &check).await);
     assert_eq!(checked["problems_total"], 0, "{checked}");
 
     let other = site.path("other");
@@ -183,6 +178,12 @@ async fn a_damaged_export_is_refused_by_check_and_import_and_leaves_nothing() {
     assert!(import.stderr.contains("not as it was written"), "{import:?}");
     assert!(!other.exists());
     assert_eq!(tripline(&other, &["store", "check", text(&file)]).await.code, 1);
+    for verb in ["check", "import"] {
+        let directory = tripline(&other, &["store", verb, text(server.data_dir())]).await;
+        assert_eq!(directory.code, 2, "{directory:?}");
+        let says = directory.stderr.contains("store check --data-dir");
+        assert_eq!(says, verb == "check", "{directory:?}");
+    }
     assert_eq!(
         tripline(&other, &["store", "check", "no-such-file"]).await.code,
         2

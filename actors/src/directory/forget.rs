@@ -108,7 +108,8 @@ impl Directory {
                     .on("host", forgotten.host_id)
                     .on("hostname", &forgotten.hostname);
                 let entry = entry.detail("jobs_cancelled", forgotten.jobs_cancelled);
-                batch.audit(entry.detail("sessions_closed", forgotten.sessions_closed));
+                let entry = entry.detail("sessions_closed", forgotten.sessions_closed);
+                batch.audit(entry.detail("isolated_until", forgotten.isolated_until));
                 tracing::warn!(host = %forgotten.host_id, hostname = %forgotten.hostname, "host forgotten");
                 metrics::counter!("tripline_directory_hosts_forgotten_total").increment(1);
                 self.ground

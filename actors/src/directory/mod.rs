@@ -248,11 +248,10 @@ impl Directory {
                 epoch: live.epoch,
             });
         }
-        // Nobody hears from a host that is away, but its isolation ends by itself.
         let is_away = !view.attachments.iter().any(|attached| attached.kind == "agent");
-        view.isolation = view
-            .isolation
-            .filter(|isolation| !is_away || isolation.until > self.ground.now());
+        if is_away && record.isolated_at(self.ground.now()).is_none() {
+            view.isolation = None;
+        }
         view.littlebrother = self.client_view(record);
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);

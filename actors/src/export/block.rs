@@ -157,3 +157,25 @@ impl<R: Read> Checked<R> {
 pub(super) fn damaged(at: u64, what: &'static str) -> Error {
     Error::Damaged { at, what }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_as_long_as_its_bound() {
+        for (length, is_taken) in [(BLOCK_BYTES_MAX, true), (BLOCK_BYTES_MAX + 1, false)] {
+            let mut blocks = Blocks::begin(Vec::new()).unwrap();
+            blocks.write(Kind::Content, &vec![7; length]).unwrap();
+            let bytes = blocks.finish().unwrap();
+            let read = Checked::begin(bytes.as_slice()).unwrap().next();
+            match read {
+                Ok((kind, content)) => assert!(is_taken && kind == Kind::Content && content.len() == length),
+                Err(error) => assert!(
+                    !is_taken && error.to_string().contains("longer than any"),
+                    "{error}"
+                ),
+            }
+        }
+    }
+}

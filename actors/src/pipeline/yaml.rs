@@ -223,6 +223,24 @@ mod tests {
     }
 
     #[test]
+    fn nesting_and_values_are_taken_up_to_their_bounds() {
+        let nested = |depth: usize| format!("{}{}\n", "[".repeat(depth), "]".repeat(depth));
+        let block = |depth: usize| {
+            (0..depth)
+                .map(|level| format!("{}a:\n", " ".repeat(level)))
+                .collect()
+        };
+        for deep in [&nested as &dyn Fn(usize) -> String, &block] {
+            documents(&deep(DEPTH_MAX)).expect("as deep as may be");
+            documents(&deep(DEPTH_MAX + 1)).expect_err("deeper");
+        }
+        // The list is a value, too.
+        let values = |count: usize| "- x\n".repeat(count - 1);
+        documents(&values(NODES_MAX)).expect("as many as may be");
+        documents(&values(NODES_MAX + 1)).expect_err("more");
+    }
+
+    #[test]
     fn a_duplicate_key_and_a_merge_key_are_refused_with_their_place() {
         let (at, message) = documents("a: 1\nb: 2\na: 3\n").unwrap_err();
         assert_eq!((at.line, at.column), (3, 1), "{message}");

@@ -1,4 +1,5 @@
-//! A host is forgotten: its open work stands in the way, or is ended first when that was asked for.
+//! A host is forgotten: that it is isolated stands in the way, and so does its open work, which is ended first when that
+//! was asked for.
 //!
 //! Ended jobs and sessions of a forgotten host stay until they are pruned. Deliberately not here: the host's own rows
 //! (the Directory removes them).
@@ -17,19 +18,19 @@ use std::sync::Arc;
 use tripline_protocol::api::ForgottenHost;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{Outcome, Reason};
-use tripline_protocol::{HostId, Org, Span};
+use tripline_protocol::{HostId, Isolation, Org, Span};
 
 /// Hosts that may wait for the end of their work at a time.
 const FORGETTING_MAX: usize = 64;
 
-/// Forget a host; from the API. Refuses with `NotFound`, `Conflict` when it has open work and that is not to be ended,
-/// and `Busy`.
+/// Forget a host; from the API. Refuses with `NotFound`, `Conflict` when it is isolated or has open work and `force` is
+/// not said, and `Busy`.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct ForgetHost {
     pub(crate) org: Option<Org>,
     pub(crate) name: String,
-    /// End its open work first.
+    /// End its open work first, and leave it isolated if it is.
     pub(crate) force: bool,
     pub(crate) by: Arc<By>,
     pub(crate) reply: Reply<ForgottenHost>,
@@ -53,7 +54,9 @@ impl Handler<ForgetHost> for JobScheduler {
         match self.check_forget(&message) {
             Err(refusal) => message.reply.send(Err(refusal)),
             Ok(record) => {
+                let isolation = record.isolated_at(self.ground.now());
                 let forgotten = ForgottenHost {
+                    isolated_until: isolation.map(|isolation| isolation.until),
                     host_id: record.host_id,
                     hostname: record.hostname,
                     org: record.org,
@@ -86,6 +89,11 @@ impl JobScheduler {
                 what: "list of hosts to be forgotten",
                 retry_after: Span::from_secs(5),
             });
+        }
+        if !message.force
+            && let Some(isolation) = record.isolated_at(self.ground.now())
+        {
+            return Err(is_isolated(&record, isolation));
         }
         let jobs = self.state.host_open_len(record.host_id);
         if !message.force && jobs > 0 {
@@ -178,6 +186,18 @@ impl JobScheduler {
                 id: host_id.to_string(),
             }),
         }
+    }
+}
+
+/// The agent of a forgotten host is told nothing any more, so nobody could release the host.
+fn is_isolated(record: &HostRecord, isolation: &Isolation) -> Refusal {
+    Refusal::Conflict {
+        code: "isolated",
+        detail: format!(
+            "{} is isolated until {}, and nobody can end that from afar when it is forgotten; unisolate it first, or \
+             forget it with force, which leaves it isolated until then",
+            record.hostname, isolation.until
+        ),
     }
 }
 

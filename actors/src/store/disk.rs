@@ -1,6 +1,6 @@
 //! What the store needs from the thing that keeps its entries, and sled as that thing.
 
-use super::error::{Error, OpenError};
+use super::error::{Cause, Error, OpenError};
 use sled::IVec;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -138,8 +138,17 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
             path: dir.to_owned(),
             source,
         }),
-        Ok(Err(error)) => Err(broken(error.to_string())),
+        Ok(Err(error)) => Err(broken(cause(error).to_string())),
         Err(panic) => Err(broken(panic_text(panic.as_ref()))),
+    }
+}
+
+/// What sled said, without the backtrace and the place that it never has.
+fn cause(error: sled::Error) -> Cause {
+    match error {
+        sled::Error::Corruption { at: None, .. } => "corrupted data".into(),
+        sled::Error::Corruption { at: Some(at), .. } => format!("corrupted data at {at:?}").into(),
+        other => other.into(),
     }
 }
 
@@ -161,22 +170,22 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 impl Disk for SledDisk {
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, Error> {
-        self.db.get(key).map_err(|error| Error::Read(error.into()))
+        self.db.get(key).map_err(|error| Error::Read(cause(error)))
     }
 
     fn range<'a>(&'a self, from: Bound<&'a [u8]>, to: Bound<&'a [u8]>) -> Entries<'a> {
         let entries = self.db.range::<&[u8], _>((from, to));
-        Box::new(entries.map(|entry| entry.map_err(|error| Error::Read(error.into()))))
+        Box::new(entries.map(|entry| entry.map_err(|error| Error::Read(cause(error)))))
     }
 
     fn apply(&self, batch: sled::Batch) -> Result<(), Error> {
         self.db
             .apply_batch(batch)
-            .map_err(|error| Error::Write(error.into()))
+            .map_err(|error| Error::Write(cause(error)))
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.db.flush().map_err(|error| Error::Sync(error.into()))?;
+        self.db.flush().map_err(|error| Error::Sync(cause(error)))?;
         self.file.sync_data().map_err(|error| Error::Sync(error.into()))?;
         let changed = self.spill.metadata().and_then(|found| found.modified());
         match changed.map_err(|error| Error::Sync(error.into()))? {
@@ -191,6 +200,14 @@ impl Disk for SledDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_corruption_is_told_without_what_sled_appends_to_it() {
+        let corruption = sled::Error::Corruption { at: None, bt: () };
+        assert_eq!(cause(corruption).to_string(), "corrupted data");
+        let other = sled::Error::Unsupported("so".into());
+        assert_eq!(cause(other.clone()).to_string(), other.to_string());
+    }
 
     #[test]
     fn a_store_that_somebody_keeps_locked_is_held_and_waited_for_no_longer() {

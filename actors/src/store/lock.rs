@@ -2,7 +2,7 @@
 
 use super::error::OpenError;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -41,14 +41,47 @@ impl DirLock {
     }
 }
 
+/// Whether a process has the data directory. Whoever asks while nobody has it, has it for that moment.
+///
+/// # Errors
+/// Those of the file system; a directory that nobody ever had is none.
+pub fn is_in_use(data_dir: &Path) -> io::Result<bool> {
+    let file = match File::open(data_dir.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-fn write_pid(file: &mut File) -> std::io::Result<()> {
+fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_in_use_while_somebody_holds_its_lock_and_asking_leaves_it_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_in_use(dir.path()).unwrap());
+        assert!(!dir.path().join("lock").exists());
+        let lock = DirLock::take(dir.path()).unwrap();
+        assert!(is_in_use(dir.path()).unwrap());
+        drop(lock);
+        assert!(!is_in_use(dir.path()).unwrap());
+        DirLock::take(dir.path()).unwrap();
+    }
 }

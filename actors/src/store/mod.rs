@@ -35,6 +35,7 @@ pub(crate) use chain::{chain_key, row_key};
 pub use error::{Cause, Error, OpenError};
 pub use inspect::Inspected;
 pub use load::{Built, Loader};
+pub use lock::is_in_use;
 pub use overlay::{Row, Rows};
 pub use salvage::{Loss, Salvaged};
 pub use snapshot::{Snapshot, SnapshotError, TableRow, is_row_key};

@@ -1,7 +1,8 @@
 //! Hosts that are forgotten: what goes, what stays, and what is in the way.
 
 use crate::client::{Client, restarted, served};
-use crate::fixture::{Fixture, delete, enrolment, eventually, hello, list, page};
+use crate::fixture::{Agent, Fixture, delete, enrolment, eventually, hello, list, page};
+use crate::isolation::{isolated, says};
 use crate::sessions::caller;
 use serde_json::json;
 use tripline_actors::store::Table;
@@ -161,6 +162,48 @@ async fn open_sessions_are_in_the_way_unless_they_are_to_be_closed() {
         .unwrap();
     assert_eq!(view.state, SessionState::Closed);
     assert_eq!(view.reason.unwrap().code, "host_forgotten");
+    assert_eq!(rows(&fixture), nothing());
+}
+
+/// A host whose agent said that it is isolated for 4 hours.
+async fn isolated_host(fixture: &Fixture) -> (HostId, Agent) {
+    let host = fixture.enrol("amelie").await.host_id;
+    let agent = Agent::attach(&fixture.core, host, says(isolated(1, "4h"))).await;
+    (host, agent)
+}
+
+#[actix::test]
+async fn a_host_that_is_isolated_is_not_forgotten_because_nobody_could_release_it() {
+    let fixture = Fixture::start();
+    let (host, mut agent) = isolated_host(&fixture).await;
+    let view = fixture.core.get_host(None, host.to_string()).await.unwrap();
+    let until = view.isolation.unwrap().until;
+    let before = rows(&fixture);
+    let refused = forget(&fixture, host, false).await.unwrap_err();
+    assert_eq!(refused.code(), "isolated");
+    assert!(
+        refused.to_string().contains(&until.to_string()) && refused.to_string().contains("unisolate"),
+        "{refused}"
+    );
+    assert_eq!(rows(&fixture), before, "nothing changed");
+    // Whoever insists is told until when it lasts.
+    let forgotten = forget(&fixture, host, true).await.unwrap();
+    assert_eq!(forgotten.isolated_until, Some(until));
+    assert_eq!(agent.close().await, "forgotten");
+    assert_eq!(rows(&fixture), nothing());
+}
+
+#[actix::test]
+async fn a_host_whose_isolation_is_over_is_forgotten_also_while_it_is_away() {
+    let fixture = Fixture::start();
+    let (host, agent) = isolated_host(&fixture).await;
+    drop(agent);
+    assert_eq!(
+        forget(&fixture, host, false).await.unwrap_err().code(),
+        "isolated"
+    );
+    fixture.advance(4 * 3600 + 1);
+    assert_eq!(forget(&fixture, host, false).await.unwrap().isolated_until, None);
     assert_eq!(rows(&fixture), nothing());
 }
 

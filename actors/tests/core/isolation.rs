@@ -14,7 +14,7 @@ fn command(number: u128) -> CommandId {
 }
 
 /// By a clock that is far from ours.
-fn isolated(number: u128, left: &str) -> IsolationReport {
+pub(crate) fn isolated(number: u128, left: &str) -> IsolationReport {
     let since = Timestamp::from_micros(0);
     IsolationReport::Isolated {
         left: left.parse().unwrap(),
@@ -36,7 +36,7 @@ fn ended(number: u128) -> IsolationReport {
     }
 }
 
-fn says(report: IsolationReport) -> Hello {
+pub(crate) fn says(report: IsolationReport) -> Hello {
     Hello {
         isolation: Some(report),
         ..hello("amelie")

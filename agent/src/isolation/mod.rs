@@ -7,11 +7,13 @@
 //! Deliberately not here: rules of a packet filter (`platform`), and who asked (`executor`).
 
 mod record;
+mod reinstate;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use record::Moment;
+pub use reinstate::{ReinstateError, Reinstated};
 pub use server::Server;
 
 use crate::channel::LOOK_UP;
@@ -283,7 +285,7 @@ impl HostIsolation {
                 }
                 self.forget(&record, why, now)
             }
-            Standing::Reinstate(moved, left) => self.reinstate(*moved, left, now),
+            Standing::Reinstate(moved, left) => self.raise_again(*moved, left, now),
             Standing::Lasts(_) if self.network.stands()? => {
                 self.present.lock().report = Some(record.report(now));
                 Ok(())
@@ -292,7 +294,7 @@ impl HostIsolation {
                 tracing::warn!(
                     "the rules of this host's isolation were removed by others: they are loaded again"
                 );
-                self.reinstate(record, left, now)
+                self.raise_again(record, left, now)
             }
         }
     }
@@ -313,7 +315,7 @@ impl HostIsolation {
     }
 
     /// No name server is asked first: meanwhile the host would be open. Before connecting it is.
-    fn reinstate(&self, mut record: Record, left: Duration, now: Moment) -> Result<(), Fault> {
+    fn raise_again(&self, mut record: Record, left: Duration, now: Moment) -> Result<(), Fault> {
         record.learn(self.server.reached_at().as_slice());
         self.write(&record)?;
         self.network.raise(&record.walls(&self.allow), left)?;

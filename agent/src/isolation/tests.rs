@@ -79,6 +79,16 @@ impl Scene {
 
     /// An agent starts.
     fn agent(&self, url: &str) -> HostIsolation {
+        let agent = self.isolation(url);
+        agent.take_up().unwrap();
+        agent
+    }
+
+    fn before_the_agent(&self) -> HostIsolation {
+        self.isolation("https://192.0.2.1:7443")
+    }
+
+    fn isolation(&self, url: &str) -> HostIsolation {
         let time = self.time.clone();
         let clock = move || {
             let (boot, seconds) = *time.lock();
@@ -88,15 +98,13 @@ impl Scene {
                 since_boot: Duration::from_secs(seconds),
             })
         };
-        let agent = HostIsolation::new(
+        HostIsolation::new(
             self.walls.clone(),
             self.state.clone(),
             Box::new(clock),
             Server::new(url.parse().unwrap()),
             vec![ALWAYS.parse().unwrap()],
-        );
-        agent.take_up().unwrap();
-        agent
+        )
     }
 
     fn start(&self) -> HostIsolation {
@@ -425,4 +433,50 @@ async fn where_a_named_server_is_now_is_let_through_before_it_is_connected_to() 
         walls.server.contains(&"127.0.0.1:7443".parse().unwrap()) && walls.server.contains(&elsewhere[0])
     );
     assert_eq!(lasts.as_secs(), 3000, "and for no longer than before");
+}
+
+#[test]
+fn before_the_agent_starts_it_is_reinstated_once_and_the_agent_tells_of_it() {
+    let scene = Scene::new();
+    assert_eq!(scene.start().reinstate().unwrap(), Reinstated::Nothing);
+    let persist = Isolate {
+        persist: true,
+        ..hours(4)
+    };
+    scene.start().isolate(command(1), &persist).unwrap();
+    scene.boot();
+    scene.pass(3600);
+    let early = scene.before_the_agent();
+    assert_eq!(
+        early.reinstate().unwrap(),
+        Reinstated::Again(Duration::from_secs(3 * 3600))
+    );
+    assert_eq!(scene.walls.lasts(), Some(3 * 3600));
+    assert_eq!(early.reinstate().unwrap(), Reinstated::Stands);
+    let loads = scene.walls.loads.load(Ordering::Relaxed);
+    assert_eq!(left(&scene.start()), Some((command(1), 3 * 3600)));
+    assert_eq!(scene.walls.loads.load(Ordering::Relaxed), loads);
+}
+
+#[test]
+fn before_the_agent_starts_an_end_is_left_to_it_and_what_goes_wrong_is_an_error() {
+    let scene = Scene::new();
+    scene.start().isolate(command(1), &hours(4)).unwrap();
+    scene.boot();
+    assert_eq!(scene.before_the_agent().reinstate().unwrap(), Reinstated::Over);
+    assert!(scene.is_recorded() && scene.walls.lasts().is_none());
+    assert_eq!(ended(&scene.start()), Some(IsolationEnd::Rebooted));
+
+    let persist = Isolate {
+        persist: true,
+        ..hours(4)
+    };
+    scene.start().isolate(command(2), &persist).unwrap();
+    scene.boot();
+    scene.walls.refuses.store(true, Ordering::Relaxed);
+    let refused = scene.before_the_agent().reinstate();
+    assert!(matches!(refused, Err(ReinstateError::Refused(_))), "{refused:?}");
+    scene.state.write(NAME, b"{").unwrap();
+    let damaged = scene.before_the_agent().reinstate();
+    assert!(matches!(damaged, Err(ReinstateError::Damaged(_))), "{damaged:?}");
 }

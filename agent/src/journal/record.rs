@@ -180,6 +180,28 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn a_record_is_as_long_as_its_bound_and_a_longer_one_is_damage() {
+        let finished = |payload: usize| Record {
+            id: CommandId(Uuid::from_u128(1)),
+            time: 2,
+            body: Body::Finished {
+                result: "x".repeat(payload - FIXED_BYTES),
+            },
+        };
+        let acked = Record {
+            id: CommandId(Uuid::from_u128(1)),
+            time: 3,
+            body: Body::Acked,
+        };
+        let whole = [finished(PAYLOAD_BYTES_MAX), acked.clone()];
+        let scan = super::scan(&encode(&whole)).unwrap();
+        assert!(scan.records == whole && !scan.damaged);
+        let scan = super::scan(&encode(&[finished(PAYLOAD_BYTES_MAX + 1), acked])).unwrap();
+        assert!(scan.records.is_empty() && scan.damaged);
+        assert_eq!(scan.good_bytes, HEADER_BYTES);
+    }
+
     proptest! {
         #[test]
         fn whatever_is_written_is_read(records in proptest::collection::vec(record(), 0..20)) {

@@ -14,7 +14,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// Bytes that are left free on the file system.
 const ROOM_BYTES_MIN: u64 = 256 * 1024 * 1024;
-/// How many bytes are written between two looks at the room left.
+/// How many bytes are written between two looks at the room left, while there is enough.
 const ROOM_LOOK_BYTES: u64 = 16 * 1024 * 1024;
 /// Permission bits of an image: it holds whatever the process held.
 const MODE: u32 = 0o600;
@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, args: &Memdump) -> Result<Done, Fault> 
         .stage_file(&target, &temporary(context.id), context.policy)?;
     let mut file = Guarded {
         file: &mut *staged,
-        unlooked: ROOM_LOOK_BYTES,
+        unlooked: 0,
         shown: target.to_lossy(),
     };
     let gaps = if args.compress {
@@ -54,22 +54,23 @@ pub(super) fn run(context: &Context<'_>, args: &Memdump) -> Result<Done, Fault> 
 /// A file that is not written when its file system is nearly full.
 struct Guarded<'a> {
     file: &'a mut dyn StagedFile,
-    /// Bytes written since the room was looked at.
+    /// Bytes that may be written before the room is looked at again.
     unlooked: u64,
     shown: String,
 }
 
 impl Guarded<'_> {
+    /// Takes so many bytes of the room that may be filled.
     fn look(&mut self, bytes: u64) -> io::Result<()> {
-        self.unlooked = self.unlooked.saturating_add(bytes);
-        if self.unlooked < ROOM_LOOK_BYTES {
-            return Ok(());
+        if bytes > self.unlooked {
+            let room = self.file.room()?.saturating_sub(ROOM_BYTES_MIN);
+            if bytes > room {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.unlooked = room.min(bytes.max(ROOM_LOOK_BYTES));
         }
-        self.unlooked = 0;
-        match self.file.room()? {
-            room if room < ROOM_BYTES_MIN => Err(io::ErrorKind::StorageFull.into()),
-            _ => Ok(()),
-        }
+        self.unlooked -= bytes;
+        Ok(())
     }
 
     fn failed(&self, error: &io::Error) -> Fault {
@@ -162,5 +163,86 @@ impl ImageSink for Packed<'_, '_> {
             bytes -= now as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A file on a file system with so much room.
+    struct Disk {
+        room: u64,
+        looks: Cell<u64>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.room -= bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl StagedFile for Disk {
+        fn skip(&mut self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn room(&self) -> io::Result<u64> {
+            self.looks.set(self.looks.get() + 1);
+            Ok(self.room)
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn keep(self: Box<Self>) {}
+
+        fn commit(self: Box<Self>, _: Option<u32>, _: bool) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+
+    /// Writes so many bytes in pieces to a disk with so much room above the bound, and says what is left above it.
+    fn write(spare: u64, bytes: usize, piece: usize) -> (Result<(), Fault>, u64, u64) {
+        let mut disk = Disk {
+            room: ROOM_BYTES_MIN + spare,
+            looks: Cell::default(),
+        };
+        let mut file = Guarded {
+            file: &mut disk,
+            unlooked: 0,
+            shown: "/image".to_owned(),
+        };
+        let content = vec![1; bytes];
+        let written = content
+            .chunks(piece)
+            .try_for_each(|piece| Plain(&mut file).write(piece));
+        (written, disk.room - ROOM_BYTES_MIN, disk.looks.get())
+    }
+
+    #[test]
+    fn an_image_leaves_so_much_room_and_not_a_byte_less() {
+        assert_eq!(write(3, 3, 1).0, Ok(()));
+        for (spare, bytes, piece) in [(0, 1, 1), (3, 4, 1), (3, 4, 4)] {
+            let (written, left, _) = write(spare, bytes, piece);
+            assert_eq!(written.unwrap_err().code, "ENOSPC");
+            assert!(left < piece as u64 || left == spare, "{left}");
+        }
+    }
+
+    #[test]
+    fn the_room_is_not_looked_at_for_every_piece_and_all_the_same_never_filled() {
+        let (look, piece) = (ROOM_LOOK_BYTES as usize, 1 << 20);
+        let (written, left, looks) = write(2 * ROOM_LOOK_BYTES, 2 * look, piece);
+        assert_eq!((written, left, looks), (Ok(()), 0, 2));
+        let (written, left, _) = write(ROOM_LOOK_BYTES + 5, 2 * look, piece);
+        assert_eq!((written.unwrap_err().code.as_str(), left), ("ENOSPC", 5));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A transfer that was cut leaves its file under the temporary name, for the command that goes on with it.
 
-use super::{Context, Done};
-use crate::partials::Claim;
+use super::{Context, Done, Resuming};
+use crate::partials::{Claim, KEPT_FOR};
 use crate::platform::StagedFile;
 use crate::stop::Stop;
 use crate::transfer::{ChunkSource, is_pause, paused};
@@ -22,8 +22,7 @@ pub(super) fn run(context: &Context<'_>, args: &PutFile) -> Result<Done, Fault> 
     let content = Content::of(context, args)?;
     context.policy.admit_size(content.bytes())?;
     if let (Content::Chunks(transfer), Some(resuming)) = (&content, context.resume) {
-        let claim = resuming.partials.claim(resuming.resume.transfer_id.0)?;
-        return go_on(context, args, transfer, claim);
+        return go_on(context, args, transfer, &resuming);
     }
     let mut writing = Writing::new(stage(context, args, &temporary(context.id))?, args);
     match &content {
@@ -42,9 +41,22 @@ fn go_on(
     context: &Context<'_>,
     args: &PutFile,
     transfer: &Transfer,
-    claim: Claim<'_>,
+    resuming: &Resuming<'_>,
 ) -> Result<Done, Fault> {
-    let (staged, bytes) = reopen(context, args, transfer, &claim)?;
+    let claim = resuming.partials.claim(resuming.resume.transfer_id.0)?;
+    let path = beside(&args.path, &temporary(claim.transfer_id()));
+    let known = claim.knows(&path);
+    let (staged, bytes) = match reopen(context, args, transfer, (&claim, &path)) {
+        Ok(reopened) => reopened,
+        Err(fault) => {
+            // A file of that name that was not begun for this transfer is another's.
+            match known {
+                true => claim.give_up(context.platform),
+                false => claim.forget(),
+            }
+            return Err(fault);
+        }
+    };
     let mut writing = Writing::new(staged, args);
     let received = writing
         .read_back(bytes, context.stop)
@@ -54,6 +66,9 @@ fn go_on(
     let done = match received {
         Err(fault) if is_pause(&fault) => {
             writing.file.keep();
+            drop(claim);
+            // One more waits now.
+            resuming.partials.sweep(context.platform, KEPT_FOR);
             return Err(paused());
         }
         Err(fault) => {
@@ -72,12 +87,11 @@ fn reopen(
     context: &Context<'_>,
     args: &PutFile,
     transfer: &Transfer,
-    claim: &Claim<'_>,
+    (claim, path): (&Claim<'_>, &[u8]),
 ) -> Result<(Box<dyn StagedFile>, u64), Fault> {
     let (platform, name) = (context.platform, temporary(claim.transfer_id()));
-    let path = beside(&args.path, &name);
-    let known = claim.knows(&path);
-    claim.begin(&path).map_err(|error| {
+    let known = claim.knows(path);
+    claim.begin(path).map_err(|error| {
         let text = format!("the agent could not note that it writes a file: {error}");
         Fault::server("state_unwritable", text)
     })?;
@@ -90,7 +104,7 @@ fn reopen(
     let staged = match stage(context, args, &name) {
         // Of another boot, or otherwise nothing to go on with.
         Err(fault) if fault.code == "EEXIST" => {
-            platform.remove_leftover(&path)?;
+            platform.remove_leftover(path)?;
             stage(context, args, &name)?
         }
         other => other?,

@@ -103,3 +103,40 @@ pub(super) fn unusable_mapping(notices: &mut Notices, problem: &str) {
         problem: problem.to_owned(),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_login_and_a_pattern_are_taken_up_to_their_bounds_and_longer_ones_left_out_with_a_line() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let user = |pattern: usize, prohibited: usize| {
+            let (pattern, prohibited) = (long(pattern), long(prohibited));
+            json!({"active": true, "process_name_pattern": pattern, "prohibited_process_name_pattern": prohibited})
+        };
+        let (at_bound, over) = (long(LOGIN_BYTES_MAX), long(LOGIN_BYTES_MAX + 1));
+        let payload = json!({
+            &at_bound: user(PATTERN_BYTES_MAX, PATTERN_BYTES_MAX), &over: user(1, 1),
+            "game": user(PATTERN_BYTES_MAX + 1, 1), "prohibited": user(1, PATTERN_BYTES_MAX + 1),
+        });
+        let mut notices = Notices::default();
+        let users = read_users(payload.as_object().unwrap(), &mut notices);
+        let logins: Vec<&str> = users.iter().map(|user| user.login.as_str()).collect();
+        assert_eq!(logins, [&at_bound]);
+        let lines: Vec<String> = notices.into_list().iter().map(Notice::to_string).collect();
+        let lines_with = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        let (login, pattern) = (
+            "the login is empty or too long",
+            "a pattern is no text or too long",
+        );
+        assert_eq!(
+            (lines.len(), lines_with(login), lines_with(pattern)),
+            (3, 1, 2),
+            "{lines:?}"
+        );
+        assert_eq!(read_login(&json!([at_bound, 5])), Some((at_bound.as_str(), 5)));
+        assert_eq!(read_login(&json!([over, 5])), None);
+    }
+}

@@ -36,19 +36,24 @@ impl Ends {
     /// Begins to end processes.
     pub(super) fn begin(&mut self, kills: &[Kill]) {
         for batch in kills.chunks(BATCH) {
-            let (platform, stop) = (self.platform.clone(), self.stop.clone());
-            let (threads, batch) = (self.threads.clone(), batch.to_vec());
-            self.under_way.spawn(async move {
-                // Closed by nobody; held until the batch is done.
-                let _permit = threads.acquire_owned().await;
-                let keys: Vec<ProcessKey> = batch.iter().map(|kill| kill.process).collect();
-                let ended = tokio::task::spawn_blocking(move || end(&*platform, &batch, &stop)).await;
-                ended.unwrap_or_else(|error| {
-                    let failed = |key| (key, KillOutcome::Failed(error.to_string()));
-                    keys.into_iter().map(failed).collect()
-                })
-            });
+            let platform = self.platform.clone();
+            self.run(batch.to_vec(), move |batch, stop| end(&*platform, batch, stop));
         }
+    }
+
+    /// Does it once one of the threads is free.
+    fn run(&mut self, batch: Vec<Kill>, end: impl FnOnce(&[Kill], &Stop) -> Outcomes + Send + 'static) {
+        let (threads, stop) = (self.threads.clone(), self.stop.clone());
+        self.under_way.spawn(async move {
+            // Closed by nobody; held until the batch is done.
+            let _permit = threads.acquire_owned().await;
+            let keys: Vec<ProcessKey> = batch.iter().map(|kill| kill.process).collect();
+            let ended = tokio::task::spawn_blocking(move || end(&batch, &stop)).await;
+            ended.unwrap_or_else(|error| {
+                let failed = |key| (key, KillOutcome::Failed(error.to_string()));
+                keys.into_iter().map(failed).collect()
+            })
+        });
     }
 
     /// The next outcomes; waits for ever while nothing is being ended.
@@ -90,5 +95,45 @@ fn outcome(ending: Ending) -> KillOutcome {
         Ending::Gone => KillOutcome::Gone,
         Ending::Ended => KillOutcome::Ended,
         Ending::Spared(why) => KillOutcome::Failed(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::Unported;
+    use std::sync::mpsc;
+
+    /// How long something that must not happen is given.
+    const SILENCE: Duration = Duration::from_millis(100);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn so_many_batches_are_ended_at_once_and_the_next_waits_for_one_of_them() {
+        let mut ends = Ends::new(Arc::new(Unported));
+        let (tell, begun) = mpsc::channel();
+        let mut releases: Vec<mpsc::Sender<()>> = Vec::new();
+        for _ in 0..=THREADS {
+            let (release, released) = mpsc::channel();
+            releases.push(release);
+            let tell = tell.clone();
+            ends.run(Vec::new(), move |_, _| {
+                tell.send(()).unwrap();
+                // The end of the test is a release, too.
+                let _ = released.recv();
+                Outcomes::new()
+            });
+        }
+        for _ in 0..THREADS {
+            begun.recv().unwrap();
+        }
+        assert!(
+            begun.recv_timeout(SILENCE).is_err(),
+            "one more than {THREADS} began"
+        );
+        drop(releases);
+        begun.recv().unwrap();
+        for _ in 0..=THREADS {
+            assert_eq!(ends.next().await, []);
+        }
     }
 }

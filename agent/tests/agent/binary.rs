@@ -6,13 +6,18 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use tripline_agent::state_dir::StateDir;
 use tripline_protocol::frame::{AgentFrame, CODE_INTERRUPTED};
 use tripline_protocol::verb::Verb;
 
 pub(crate) fn agent(args: &[&str]) -> Command {
+    subcommand(&["run"], args)
+}
+
+fn subcommand(words: &[&str], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline-agent"));
     command
-        .arg("run")
+        .args(words)
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -29,6 +34,61 @@ fn ended(args: &[&str]) -> (i32, String) {
     } = agent(args).output().unwrap();
     assert!(stdout.is_empty());
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// `isolation reinstate` with this state directory and a program nft that is not there: exit code and stderr.
+fn reinstated(state: &Path) -> (i32, String) {
+    let args = [
+        "--server",
+        "https://192.0.2.1:7443",
+        "--isolation-nft",
+        "/nonexistent/nft",
+        "--state-dir",
+        state.to_str().unwrap(),
+    ];
+    let output = subcommand(&["isolation", "reinstate"], &args).output().unwrap();
+    assert!(output.stdout.is_empty());
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// The record of an isolation that a boot before this one left, to go on.
+const RECORD: &str = r#"{"command_id":"00000000-0000-0000-0000-000000000009","since":"2020-01-01T00:00:00Z",
+    "until":"9999-01-01T00:00:00Z","persist":true,"allow":[],"boot":"00000000-0000-0000-0000-000000000001","ends_ms":1,
+    "server":["192.0.2.1:7443"],"name_servers":[],"ending":false}"#;
+
+#[test]
+fn reinstating_an_isolation_does_nothing_where_none_is_and_says_why_it_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let (code, said) = reinstated(&state);
+    assert!(code == 0 && said.contains("no state directory"), "{code} {said}");
+    assert!(!state.exists(), "nothing is made");
+    let held = StateDir::open(&state).unwrap();
+    let (code, said) = reinstated(&state);
+    assert!(code == 0 && said.contains("an agent runs here"), "{code} {said}");
+    drop(held);
+    let (code, said) = reinstated(&state);
+    assert!(code == 0 && said.contains("not to be isolated"), "{code} {said}");
+
+    let record = state.join("isolation.json");
+    fs::write(&record, "{").unwrap();
+    let (code, said) = reinstated(&state);
+    assert!(code == 1 && said.contains("damaged"), "{code} {said}");
+    fs::write(&record, RECORD).unwrap();
+    let (code, said) = reinstated(&state);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("failed to isolate this host again") && said.contains("/nonexistent/nft"),
+        "{said}"
+    );
+    assert!(record.is_file(), "the agent tries again");
+    fs::write(&record, RECORD.replace("9999-01", "2020-01")).unwrap();
+    let (code, said) = reinstated(&state);
+    assert!(code == 0 && said.contains("is over"), "{code} {said}");
+    assert!(record.is_file(), "the agent tells of its end");
 }
 
 /// A running agent that is killed when the test ends.

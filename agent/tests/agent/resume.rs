@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
-use tripline_agent::partials::Partials;
+use tripline_agent::partials::{self, Partials};
 use tripline_agent::platform;
 use tripline_agent::policy::Policy;
 use tripline_agent::stop::Stop;
@@ -107,7 +107,7 @@ impl Scene {
         (sent, done.map(|done| done.output))
     }
 
-    /// Puts `content` at `path`, cut at `until`; where it went on, and how it ended.
+    /// Puts `content` at `path`, cut at `until`; where it went on (`usize::MAX`: nowhere), and how it ended.
     fn put(&self, path: &Path, content: &[u8], until: usize) -> (usize, Result<Value, Fault>) {
         let call = json!({ "path": path, "artifact": sha256(content) });
         let call = VerbCall::parse(Verb::PutFile, call).unwrap();
@@ -132,7 +132,7 @@ impl Scene {
         };
         let sink = KeepingSink::default();
         let done = self.run(&call, &resume, Some(&transfer), &sink, Some(&noting));
-        let begun = begun.lock().unwrap().expect("it began");
+        let begun = begun.lock().unwrap().unwrap_or(usize::MAX);
         (begun, done.map(|done| done.output))
     }
 
@@ -253,4 +253,46 @@ fn a_temporary_file_that_this_agent_did_not_leave_is_not_gone_on_with() {
     assert_eq!((at, ended.is_ok()), (0, true));
     assert_eq!(fs::read(&path).unwrap(), b"short");
     assert_eq!(names(scene.dir.path()), ["f"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_begun_or_gone_on_with_leaves_neither_a_note_nor_a_file() {
+    let (scene, content) = (Scene::new(), content());
+    let nowhere = scene.dir.path().join("missing/f");
+    let (at, ended) = scene.put(&nowhere, &content, content.len());
+    assert_eq!((at, ended.unwrap_err().code), (usize::MAX, "ENOENT".to_owned()));
+    assert_eq!(scene.notes(), [""; 0]);
+
+    let path = scene.dir.path().join("f");
+    let (_, ended) = scene.put(&path, &content, 250_000);
+    assert_eq!(ended.unwrap_err(), paused());
+    // The note cannot be written anew.
+    let unwritable = scene.state.path().join(format!("partials/{TRANSFER}.new"));
+    fs::create_dir(&unwritable).unwrap();
+    let (at, ended) = scene.put(&path, &content, content.len());
+    assert_eq!(
+        (at, ended.unwrap_err().code),
+        (usize::MAX, "state_unwritable".to_owned())
+    );
+    fs::remove_dir(unwritable).unwrap();
+    assert_eq!(names(scene.dir.path()), [""; 0]);
+    assert_eq!(scene.notes(), [""; 0]);
+}
+
+#[test]
+fn one_that_is_cut_too_many_makes_the_oldest_go_at_once() {
+    let (scene, content) = (Scene::new(), content());
+    let partials = Partials::open(scene.state.path(), &*platform::native()).unwrap();
+    let older = |n: usize| scene.dir.path().join(format!("older-{n}"));
+    for n in 0..partials::KEPT_MAX {
+        let claim = partials.claim(Uuid::from_u128(1000 + n as u128)).unwrap();
+        claim.begin(older(n).as_os_str().as_encoded_bytes()).unwrap();
+        fs::write(older(n), "half").unwrap();
+    }
+    let (_, ended) = scene.put(&scene.dir.path().join("f"), &content, 250_000);
+    assert_eq!(ended.unwrap_err(), paused());
+    let left = (0..partials::KEPT_MAX).filter(|n| older(*n).exists()).count();
+    assert_eq!(left, partials::KEPT_MAX - 1);
+    assert_eq!(scene.notes().len(), partials::KEPT_MAX);
+    assert!(scene.notes().contains(&TRANSFER.to_string()));
 }

@@ -15,6 +15,7 @@ mod scene;
 
 use scene::{ANOTHER, SERVER};
 use std::time::Duration;
+use tripline_agent::isolation::Reinstated;
 use tripline_agent::platform::isolation::Walls;
 use tripline_protocol::limit::{ISOLATION_SPAN_MAX, ISOLATION_SPAN_MIN};
 use tripline_protocol::verb::Isolate;
@@ -152,4 +153,29 @@ fn it_survives_a_restart_and_a_boot_only_if_it_persists() {
         };
         assert_eq!(why, IsolationEnd::Rebooted);
     });
+}
+
+#[test]
+fn what_is_reinstated_before_the_agent_starts_is_kept_by_it_untouched() {
+    scene::run(
+        "what_is_reinstated_before_the_agent_starts_is_kept_by_it_untouched",
+        |scene| {
+            let persist = Isolate {
+                persist: true,
+                ..Isolate::default()
+            };
+            let agent = scene.agent(1);
+            agent.isolate(scene.command(), &persist).expect("isolated");
+            drop(agent);
+            scene.boot();
+            let reinstated = scene.isolation(2).reinstate().expect("isolated again");
+            assert!(matches!(reinstated, Reinstated::Again(_)), "{reinstated:?}");
+            assert!(scene.connect(ANOTHER).is_none() && scene.connect(SERVER).is_some());
+            let rules = scene.own_table();
+            assert_eq!(scene.isolation(2).reinstate().expect("kept"), Reinstated::Stands);
+            let agent = scene.agent(2);
+            assert_eq!(scene.own_table(), rules, "neither loads it anew");
+            assert!(matches!(agent.report(), Some(IsolationReport::Isolated { .. })));
+        },
+    );
 }

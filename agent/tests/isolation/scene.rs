@@ -68,6 +68,13 @@ impl Scene {
 
     /// An agent starts in this boot, with the state that the one before it left.
     pub(crate) fn agent(&self, boot: u128) -> HostIsolation {
+        let agent = self.isolation(boot);
+        agent.take_up().expect("a readable record");
+        agent
+    }
+
+    /// The state directory is opened in this boot, and nothing is done yet.
+    pub(crate) fn isolation(&self, boot: u128) -> HostIsolation {
         let state = StateDir::open(self.folder.path()).expect("a state directory");
         let platform = platform::native();
         let clock = move || {
@@ -78,15 +85,13 @@ impl Scene {
             })
         };
         let server = Server::new(format!("https://{SERVER}").parse().expect("a URL"));
-        let agent = HostIsolation::new(
+        HostIsolation::new(
             self.network(),
             Arc::new(state),
             Box::new(clock),
             server,
             Vec::new(),
-        );
-        agent.take_up().expect("a readable record");
-        agent
+        )
     }
 
     pub(crate) fn command(&self) -> CommandId {

@@ -16,7 +16,7 @@ use tripline_protocol::event::{GAP, StreamGap, StreamedEvent};
 /// The place to go on from.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The server gives a sign of life every 15 s.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How long somebody is patient who does not say: years.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 

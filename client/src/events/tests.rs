@@ -1,14 +1,16 @@
 //! Streams of events from a server that breaks off, lies and refuses. What a real one does is tested in `tests/client`.
 
+use super::feed::SILENCE_MAX;
 use super::*;
 use crate::stub::{Asked, Reply, Stub};
 use serde_json::json;
 use std::collections::VecDeque;
 
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+
 /// A part of a stream, which breaks off behind it.
 fn part(text: &str) -> Reply {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
-    Reply::Raw(head.to_owned(), text.as_bytes().to_vec())
+    Reply::Raw(HEAD.to_owned(), text.as_bytes().to_vec())
 }
 
 fn event(sequence: u64, data: &str) -> String {
@@ -173,4 +175,19 @@ async fn numbers_keep_their_digits() {
     let text = format!("id: 1\n\n{}", event(2, "18446744073709551615"));
     let mut events = begun(&stub([part(&text)]).await).await;
     assert_eq!(events.next_event().await.expect("an event").data, json!(u64::MAX));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_silent_for_too_long_is_connected_again() {
+    let silent = Reply::Open(
+        HEAD.to_owned(),
+        format!("id: 4\n\n{}", event(5, "1")).into_bytes(),
+    );
+    let stub = stub([silent, part(&event(6, "2"))]).await;
+    let mut events = begun(&stub).await;
+    assert_eq!(id(&mut events).await, "5");
+    let since = tokio::time::Instant::now();
+    assert_eq!(id(&mut events).await, "6");
+    assert!(since.elapsed() >= SILENCE_MAX, "not before its time");
+    assert_eq!(last_event_ids(&stub), [None, Some("5".to_owned())]);
 }

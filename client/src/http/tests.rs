@@ -213,3 +213,53 @@ async fn a_list_is_followed_page_by_page() {
     );
     assert_eq!(stub.client().hosts().online().list().await.unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn an_answer_is_read_up_to_its_bound_and_a_larger_one_is_an_error() {
+    // The whole of it is JSON wherever it is cut: only its length can be what is wrong with it.
+    let body = format!("{:1000}", 42);
+    for (bytes_max, taken) in [(1000, true), (999, false)] {
+        let whole = body.clone();
+        let stub = Stub::start(move |_| Reply::bytes(200, "", whole.as_bytes())).await;
+        let client = stub.client();
+        let response = client.http().open(&Request::get(&[&"things"])).await.unwrap();
+        match answer::read_up_to::<Value>("it", response, bytes_max).await {
+            Ok(answer) => assert_eq!((answer, taken), (json!(42), true)),
+            Err(error) => {
+                assert_eq!((error.code(), taken), ("bad_answer", false));
+                assert!(error.text().contains("more than 999 bytes"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_up_to_its_bound_and_a_longer_one_is_without_its_text() {
+    let problem =
+        json!({"type": "", "title": "", "status": 409, "detail": "it is so", "code": "so"}).to_string();
+    for (bytes, code) in [
+        (answer::PROBLEM_BYTES_MAX, "so"),
+        (answer::PROBLEM_BYTES_MAX + 1, "http_409"),
+    ] {
+        let padded = format!("{problem}{}", " ".repeat(bytes - problem.len()));
+        let stub = Stub::start(move |_| Reply::bytes(409, "", padded.as_bytes())).await;
+        let error = get(&stub.client()).await.unwrap_err();
+        assert_eq!((error.status(), error.code()), (Some(409), code));
+        assert_eq!(error.text().contains("it is so"), code == "so", "{error}");
+    }
+}
+
+#[test]
+fn the_server_is_asked_to_hold_a_request_for_so_long_and_no_longer() {
+    let second = Duration::from_secs(1);
+    for (wished, held) in [
+        (HOLD_MAX - second, HOLD_MAX - second),
+        (HOLD_MAX, HOLD_MAX),
+        (HOLD_MAX + second, HOLD_MAX),
+        (Duration::MAX, HOLD_MAX),
+    ] {
+        let request = Request::get(&[&"things"]).held(wished);
+        let wait = format!("{}ms", held.as_millis());
+        assert_eq!((request.hold, request.query), (Some(held), vec![("wait", wait)]));
+    }
+}

@@ -20,6 +20,9 @@ pub struct ForgottenHost {
     /// Sessions that were closed for it.
     #[serde(default)]
     pub sessions_closed: u32,
+    /// Until when it stays isolated, as far as is known: nobody can end that from afar any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolated_until: Option<Timestamp>,
 }
 
 /// How an agent's key stands.

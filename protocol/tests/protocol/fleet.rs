@@ -72,6 +72,7 @@ fn forgotten_hosts_keys_and_clones_are_as_the_golden_file_has_them() {
         org: Org::default_org(),
         jobs_cancelled: 2,
         sessions_closed: 1,
+        isolated_until: Some(at("18:00:00")),
     };
     golden.both_ways("forgotten", &forgotten);
     let current = KeyView {

@@ -1,12 +1,16 @@
 //! `tripline host forget`.
 
 use super::super::output::{Format, fields, print, print_json};
-use super::super::{Client, Failure};
+use super::super::{Client, Failure, report};
+use super::isolate;
 use tripline_protocol::api::ForgottenHost;
 
 pub(super) async fn run(client: &Client, output: Format, host: &str, force: bool) -> Result<(), Failure> {
     let query = [("force", force.to_string())];
     let forgotten: ForgottenHost = client.end(&["hosts", host], &query).await?;
+    if let Some(until) = forgotten.isolated_until {
+        report(&[isolate::stays(&forgotten.hostname, until)]);
+    }
     match output {
         Format::Json => print_json(&forgotten),
         Format::Table => print(&show(&forgotten)),

@@ -1,14 +1,14 @@
 //! `tripline host isolate` and `unisolate`: a job of one verb, which waits for the host and is followed to its end.
 
 use crate::cli::job::follow;
-use crate::cli::output::{Format, or_dash, print, print_json};
+use crate::cli::output::{Format, clean, or_dash, print, print_json};
 use crate::cli::{Client, Failure, Global};
 use clap::Args;
 use tripline_protocol::api::{HostView, JobView, SubmitJob};
 use tripline_protocol::job::{JobSpec, Priority};
 use tripline_protocol::step::Step;
 use tripline_protocol::verb::{Isolate as Arguments, NoArguments, VerbCall};
-use tripline_protocol::{Isolation, Network, Org, Span};
+use tripline_protocol::{Isolation, Network, Org, Span, Timestamp};
 
 /// How the job is handed in.
 #[derive(Debug, Args)]
@@ -102,6 +102,12 @@ fn job(call: VerbCall, expires: Span) -> Result<JobSpec, Failure> {
 /// Until when, for lists.
 pub(super) fn until(host: &HostView) -> String {
     or_dash(host.isolation.as_ref().map(|isolation| isolation.until))
+}
+
+/// What is said of a host that this server can reach no more.
+pub(super) fn stays(hostname: &str, until: Timestamp) -> String {
+    let hostname = clean(hostname);
+    format!("tripline: {hostname} stays isolated until {until}: nobody can end that from afar any more")
 }
 
 /// All of it, for one host.

@@ -31,6 +31,14 @@ pub(super) fn body(changes: Vec<Change>) -> ChangeLabels {
     body
 }
 
+/// A label that hosts are to have. Over HTTP a list has commas, which people try here as well.
+pub(super) fn wanted(text: &str) -> Result<Label, String> {
+    match text.contains(',') {
+        true => Err("one label only; give --label several times for hosts with all of them".to_owned()),
+        false => text.parse::<Label>().map_err(|error| error.to_string()),
+    }
+}
+
 /// All labels of a host; those that its agent's configuration gives are marked.
 pub(super) fn shown(host: &HostView) -> String {
     let mark = |label: &String| match host.agent_labels.contains(label) {
@@ -50,6 +58,15 @@ mod tests {
         let body = body(changes.into());
         assert_eq!(body.add, ["dmz".parse().unwrap(), "owner:ana".parse().unwrap()]);
         assert_eq!(body.remove, ["old".parse().unwrap()]);
+    }
+
+    #[test]
+    fn several_labels_at_once_are_refused_with_how_to_give_them() {
+        assert_eq!(wanted("owner:ana"), Ok("owner:ana".parse().unwrap()));
+        for wrong in ["a,b", "a,"] {
+            assert!(wanted(wrong).unwrap_err().contains("several times"), "{wrong}");
+        }
+        assert!(wanted("a b").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::follow::{follow, read};
 use super::super::output::{Format, clean, print, print_json_line};
 use super::super::watch::line;
 use super::super::{Client, Failure, Global, report};
+use super::label;
 use clap::Args;
 use tripline_protocol::Label;
 use tripline_protocol::api::{EVENT_HOST, EVENT_READY, HostChange, HostChangeKind, HostsReady};
@@ -15,7 +16,7 @@ pub(in super::super) struct Watch {
     #[arg(long)]
     org: Option<String>,
     /// Only hosts with this label; given several times, hosts with all of them
-    #[arg(long)]
+    #[arg(long, value_parser = label::wanted)]
     label: Vec<Label>,
     /// Only hosts of this platform, such as linux
     #[arg(long)]

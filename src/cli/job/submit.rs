@@ -56,12 +56,20 @@ pub(in crate::cli) struct Submit {
     /// The tenant it is for
     #[arg(long)]
     org: Option<Org>,
-    /// Submitting again with the same key and host gives the same job
-    #[arg(long, value_name = "KEY")]
+    /// Submitting the same again with the same key gives the same job, for 24 h; anything else with that key is refused
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// Show its states and steps as they happen; exit 0 only if it succeeds
     #[arg(long)]
     watch: bool,
+}
+
+/// What a header can be; how long it may be, the server says.
+fn idempotency_key(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("expected visible ASCII characters without spaces".to_owned()),
+    }
 }
 
 fn parameter(text: &str) -> Result<(String, Value), String> {
@@ -81,11 +89,12 @@ fn verb(text: &str) -> Result<Verb, String> {
     })
 }
 
-pub(super) async fn run(global: &Global, arguments: Submit) -> Result<(), Failure> {
+pub(super) async fn run(global: &Global, mut arguments: Submit) -> Result<(), Failure> {
     let is_followed = arguments.watch;
+    let key = arguments.idempotency_key.take();
     let request = request(arguments)?;
     let client = Client::find(global)?;
-    let job: JobView = client.post(&["jobs"], &request).await?;
+    let job: JobView = client.post_once(&["jobs"], &request, key.as_deref()).await?;
     if is_followed {
         return follow(global, &client, job.job_id).await;
     }
@@ -107,7 +116,8 @@ fn request(arguments: Submit) -> Result<SubmitJob, Failure> {
         job,
         named: arguments.named,
         params: arguments.params.into_iter().collect(),
-        idempotency_key: arguments.idempotency_key,
+        // In a header, where the server compares what comes with a key again.
+        idempotency_key: None,
     })
 }
 

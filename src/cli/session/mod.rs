@@ -10,7 +10,7 @@ use serde::Serialize;
 use tripline_protocol::session::{CommandView, SessionState, SessionView};
 
 /// Commands of a session that are shown.
-const COMMANDS_SHOWN_MAX: usize = 10_000;
+pub(super) const COMMANDS_SHOWN_MAX: usize = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -75,10 +75,10 @@ impl List {
 
 /// A session with its transcript.
 #[derive(Debug, Serialize)]
-struct Whole {
+pub(super) struct Whole {
     #[serde(flatten)]
     session: SessionView,
-    commands: Vec<CommandView>,
+    pub(super) commands: Vec<CommandView>,
 }
 
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
@@ -109,22 +109,27 @@ async fn list(global: &Global, arguments: &List) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(global: &Global, name: &str) -> Result<(), Failure> {
-    let client = Client::find(global)?;
+/// A session with its first commands, and whether there are more of them.
+pub(super) async fn whole(client: &Client, name: &str) -> Result<(Whole, bool), Failure> {
     let session: SessionView = client.get(&["sessions", name], &[]).await?;
     let id = session.session_id.to_string();
     let (commands, more) = client
         .list::<CommandView>(&["sessions", &id, "commands"], &[], COMMANDS_SHOWN_MAX)
         .await?;
+    Ok((Whole { session, commands }, more))
+}
+
+async fn show(global: &Global, name: &str) -> Result<(), Failure> {
+    let (whole, more) = whole(&Client::find(global)?, name).await?;
     match global.output {
-        Format::Json => print_json(&Whole { session, commands })?,
-        Format::Table if commands.is_empty() => print(&view::show(&session))?,
+        Format::Json => print_json(&whole)?,
+        Format::Table if whole.commands.is_empty() => print(&view::show(&whole.session))?,
         Format::Table => print(&format!(
             "{}\n\n{}",
-            view::show(&session),
-            view::transcript(&commands)
+            view::show(&whole.session),
+            view::transcript(&whole.commands)
         ))?,
     }
-    super::say_more(more);
+    super::say_cut(more, COMMANDS_SHOWN_MAX, "these are the first");
     Ok(())
 }

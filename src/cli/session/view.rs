@@ -184,4 +184,16 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn arguments_and_results_are_shown_up_to_their_bound() {
+        let text = "é".repeat(CELL_CHARS_MAX);
+        assert_eq!(shortened(text.clone()), text);
+        assert_eq!(shortened(format!("{text}x")), format!("{text}…"));
+        let shown = arguments(&json!({"path": text}));
+        assert_eq!(
+            (shown.chars().count(), shown.ends_with('…')),
+            (CELL_CHARS_MAX + 1, true)
+        );
+    }
 }

@@ -14,8 +14,8 @@ use tripline_actors::store::Inspected;
 pub(in crate::cli) struct Arguments {
     /// An export [default: the store of the data directory]
     file: Option<PathBuf>,
-    /// Also read every artifact and compare its SHA-256
-    #[arg(long, conflicts_with = "file")]
+    /// Also read every artifact and compare its SHA-256; those in an export always are
+    #[arg(long)]
     deep: bool,
     /// Folder for the copy that is opened, with as much room as the store takes [default: beside it]
     #[arg(long, value_name = "DIR")]
@@ -54,6 +54,12 @@ fn of_data_dir(data_dir: &Path, deep: bool, scratch: Option<&Path>) -> Result<Re
 
 /// Of an export, the rows are put into a store of their own, which goes afterwards.
 fn of_file(file: &Path, scratch: Option<&Path>) -> Result<Report, Failure> {
+    if file.is_dir() {
+        let shown = file.display();
+        return Err(Failure::Input(format!(
+            "{shown} is a directory; a data directory is named with --data-dir: tripline store check --data-dir {shown}"
+        )));
+    }
     let beside = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = scratch.or(beside).unwrap_or(Path::new("."));
     let scratch = tempfile::Builder::new()

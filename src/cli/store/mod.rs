@@ -81,7 +81,9 @@ fn of_open(error: &OpenError) -> Failure {
 fn of_export(error: &ExportError) -> Failure {
     match error {
         ExportError::Open(error) => of_open(error),
-        ExportError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+        ExportError::Io { source, .. } | ExportError::Stream { source, .. }
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) =>
+        {
             Failure::Input(format!("failed to {}", chain(error)))
         }
         _ => Failure::Failed(format!("failed to {}", chain(error))),

@@ -28,7 +28,7 @@ const KEY_WAIT: Duration = Duration::from_millis(100);
 /// Keys pressed that wait to be read.
 const KEYS_MAX: usize = 16;
 /// Shortest time between two looks.
-const INTERVAL_MIN: Span = Span::from_millis(200);
+pub(super) const INTERVAL_MIN: Span = Span::from_millis(200);
 
 #[derive(Debug, Args)]
 #[command(
@@ -46,10 +46,10 @@ pub(super) struct Top {
 }
 
 pub(super) async fn run(global: &Global, arguments: Top) -> Result<(), Failure> {
-    let client = Client::find(global)?;
     if arguments.interval < INTERVAL_MIN {
         return Err(Failure::Input(format!("--interval is {INTERVAL_MIN} or more")));
     }
+    let client = Client::find(global)?;
     let first = look(&client).await?;
     let live = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if arguments.once || !live || global.output == Format::Json {
@@ -100,18 +100,26 @@ struct Keys {
 
 impl Keys {
     fn read() -> Self {
+        Self::from(|| match event::poll(KEY_WAIT) {
+            Ok(false) => Ok(None),
+            Ok(true) => event::read().map(Some),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// From somebody who gives one at a time, or none after a while.
+    fn from(mut next: impl FnMut() -> std::io::Result<Option<Event>> + Send + 'static) -> Self {
         let (sender, events) = mpsc::channel(KEYS_MAX);
         let wanted = Arc::new(AtomicBool::new(true));
         let still = Arc::clone(&wanted);
         std::thread::spawn(move || {
             while still.load(Ordering::Relaxed) {
-                let key = match event::poll(KEY_WAIT) {
-                    Ok(false) => continue,
-                    Ok(true) => event::read(),
-                    Err(error) => Err(error),
+                let key = match next() {
+                    Ok(Some(key)) => key,
+                    Ok(None) => continue,
+                    // A terminal that cannot be read has gone, and so has who looked at it.
+                    Err(_) => return,
                 };
-                // A terminal that cannot be read has gone, and so has who looked at it.
-                let Ok(key) = key else { return };
                 if sender.blocking_send(key).is_err() {
                     return;
                 }
@@ -174,5 +182,29 @@ async fn watch(client: &Client, first: StatusView, every: Span) -> Result<(), Fa
             },
             () = ends.any() => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long something that must not happen is given.
+    const SILENCE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn so_many_keys_wait_and_no_more_are_read_before_one_was_taken() {
+        let (tell, read) = std::sync::mpsc::channel();
+        let mut keys = Keys::from(move || {
+            tell.send(()).map_err(std::io::Error::other)?;
+            Ok(Some(Event::FocusGained))
+        });
+        // One more than wait is in the hand of who reads them.
+        for _ in 0..=KEYS_MAX {
+            read.recv().unwrap();
+        }
+        assert!(read.recv_timeout(SILENCE).is_err(), "one more was read");
+        assert_eq!(keys.events.blocking_recv(), Some(Event::FocusGained));
+        read.recv().unwrap();
     }
 }

@@ -32,9 +32,9 @@ use tripline_protocol::{CommandId, Fault};
 /// Messages taken from the link at once.
 const LINK_BATCH: usize = 64;
 /// Answers that may wait for an agent that does not read.
-const WAITING_MAX: usize = 1024;
+pub(super) const WAITING_MAX: usize = 1024;
 /// How long a farewell may take to reach the socket.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who hears what the agent says.
 pub(super) trait Hears {

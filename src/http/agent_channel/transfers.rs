@@ -19,7 +19,7 @@ use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::{CommandId, Fault, Sha256};
 
 /// Commands whose chunks are dropped that are remembered at once; beyond, the memory starts anew.
-const DROPPED_MAX: usize = 1024;
+pub(super) const DROPPED_MAX: usize = 1024;
 
 /// What the connection is to pass on.
 #[derive(Debug, PartialEq)]

@@ -133,3 +133,85 @@ fn numbered(text: &str) -> Result<u32, DialectError> {
     text.parse()
         .map_err(|_| DialectError::not_found(format!("Command {text} not found")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::House;
+    use actix_web::test::{TestRequest, read_body_json};
+    use futures_util::future::join_all;
+    use serde_json::json;
+    use tokio::time::Instant;
+    use tripline_protocol::SessionId;
+    use tripline_protocol::session::{COMMANDS_WAITING_MAX, SessionState, SessionView};
+
+    impl House {
+        async fn active_session(&self) -> SessionView {
+            self.agent_comes().await;
+            let (core, caller) = (&self.state.core, &self.caller);
+            let opened = core.open_session(caller, self.session()).await;
+            let mut session = opened.expect("a session");
+            while session.state == SessionState::Pending {
+                let looked = core.get_session(caller, session.session_id, Some(SESSION_WAIT));
+                session = looked.await.expect("a session");
+            }
+            session
+        }
+
+        /// Runs so many commands to their ends.
+        async fn run_commands(&self, session_id: SessionId, count: usize) {
+            let (core, caller) = (&self.state.core, &self.caller);
+            let one = async || {
+                let command = RunCommand::new(Verb::ListProcesses, json!({}));
+                let run = core.run_command(caller, session_id, command).await;
+                let mut command = run.expect("a command");
+                while command.finished_at.is_none() {
+                    let looked = core.get_command(caller, session_id, command.number, Some(SESSION_WAIT));
+                    command = looked.await.expect("a command");
+                }
+            };
+            join_all((0..count).map(|_| one())).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_list_has_so_many_commands_the_oldest() {
+        let house = House::new().await;
+        let session = house.active_session().await;
+        for _ in 0..COMMANDS_MAX / COMMANDS_WAITING_MAX {
+            house.run_commands(session.session_id, COMMANDS_WAITING_MAX).await;
+        }
+        let path = format!("/api/v1/cblr/session/{}/command", session.number);
+        let all: Vec<usize> = (1..=COMMANDS_MAX).collect();
+        for more in [0, 1] {
+            house.run_commands(session.session_id, more).await;
+            let answer = house.answer(TestRequest::get().uri(&path)).await;
+            let list: Vec<Value> = read_body_json(answer).await;
+            let ids = list.iter().map(|command| command["id"].as_u64());
+            let ids: Vec<usize> = ids.map(|id| id.expect("a number") as usize).collect();
+            assert_eq!(ids, all, "{more} more");
+        }
+        house.over().await;
+    }
+
+    #[actix_web::test]
+    async fn a_command_waits_for_its_session_so_long_and_is_refused_then() {
+        let house = House::new().await;
+        // Time of this thread; the actors have their own.
+        tokio::time::pause();
+        let (core, caller) = (&house.state.core, &house.caller);
+        let opened = core.open_session(caller, house.session()).await;
+        let number = opened.expect("a session").number;
+        let own = core.own_session(caller, number).expect("its own");
+        let command = RunCommand::new(Verb::ListProcesses, json!({}));
+        let (request, begun) = (TestRequest::default().to_http_request(), Instant::now());
+        let refused = when_active(&request, core, caller, &own, command).await;
+        assert_eq!(
+            refused.expect_err("it waits for its host").code(),
+            "session_pending"
+        );
+        // A timer rounds up to its next millisecond.
+        assert_eq!(begun.elapsed().as_secs(), SESSION_WAIT.to_duration().as_secs());
+        house.over().await;
+    }
+}

@@ -184,3 +184,94 @@ pub(super) async fn archive(
         Some(alive),
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::House;
+    use actix_web::test::{TestRequest, read_body, read_body_json};
+
+    /// What a session's files are about.
+    struct Scene {
+        house: House,
+        path: String,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let house = House::new().await;
+            let opened = house.state.core.open_session(&house.caller, house.session());
+            let number = opened.await.expect("a session").number;
+            let path = format!("/api/v1/cblr/session/{number}/file");
+            Self { house, path }
+        }
+
+        /// An upload of these parts, each a name and a content.
+        async fn upload(&self, parts: &[(&str, usize)]) -> (u16, String) {
+            let part = |(head, bytes): &(&str, usize)| {
+                let head = format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n");
+                format!("{head}{}\r\n", "x".repeat(*bytes))
+            };
+            let body: String = parts.iter().map(part).collect();
+            let request = TestRequest::post()
+                .uri(&self.path)
+                .insert_header(("content-type", "multipart/form-data; boundary=b"))
+                .set_payload(format!("{body}--b--\r\n"));
+            let answer = self.house.answer(request).await;
+            let (status, body) = (answer.status().as_u16(), read_body(answer).await);
+            (status, String::from_utf8_lossy(&body).into_owned())
+        }
+
+        async fn names(&self) -> Vec<String> {
+            let answer = self.house.answer(TestRequest::get().uri(&self.path)).await;
+            let list: Vec<Value> = read_body_json(answer).await;
+            let names = list.iter().map(|file| file["file_name"].as_str());
+            names.map(|name| name.expect("a name").to_owned()).collect()
+        }
+    }
+
+    const FILE: (&str, usize) = (r#"name="file"; filename="tool""#, 7);
+
+    #[actix_web::test]
+    async fn parts_beside_the_file_are_taken_up_to_their_bound_together() {
+        let scene = Scene::new().await;
+        let other = |bytes: usize| (r#"name="other""#, bytes);
+        let (status, said) = scene.upload(&[other(OTHER_BYTES_MAX - 1), FILE, other(1)]).await;
+        assert_eq!(status, 200, "{said}");
+        for parts in [
+            [other(OTHER_BYTES_MAX), FILE, other(1)],
+            [other(1), FILE, other(OTHER_BYTES_MAX)],
+            [other(OTHER_BYTES_MAX), other(1), FILE],
+        ] {
+            let (status, said) = scene.upload(&parts).await;
+            assert_eq!(
+                (status, &*said),
+                (400, "more than one file is not taken at a time")
+            );
+        }
+        assert_eq!(scene.names().await, ["tool"]);
+        scene.house.over().await;
+    }
+
+    #[actix_web::test]
+    async fn a_head_of_a_part_that_does_not_end_is_not_gathered_for_ever() {
+        let scene = Scene::new().await;
+        let endless = format!("name=\"{}\"", "x".repeat(4 * OTHER_BYTES_MAX));
+        let (status, said) = scene.upload(&[(&endless, 1), FILE]).await;
+        assert_eq!(status, 400, "{said}");
+        assert!(scene.names().await.is_empty());
+        scene.house.over().await;
+    }
+
+    #[actix_web::test]
+    async fn the_name_of_an_upload_is_cut_at_the_bound_of_names() {
+        let scene = Scene::new().await;
+        let longest = "x".repeat(FILE_NAME_BYTES_MAX);
+        for name in [longest.clone(), format!("{longest}y"), format!("/tmp/{longest}y")] {
+            let head = format!("name=\"file\"; filename=\"{name}\"");
+            assert_eq!(scene.upload(&[(&head, 1)]).await.0, 200, "{name}");
+        }
+        assert_eq!(scene.names().await, [&*longest, &*longest, &*longest]);
+        scene.house.over().await;
+    }
+}

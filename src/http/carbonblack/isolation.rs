@@ -159,6 +159,7 @@ mod tests {
     fn what_is_asked_is_a_job_that_the_verbs_take() {
         for isolated in [true, false] {
             let job = job(isolated).expect("a job");
+            assert_eq!(job.expires, Some(WAITS));
             let step = &job.steps[0];
             VerbCall::parse(step.verb, step.args.clone()).expect("a call");
         }

@@ -20,6 +20,7 @@ mod session;
 mod tests;
 mod verbs;
 
+use super::routes::brief_path;
 use actix_web::http::header::ALLOW;
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use error::DialectError;
@@ -118,7 +119,7 @@ fn resource(path: &str, allow: &'static str) -> Resource {
 }
 
 async fn not_offered(request: HttpRequest) -> DialectError {
-    let path: String = request.path().chars().take(200).collect();
+    let path = brief_path(&request);
     DialectError::not_found(format!(
         "Not offered here: {path}. This server has the sensors and Live Response of the Carbon Black API, and no \
          searches for processes, binaries or alerts."

@@ -5,6 +5,8 @@ use super::error::DialectError;
 use super::{glob, hresult, verbs};
 use serde_json::{Map, Value, json};
 use std::io::Read;
+use std::sync::Arc;
+use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::{OwnSession, Refusal};
 use tripline_protocol::session::{CommandState, CommandView};
 use tripline_protocol::verb::Verb;
@@ -36,7 +38,9 @@ pub(super) async fn object(
     command: CommandView,
 ) -> Result<Value, DialectError> {
     let output = match (&command.output, &command.artifact, command.file) {
-        (None, Some(artifact), None) => Some(read_back(state, artifact.sha256.clone()).await?),
+        (None, Some(artifact), None) => {
+            Some(read_back(state.artifacts.clone(), artifact.sha256.clone()).await?)
+        }
         (output, _, _) => output.clone(),
     };
     Ok(shown(session, &command, output))
@@ -47,8 +51,7 @@ pub(super) fn brief(session: &OwnSession, command: &CommandView) -> Value {
     shown(session, command, command.output.clone())
 }
 
-async fn read_back(state: &HttpState, sha256: Sha256) -> Result<Value, DialectError> {
-    let store = state.artifacts.clone();
+async fn read_back(store: Arc<ArtifactStore>, sha256: Sha256) -> Result<Value, DialectError> {
     let read = tokio::task::spawn_blocking(move || {
         let (file, _) = store.open_read(&sha256).map_err(Refusal::from)?;
         let mut bytes = Vec::new();
@@ -201,6 +204,7 @@ mod tests {
     use super::super::tests::{command, own};
     use super::*;
     use tripline_protocol::Fault;
+    use tripline_protocol::limit::FRAME_BYTES_MAX;
 
     fn shown_as(command: &CommandView) -> Value {
         shown(&own(), command, command.output.clone())
@@ -290,5 +294,21 @@ mod tests {
         assert_eq!(processes["processes"], json!([{"pid": 1}]));
         let created = done(Verb::CreateProcess, json!({"pid": 4, "exit_code": 1}));
         assert_eq!((&created["pid"], &created["return_code"]), (&json!(4), &json!(1)));
+    }
+
+    #[actix_web::test]
+    async fn an_output_is_read_back_up_to_its_bound_which_is_more_than_a_frame_holds() {
+        const { assert!(OUTPUT_BYTES_MAX > FRAME_BYTES_MAX as u64) };
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(ArtifactStore::open(dir.path(), u64::MAX).expect("a store"));
+        let read = async |bytes: u64| {
+            let text = Value::String("x".repeat(bytes as usize - 2));
+            let (sha256, kept) = store.put_bytes(text.to_string().as_bytes()).expect("kept");
+            assert_eq!(kept, bytes);
+            let back = read_back(Arc::clone(&store), sha256).await.expect("read");
+            (back == text, back.is_null())
+        };
+        assert_eq!(read(OUTPUT_BYTES_MAX).await, (true, false));
+        assert_eq!(read(OUTPUT_BYTES_MAX + 1).await, (false, true));
     }
 }

@@ -29,12 +29,10 @@ pub(super) async fn page(
     state: web::Data<HttpState>,
     query: web::Query<Query>,
 ) -> Result<web::Json<Value>, DialectError> {
-    let start = number(&query, "start")?.unwrap_or(0);
-    let rows = number(&query, "rows")?.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX);
+    let section = Section::of(&query)?;
     let hosts = found(&state.core, &caller, &query).await?;
     let now = state.clock.now();
-    let page = hosts.get(start..).unwrap_or_default();
-    let page = page.get(..rows).unwrap_or(page);
+    let page = section.within(&hosts);
     let asked = Asked::of(&state.core, &caller, page).await?;
     let results: Vec<Value> = page.iter().map(|host| asked.shown(host, now)).collect();
     Ok(web::Json(
@@ -50,10 +48,35 @@ pub(super) async fn list(
 ) -> Result<web::Json<Vec<Value>>, DialectError> {
     let hosts = found(&state.core, &caller, &query).await?;
     let now = state.clock.now();
-    let hosts = hosts.get(..LIST_MAX).unwrap_or(&hosts);
+    let hosts = first(&hosts);
     let asked = Asked::of(&state.core, &caller, hosts).await?;
     let shown = hosts.iter().map(|host| asked.shown(host, now));
     Ok(web::Json(shown.collect()))
+}
+
+fn first(hosts: &[HostView]) -> &[HostView] {
+    hosts.get(..LIST_MAX).unwrap_or(hosts)
+}
+
+/// Which of all sensors are on a page.
+struct Section {
+    start: usize,
+    rows: usize,
+}
+
+impl Section {
+    fn of(query: &Query) -> Result<Self, DialectError> {
+        let rows = number(query, "rows")?.unwrap_or(ROWS_DEFAULT);
+        Ok(Self {
+            start: number(query, "start")?.unwrap_or(0),
+            rows: rows.min(ROWS_MAX),
+        })
+    }
+
+    fn within<'a>(&self, hosts: &'a [HostView]) -> &'a [HostView] {
+        let rest = hosts.get(self.start..).unwrap_or_default();
+        rest.get(..self.rows).unwrap_or(rest)
+    }
 }
 
 pub(super) async fn show(
@@ -291,5 +314,36 @@ mod tests {
         assert_eq!(put("notes", json!("x")), Some("keep notes about"));
         assert_eq!(put("uninstall", json!(true)), Some("uninstall"));
         assert_eq!(put("restart_queued", json!(true)), Some("restart"));
+    }
+
+    fn many(count: usize) -> Vec<HostView> {
+        (1..=count).map(|id| host(id as u32, "pc")).collect()
+    }
+
+    #[test]
+    fn a_page_has_so_many_sensors_and_the_next_has_the_rest() {
+        let hosts = many(ROWS_MAX + 1);
+        let page = |start: usize, rows: usize| {
+            let asked = [("start", start), ("rows", rows)];
+            let query = asked.map(|(key, value)| (key.to_owned(), value.to_string()));
+            let section = Section::of(&query.into()).expect("a section");
+            let ids = section.within(&hosts).iter().map(|host| host.sensor_id as usize);
+            ids.collect::<Vec<usize>>()
+        };
+        let full: Vec<usize> = (1..=ROWS_MAX).collect();
+        assert_eq!(page(0, ROWS_MAX), full);
+        assert_eq!(page(0, ROWS_MAX + 1), full);
+        assert_eq!(page(ROWS_MAX, ROWS_MAX), [ROWS_MAX + 1]);
+        assert!(page(ROWS_MAX + 1, ROWS_MAX).is_empty());
+    }
+
+    #[test]
+    fn the_list_without_pages_has_so_many_sensors_and_no_more() {
+        assert_eq!(first(&many(LIST_MAX)).len(), LIST_MAX);
+        let more = many(LIST_MAX + 1);
+        assert_eq!(
+            first(&more).last().map(|host| host.sensor_id as usize),
+            Some(LIST_MAX)
+        );
     }
 }

@@ -172,6 +172,9 @@ fn object(session: &SessionView, host: Option<&HostView>) -> Value {
 mod tests {
     use super::super::tests::{host, session};
     use super::*;
+    use crate::http::tests::House;
+    use actix_web::test::{TestRequest, read_body_json};
+    use futures_util::future::join_all;
     use tripline_protocol::verb::Verb;
 
     #[test]
@@ -198,5 +201,35 @@ mod tests {
         ] {
             assert_eq!(object(&session(state), None)["status"], word);
         }
+    }
+
+    #[actix_web::test]
+    async fn the_list_has_so_many_sessions_the_newest() {
+        let house = House::new().await;
+        let (core, caller) = (&house.state.core, &house.caller);
+        let listed = async || -> Vec<usize> {
+            let answer = house.answer(TestRequest::get().uri("/api/v1/cblr/session"));
+            let list: Vec<Value> = read_body_json(answer.await).await;
+            let ids = list.iter().map(|session| session["id"].as_u64());
+            ids.map(|id| id.expect("a number") as usize).collect()
+        };
+        let first = core
+            .open_session(caller, house.session())
+            .await
+            .expect("a session");
+        // It makes room: fewer may wait than are listed.
+        core.close_session(caller, first.session_id)
+            .await
+            .expect("closed");
+        let open = || core.open_session(caller, house.session());
+        for opened in join_all((2..=SESSIONS_MAX).map(|_| open())).await {
+            opened.expect("a session");
+        }
+        let all: Vec<usize> = (1..=SESSIONS_MAX).rev().collect();
+        assert_eq!(listed().await, all);
+        open().await.expect("one more");
+        let newest: Vec<usize> = (2..=SESSIONS_MAX + 1).rev().collect();
+        assert_eq!(listed().await, newest);
+        house.over().await;
     }
 }

@@ -32,6 +32,9 @@ const LONG: Span = Span::from_secs(3600);
 /// Longest pattern of a directory list, in bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
 
+/// Characters of an unknown command's name that its refusal repeats.
+const NAME_CHARS_MAX: usize = 80;
+
 /// What a host with these verbs takes.
 pub(super) fn supported(verbs: &[Verb]) -> Vec<&'static str> {
     let names = NAMES.iter().filter(|(_, verb)| verbs.contains(verb));
@@ -65,7 +68,7 @@ impl Request {
         };
         let known = NAMES.iter().find(|(known, _)| known == name);
         let verb = known.map(|(_, verb)| *verb).ok_or_else(|| {
-            let name: String = name.chars().take(80).collect();
+            let name: String = name.chars().take(NAME_CHARS_MAX).collect();
             DialectError::bad(format!("Command {name:?} is not known"))
         })?;
         Ok(Self { verb, body })
@@ -360,5 +363,14 @@ mod tests {
         assert!(list(PATTERN_BYTES_MAX).is_ok());
         let refused = list(PATTERN_BYTES_MAX + 1).expect_err("too long").to_string();
         assert!(refused.contains("at most 1024 bytes"), "{refused}");
+    }
+
+    #[test]
+    fn an_unknown_command_is_named_in_so_many_characters() {
+        let refused = |name: &str| read(json!({ "name": name })).expect_err("unknown").to_string();
+        let longest = "x".repeat(NAME_CHARS_MAX);
+        let expected = format!("Command \"{longest}\" is not known");
+        assert_eq!(refused(&longest), expected);
+        assert_eq!(refused(&format!("{longest}y")), expected);
     }
 }

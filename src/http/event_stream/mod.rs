@@ -141,6 +141,15 @@ mod tests {
         assert!(read(&format!("etype={many}")).is_err());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_says_nothing_is_waited_for_so_long() {
+        let (silent, pieces) = mpsc::channel(1);
+        let begun = tokio::time::Instant::now();
+        let error = begin(pieces).await.expect_err("no stream").to_problem();
+        assert_eq!((error.status, begun.elapsed()), (503, BEGIN_WAIT));
+        drop(silent);
+    }
+
     #[actix_web::test]
     async fn without_the_broker_the_stream_does_not_begin() {
         let (_, none) = mpsc::channel(1);

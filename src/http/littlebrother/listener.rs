@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Connections the kernel keeps while none is accepted: all clients of a site may come at once.
-const BACKLOG: u32 = 4096;
+pub(super) const BACKLOG: u32 = 4096;
 /// Connections at once, over all workers.
-const CONNECTIONS_MAX: usize = 10_000;
+pub(in super::super) const CONNECTIONS_MAX: usize = 10_000;
 /// A client that keeps its connection sends again within its check interval, 5 s unless it is configured.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,7 +43,6 @@ impl Listener {
     ) -> io::Result<Self> {
         let served = web::Data::new(served);
         let strangers = Strangers::new(bounds);
-        let connections_max = CONNECTIONS_MAX.min(bounds.connections_max);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(served.clone())
@@ -54,7 +53,7 @@ impl Listener {
         })
         .workers(workers)
         .backlog(BACKLOG)
-        .max_connections(connections_max.div_ceil(workers.max(1)))
+        .max_connections(connections_max(bounds, workers))
         .on_connect(move |stream, data| strangers.greet(stream, data))
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
@@ -88,6 +87,31 @@ impl Listener {
     }
 }
 
+/// Connections of each worker.
+fn connections_max(bounds: Bounds, workers: usize) -> usize {
+    let all = CONNECTIONS_MAX.min(bounds.connections_max);
+    all.div_ceil(workers.max(1))
+}
+
 async fn no_such_path() -> Result<HttpResponse, Error> {
     Err(Error::NoSuchPath)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_connections_have_a_bound_of_their_own_and_are_no_more_than_all_may_be() {
+        let each = |connections_max: usize, workers| {
+            let bounds = Bounds {
+                connections_max,
+                ..Bounds::default()
+            };
+            super::connections_max(bounds, workers)
+        };
+        assert_eq!(each(CONNECTIONS_MAX + 1, 1), CONNECTIONS_MAX);
+        assert_eq!(each(CONNECTIONS_MAX + 1, 4), CONNECTIONS_MAX / 4);
+        assert_eq!(each(CONNECTIONS_MAX - 1, 1), CONNECTIONS_MAX - 1);
+    }
 }

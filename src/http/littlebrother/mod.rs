@@ -12,7 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(super) use listener::Listener;
+pub(super) use listener::{CONNECTIONS_MAX, Listener};
 
 use crate::limits::Limits;
 use crate::littlebrother::Dialect;

@@ -1,8 +1,10 @@
 //! The dialect over real sockets, on a listener of its own; the actors are stood in for.
 
 use super::super::bounds::Bounds;
+use super::listener::BACKLOG;
 use super::*;
 use crate::config::{Littlebrother, Secret};
+use crate::http::tests::fills_its_backlog;
 use crate::limits::LimitOptions;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -95,10 +97,14 @@ struct World {
 }
 
 fn start(answers: Answers) -> World {
-    start_with(answers, 0)
+    start_with(answers, Bounds::default())
 }
 
-fn start_with(answers: Answers, failed_logins_max: u32) -> World {
+fn start_with(answers: Answers, bounds: Bounds) -> World {
+    start_as(answers, bounds, 0)
+}
+
+fn start_as(answers: Answers, bounds: Bounds, failed_logins_max: u32) -> World {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let answers = Arc::new(Mutex::new(answers));
     let (messages, heard) = unbounded_channel();
@@ -120,8 +126,7 @@ fn start_with(answers: Answers, failed_logins_max: u32) -> World {
             failed_logins_max,
         }),
     };
-    let listener =
-        Listener::start(([127, 0, 0, 1], 0).into(), 1, 1, Bounds::default(), served).expect("a listener");
+    let listener = Listener::start(([127, 0, 0, 1], 0).into(), 1, 1, bounds, served).expect("a listener");
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
@@ -150,6 +155,27 @@ fn with_events(events: Value) -> Value {
 fn event() -> Value {
     json!({"event_type": "PROCESS_END", "hostname": "pc", "pid": 7,
         "process_start_time": "2026-11-20 10:00:00", "event_time": "2026-11-20 10:00:01"})
+}
+
+/// Sends a message over a raw connection.
+async fn send(stream: &mut TcpStream, connection: &str) {
+    let body = message().to_string();
+    let head = format!(
+        "POST /api/events HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).await.expect("sent");
+}
+
+/// Reads an answer without events.
+async fn hear_empty(stream: &mut TcpStream) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"[]") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await;
+        let count = read.expect("an answer in time").expect("an answer");
+        assert_ne!(count, 0, "it is closed");
+    }
 }
 
 impl World {
@@ -191,12 +217,7 @@ impl World {
     /// A raw connection with a message on its way.
     async fn connect(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.listener.addr).await.expect("connected");
-        let body = message().to_string();
-        let head = format!(
-            "POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all((head + &body).as_bytes()).await.expect("sent");
+        send(&mut stream, "keep-alive").await;
         stream
     }
 
@@ -208,7 +229,7 @@ impl World {
 
 #[actix_web::test]
 async fn too_many_wrong_secrets_close_an_address_to_all_but_who_was_right_there() {
-    let mut world = start_with(empty(), 3);
+    let mut world = start_as(empty(), Bounds::default(), 3);
     let elsewhere = reqwest::Client::builder()
         .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
         .build()
@@ -467,24 +488,84 @@ async fn a_connection_serves_one_message_after_another() {
     let mut world = start(empty());
     let mut stream = world.connect().await;
     for more in [true, false] {
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"[]") {
-            stream.read_buf(&mut answer).await.expect("an answer");
-        }
+        hear_empty(&mut stream).await;
         assert!(world.is_written().await);
         if more {
-            let body = message().to_string();
-            let head = format!(
-                "POST /api/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all((head + &body).as_bytes()).await.expect("sent");
+            send(&mut stream, "close").await;
         }
     }
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.expect("it is closed");
     assert!(rest.is_empty());
+    world.over().await;
+}
+
+#[actix_web::test]
+async fn a_connection_over_the_bound_waits_until_another_ends() {
+    let bounds = Bounds {
+        connections_max: 3,
+        ..Bounds::default()
+    };
+    let world = start_with(empty(), bounds);
+    let mut taken = Vec::new();
+    for _ in 0..bounds.connections_max {
+        let mut stream = world.connect().await;
+        hear_empty(&mut stream).await;
+        taken.push(stream);
+    }
+    let mut late = world.connect().await;
+    // The only worker goes on with those it has, and not with this one.
+    for stream in &mut taken {
+        send(stream, "keep-alive").await;
+        hear_empty(stream).await;
+    }
+    let nothing = late.try_read(&mut [0]).expect_err("no answer");
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    drop(taken.pop());
+    hear_empty(&mut late).await;
+    world.over().await;
+}
+
+#[actix_web::test]
+async fn so_many_clients_wait_to_be_accepted_and_the_next_does_not_come_in() {
+    let bounds = Bounds {
+        connections_max: 1,
+        ..Bounds::default()
+    };
+    let world = start_with(empty(), bounds);
+    let at = world.listener.addr;
+    let filled = tokio::task::spawn_blocking(move || fills_its_backlog(at, "/health", BACKLOG));
+    filled.await.expect("filled");
+    world.over().await;
+}
+
+#[actix_web::test]
+async fn a_stop_waits_for_a_request_in_progress_and_not_for_ever() {
+    let mut world = start(Answers::Never);
+    let mut waits = world.connect().await;
+    world.heard().await;
+    world.listener.stop(true).await;
+    world.listener.ended().await;
+    let mut answer = Vec::new();
+    // An end with an error is an end.
+    let _ = waits.read_to_end(&mut answer).await;
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+}
+
+#[actix_web::test]
+async fn who_is_answered_before_a_message_came_whole_is_let_go_when_nothing_more_comes() {
+    let mut world = start(empty());
+    let mut stream = TcpStream::connect(world.listener.addr).await.expect("connected");
+    let head = format!(
+        "POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        MESSAGE_BYTES_MAX + 1
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    ended.expect("it is closed in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    world.heard_nothing();
     world.over().await;
 }
 

@@ -35,11 +35,12 @@ fn read() -> Vec<Operation> {
         named(delete("/v1/hosts/{host}", "forgetHost", "Forget a host"))
             .says(
                 "Record, key, labels and link are gone at once; ended jobs and sessions can still be read by their ids. \
-                 With open jobs or sessions it is refused unless `force` is true: then they are ended first.",
+                 A host that is isolated or has open jobs or sessions is refused unless `force` is true: then they are ended \
+                 first, and it stays isolated until `isolated_until`.",
             )
             .role(Role::Admin)
             .query::<fleet::Forget>()
-            .refused(409, &["jobs_open", "sessions_open", "linked"])
+            .refused(409, &["isolated", "jobs_open", "sessions_open", "linked"])
             .answers::<ForgottenHost>(200, "What was forgotten, and what was ended for it."),
     ]
 }
@@ -111,6 +112,7 @@ fn keys() -> Vec<Operation> {
             "revokeKey",
             "Revoke the key of a host's agent",
         ))
+        .says("A host with `isolation` stays isolated until then: nobody can end that from afar any more.")
         .role(Role::Admin)
         .refused(409, &["no_agent"])
         .answers::<HostView>(200, "The host."),

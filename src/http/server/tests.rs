@@ -1,8 +1,10 @@
 //! The server over real sockets: TLS, errors, limits, stopping.
 
 use super::*;
+use crate::http::tests::fills_its_backlog;
 use actix_web::HttpRequest;
 use std::error::Error as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tripline_actors::clock::SystemClock;
 
@@ -185,4 +187,74 @@ async fn metrics_count_requests_by_route() {
 
 fn recorded() -> String {
     metrics::recorder().expect("installed").render()
+}
+
+#[actix_web::test]
+async fn so_many_connections_wait_to_be_accepted_and_the_next_does_not_come_in() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bounds = Bounds {
+        connections_max: 1,
+        ..Bounds::default()
+    };
+    let running = started(&HttpOptions {
+        tls_listen: None,
+        bounds,
+        ..options(&dir)
+    });
+    let running = running.expect("started");
+    let at = running.addr;
+    let filled = tokio::task::spawn_blocking(move || fills_its_backlog(at, "/healthz", BACKLOG));
+    filled.await.expect("filled");
+    running.abandon().await;
+}
+
+#[actix_web::test]
+async fn who_is_answered_before_its_body_came_is_let_go_when_nothing_more_comes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let mut stream = tokio::net::TcpStream::connect(running.addr)
+        .await
+        .expect("connected");
+    let head = "POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(10 * DISCONNECT_TIMEOUT, stream.read_to_string(&mut answer)).await;
+    ended.expect("it is closed in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    running.stop().await;
+}
+
+/// The status that a request without a body gets, which is the last of its connection.
+async fn status_of(at: SocketAddr, target: &str, headers: &str) -> u16 {
+    let mut stream = tokio::net::TcpStream::connect(at).await.expect("connected");
+    let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(10 * DISCONNECT_TIMEOUT, stream.read_to_string(&mut answer)).await;
+    ended.expect("it is closed in time").expect("an answer");
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    status.expect("a status").parse().expect("a number")
+}
+
+/// The numbers are actix's and those of `http`, and on the page about limits.
+#[actix_web::test]
+async fn a_head_is_taken_up_to_so_many_bytes_and_headers_and_its_target_up_to_its_length() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = started(&options(&dir)).expect("started");
+    let at = running.addr;
+    let begin = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let large = |bytes: usize| format!("X-Large: {}", "x".repeat(bytes - begin.len() - 9));
+    let most = 128 * 1024;
+    assert_eq!(
+        status_of(at, "/healthz", &format!("{}\r\n\r\n", large(most - 4))).await,
+        200
+    );
+    assert_eq!(status_of(at, "/healthz", &large(most)).await, 431);
+    let headers = |count: usize| format!("{}\r\n", "X: x\r\n".repeat(count - 2));
+    assert_eq!(status_of(at, "/healthz", &headers(96)).await, 200);
+    assert_eq!(status_of(at, "/healthz", &headers(97)).await, 431);
+    let target = |bytes: usize| format!("/healthz?{}", "x".repeat(bytes - 9));
+    assert_eq!(status_of(at, &target(65_534), "\r\n").await, 200);
+    assert_eq!(status_of(at, &target(65_535), "\r\n").await, 400);
+    running.stop().await;
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tripline_protocol::Subjects;
 
 /// Most bytes the broker's store may grow to; more than all streams together.
-const STORE_BYTES_MAX: u64 = 16 << 30;
+pub const STORE_BYTES_MAX: u64 = 16 << 30;
 /// How often the broker syncs its store: what a power loss of the machine may take.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -315,13 +315,13 @@ impl Folder {
             return Ok(ConnectionInfo::read(&self.data_dir)?);
         }
         let disk = rustix::fs::statvfs(&self.path).map_err(|error| prepare(&self.path)(error.into()))?;
-        let share = (disk.f_bavail.saturating_mul(disk.f_frsize) / 100).saturating_mul(DISK_SHARE_PERCENT);
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(ConnectionInfo {
             url: url(options.listen),
             server: Login::generate("server"),
             publisher: Login::generate("publisher"),
             subscriber: Login::generate("subscriber"),
-            stream_bytes_max: share.clamp(STREAM_BYTES_LEAST, STREAM_BYTES),
+            stream_bytes_max: stream_bytes(free),
         })
     }
 
@@ -360,7 +360,31 @@ impl Folder {
     }
 }
 
+/// What the streams get of a disk with so much free.
+fn stream_bytes(free: u64) -> u64 {
+    let share = (free / 100).saturating_mul(DISK_SHARE_PERCENT);
+    share.clamp(STREAM_BYTES_LEAST, STREAM_BYTES)
+}
+
 fn prepare(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Prepare { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_streams_get_the_least_of_any_disk_and_a_share_of_a_larger_one() {
+        let with_share = |share: u64| share * 100 / DISK_SHARE_PERCENT;
+        assert_eq!(stream_bytes(0), STREAM_BYTES_LEAST);
+        assert_eq!(stream_bytes(with_share(STREAM_BYTES_LEAST)), STREAM_BYTES_LEAST);
+        let more = stream_bytes(with_share(2 * STREAM_BYTES_LEAST));
+        assert!(
+            (STREAM_BYTES_LEAST + 1..=2 * STREAM_BYTES_LEAST).contains(&more),
+            "{more}"
+        );
+        assert_eq!(stream_bytes(u64::MAX), STREAM_BYTES);
+    }
 }

@@ -115,6 +115,7 @@ fn a_damaged_store_does_not_open_and_stays_as_it_was() {
             let before = contents(dir.path());
             let error = refusal(dir.path());
             assert!(matches!(error, OpenError::Broken { .. }), "{name}: {error}");
+            assert!(!error.to_string().contains("backtrace"), "{name}: {error}");
             assert!(contents(dir.path()) == before, "{name}: files changed");
             assert!(!dir.path().join("store.opening").exists());
         }

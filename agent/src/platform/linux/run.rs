@@ -136,7 +136,7 @@ impl Program {
     /// Waits for anything to happen, no longer than `until`, and takes in what did.
     fn step(&mut self, wake: Option<&StopFd>, until: Instant) -> Result<(), Errno> {
         let (pidfd, ended) = (&self.pidfd, self.ended);
-        let mut fds: Vec<PollFd<'_>> = [self.stdout.pipe.as_ref(), self.stderr.pipe.as_ref()]
+        let mut fds: Vec<PollFd<'_>> = [self.stdout.pipe(), self.stderr.pipe()]
             .into_iter()
             .flatten()
             .chain((!ended).then_some(pidfd))
@@ -219,7 +219,7 @@ impl Program {
 }
 
 /// The head of a stream, and how much came after it.
-struct Capture {
+pub(super) struct Capture {
     pipe: Option<OwnedFd>,
     kept: Vec<u8>,
     limit: usize,
@@ -227,7 +227,8 @@ struct Capture {
 }
 
 impl Capture {
-    fn new(pipe: Option<OwnedFd>, limit: usize) -> Result<Self, Errno> {
+    /// Of a pipe, which it makes one that nobody waits for.
+    pub(super) fn new(pipe: Option<OwnedFd>, limit: usize) -> Result<Self, Errno> {
         if let Some(pipe) = &pipe {
             rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
         }
@@ -239,8 +240,18 @@ impl Capture {
         })
     }
 
+    /// What to wait for, until it is closed.
+    pub(super) fn pipe(&self) -> Option<&OwnedFd> {
+        self.pipe.as_ref()
+    }
+
+    /// What was kept, as a text whatever it is.
+    pub(super) fn to_lossy(&self) -> String {
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+
     /// Takes what is there now, at most a few buffers so that a stream without end starves nothing else.
-    fn read(&mut self) {
+    pub(super) fn read(&mut self) {
         let mut buffer = [0; READ_BYTES];
         for _ in 0..16 {
             let Some(pipe) = &self.pipe else { return };

@@ -286,4 +286,11 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn a_command_line_is_shown_up_to_its_bound() {
+        let line = "é".repeat(COMMAND_LINE_CHARS_MAX);
+        assert_eq!(shortened(&line), line);
+        assert_eq!(shortened(&format!("{line}x")), format!("{line}…"));
+    }
 }

@@ -24,7 +24,11 @@ const MOVING: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {et
 pub(super) async fn cat(session: &Session, path: RemotePath) -> Result<Done, Failure> {
     // One more than is shown, to know whether there is more.
     let file = session.get_file(path.clone()).bytes_max(CAT_BYTES_MAX + 1);
-    let mut content = file.to_bytes().await.map_err(refusal::failure)?;
+    let content = file.to_bytes().await.map_err(refusal::failure)?;
+    Ok(shown(&path, content))
+}
+
+fn shown(path: &RemotePath, mut content: Vec<u8>) -> Done {
     let is_cut = content.len() as u64 > CAT_BYTES_MAX;
     content.truncate(CAT_BYTES_MAX as usize);
     let text = String::from_utf8_lossy(&content);
@@ -34,7 +38,7 @@ pub(super) async fn cat(session: &Session, path: RemotePath) -> Result<Done, Fai
         let note = format!("only the first {CAT_BYTES_MAX} bytes are shown; get fetches all");
         done.notes = note.into_bytes();
     }
-    Ok(done)
+    done
 }
 
 /// Fetches a file.
@@ -189,6 +193,17 @@ mod tests {
         assert_eq!(target(Some(folder.path()), name), Ok(folder.path().join("hosts")));
         for bad in [None, Some(OsStr::new("a/b"))] {
             assert_eq!(target(None, bad).unwrap_err().code(), 2);
+        }
+    }
+
+    #[test]
+    fn cat_shows_so_much_of_a_file_and_says_that_there_is_more() {
+        let most = CAT_BYTES_MAX as usize;
+        for (bytes, is_cut) in [(most, false), (most + 1, true)] {
+            let done = shown(&b"/etc/hosts".to_vec().into(), vec![b'x'; bytes]);
+            assert_eq!((done.out.len(), &done.json["truncated"]), (most, &json!(is_cut)));
+            let notes = String::from_utf8(done.notes).unwrap();
+            assert_eq!(notes.contains(&CAT_BYTES_MAX.to_string()), is_cut, "{notes}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A connection against a real WebSocket client and a real artifact store; the actors are stood in for by
 //! whoever holds the link and hears what comes up.
 
+mod bounds;
 mod offline;
 mod protocol;
 mod resume;

@@ -1,12 +1,22 @@
 //! Deadlines, in paused time and without a network; and the handshake's own rules.
 
+use super::super::connection::FAREWELL_TIMEOUT;
 use super::*;
 use actix_web::FromRequest;
 use actix_web::dev::Payload;
 use actix_web::test::TestRequest;
+use futures_util::FutureExt;
+use tokio::time::timeout;
 
 /// A handshake without a network, for paused time: the session, what comes, and the body with what goes.
-async fn offline() -> (Session, AggregatedMessageStream, actix_web::body::BoxBody) {
+type Offline = (Session, AggregatedMessageStream, actix_web::body::BoxBody);
+
+async fn offline() -> Offline {
+    offline_with(web::Bytes::new()).await
+}
+
+/// With an agent that sends these frames and nothing more.
+pub(super) async fn offline_with(frames: web::Bytes) -> Offline {
     let request = TestRequest::default()
         .insert_header(("upgrade", "websocket"))
         .insert_header(("connection", "upgrade"))
@@ -14,8 +24,9 @@ async fn offline() -> (Session, AggregatedMessageStream, actix_web::body::BoxBod
         .insert_header(("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw=="))
         .to_http_request();
     let silence = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
+    let said = futures_util::stream::iter([Ok(frames)]).chain(silence);
     let mut payload = Payload::Stream {
-        payload: silence.boxed_local() as std::pin::Pin<Box<dyn futures_util::Stream<Item = _>>>,
+        payload: said.boxed_local() as std::pin::Pin<Box<dyn futures_util::Stream<Item = _>>>,
     };
     let payload = web::Payload::from_request(&request, &mut payload)
         .await
@@ -54,6 +65,21 @@ async fn a_silent_agent_is_pinged_and_given_up() {
     let sent = String::from_utf8_lossy(&sent.map_err(|_| ()).expect("bytes")).into_owned();
     assert_eq!(sent.matches(r#"{"type":"ping"}"#).count(), 2, "{sent}");
     drop(link);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_does_not_take_the_farewell_is_waited_for_so_long_and_no_longer() {
+    let (mut session, _stream, _body) = offline().await;
+    // Nobody takes what is sent, until there is room for nothing more.
+    while session.text("x").now_or_never().is_some() {}
+    let end = End::Told("shutdown");
+    let mut farewell = Box::pin(turn_away(session, &end));
+    let (short, rest) = (
+        FAREWELL_TIMEOUT - Duration::from_millis(1),
+        Duration::from_millis(2),
+    );
+    assert!(timeout(short, &mut farewell).await.is_err(), "it waits");
+    assert!(timeout(rest, &mut farewell).await.is_ok(), "it waits no longer");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Files in both directions.
 
+use super::super::transfers::{DROPPED_MAX, Told, Transfers};
 use super::*;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use std::path::PathBuf;
 use tripline_protocol::limit::{CHUNK_BYTES_MAX, TRANSFER_CREDIT_BYTES};
 use tripline_protocol::verb::PutFile;
@@ -249,4 +251,47 @@ async fn a_file_that_is_not_kept_fails_the_command_that_brings_it() {
     assert_eq!(fault.code, "artifact_not_read");
     assert_eq!(world.hears().await["type"], "cancel");
     world.over().await;
+}
+
+/// A chunk for the command of this number: what comes of it.
+fn stray_chunk(transfers: &mut Transfers, number: usize) -> Vec<Told> {
+    let command_id = CommandId(Uuid::from_u128(number as u128));
+    let chunk = Chunk {
+        command_id,
+        offset: 0,
+        bytes: b"x",
+    };
+    let mut told = Vec::new();
+    transfers.chunk(&chunk, &mut told);
+    told
+}
+
+fn fails_its_command(told: &[Told]) -> bool {
+    match told {
+        [
+            Told::Failed(failed, fault),
+            Told::Frame(ServerFrame::Cancel { command_id }),
+        ] => failed == command_id && fault.code == "unexpected_chunk",
+        _ => false,
+    }
+}
+
+#[test]
+fn so_many_commands_are_remembered_whose_chunks_are_dropped_and_then_the_memory_begins_anew() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut transfers, _disk) = Transfers::new(Arc::new(artifact_store(&dir)));
+    metrics::with_local_recorder(&recorder, || {
+        let mut hear = |number| stray_chunk(&mut transfers, number);
+        assert!((0..DROPPED_MAX).all(|number| fails_its_command(&hear(number))));
+        assert!((0..DROPPED_MAX).all(|number| hear(number).is_empty()));
+        // One more begins the memory anew: those before fail once more, and are dropped then.
+        for number in [DROPPED_MAX, 0] {
+            assert!(fails_its_command(&hear(number)));
+            assert!(hear(number).is_empty());
+        }
+    });
+    let dropped = format!("tripline_agent_channel_dropped_chunks_total {}", DROPPED_MAX + 2);
+    assert!(counted.render().contains(&dropped), "{}", counted.render());
 }

@@ -1,10 +1,12 @@
 //! Running the program `nft`: no shell, an empty environment, rules on its stdin, and an end to its time.
 
 use super::super::kill::poll_until;
+use super::super::run::Capture;
 use super::CODE_UNAVAILABLE;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
-use std::io::{Read, Write};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,8 +22,8 @@ const PLACES: &[&str] = &[
 ];
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most bytes read of what it says.
-const SAID_BYTES_MAX: u64 = 64 * 1024;
+/// Most bytes kept of what it says; the rest is read and dropped.
+const SAID_BYTES_MAX: usize = 64 * 1024;
 /// The number of the capability to change the packet filter.
 const CAP_NET_ADMIN: u32 = 12;
 
@@ -112,38 +114,38 @@ fn may_filter(status: &str, is_root: bool) -> bool {
 
 /// Waits for its end, which is brought about when it takes too long.
 fn end_of(child: &mut Child) -> std::io::Result<(std::process::ExitStatus, String, String)> {
+    let mut stdout = Capture::new(child.stdout.take().map(OwnedFd::from), SAID_BYTES_MAX)?;
+    let mut stderr = Capture::new(child.stderr.take().map(OwnedFd::from), SAID_BYTES_MAX)?;
     let until = Instant::now() + PATIENCE;
-    if !wait(child, until)? {
+    if !wait(child, [&mut stdout, &mut stderr], until)? {
         child.kill()?;
         child.wait()?;
         let text = format!("it did not end within {} s", PATIENCE.as_secs());
         return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text));
     }
     let status = child.wait()?;
-    let stdout = child.stdout.take().map_or(Ok(String::new()), said)?;
-    let stderr = child.stderr.take().map_or(Ok(String::new()), said)?;
-    Ok((status, stdout, stderr))
+    Ok((status, stdout.to_lossy(), stderr.to_lossy()))
 }
 
-/// Whether it ended in time. What it says fits into its pipes, so that nobody has to read it meanwhile.
-fn wait(child: &Child, until: Instant) -> std::io::Result<bool> {
+/// Whether it ended in time. What it says is read meanwhile, so that it never waits for a reader.
+fn wait(child: &Child, mut said: [&mut Capture; 2], until: Instant) -> std::io::Result<bool> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     while Instant::now() < until {
-        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        let pipes = said.iter().filter_map(|said| said.pipe());
+        let all = std::iter::once(&pidfd).chain(pipes);
+        let mut fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         poll_until(&mut fds, until)?;
-        if fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
+        // First whether it ended, then what it said: all of it is there by then.
+        let ended = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        said.iter_mut().for_each(|said| said.read());
+        if ended {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-fn said(pipe: impl Read) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    pipe.take(SAID_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -206,5 +208,24 @@ mod tests {
         let fault = refusing.run(&["-f", "-"], "rules").unwrap_err();
         assert_eq!(fault.code, "nft_failed");
         assert!(fault.text.ends_with("Error: no"), "{fault}");
+    }
+
+    #[test]
+    fn what_it_says_is_kept_up_to_a_bound_and_it_never_waits_for_a_reader() {
+        if !may() {
+            eprintln!("SKIPPED: these tests have no CAP_NET_ADMIN, without which nft is not run");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for bytes in [SAID_BYTES_MAX, SAID_BYTES_MAX + 1, 16 * SAID_BYTES_MAX] {
+            let says = |and: &str| program(&dir, &format!("head -c {bytes} /dev/zero | tr '\\0' x{and}"));
+            assert_eq!(says("").run(&[], "").unwrap().len(), SAID_BYTES_MAX, "of {bytes}");
+            let fault = says(" >&2; exit 1").run(&[], "").unwrap_err();
+            let said = fault.text.chars().filter(|c| *c == 'x').count();
+            assert!(
+                (SAID_BYTES_MAX..SAID_BYTES_MAX + 10).contains(&said),
+                "{said} of {bytes}"
+            );
+        }
     }
 }

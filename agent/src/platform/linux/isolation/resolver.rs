@@ -1,22 +1,28 @@
 //! The name servers that this machine asks, as resolv.conf names them.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// Where they are named. A stub on this machine stands in the first; whom that asks, in the second.
 const FILES: &[&str] = &["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 /// Most that are taken; the C library asks three.
 const NAME_SERVERS_MAX: usize = 8;
-/// Longest file that is read.
-const FILE_BYTES_MAX: usize = 64 * 1024;
+/// Longest file that is read; a longer one is passed over.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Those off this machine, in order.
 pub(super) fn name_servers() -> Vec<IpAddr> {
-    let texts: Vec<String> = FILES
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .filter(|text| text.len() <= FILE_BYTES_MAX)
-        .collect();
+    let texts: Vec<String> = FILES.iter().filter_map(|path| read(Path::new(path))).collect();
     named(texts.iter().map(String::as_str))
+}
+
+fn read(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = File::open(path).ok()?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= FILE_BYTES_MAX).then_some(text)
 }
 
 pub(super) fn named<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
@@ -53,6 +59,20 @@ mod tests {
             .map(IpAddr::to_string)
             .collect();
         assert_eq!(found, ["192.0.2.53", "fe80::1"]);
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_a_longer_one_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resolv.conf");
+        let mut text = "nameserver 192.0.2.53\n#".to_owned();
+        text.push_str(&"x".repeat(FILE_BYTES_MAX as usize - text.len()));
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(read(&path).as_ref(), Some(&text));
+        text.push('x');
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(read(&path), None);
+        assert_eq!(read(&folder.path().join("missing")), None);
     }
 
     #[test]

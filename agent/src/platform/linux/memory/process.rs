@@ -49,13 +49,7 @@ impl Image {
             let text = format!("{what} has no memory of its own: it has ended, or is a thread of the kernel");
             return Err(Fault::live_response("ESRCH", text));
         }
-        if mappings.len() > MAPPINGS_MAX {
-            let text = format!(
-                "{what} has {} mappings, an image has at most {MAPPINGS_MAX}",
-                mappings.len()
-            );
-            return Err(Fault::unsupported("too_many_mappings", text));
-        }
+        check_count(&mappings, &what)?;
         let about = about(pid).ok_or_else(|| fault(Errno::SRCH, &what))?;
         let page_bytes = rustix::param::page_size();
         Ok(Self {
@@ -77,6 +71,17 @@ impl Image {
             return Err(Fault::live_response("ESRCH", text));
         }
         Ok(())
+    }
+}
+
+/// An image counts its mappings in 16 bits.
+fn check_count(mappings: &[Mapping], what: &str) -> Result<(), Fault> {
+    match mappings.len() {
+        0..=MAPPINGS_MAX => Ok(()),
+        count => {
+            let text = format!("{what} has {count} mappings, an image has at most {MAPPINGS_MAX}");
+            Err(Fault::unsupported("too_many_mappings", text))
+        }
     }
 }
 
@@ -156,5 +161,32 @@ impl MemoryImage for Image {
         let gaps = copier.gaps();
         self.check_alive()?;
         Ok(gaps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_counts_so_many_mappings_and_a_process_with_more_is_refused() {
+        let mapping = |n: usize| {
+            let start = n as u64 * 0x2000;
+            format!("{start:x}-{:x} rw-p 00000000 00:00 0\n", start + 0x1000)
+        };
+        let maps: String = (1..=MAPPINGS_MAX + 1).map(mapping).collect();
+        let mut mappings = maps::parse(&maps);
+        let fault = check_count(&mappings, "process 7").unwrap_err();
+        assert_eq!(
+            (mappings.len(), fault.code.as_str()),
+            (MAPPINGS_MAX + 1, "too_many_mappings")
+        );
+        mappings.pop();
+        assert_eq!(check_count(&mappings, "process 7"), Ok(()));
+        // The count in its header (elf(5), e_phnum), the segment of notes among them, means what it says.
+        let head = elf_core::head(&About::default(), &mappings, 4096);
+        let counted = u16::from_ne_bytes([head[56], head[57]]);
+        assert_eq!(usize::from(counted), MAPPINGS_MAX + 1);
+        assert!(counted < u16::MAX, "that would mean that it is counted elsewhere");
     }
 }
