@@ -45,7 +45,8 @@ impl Session {
         GetFile::new(self, Verb::GetFile, path.into())
     }
 
-    /// Fetches a file past the file system's locks. On Windows only.
+    /// Fetches a file as it lies on the disk: past locks of the file system where it has any, and without changing the
+    /// time of its last access where the host allows that.
     pub fn get_raw_file(&self, path: impl Into<RemotePath>) -> GetFile<'_> {
         GetFile::new(self, Verb::GetRawFile, path.into())
     }
