@@ -35,7 +35,8 @@ pub(crate) async fn publisher(info: &ConnectionInfo) -> Outcome<Client> {
 pub(crate) async fn results(info: &ConnectionInfo) -> Outcome<(Client, Subscriber)> {
     let client = connect(info, &info.subscriber, "_INBOX").await?;
     let results = client.subscribe("tripline.results.>").await?;
-    client.flush().await?;
+    // A flush would only say that it is on its way.
+    client.request("$JS.API.INFO", "".into()).await?;
     Ok((client, results))
 }
 

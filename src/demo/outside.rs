@@ -60,7 +60,11 @@ impl Outside {
         let subscriber = connect(&broker.url, &broker.subscriber, "demo-subscriber").await?;
         let states = subscriber.subscribe("tripline.jobs.>").await.map_err(nats)?;
         let results = subscriber.subscribe("tripline.results.>").await.map_err(nats)?;
-        subscriber.flush().await.map_err(nats)?;
+        // Its answer comes after the broker has taken both; a flush only says that they are on their way.
+        subscriber
+            .request("$JS.API.INFO", "".into())
+            .await
+            .map_err(nats)?;
         Ok(Self {
             url: broker.url.clone(),
             publisher,

@@ -227,10 +227,10 @@ mod tests {
         let access = access(folder.path());
         let viewer = token(&access, Role::Viewer, None).await;
         let other = token(&access, Role::Viewer, None).await;
-        let limits = limits(3, 0);
+        let limits = limits(1, 0);
         let ask = |token: &str| admit(&access, &limits, Some(token), Role::Viewer);
-        // Four requests take no second.
-        let refused = (0..4).find_map(|_| ask(&viewer).err()).expect("a limit");
+        // However slow this machine is, one of a thousand comes within a second of the one before.
+        let refused = (0..1_000).find_map(|_| ask(&viewer).err()).expect("a limit");
         assert_eq!(
             (refused.status, refused.code.as_str()),
             (429, "too_many_requests")

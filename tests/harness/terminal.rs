@@ -3,7 +3,7 @@
 use crate::harness::{eventually, until};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -82,7 +82,13 @@ impl Terminal {
         self.types(CTRL_C);
     }
 
-    pub(crate) fn ctrl_d(&mut self) {
+    /// Once the program reads keys itself: before that the terminal takes this one, and it is lost.
+    pub(crate) async fn ctrl_d(&mut self) {
+        until("the program reads a line", || {
+            let modes = tcgetattr(&self.keyboard).expect("its modes");
+            !modes.local_modes.contains(LocalModes::ICANON)
+        })
+        .await;
         self.types(CTRL_D);
     }
 

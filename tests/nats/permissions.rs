@@ -1,6 +1,6 @@
 //! What the users of the embedded broker may do.
 
-use crate::support::{RememberingIntake, TestBroker, TestEdge, publish_events};
+use crate::support::{RememberingIntake, TestBroker, TestEdge, publish_events, subscribed};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull;
 use futures_util::StreamExt;
@@ -55,7 +55,7 @@ async fn a_subscriber_reads_results_live_and_from_the_stream() {
     let (test, _edge) = running().await;
     let subscriber = test.subscriber().await;
     let mut live = subscriber.subscribe("tripline.results.>").await.expect("to ask");
-    subscriber.flush().await.expect("an answer");
+    subscribed(&subscriber).await;
     let admin = jetstream::new(test.admin().await);
     admin
         .publish("tripline.results.default.x", "r".into())
@@ -115,7 +115,7 @@ async fn nobody_reads_what_is_sent_to_the_server() {
     let (test, edge) = running().await;
     let subscriber = test.subscriber().await;
     let mut overheard = subscriber.subscribe("_INBOX_tripline.>").await.expect("to ask");
-    subscriber.flush().await.expect("an answer");
+    subscribed(&subscriber).await;
     publish_events(&test.publisher().await, 0..1).await;
     edge.took(1).await;
     let nothing = tokio::time::timeout(SILENCE, overheard.next()).await;

@@ -1,6 +1,6 @@
 //! The outbox's publisher: order, duplicates, outages, refusals.
 
-use crate::support::{RememberingIntake, TestBroker, TestEdge, eventually};
+use crate::support::{RememberingIntake, TestBroker, TestEdge, eventually, subscribed};
 use async_nats::jetstream::{self, stream};
 use futures_util::StreamExt;
 use tripline::nats::{NatsOptions, NatsPublisher};
@@ -157,7 +157,7 @@ async fn notifications_reach_who_listens_and_are_dropped_when_the_broker_is_away
     let (test, edge) = running().await;
     let subscriber = test.subscriber().await;
     let mut jobs = subscriber.subscribe("tripline.jobs.>").await.expect("to ask");
-    subscriber.flush().await.expect("an answer");
+    subscribed(&subscriber).await;
     edge.publisher
         .notify("tripline.jobs.default.x".into(), b"queued".to_vec());
     assert_eq!(&*jobs.next().await.expect("a message").payload, b"queued");

@@ -106,6 +106,13 @@ pub(crate) async fn client(
         .expect("a connection")
 }
 
+/// Waits until the broker has the subscriptions of this connection: it answers in their order, while a flush only says
+/// that they are on their way.
+pub(crate) async fn subscribed(client: &async_nats::Client) {
+    let answer = client.request("$JS.API.INFO", "".into()).await;
+    answer.expect("an answer");
+}
+
 /// `kill -9`.
 pub(crate) fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");

@@ -103,7 +103,7 @@ async fn a_person_looks_around_and_moves_files_with_completion_and_bars() {
     terminal.enters("rm tool");
     until("the file is removed", || !put.exists()).await;
     terminal.sees("> ").await;
-    terminal.ctrl_d();
+    terminal.ctrl_d().await;
     terminal.sees("closed").await;
     assert!(terminal.end().await.success());
     server.api().all_slots_free().await;
@@ -175,7 +175,7 @@ async fn earlier_lines_come_back_in_the_next_console_and_secrets_do_not() {
     first.enters("exec echo --password hunter2");
     first.sees("\n--password hunter2\n").await;
     first.sees(":/> ").await;
-    first.ctrl_d();
+    first.ctrl_d().await;
     assert!(first.end().await.success());
     let mut second = Terminal::start(&console(&site, &server, host));
     second.sees(":/> ").await;
@@ -184,7 +184,7 @@ async fn earlier_lines_come_back_in_the_next_console_and_secrets_do_not() {
     second.enters("");
     second.sees("\nremembered\n").await;
     second.sees(":/> ").await;
-    second.ctrl_d();
+    second.ctrl_d().await;
     assert!(second.end().await.success());
     let file = site.path("state/tripline/console-history");
     assert_eq!(
@@ -255,7 +255,7 @@ async fn a_session_that_waits_says_so_and_can_be_given_up() {
         (open_sessions(&api).await.len() == 2).then_some(())
     })
     .await;
-    holder.ctrl_d();
+    holder.ctrl_d().await;
     assert!(holder.end().await.success());
     patient.sees(":/> ").await;
     patient.enters("exec echo my turn");
@@ -308,7 +308,7 @@ async fn a_host_that_goes_and_a_session_that_is_ended_are_told_with_what_to_do_n
     terminal.sees("\nagain\n").await;
     terminal.enters("info");
     terminal.sees("idle timeout").await;
-    terminal.ctrl_d();
+    terminal.ctrl_d().await;
     assert!(terminal.end().await.success());
     api.all_slots_free().await;
 }

@@ -50,7 +50,9 @@ async fn an_event_becomes_a_result_on_its_subject_with_the_job_id_as_message_id(
         .subscribe("tripline.results.>")
         .await
         .expect("allowed");
-    outside.subscriber.flush().await.expect("connected");
+    // Its answer comes after the broker has taken both subscriptions; a flush only says that they are on their way.
+    let known = outside.subscriber.request("$JS.API.INFO", "".into()).await;
+    known.expect("an answer");
 
     let file = site.path("counter");
     let low = cloud_event(

@@ -3,9 +3,9 @@
 use crate::support::{Run, names};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tripline_agent::policy::Policy;
 use tripline_protocol::FaultClass;
@@ -20,14 +20,17 @@ struct Quarry(Child);
 impl Quarry {
     fn start() -> Self {
         let (name, value) = MARK.split_once('=').unwrap();
-        let child = Command::new("sleep").arg("600").env(name, value).spawn().unwrap();
-        let quarry = Self(child);
-        // Before it is the program, it is a copy of this process.
-        crate::support::wait_until("the program runs", || {
-            fs::read_to_string(format!("/proc/{}/comm", quarry.pid())).is_ok_and(|name| name == "sleep\n")
-                && quarry.mapping("[stack]").is_some()
-        });
-        quarry
+        let mut child = Command::new("cat")
+            .env(name, value)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It answers when all of it is in memory; its name is there before that.
+        let (stdin, stdout) = (child.stdin.as_mut().unwrap(), child.stdout.as_mut().unwrap());
+        stdin.write_all(b"x").unwrap();
+        stdout.read_exact(&mut [0]).unwrap();
+        Self(child)
     }
 
     fn pid(&self) -> u32 {
