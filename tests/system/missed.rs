@@ -44,6 +44,12 @@ async fn hold_up(broker: &Broker, until: &str) {
     assert!(!answer.contains("\"error\""), "{answer}");
 }
 
+/// The stream loses what it has, as by its limits.
+async fn purge(outside: &Outside) {
+    let stream = outside.stream("TRIPLINE_EVENTS").await;
+    stream.purge().await.expect("purged");
+}
+
 #[tokio::test]
 async fn events_that_the_stream_lost_while_the_server_was_away_are_counted_once() {
     let site = Site::new().await;
@@ -52,12 +58,7 @@ async fn events_that_the_stream_lost_while_the_server_was_away_are_counted_once(
     outside.all_handled().await;
     assert!(server.terminate().await.success());
     publish(&outside, 50).await;
-    outside
-        .stream("TRIPLINE_EVENTS")
-        .await
-        .purge()
-        .await
-        .expect("purged");
+    purge(&outside).await;
     publish(&outside, 1).await;
     server.spawn();
     server.ready().await;
@@ -79,12 +80,7 @@ async fn events_that_were_handled_and_then_lost_are_not_counted() {
     publish(&outside, 20).await;
     outside.all_handled().await;
     assert!(server.terminate().await.success());
-    outside
-        .stream("TRIPLINE_EVENTS")
-        .await
-        .purge()
-        .await
-        .expect("purged");
+    purge(&outside).await;
     server.spawn();
     server.ready().await;
     publish(&outside, 1).await;
