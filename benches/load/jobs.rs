@@ -23,6 +23,8 @@ struct Round {
 
 /// Publishes events and hears their results.
 pub(crate) struct Outside {
+    /// Of whose events these are: an id that came before would cause nothing.
+    name: &'static str,
     publisher: Client,
     results: Subscriber,
     _subscriber: Client,
@@ -31,9 +33,10 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    pub(crate) async fn connect(stage: &Stage, agents: &Agents) -> Outcome<Self> {
+    pub(crate) async fn connect(stage: &Stage, agents: &Agents, name: &'static str) -> Outcome<Self> {
         let (subscriber, results) = outside::results(stage.info()).await?;
         Ok(Self {
+            name,
             publisher: outside::publisher(stage.info()).await?,
             results,
             _subscriber: subscriber,
@@ -47,7 +50,7 @@ impl Outside {
         let number = self.published;
         let turn = usize::try_from(number)? % self.hosts.len().max(1);
         let host = self.hosts.get(turn).ok_or("no hosts")?;
-        let id = std::process::id();
+        let id = format!("{}-{}", self.name, std::process::id());
         let payload = format!(
             r#"{{"specversion":"1.0","id":"{id}-{number}","source":"bench","type":"bench.job","hostid":"{host}","data":{{"number":{number},"username":"amelie","processname":"/usr/lib/firefox/firefox-bin","pid":4242,"severity":7}}}}"#
         );
@@ -98,7 +101,7 @@ fn check(message: &Message) -> Outcome {
 
 pub(crate) async fn run(stage: &mut Stage, options: &Options) -> Outcome {
     let agents = agents::start(stage, options.agents()).await?;
-    let mut outside = Outside::connect(stage, &agents).await?;
+    let mut outside = Outside::connect(stage, &agents, "jobs").await?;
     outside.round(options.jobs / 10, options.window).await?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {

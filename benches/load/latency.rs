@@ -17,7 +17,7 @@ struct Round {
 
 pub(crate) async fn run(stage: &mut Stage, options: &Options) -> Outcome {
     let agents = agents::start(stage, options.agents()).await?;
-    let mut outside = Outside::connect(stage, &agents).await?;
+    let mut outside = Outside::connect(stage, &agents, "latency").await?;
     let mut prober = Prober::start(stage).await?;
     one_at_a_time(&mut outside, options.samples / 10).await?;
     floor::parts(stage, &mut prober, options.samples / 10).await?;
