@@ -97,6 +97,36 @@ pub(super) fn list<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'
     }
 }
 
+/// One text, or the items of a list of 1 to `most`; `what` they are is for messages.
+pub(super) fn one_or_many<'n>(
+    node: &'n Node,
+    what: &str,
+    most: usize,
+    problems: &mut Problems<'_>,
+) -> Option<&'n [Node]> {
+    let items = match &node.kind {
+        Kind::Text(_) => std::slice::from_ref(node),
+        _ => list(node, &format!("a list of {what}"), problems)?,
+    };
+    if !(1..=most).contains(&items.len()) {
+        return problems.add(node.at, format!("{} {what}, expected 1 to {most}", items.len()));
+    }
+    Some(items)
+}
+
+/// Every item as a type that parses itself.
+pub(super) fn all_parsed<T: FromStr<Err: Display>>(
+    items: &[Node],
+    expected: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<T>> {
+    let parsed: Vec<_> = items
+        .iter()
+        .map(|item| parsed(item, expected, problems))
+        .collect();
+    parsed.into_iter().collect()
+}
+
 /// A text.
 pub(super) fn text<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'_>) -> Option<&'n str> {
     match &node.kind {

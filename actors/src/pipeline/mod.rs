@@ -11,6 +11,7 @@ mod argument;
 mod condition;
 mod fields;
 mod files;
+mod gate;
 mod host;
 mod index;
 mod job;
@@ -30,6 +31,9 @@ mod template;
 mod yaml;
 
 pub use condition::Match;
+#[cfg(test)]
+pub(crate) use gate::AGE_MAX;
+pub use gate::Closed;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;

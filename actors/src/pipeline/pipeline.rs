@@ -3,6 +3,7 @@
 use super::argument::Argument;
 use super::condition::{Condition, Match};
 use super::fields::{self, Fields, Shape};
+use super::gate::{Closed, Gate};
 use super::job::{INLINE, JobTemplate, RenderedJob};
 use super::late::RENDERED_BYTES_MAX;
 use super::named_job::NamedJob;
@@ -17,21 +18,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Event, Name, Sha256};
+use tripline_protocol::{Event, Name, Sha256, Span};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a pipeline",
-    keys: &["name", "description", "on", "when", "job", "params"],
+    keys: &[
+        "name",
+        "description",
+        "enabled",
+        "on",
+        "orgs",
+        "events",
+        "when",
+        "job",
+        "params",
+    ],
     later: &[
         "suppress",
         "tests",
-        "enabled",
-        "orgs",
         "target",
         "let",
         "dry_run",
         "approvals",
-        "events",
         "retry",
         "max_hosts",
         "max_in_flight",
@@ -57,6 +65,7 @@ pub struct Pipeline {
     file: String,
     at: At,
     description: Option<String>,
+    gate: Gate,
     on: Vec<EtypePattern>,
     when: Option<Condition>,
     job: PipelineJob,
@@ -92,6 +101,7 @@ impl Pipeline {
         let description = fields
             .get("description")
             .and_then(|node| fields::text(node, "a text", problems));
+        let gate = Gate::read(&fields, problems);
         let on = fields
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
@@ -113,6 +123,7 @@ impl Pipeline {
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
+            gate,
             on: on?,
             when,
             job,
@@ -161,6 +172,9 @@ impl Pipeline {
             name: self.name.clone(),
             version: self.version.clone(),
             file: self.file.clone(),
+            enabled: self.gate.enabled,
+            orgs: self.gate.orgs.clone(),
+            events_max_age: self.gate.age_max,
             on: self
                 .on
                 .iter()
@@ -169,6 +183,12 @@ impl Pipeline {
             when: self.when.as_ref().map(|when| when.source().to_owned()),
             job: self.job_name().clone(),
         }
+    }
+
+    /// Why it does not look at an event of this age, whose etype is one of its candidates' already; `age_max` is
+    /// what the server takes, and holds where the pipeline does not say.
+    pub fn closed_to(&self, event: &Event, age: Span, age_max: Span) -> Option<Closed> {
+        self.gate.closed_to(event, age, age_max)
     }
 
     /// Whether `when` names `host`.
@@ -215,22 +235,8 @@ impl Pipeline {
 }
 
 fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern>> {
-    let expected = "an etype, or a pattern such as acme.alert.*";
-    let items = match &node.kind {
-        Kind::Text(_) => std::slice::from_ref(node),
-        _ => fields::list(node, "a list of etypes", problems)?,
-    };
-    if !(1..=PATTERNS_MAX).contains(&items.len()) {
-        return problems.add(
-            node.at,
-            format!("{} etypes, expected 1 to {PATTERNS_MAX}", items.len()),
-        );
-    }
-    let parsed: Vec<_> = items
-        .iter()
-        .map(|item| fields::parsed(item, expected, problems))
-        .collect();
-    parsed.into_iter().collect()
+    let items = fields::one_or_many(node, "etypes", PATTERNS_MAX, problems)?;
+    fields::all_parsed(items, "an etype, or a pattern such as acme.alert.*", problems)
 }
 
 fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {

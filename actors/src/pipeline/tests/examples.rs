@@ -1,6 +1,6 @@
 //! The examples load and do what their texts say.
 
-use super::events::{event, host, parse};
+use super::events::{event, host};
 use crate::pipeline::{Match, RuleSet};
 use serde_json::json;
 use std::path::Path;
@@ -66,23 +66,11 @@ fn the_examples_with_named_jobs_render() {
 const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
 
 #[test]
-fn the_files_shown_in_the_reference_load() {
-    let shown: Vec<_> = REFERENCE
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    let [pipeline, job] = shown.as_slice() else {
-        panic!("{shown:?}")
-    };
-    parse(pipeline, job).unwrap();
-}
-
-#[test]
 fn the_reference_names_every_key() {
-    use crate::pipeline::{job, named_job, params, pipeline, steps};
+    use crate::pipeline::{gate, job, named_job, params, pipeline, steps};
     for shape in [
         pipeline::SHAPE,
+        gate::EVENTS,
         job::INLINE,
         steps::SHAPE,
         named_job::SHAPE,
