@@ -83,10 +83,8 @@ fn unexpected<T>(node: &Node, expected: &str, problems: &mut Problems<'_>) -> Op
 
 /// The entries of a map.
 pub(super) fn map<'n>(node: &'n Node, what: &str, problems: &mut Problems<'_>) -> Option<&'n [(Key, Node)]> {
-    match &node.kind {
-        Kind::Map(entries) => Some(entries),
-        _ => unexpected(node, &format!("a map for {what}"), problems),
-    }
+    node.entries()
+        .or_else(|| unexpected(node, &format!("a map for {what}"), problems))
 }
 
 /// The items of a list.

@@ -28,6 +28,7 @@ mod render_error;
 mod rule_set;
 mod steps;
 mod template;
+mod vars;
 mod yaml;
 
 pub use condition::Match;

@@ -8,6 +8,7 @@ use super::params::{self, Param};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::template::{Scope, from_json, host_value};
+use super::vars::Context;
 use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
@@ -18,6 +19,7 @@ pub(super) const SHAPE: Shape = Shape {
         "name",
         "description",
         "params",
+        "let",
         "steps",
         "expires",
         "timeout",
@@ -26,7 +28,6 @@ pub(super) const SHAPE: Shape = Shape {
     later: &[
         "retry",
         "finally",
-        "let",
         "for_each",
         "approvals",
         "dry_run",
@@ -136,7 +137,7 @@ impl NamedJob {
     ) -> Result<RenderedJob, RenderError> {
         let params = Value::Object(params::fill(&self.params, params)?);
         late::refuse_marked(&params)?;
-        let context = minijinja::Value::from_pairs([("host", host.clone()), ("params", from_json(&params))]);
-        self.job.render(&context)
+        let context = Context::new([("host", host.clone()), ("params", from_json(&params))]);
+        self.job.render(context)
     }
 }

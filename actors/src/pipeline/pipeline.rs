@@ -11,6 +11,7 @@ use super::params;
 use super::problem::{At, Problems, suggestion};
 use super::render_error::RenderError;
 use super::template::{Budget, Scope, event_value, host_value};
+use super::vars::{self, Context, Let};
 use super::yaml::{Key, Kind, Node};
 use super::{HostFacts, version};
 use serde_json::Map;
@@ -30,6 +31,7 @@ pub(super) const SHAPE: Shape = Shape {
         "orgs",
         "events",
         "when",
+        "let",
         "job",
         "params",
     ],
@@ -37,7 +39,6 @@ pub(super) const SHAPE: Shape = Shape {
         "suppress",
         "tests",
         "target",
-        "let",
         "dry_run",
         "approvals",
         "retry",
@@ -68,6 +69,7 @@ pub struct Pipeline {
     gate: Gate,
     on: Vec<EtypePattern>,
     when: Option<Condition>,
+    values: Let,
     job: PipelineJob,
 }
 
@@ -106,9 +108,20 @@ impl Pipeline {
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
         let when = fields.get("when").and_then(|node| condition(node, problems));
+        let scope = Scope {
+            event: true,
+            host: true,
+            ..Scope::default()
+        };
+        let values = Let::read(&fields, &scope, problems);
+        let known = vars::names(&fields);
+        let scope = Scope {
+            vars: &known,
+            ..scope
+        };
         let job = fields
             .need("job", "a job, or the name of one", problems)
-            .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
+            .and_then(|node| read_job(node, name.as_ref(), &fields, &scope, source, problems));
         if problems.count() > before {
             return None;
         }
@@ -126,6 +139,7 @@ impl Pipeline {
             gate,
             on: on?,
             when,
+            values,
             job,
         })
     }
@@ -216,10 +230,12 @@ impl Pipeline {
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
         let host = host_value(host);
-        let context = minijinja::Value::from_pairs([("event", event_value(event)), ("host", host.clone())]);
+        let mut context = Context::new([("event", event_value(event)), ("host", host.clone())]);
+        context.define(&self.values)?;
         match &self.job {
-            PipelineJob::Inline(job) => job.render(&context),
+            PipelineJob::Inline(job) => job.render(context),
             PipelineJob::Named { job, params } => {
+                let context = context.value();
                 let mut budget = Budget::new(RENDERED_BYTES_MAX);
                 let mut rendered = Map::new();
                 for (name, value) in params {
@@ -260,14 +276,10 @@ fn read_job(
     node: &Node,
     name: Option<&Name>,
     fields: &Fields<'_>,
+    scope: &Scope<'_>,
     source: &Source<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<PipelineJob> {
-    let scope = Scope {
-        event: true,
-        host: true,
-        ..Scope::default()
-    };
     match &node.kind {
         Kind::Text(job) => {
             let job = named(node, job, source, problems);
@@ -275,7 +287,7 @@ fn read_job(
                 .get("params")
                 .and_then(|node| fields::map(node, "params", problems));
             let given = given.unwrap_or_default();
-            let params = read_params(given, job.as_deref(), &scope, problems);
+            let params = read_params(given, job.as_deref(), scope, problems);
             let job = job?;
             missing_params(&job, given, node.at, problems);
             Some(PipelineJob::Named { job, params })
@@ -288,7 +300,7 @@ fn read_job(
                 );
             }
             let inline = Fields::of(node, &INLINE, problems)?;
-            JobTemplate::read(name, &inline, &scope, problems).map(PipelineJob::Inline)
+            JobTemplate::read(name, &inline, scope, problems).map(PipelineJob::Inline)
         }
         _ => problems.add(
             node.at,

@@ -7,3 +7,4 @@ mod files;
 mod index;
 mod rendering;
 mod submitted;
+mod vars;

@@ -186,6 +186,7 @@ fn consider(
             run,
             org: event.org.clone(),
             spec: rendered.spec,
+            vars: rendered.vars,
             host: record.to_ref(),
             pipeline: Some(PipelineRef {
                 name: pipeline.name().clone(),

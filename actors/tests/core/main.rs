@@ -27,6 +27,8 @@ mod keys;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod lets;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod link;

@@ -25,7 +25,7 @@ fn bad_pipelines() -> Vec<Bad> {
                 (
                     1,
                     1,
-                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, job, params; did you mean \"name\"?",
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, job, params; did you mean \"name\"?",
                 ),
                 (1, 1, "the key \"name\" is missing"),
             ],
