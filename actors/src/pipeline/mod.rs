@@ -23,6 +23,7 @@ mod params;
     reason = "the module is named after its main type, as all are"
 )]
 mod pipeline;
+mod pipeline_job;
 mod problem;
 mod render_error;
 mod rule_set;

@@ -1,22 +1,16 @@
 //! Pipelines: on which etypes, when, which job.
 
-use super::argument::Argument;
 use super::condition::{Condition, Match};
 use super::fields::{self, Fields, Shape};
 use super::gate::{Closed, Gate};
-use super::job::{INLINE, JobTemplate, RenderedJob};
-use super::late::RENDERED_BYTES_MAX;
-use super::named_job::NamedJob;
-use super::params;
-use super::problem::{At, Problems, suggestion};
+use super::job::RenderedJob;
+use super::pipeline_job::{PipelineJob, Source};
+use super::problem::{At, Problems};
 use super::render_error::RenderError;
-use super::template::{Budget, Scope, event_value, host_value};
+use super::template::{Scope, event_value, host_value};
 use super::vars::{self, Context, Let};
-use super::yaml::{Key, Kind, Node};
+use super::yaml::Node;
 use super::{HostFacts, version};
-use serde_json::Map;
-use std::collections::HashMap;
-use std::sync::Arc;
 use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Event, Name, Sha256, Span};
@@ -55,9 +49,6 @@ pub(super) const SHAPE: Shape = Shape {
 /// Most patterns in `on`.
 const PATTERNS_MAX: usize = 256;
 
-/// The named jobs a pipeline may name.
-pub(super) type NamedJobs = HashMap<Name, Arc<NamedJob>>;
-
 /// A pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -71,25 +62,6 @@ pub struct Pipeline {
     when: Option<Condition>,
     values: Let,
     job: PipelineJob,
-}
-
-#[derive(Debug)]
-enum PipelineJob {
-    Inline(JobTemplate),
-    Named {
-        job: Arc<NamedJob>,
-        params: Vec<(String, Argument)>,
-    },
-}
-
-/// Where a pipeline is read from.
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    /// Its own text.
-    pub(super) text: &'a str,
-    pub(super) jobs: &'a NamedJobs,
-    /// Whether there are named jobs with problems, which are not among `jobs`.
-    pub(super) jobs_broken: bool,
 }
 
 impl Pipeline {
@@ -121,18 +93,14 @@ impl Pipeline {
         };
         let job = fields
             .need("job", "a job, or the name of one", problems)
-            .and_then(|node| read_job(node, name.as_ref(), &fields, &scope, source, problems));
+            .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
         if problems.count() > before {
             return None;
         }
         let job = job?;
-        let of_job = match &job {
-            PipelineJob::Inline(_) => "",
-            PipelineJob::Named { job, .. } => job.version().as_str(),
-        };
         Some(Self {
             name: name?,
-            version: version([source.text, of_job]),
+            version: version([source.text, job.version()]),
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
@@ -174,10 +142,7 @@ impl Pipeline {
 
     /// The name its jobs carry.
     pub fn job_name(&self) -> &Name {
-        match &self.job {
-            PipelineJob::Inline(job) => job.name(),
-            PipelineJob::Named { job, .. } => job.name(),
-        }
+        self.job.name()
     }
 
     /// As lists show it.
@@ -232,21 +197,7 @@ impl Pipeline {
         let host = host_value(host);
         let mut context = Context::new([("event", event_value(event)), ("host", host.clone())]);
         context.define(&self.values)?;
-        match &self.job {
-            PipelineJob::Inline(job) => job.render(context),
-            PipelineJob::Named { job, params } => {
-                let context = context.value();
-                let mut budget = Budget::new(RENDERED_BYTES_MAX);
-                let mut rendered = Map::new();
-                for (name, value) in params {
-                    let value = value
-                        .render(&context, &mut budget)
-                        .map_err(|error| error.under(name))?;
-                    rendered.insert(name.clone(), value);
-                }
-                job.render_with(&rendered, &host)
-            }
-        }
+        self.job.render(context, &host)
     }
 }
 
@@ -268,96 +219,6 @@ fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
                 node.at,
                 format!("{}{}", invalid.reason, place.unwrap_or_default()),
             )
-        }
-    }
-}
-
-fn read_job(
-    node: &Node,
-    name: Option<&Name>,
-    fields: &Fields<'_>,
-    scope: &Scope<'_>,
-    source: &Source<'_>,
-    problems: &mut Problems<'_>,
-) -> Option<PipelineJob> {
-    match &node.kind {
-        Kind::Text(job) => {
-            let job = named(node, job, source, problems);
-            let given = fields
-                .get("params")
-                .and_then(|node| fields::map(node, "params", problems));
-            let given = given.unwrap_or_default();
-            let params = read_params(given, job.as_deref(), scope, problems);
-            let job = job?;
-            missing_params(&job, given, node.at, problems);
-            Some(PipelineJob::Named { job, params })
-        }
-        Kind::Map(_) => {
-            if let Some(params) = fields.get("params") {
-                problems.add::<()>(
-                    params.at,
-                    "params belong to a named job; this job is written inline",
-                );
-            }
-            let inline = Fields::of(node, &INLINE, problems)?;
-            JobTemplate::read(name, &inline, scope, problems).map(PipelineJob::Inline)
-        }
-        _ => problems.add(
-            node.at,
-            format!("expected a job or the name of one, found {}", node.describe()),
-        ),
-    }
-}
-
-fn named(node: &Node, name: &str, source: &Source<'_>, problems: &mut Problems<'_>) -> Option<Arc<NamedJob>> {
-    let found = name
-        .parse::<Name>()
-        .ok()
-        .and_then(|name| source.jobs.get(&name).cloned());
-    // With broken jobs about, the missing one is most likely among them, and their problems are told.
-    if found.is_some() || source.jobs_broken {
-        return found;
-    }
-    let hint = suggestion(name, source.jobs.keys().map(Name::as_str));
-    problems.add(node.at, format!("there is no named job {name:?}{hint}"))
-}
-
-fn read_params(
-    given: &[(Key, Node)],
-    job: Option<&NamedJob>,
-    scope: &Scope<'_>,
-    problems: &mut Problems<'_>,
-) -> Vec<(String, Argument)> {
-    let mut read = Vec::new();
-    for (key, node) in given {
-        let Some(value) = Argument::compile(node, scope, problems) else {
-            continue;
-        };
-        if let Some(job) = job {
-            match (
-                job.params().iter().find(|param| param.name == key.text),
-                value.example(),
-            ) {
-                (None, _) => {
-                    problems.add::<()>(key.at, params::unknown(job.params(), &key.text));
-                }
-                (Some(param), Some(example)) => {
-                    if let Some(reason) = param.refuses(&example) {
-                        problems.add::<()>(node.at, reason);
-                    }
-                }
-                (Some(_), None) => {}
-            }
-        }
-        read.push((key.text.clone(), value));
-    }
-    read
-}
-
-fn missing_params(job: &NamedJob, given: &[(Key, Node)], at: At, problems: &mut Problems<'_>) {
-    for param in job.params().iter().filter(|param| param.is_required()) {
-        if given.iter().all(|(key, _)| key.text != param.name) {
-            problems.add::<()>(at, format!("the named job needs the parameter {:?}", param.name));
         }
     }
 }
