@@ -15,3 +15,4 @@ mod no_limits;
 mod pages;
 mod porting;
 mod rules;
+mod schemas;

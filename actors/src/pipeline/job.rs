@@ -1,24 +1,47 @@
 //! Jobs as files describe them: `expires`, `timeout`, `priority` and steps with templates.
 
 use super::argument::Argument;
-use super::fields::{self, Fields, Shape};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
 use super::steps::{self, StepTemplate};
 use super::template::{Budget, Scope};
-use super::vars::{self, Context, Let};
+use super::vars::{self, Context, LET, Let};
 use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
+use tripline_protocol::limit::STEPS_MAX;
 use tripline_protocol::step::Step;
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
-pub(super) const INLINE: Shape = Shape {
-    what: "a job",
-    keys: &["expires", "timeout", "priority", "let", "steps"],
-    later: &["retry", "finally", "for_each", "approvals", "dry_run"],
-};
+pub(super) const INLINE: Shape = Shape::new(
+    "a job",
+    &[EXPIRES, TIMEOUT, PRIORITY, LET, STEPS],
+    &["retry", "finally", "for_each", "approvals", "dry_run"],
+);
+
+/// Those that inline and named jobs share, beside `let`.
+pub(super) const EXPIRES: Field = Field::new(
+    "expires",
+    Takes::Text(Form::Span),
+    "How long it may wait for its host and a slot.",
+)
+.or("24h");
+pub(super) const TIMEOUT: Field =
+    Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("10m");
+pub(super) const PRIORITY: Field = Field::new(
+    "priority",
+    Takes::Text(Form::Priority),
+    "Orders hosts that wait for a slot; never the jobs of one host.",
+)
+.or("normal");
+pub(super) const STEPS: Field = Field::new(
+    "steps",
+    Takes::List(&Takes::Step(&steps::SHAPE), STEPS_MAX),
+    "What it does, one after the other.",
+)
+.needed();
 
 /// A job made from a pipeline or a named job, ready to be accepted.
 #[derive(Debug, Clone, PartialEq)]

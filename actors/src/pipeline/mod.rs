@@ -27,6 +27,8 @@ mod pipeline_job;
 mod problem;
 mod render_error;
 mod rule_set;
+mod schema;
+mod shape;
 mod steps;
 mod template;
 mod vars;
@@ -45,6 +47,7 @@ pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
+pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

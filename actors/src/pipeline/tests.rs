@@ -6,5 +6,6 @@ mod examples;
 mod files;
 mod index;
 mod rendering;
+mod schema;
 mod submitted;
 mod vars;

@@ -63,25 +63,6 @@ fn the_examples_with_named_jobs_render() {
     }
 }
 
-const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
-
-#[test]
-fn the_reference_names_every_key() {
-    use crate::pipeline::{gate, job, named_job, params, pipeline, steps};
-    for shape in [
-        pipeline::SHAPE,
-        gate::EVENTS,
-        job::INLINE,
-        steps::SHAPE,
-        named_job::SHAPE,
-        params::SHAPE,
-    ] {
-        for key in shape.keys.iter().chain(shape.later) {
-            assert!(REFERENCE.contains(&format!("`{key}`")), "{key} of {}", shape.what);
-        }
-    }
-}
-
 #[test]
 fn rules_can_be_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>() {}
