@@ -7,6 +7,7 @@
 mod commands;
 mod constants;
 mod grafana;
+mod keys;
 mod limits;
 mod links;
 mod metrics;
