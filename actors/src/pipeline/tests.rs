@@ -9,3 +9,4 @@ mod rendering;
 mod schema;
 mod submitted;
 mod vars;
+mod warnings;
