@@ -4,20 +4,31 @@ use super::output::{Format, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use tripline_actors::pipeline::{FileProblem, RuleSet, Warnings, job_schema, pipeline_schema};
+use tripline_protocol::Org;
 use tripline_protocol::api::PipelinesView;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Check pipeline files as the server would, without one
     #[command(
-        after_help = "Every problem is printed as file:line:column: what is wrong; the exit code is then 2.\n\n\
+        after_help = "Every problem is printed as file:line:column: what is wrong; the exit code is then 2. What is \
+                            legal and most likely a mistake is a warning, and changes no exit code.\n\n\
                             Example:\n  tripline pipeline check pipelines/ --jobs jobs/"
     )]
     Check(Check),
     /// List the pipelines in force
     List,
+    /// Print the JSON Schema of pipeline files, for editors
+    #[command(
+        after_help = "An editor with a YAML language server takes it from a file's first line:\n  \
+                            # yaml-language-server: $schema=pipeline.schema.json\n\n\
+                            Example:\n  tripline pipeline schema > pipeline.schema.json"
+    )]
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -30,32 +41,120 @@ pub(super) struct Check {
     jobs: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// That of files of named jobs instead
+    #[arg(long)]
+    jobs: bool,
+}
+
+/// Prints the schema that is asked for.
+pub(super) fn schema(arguments: &Schema) -> Result<(), Failure> {
+    print_json(&match arguments.jobs {
+        true => job_schema(),
+        false => pipeline_schema(),
+    })
+}
+
 pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
-    let mut problems: Vec<String> = Vec::new();
-    let mut pipelines = 0;
-    let mut named_jobs = 0;
-    for folder in &arguments.pipelines {
-        let folders = Folders {
-            pipelines: Some(folder.clone()),
-            jobs: arguments.jobs.clone(),
-        };
-        match folders.load() {
-            Ok(set) => {
-                pipelines += count(&set).0;
-                named_jobs = count(&set).1;
-            }
-            // Those of the named jobs come with every folder.
-            Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
-        }
+    let checked = Checked::of(arguments)?;
+    match global.output {
+        Format::Json => print_json(&checked.to_json())?,
+        Format::Table => print(&checked.line())?,
     }
-    if !problems.is_empty() {
+    super::report(&checked.warnings());
+    Ok(())
+}
+
+/// Sets without problems.
+#[derive(Debug, Default)]
+struct Checked {
+    pipelines: usize,
+    named_jobs: usize,
+    warnings: Vec<FileProblem>,
+    warnings_omitted: usize,
+}
+
+impl Checked {
+    /// Reads every folder; those of the named jobs come with each.
+    fn of(arguments: &Check) -> Result<Self, Failure> {
+        let mut problems: Vec<String> = Vec::new();
+        let mut checked = Self::default();
+        for folder in &arguments.pipelines {
+            let folders = Folders {
+                pipelines: Some(folder.clone()),
+                jobs: arguments.jobs.clone(),
+            };
+            match folders.load() {
+                Ok(set) => checked.add(&set),
+                Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(checked);
+        }
         let mut told = HashSet::new();
         problems.retain(|problem| told.insert(problem.clone()));
-        return Err(Failure::Problems(problems));
+        Err(Failure::Problems(problems))
     }
-    match global.output {
-        Format::Json => print_json(&serde_json::json!({"pipelines": pipelines, "named_jobs": named_jobs})),
-        Format::Table => print(&format!("ok: {pipelines} pipelines, {named_jobs} named jobs")),
+
+    fn add(&mut self, set: &RuleSet) {
+        self.pipelines += count(set).0;
+        self.named_jobs = count(set).1;
+        let Warnings { found, omitted } = set.warnings();
+        for warning in found {
+            if !self.warnings.contains(warning) {
+                self.warnings.push(warning.clone());
+            }
+        }
+        self.warnings_omitted += omitted;
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            pipelines,
+            named_jobs,
+            ..
+        } = self;
+        let warnings = match self.warnings.len() + self.warnings_omitted {
+            0 => String::new(),
+            1 => ", 1 warning".to_owned(),
+            count => format!(", {count} warnings"),
+        };
+        format!("ok: {pipelines} pipelines, {named_jobs} named jobs{warnings}")
+    }
+
+    /// A line for each, as compilers write them.
+    fn warnings(&self) -> Vec<String> {
+        let line = |warning: &FileProblem| {
+            let FileProblem {
+                file,
+                line,
+                column,
+                message,
+            } = warning;
+            format!("{file}:{line}:{column}: warning: {message}")
+        };
+        let more =
+            (self.warnings_omitted > 0).then(|| format!("and {} more warnings", self.warnings_omitted));
+        self.warnings.iter().map(line).chain(more).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let warning = |warning: &FileProblem| {
+            json!({
+                "file": warning.file,
+                "line": warning.line,
+                "column": warning.column,
+                "message": warning.message,
+            })
+        };
+        json!({
+            "pipelines": self.pipelines,
+            "named_jobs": self.named_jobs,
+            "warnings": self.warnings.iter().map(warning).collect::<Vec<_>>(),
+            "warnings_omitted": self.warnings_omitted,
+        })
     }
 }
 
@@ -76,12 +175,116 @@ fn rows(view: &PipelinesView) -> String {
     let rows = view.pipelines.iter().map(|pipeline| {
         [
             pipeline.name.to_string(),
+            if pipeline.enabled { "enabled" } else { "disabled" }.to_owned(),
             pipeline.on.join(" "),
+            or_dash(pipeline.orgs.as_ref().map(|orgs| words(orgs))),
+            or_dash(pipeline.events_max_age),
             or_dash(pipeline.when.as_ref()),
             pipeline.job.to_string(),
             pipeline.file.clone(),
             pipeline.version.as_str().chars().take(12).collect(),
         ]
     });
-    table(["NAME", "ON", "WHEN", "JOB", "FILE", "VERSION"], rows)
+    let head = [
+        "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "JOB", "FILE", "VERSION",
+    ];
+    table(head, rows)
+}
+
+fn words(orgs: &[Org]) -> String {
+    orgs.iter().map(Org::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn check(folders: &[&tempfile::TempDir]) -> Result<Checked, Failure> {
+        Checked::of(&Check {
+            pipelines: folders.iter().map(|folder| folder.path().to_owned()).collect(),
+            jobs: None,
+        })
+    }
+
+    const GOOD: &str = "name: good\non: a\njob: { steps: [ list_processes: {} ] }\n";
+    const OFF: &str = "name: off\nenabled: false\non: [a, a]\njob: { steps: [ list_processes: {} ] }\n";
+
+    #[test]
+    fn warnings_are_told_with_their_places_and_are_no_failure() {
+        let (good, off) = (folder(&[("good.yaml", GOOD)]), folder(&[("off.yaml", OFF)]));
+        let checked = check(&[&good]).unwrap();
+        assert_eq!(checked.line(), "ok: 1 pipelines, 0 named jobs");
+        assert_eq!(
+            (checked.warnings(), checked.to_json()["warnings"].clone()),
+            (vec![], json!([]))
+        );
+
+        // The same folder twice is the same warnings once.
+        let checked = check(&[&good, &off, &off]).unwrap();
+        assert_eq!(checked.line(), "ok: 3 pipelines, 0 named jobs, 2 warnings");
+        let file = off.path().join("off.yaml").display().to_string();
+        assert_eq!(
+            checked.warnings(),
+            [
+                format!("{file}:2:10: warning: the pipeline is disabled: it never acts"),
+                format!("{file}:3:9: warning: the etype \"a\" is given twice"),
+            ]
+        );
+        let told = &checked.to_json()["warnings"];
+        let first = json!({"file": file, "line": 2, "column": 10, "message": "the pipeline is disabled: it never acts"});
+        assert_eq!((told.as_array().unwrap().len(), &told[0]), (2, &first));
+    }
+
+    #[test]
+    fn the_list_shows_what_a_pipeline_asks_of_events() {
+        let view: PipelinesView = serde_json::from_value(json!({
+            "pipelines": [
+                {"name": "plain", "version": "0".repeat(64), "file": "a.yaml", "on": ["a", "b"], "job": "j"},
+                {"name": "off", "version": "1".repeat(64), "file": "b.yaml", "on": ["a"], "job": "j",
+                 "enabled": false, "orgs": ["acme", "default"], "events_max_age": "6h", "when": "true"},
+            ],
+            "named_jobs": ["j"],
+            "loaded_at": "2026-11-20T14:00:00Z",
+        }))
+        .unwrap();
+        let rows = rows(&view);
+        let words: Vec<Vec<&str>> = rows
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let version = "0".repeat(12);
+        assert_eq!(
+            words[1],
+            [
+                "plain", "enabled", "a", "b", "–", "–", "–", "j", "a.yaml", &version
+            ],
+            "a server that does not say has none that are disabled"
+        );
+        let version = "1".repeat(12);
+        assert_eq!(
+            words[2],
+            [
+                "off", "disabled", "a", "acme", "default", "6h", "true", "j", "b.yaml", &version
+            ]
+        );
+    }
+
+    #[test]
+    fn a_problem_in_one_folder_is_a_failure_whatever_else_is_good() {
+        let (off, bad) = (folder(&[("off.yaml", OFF)]), folder(&[("bad.yaml", "nam: x\n")]));
+        let failure = check(&[&off, &bad]).unwrap_err();
+        assert_eq!(failure.code(), 2);
+        assert!(
+            failure.lines()[0].contains("bad.yaml:1:1: unknown key"),
+            "{failure:?}"
+        );
+    }
 }

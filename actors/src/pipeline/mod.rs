@@ -11,6 +11,7 @@ mod argument;
 mod condition;
 mod fields;
 mod files;
+mod gate;
 mod host;
 mod index;
 mod job;
@@ -22,23 +23,31 @@ mod params;
     reason = "the module is named after its main type, as all are"
 )]
 mod pipeline;
+mod pipeline_job;
 mod problem;
 mod render_error;
 mod rule_set;
+mod schema;
+mod shape;
 mod steps;
 mod template;
+mod vars;
 mod yaml;
 
 pub use condition::Match;
+#[cfg(test)]
+pub(crate) use gate::AGE_MAX;
+pub use gate::Closed;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;
 pub use late::{is_late, prepare_submitted, render_late, step_id};
 pub use named_job::NamedJob;
 pub use pipeline::Pipeline;
-pub use problem::{FileProblem, LoadError, SourceFile};
+pub use problem::{FileProblem, LoadError, SourceFile, Warnings};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
+pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

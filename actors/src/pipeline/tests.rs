@@ -6,4 +6,7 @@ mod examples;
 mod files;
 mod index;
 mod rendering;
+mod schema;
 mod submitted;
+mod vars;
+mod warnings;
