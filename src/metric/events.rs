@@ -1,7 +1,8 @@
 //! Events on their way in.
 
-use super::{Group, Metric, counter, label};
+use super::{Group, Metric, counter, gauge, label};
 use crate::dead::REASONS;
+use tripline_actors::WITHHELD_REASONS;
 
 pub(super) const EVENTS: Group = Group {
     title: "Events",
@@ -49,6 +50,19 @@ const METRICS: &[Metric] = &[
         "conditions that ended in an error, and so did not match",
     )
     .act("the log names the pipeline and why; `tripline pipeline check pipelines` tries it with its tests"),
+    counter(
+        "tripline_router_withheld_total",
+        "decisions",
+        "decisions of pipelines not to act on an event that they match, by why",
+    )
+    .by(&[label("reason", WITHHELD_REASONS)])
+    .act("as the reason says: [Suppression](pipelines.md#suppression); `suppress_full`: too many keys, choose one with fewer values"),
+    gauge(
+        "tripline_router_windows",
+        "windows",
+        "windows of `suppress` that something is counted in",
+    )
+    .act("near 200,000: keys with too many values, or a `per` that is too long"),
     counter(
         "tripline_ingest_dead_total",
         "dead letters",

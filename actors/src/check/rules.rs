@@ -4,6 +4,7 @@ mod audit;
 mod hosts;
 mod jobs;
 mod messages;
+mod pipelines;
 mod sessions;
 
 use super::look::Look;
@@ -25,6 +26,7 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::TombstoneByTime, jobs::tombstone_by_time),
     (Table::HandledEvent, jobs::handled_event),
     (Table::HandledByTime, jobs::handled_by_time),
+    (Table::Window, pipelines::window),
     (Table::Host, hosts::host),
     (Table::HostBySensor, hosts::host_by_sensor),
     (Table::HostByName, hosts::host_by_name),

@@ -77,7 +77,8 @@ impl Peers {
             slots.clone(),
             guard("directory"),
         )?;
-        let router = EtypeRouter::new(Arc::clone(ground), scheduler.clone(), rules, guard("router")).start();
+        let router =
+            EtypeRouter::load(Arc::clone(ground), scheduler.clone(), rules, guard("router"))?.start();
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
         let audit = AuditKeeper::new(Arc::clone(ground), guard("audit")).start();
         outbox_context.run(outbox_actor);

@@ -26,6 +26,7 @@ mod problem;
 mod render_error;
 mod rule_set;
 mod steps;
+mod suppress;
 mod template;
 mod yaml;
 
@@ -39,6 +40,7 @@ pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
+pub use suppress::{Suppress, SuppressScope};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

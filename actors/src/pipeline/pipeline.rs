@@ -9,6 +9,7 @@ use super::named_job::NamedJob;
 use super::params;
 use super::problem::{At, Problems, suggestion};
 use super::render_error::RenderError;
+use super::suppress::Suppress;
 use super::template::{Budget, Scope, event_value, host_value};
 use super::yaml::{Key, Kind, Node};
 use super::{HostFacts, version};
@@ -21,9 +22,8 @@ use tripline_protocol::{Event, Name, Sha256};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a pipeline",
-    keys: &["name", "description", "on", "when", "job", "params"],
+    keys: &["name", "description", "on", "when", "suppress", "job", "params"],
     later: &[
-        "suppress",
         "tests",
         "enabled",
         "orgs",
@@ -59,6 +59,7 @@ pub struct Pipeline {
     description: Option<String>,
     on: Vec<EtypePattern>,
     when: Option<Condition>,
+    suppress: Option<Suppress>,
     job: PipelineJob,
 }
 
@@ -96,6 +97,9 @@ impl Pipeline {
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
         let when = fields.get("when").and_then(|node| condition(node, problems));
+        let suppress = fields
+            .get("suppress")
+            .and_then(|node| Suppress::read(node, problems));
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
@@ -115,6 +119,7 @@ impl Pipeline {
             description: description.map(str::to_owned),
             on: on?,
             when,
+            suppress,
             job,
         })
     }
@@ -184,6 +189,25 @@ impl Pipeline {
             .map_or(Match::Yes, |when| when.matches(event, host))
     }
 
+    /// How often it acts; `None`: whenever it matches.
+    pub fn suppress(&self) -> Option<&Suppress> {
+        self.suppress.as_ref()
+    }
+
+    /// The key under which it is counted how often it acts; empty without one.
+    ///
+    /// # Errors
+    ///
+    /// What the key's templates give over these values; see [`RenderError::code`].
+    pub fn suppress_key(&self, event: &Event, host: &HostFacts) -> Result<String, RenderError> {
+        let Some(suppress) = &self.suppress else {
+            return Ok(String::new());
+        };
+        suppress
+            .key(&context(event, host))
+            .map_err(|error| error.in_subject("pipeline", &self.name))
+    }
+
     /// Makes its job for `host`.
     ///
     /// # Errors
@@ -195,8 +219,7 @@ impl Pipeline {
     }
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        let host = host_value(host);
-        let context = minijinja::Value::from_pairs([("event", event_value(event)), ("host", host.clone())]);
+        let context = context(event, host);
         match &self.job {
             PipelineJob::Inline(job) => job.render(&context),
             PipelineJob::Named { job, params } => {
@@ -208,10 +231,15 @@ impl Pipeline {
                         .map_err(|error| error.under(name))?;
                     rendered.insert(name.clone(), value);
                 }
-                job.render_with(&rendered, &host)
+                job.render_with(&rendered, &host_value(host))
             }
         }
     }
+}
+
+/// What templates of a pipeline know.
+fn context(event: &Event, host: &HostFacts) -> minijinja::Value {
+    minijinja::Value::from_pairs([("event", event_value(event)), ("host", host_value(host))])
 }
 
 fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern>> {

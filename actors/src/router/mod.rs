@@ -5,11 +5,16 @@
 //! forges can trip pipelines, nothing more.
 
 mod decide;
+mod guard;
 mod lookup;
+mod suppress;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use suppress::{Place, WindowRecord};
+pub use withheld::WITHHELD_REASONS;
 
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -25,11 +30,13 @@ use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::Decision;
+use guard::Guards;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::PipelinesView;
 use tripline_protocol::{Event, EventKey, Span, Timestamp};
+use withheld::Withheld;
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -90,6 +97,7 @@ pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
     rules: Rules,
+    guards: Guards,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
     sentinel: Sentinel,
@@ -98,19 +106,22 @@ pub(crate) struct EtypeRouter {
 retires!(EtypeRouter);
 
 impl EtypeRouter {
-    pub(crate) fn new(
+    /// With what its guards counted before.
+    pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
         rules: Rules,
         sentinel: Sentinel,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refusal> {
+        let guards = Guards::load(&ground, &rules.set)?;
+        Ok(Self {
             ground,
             scheduler,
             rules,
+            guards,
             underway: HashSet::new(),
             sentinel,
-        }
+        })
     }
 
     /// What all of the events cause, gathered. Nothing is staged before all of them are decided: a batch that is
@@ -137,12 +148,13 @@ impl EtypeRouter {
             let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
             accept.outgoing.push(letter);
         }
+        self.guards.stage(&mut accept.batch);
         self.underway.extend(decided);
         Ok(())
     }
 
     fn route_event(
-        &self,
+        &mut self,
         given: &Given<'_>,
         accept: &mut Accept,
         decided: &mut HashSet<EventKey>,
@@ -157,7 +169,13 @@ impl EtypeRouter {
             return Ok(None);
         }
         let now = self.ground.now();
-        let Decision { jobs, dead } = self.decide(given, now)?;
+        let Decision {
+            jobs,
+            dead,
+            withheld,
+            counted,
+        } = self.decide(given, now)?;
+        withheld.iter().for_each(Withheld::count);
         if !jobs.is_empty() || dead.is_some() {
             accept
                 .spans
@@ -165,7 +183,7 @@ impl EtypeRouter {
         }
         // One that is too old is not handled: a pipeline may be changed, and the event replayed.
         let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
-        if !is_stale && (!jobs.is_empty() || dead.is_some()) {
+        if !is_stale && (counted || !jobs.is_empty() || dead.is_some()) {
             mark_handled(&mut accept.batch, key, now, &jobs);
             decided.insert(key);
         }
@@ -173,7 +191,7 @@ impl EtypeRouter {
         Ok(dead)
     }
 
-    fn decide(&self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
+    fn decide(&mut self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
         let Given { event, replay, .. } = given;
         // A replay is as old as the wish for it.
         let age = now.since(replay.map_or(event.time, |replay| replay.at));
@@ -184,13 +202,13 @@ impl EtypeRouter {
                 text: format!("the event is {age} old, at most {age_max} is taken"),
             };
             return Ok(Decision {
-                jobs: Vec::new(),
                 dead: Some(dead),
+                ..Decision::default()
             });
         }
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.candidates(&event.etype);
-        decide::decide(candidates, (event, given.run()), &book)
+        decide::decide(candidates, (event, given.run()), &book, &mut self.guards, now)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {
@@ -224,6 +242,18 @@ impl EtypeRouter {
         }
         self.underway = left;
         Ok(())
+    }
+}
+
+impl EtypeRouter {
+    /// Removes what guards counted and can decide nothing any more.
+    fn sweep_guards(&mut self) {
+        self.guards.sweep(self.ground.now());
+        let mut batch = Batch::new();
+        self.guards.stage(&mut batch);
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
+        }
     }
 }
 
@@ -264,6 +294,7 @@ impl Actor for EtypeRouter {
             if let Err(error) = prune(&ground.store, ground.now()) {
                 tracing::error!(%error, "old marks of handled events cannot be removed");
             }
+            router.sweep_guards();
         });
     }
 }
@@ -282,6 +313,7 @@ impl Handler<Route> for EtypeRouter {
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
         self.ground.tally.events.add(route.incoming.len() as u64);
         if let Err(refusal) = self.route(&route.incoming, &mut accept) {
+            self.guards.roll_back();
             return route.reply.send(Err(refusal));
         }
         if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
@@ -301,6 +333,8 @@ impl Handler<SetRules> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
         self.rules = rules;
+        self.guards.keep(&self.rules.set);
+        self.sweep_guards();
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Table {
     HandledEvent = 0x15,
     /// Time, event key → nothing: handled events in order.
     HandledByTime = 0x16,
+    /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
+    Window = 0x1a,
     /// Host id → host.
     Host = 0x20,
     /// Sensor id → host id.

@@ -51,6 +51,8 @@ mod sessions;
 #[cfg(test)]
 mod silence;
 #[cfg(test)]
+mod suppress;
+#[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod waiting;

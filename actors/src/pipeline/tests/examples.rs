@@ -72,17 +72,24 @@ fn the_files_shown_in_the_reference_load() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    let [pipeline, job] = shown.as_slice() else {
-        panic!("{shown:?}")
+    let (files, keys): (Vec<&str>, Vec<&str>) = shown.into_iter().partition(|text| text.starts_with("name:"));
+    let [pipeline, job] = files.as_slice() else {
+        panic!("{files:?}")
     };
     parse(pipeline, job).unwrap();
+    // What is no file is keys of a pipeline, each line by itself.
+    for line in keys.iter().flat_map(|keys| keys.lines()) {
+        let text = format!("name: p\non: a\n{line}\njob: {{ steps: [ list_processes: {{}} ] }}\n");
+        parse(&text, "").unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
 }
 
 #[test]
 fn the_reference_names_every_key() {
-    use crate::pipeline::{job, named_job, params, pipeline, steps};
+    use crate::pipeline::{job, named_job, params, pipeline, steps, suppress};
     for shape in [
         pipeline::SHAPE,
+        suppress::SHAPE,
         job::INLINE,
         steps::SHAPE,
         named_job::SHAPE,

@@ -1,0 +1,47 @@
+//! Decisions not to act: a pipeline matched, and something was in the way.
+
+use tripline_protocol::Name;
+
+/// Declares the reasons: variant and word.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal;)*) => {
+        /// Why a pipeline that an event matches does not act.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Why { $($(#[$doc])* $variant,)* }
+
+        impl Why {
+            /// Its word, in records and metrics.
+            pub(crate) const fn word(self) -> &'static str {
+                match self { $(Why::$variant => $word,)* }
+            }
+        }
+
+        /// The words of all reasons, as `tripline_router_withheld_total` has them.
+        pub const WITHHELD_REASONS: &[&str] = &[$($word,)*];
+    };
+}
+
+reasons! {
+    /// It acted as often as `suppress` allows.
+    Suppressed = "suppressed";
+    /// It did not match as often as `suppress` wants.
+    BelowThreshold = "below_threshold";
+    /// No more can be counted for `suppress`.
+    SuppressFull = "suppress_full";
+}
+
+/// A decision not to act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Withheld {
+    pub(crate) pipeline: Name,
+    pub(crate) why: Why,
+    /// One sentence.
+    pub(crate) text: String,
+}
+
+impl Withheld {
+    /// Counts it.
+    pub(super) fn count(&self) {
+        metrics::counter!("tripline_router_withheld_total", "reason" => self.why.word()).increment(1);
+    }
+}
