@@ -56,13 +56,25 @@ const METRICS: &[Metric] = &[
         "decisions of pipelines not to act on an event that they match, by why",
     )
     .by(&[label("reason", WITHHELD_REASONS)])
-    .act("as the reason says: [Suppression](pipelines.md#suppression); `suppress_full`: too many keys, choose one with fewer values"),
+    .act("as the reason says: [Decisions not to act](pipelines.md#decisions-not-to-act); `suppress_full`: too many keys, choose one with fewer values"),
     gauge(
         "tripline_router_windows",
         "windows",
         "windows of `suppress` that something is counted in",
     )
     .act("near 200,000: keys with too many values, or a `per` that is too long"),
+    gauge(
+        "tripline_router_pipelines_paused",
+        "pipelines",
+        "pipelines that do not act, because somebody wants so or too many of their jobs failed",
+    )
+    .act("`tripline pipeline list` says which and why; `tripline pipeline resume <PIPELINE>`: [Pausing](operations.md#pausing)"),
+    counter(
+        "tripline_router_auto_pauses_total",
+        "pauses",
+        "pipelines that paused themselves because too many of their jobs failed",
+    )
+    .act("look at their failed jobs, then resume them: [Pausing](operations.md#pausing)"),
     counter(
         "tripline_ingest_dead_total",
         "dead letters",

@@ -11,6 +11,7 @@ mod argument;
 mod condition;
 mod fields;
 mod files;
+mod guards;
 mod host;
 mod index;
 mod job;
@@ -31,6 +32,7 @@ mod template;
 mod yaml;
 
 pub use condition::Match;
+pub use guards::{AutoPause, MaxHosts, PipelineGuards};
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;

@@ -3,6 +3,7 @@
 use super::argument::Argument;
 use super::condition::{Condition, Match};
 use super::fields::{self, Fields, Shape};
+use super::guards::PipelineGuards;
 use super::job::{INLINE, JobTemplate, RenderedJob};
 use super::late::RENDERED_BYTES_MAX;
 use super::named_job::NamedJob;
@@ -22,7 +23,18 @@ use tripline_protocol::{Event, Name, Sha256};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a pipeline",
-    keys: &["name", "description", "on", "when", "suppress", "job", "params"],
+    keys: &[
+        "name",
+        "description",
+        "on",
+        "when",
+        "suppress",
+        "max_hosts",
+        "max_in_flight",
+        "auto_pause",
+        "job",
+        "params",
+    ],
     later: &[
         "tests",
         "enabled",
@@ -33,10 +45,7 @@ pub(super) const SHAPE: Shape = Shape {
         "approvals",
         "events",
         "retry",
-        "max_hosts",
-        "max_in_flight",
         "canary",
-        "auto_pause",
         "protected",
         "for_each",
         "finally",
@@ -60,6 +69,7 @@ pub struct Pipeline {
     on: Vec<EtypePattern>,
     when: Option<Condition>,
     suppress: Option<Suppress>,
+    guards: PipelineGuards,
     job: PipelineJob,
 }
 
@@ -100,6 +110,7 @@ impl Pipeline {
         let suppress = fields
             .get("suppress")
             .and_then(|node| Suppress::read(node, problems));
+        let guards = PipelineGuards::read(&fields, problems);
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
@@ -120,6 +131,7 @@ impl Pipeline {
             on: on?,
             when,
             suppress,
+            guards,
             job,
         })
     }
@@ -160,7 +172,7 @@ impl Pipeline {
         }
     }
 
-    /// As lists show it.
+    /// As lists show it; what it is doing is the router's to add.
     pub fn view(&self) -> PipelineView {
         PipelineView {
             name: self.name.clone(),
@@ -173,6 +185,9 @@ impl Pipeline {
                 .collect(),
             when: self.when.as_ref().map(|when| when.source().to_owned()),
             job: self.job_name().clone(),
+            pause: None,
+            in_flight: 0,
+            withheld: Vec::new(),
         }
     }
 
@@ -192,6 +207,11 @@ impl Pipeline {
     /// How often it acts; `None`: whenever it matches.
     pub fn suppress(&self) -> Option<&Suppress> {
         self.suppress.as_ref()
+    }
+
+    /// What bounds it beside `suppress`.
+    pub fn guards(&self) -> &PipelineGuards {
+        &self.guards
     }
 
     /// The key under which it is counted how often it acts; empty without one.

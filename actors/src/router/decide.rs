@@ -168,6 +168,9 @@ fn consider(
         }
         Match::Yes => {}
     }
+    if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
+        return Ok(Verdict::Withheld(withheld));
+    }
     let (record, facts) = match host.get()? {
         Ok(found) => found,
         Err(dead) => return Ok(Verdict::Dead(dead.clone())),
@@ -223,5 +226,6 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
         traceparent: event.traceparent.clone(),
         depth: event.depth,
         by: None,
+        ends_kept: pipeline.guards().auto_pause.map_or(0, |guard| guard.of),
     }
 }

@@ -3,13 +3,17 @@
 //! Pure: takes `now`, and counts in memory what the batch of the decision makes durable ([`Guards::stage`]), or what is
 //! taken back with it ([`Guards::roll_back`]).
 
+use super::pause::Pauses;
 use super::suppress::{Place, Rule, Verdict, Windows};
+use super::touched::Touched;
 use super::withheld::{Why, Withheld};
 use crate::ground::Ground;
-use crate::pipeline::{HostFacts, Pipeline, RenderError, RuleSet, Suppress, SuppressScope};
+use crate::labels;
+use crate::pipeline::{HostFacts, MaxHosts, Pipeline, RenderError, RuleSet, Suppress, SuppressScope};
 use crate::refusal::Refusal;
 use crate::store::Batch;
-use tripline_protocol::{Event, HostId, Org, Timestamp};
+use std::collections::HashMap;
+use tripline_protocol::{Event, HostId, Label, Name, Org, Timestamp};
 use uuid::Uuid;
 
 /// Windows that are over and let go of at once.
@@ -24,6 +28,12 @@ pub(super) struct Wish<'a> {
     pub(super) run: u32,
     pub(super) facts: &'a HostFacts,
     pub(super) now: Timestamp,
+}
+
+impl Wish<'_> {
+    fn no(&self, why: Why, text: impl Into<String>) -> No {
+        No::Withheld(Withheld::new(self.pipeline.name(), why, text))
+    }
 }
 
 /// Why it may not.
@@ -44,42 +54,108 @@ pub(super) struct Permit {
 /// What guards counted.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
+    pub(super) pauses: Pauses,
     windows: Windows,
+    touched: Touched,
+    /// Jobs of pipelines that have not ended.
+    in_flight: HashMap<Name, u32>,
+    /// Pipelines of jobs that the decisions under way make.
+    begun: Vec<Name>,
+    /// Labels of hosts that pipelines do not touch.
+    protected: Vec<Label>,
     /// A match was counted since somebody asked.
     counted: bool,
 }
 
 impl Guards {
-    /// As the store has it. What was counted for pipelines that are not there any more is let go of.
-    pub(super) fn load(ground: &Ground, rules: &RuleSet) -> Result<Self, Refusal> {
-        let mut guards = Self {
-            windows: Windows::load(&ground.store, ground.now())?,
+    /// As the store has it, with so many open jobs of pipelines.
+    pub(super) fn load(ground: &Ground, in_flight: HashMap<Name, u32>) -> Result<Self, Refusal> {
+        let (store, now) = (&ground.store, ground.now());
+        Ok(Self {
+            pauses: Pauses::load(store)?,
+            windows: Windows::load(store, now)?,
+            touched: Touched::load(store, now)?,
+            in_flight,
+            begun: Vec::new(),
+            protected: ground.config.hosts_protected.clone(),
             counted: false,
-        };
-        guards.keep(rules);
-        Ok(guards)
+        })
     }
 
     /// Lets go of what was counted for pipelines that are not there any more, or count something else now.
-    pub(super) fn keep(&mut self, rules: &RuleSet) {
+    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) {
         let identity = |place: &Place| Some(rules.pipeline(&place.pipeline)?.suppress()?.identity());
         self.windows
             .retain(|place| identity(place) == Some(place.identity));
+        let has_guard = |name: &Name| Some(rules.pipeline(name)?.guards().max_hosts.is_some());
+        self.touched.retain(|name| has_guard(name) == Some(true));
+        self.pauses.keep(rules, batch);
     }
 
     /// Whether it may act now. Counts that it matched.
     pub(super) fn ask(&mut self, wish: &Wish<'_>) -> Result<Permit, No> {
+        if let Some(label) = labels::protecting(&wish.facts.labels, &self.protected) {
+            return Err(wish.no(Why::ProtectedHost, labels::protected_text(label)));
+        }
         // Who replays an event wants it handled, whatever came before; and it is no sign of anything new.
         let suppress = wish.pipeline.suppress().filter(|_| wish.run == 0);
         let window = match suppress {
             Some(suppress) => Some(self.match_in_window(wish, suppress)?),
             None => None,
         };
+        self.ask_in_flight(wish)?;
+        self.ask_hosts(wish)?;
         Ok(Permit { window })
+    }
+
+    fn ask_in_flight(&self, wish: &Wish<'_>) -> Result<(), No> {
+        let open = self.in_flight(wish.pipeline.name());
+        match wish.pipeline.guards().max_in_flight {
+            Some(most) if open >= most => {
+                let text = format!("{open} of its jobs have not ended, max_in_flight allows {most}");
+                Err(wish.no(Why::MaxInFlight, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ask_hosts(&mut self, wish: &Wish<'_>) -> Result<(), No> {
+        let (name, host) = (wish.pipeline.name(), wish.facts.host_id);
+        match wish.pipeline.guards().max_hosts {
+            Some(guard) if !self.touched.admits(name, guard, host, wish.now) => {
+                let MaxHosts { count, per } = guard;
+                let text = format!(
+                    "within the last {per} it acted on so many other hosts that max_hosts, {count}, allows no more"
+                );
+                Err(wish.no(Why::MaxHosts, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many jobs of a pipeline have not ended.
+    pub(super) fn in_flight(&self, pipeline: &Name) -> u32 {
+        self.in_flight.get(pipeline).copied().unwrap_or(0)
+    }
+
+    /// A job of it has ended, or was there already.
+    pub(super) fn landed(&mut self, pipeline: &Name) {
+        if let Some(open) = self.in_flight.get_mut(pipeline) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.in_flight.remove(pipeline);
+            }
+        }
     }
 
     /// It acts.
     pub(super) fn acted(&mut self, wish: &Wish<'_>, permit: Permit) {
+        let name = wish.pipeline.name();
+        *self.in_flight.entry(name.clone()).or_default() += 1;
+        self.begun.push(name.clone());
+        if let Some(guard) = wish.pipeline.guards().max_hosts {
+            self.touched.touch(name, guard, wish.facts.host_id, wish.now);
+        }
         if let Some((place, rule)) = permit.window {
             self.windows.acted(&place, rule, wish.now);
         }
@@ -104,9 +180,8 @@ impl Guards {
         match refused(verdict, rule) {
             None => Ok((place, rule)),
             Some((why, text)) => Err(No::Withheld(Withheld {
-                pipeline: place.pipeline,
-                why,
-                text,
+                key: Some(key),
+                ..Withheld::new(&place.pipeline, why, text)
             })),
         }
     }
@@ -119,17 +194,25 @@ impl Guards {
     /// Adds what the decisions under way counted to their batch.
     pub(super) fn stage(&mut self, batch: &mut Batch) {
         self.windows.stage(batch);
+        self.touched.stage(batch);
+        self.begun.clear();
     }
 
     /// The decisions under way are refused: nothing was counted.
     pub(super) fn roll_back(&mut self) {
         self.windows.roll_back();
+        self.touched.roll_back();
+        for pipeline in std::mem::take(&mut self.begun) {
+            self.landed(&pipeline);
+        }
         self.counted = false;
     }
 
     /// Lets go of what can decide nothing any more.
     pub(super) fn sweep(&mut self, now: Timestamp) {
         self.windows.sweep(now, SWEEP_MAX);
+        self.touched.sweep(now);
+        metrics::gauge!("tripline_router_pipelines_paused").set(self.pauses.len() as f64);
         metrics::gauge!("tripline_router_windows").set(self.windows.len() as f64);
     }
 }

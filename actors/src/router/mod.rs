@@ -7,13 +7,17 @@
 mod decide;
 mod guard;
 mod lookup;
+mod pause;
 mod suppress;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod withheld;
 
 pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use pause::{ChangePipelinePause, PauseRecord};
 pub(crate) use suppress::{Place, WindowRecord};
+pub(crate) use touched::{TouchedRecord, which};
 pub use withheld::WITHHELD_REASONS;
 
 use crate::door::Reply;
@@ -25,17 +29,17 @@ use crate::pipeline::RuleSet;
 use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
-use crate::scheduler::{Accept, JobScheduler, NewJob};
+use crate::scheduler::{Accept, JobScheduler, NewJob, WatchPipelines};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::Decision;
 use guard::Guards;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::PipelinesView;
-use tripline_protocol::{Event, EventKey, Span, Timestamp};
+use tripline_protocol::api::{PipelineView, PipelinesView};
+use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
 use withheld::Withheld;
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
@@ -65,6 +69,11 @@ pub(crate) struct SetRules(pub(crate) Rules);
 pub(crate) struct GetRules {
     pub(crate) reply: Reply<PipelinesView>,
 }
+
+/// One job fewer of a pipeline is open; from the scheduler.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct JobLanded(pub(crate) Name);
 
 /// The rules in force; kept over generations of actors.
 #[derive(Debug, Clone)]
@@ -106,14 +115,15 @@ pub(crate) struct EtypeRouter {
 retires!(EtypeRouter);
 
 impl EtypeRouter {
-    /// With what its guards counted before.
+    /// With what its guards counted before, and so many open jobs of pipelines.
     pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
         rules: Rules,
+        in_flight: HashMap<Name, u32>,
         sentinel: Sentinel,
     ) -> Result<Self, Refusal> {
-        let guards = Guards::load(&ground, &rules.set)?;
+        let guards = Guards::load(&ground, in_flight)?;
         Ok(Self {
             ground,
             scheduler,
@@ -251,6 +261,22 @@ impl EtypeRouter {
         self.guards.sweep(self.ground.now());
         let mut batch = Batch::new();
         self.guards.stage(&mut batch);
+        self.commit(batch);
+    }
+
+    /// Lets go of what was counted for pipelines that are not there any more.
+    fn keep_to_rules(&mut self) {
+        let mut batch = Batch::new();
+        self.guards.keep(&self.rules.set, &mut batch);
+        self.guards.stage(&mut batch);
+        self.commit(batch);
+        let watched = self.rules.set.pipelines();
+        let watched = watched.filter(|pipeline| pipeline.guards().auto_pause.is_some());
+        let watched = watched.map(|pipeline| pipeline.name().clone()).collect();
+        self.scheduler.do_send(WatchPipelines(watched));
+    }
+
+    fn commit(&self, batch: Batch) {
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
@@ -289,6 +315,7 @@ impl Actor for EtypeRouter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.keep_to_rules();
         ctx.run_interval(Duration::from_secs(5), |router, _| {
             let ground = &router.ground;
             if let Err(error) = prune(&ground.store, ground.now()) {
@@ -333,8 +360,14 @@ impl Handler<SetRules> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
         self.rules = rules;
-        self.guards.keep(&self.rules.set);
-        self.sweep_guards();
+        self.keep_to_rules();
+    }
+}
+
+impl Handler<JobLanded> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, JobLanded(pipeline): JobLanded, _: &mut Self::Context) {
+        self.guards.landed(&pipeline);
     }
 }
 
@@ -346,7 +379,11 @@ impl Handler<GetRules> for EtypeRouter {
                 .rules
                 .set
                 .pipelines()
-                .map(|pipeline| pipeline.view())
+                .map(|pipeline| PipelineView {
+                    pause: self.guards.pauses.get(pipeline.name()).cloned(),
+                    in_flight: self.guards.in_flight(pipeline.name()),
+                    ..pipeline.view()
+                })
                 .collect(),
             named_jobs: self
                 .rules

@@ -28,6 +28,16 @@ reasons! {
     BelowThreshold = "below_threshold";
     /// No more can be counted for `suppress`.
     SuppressFull = "suppress_full";
+    /// It acted on as many hosts as `max_hosts` allows.
+    MaxHosts = "max_hosts";
+    /// As many of its jobs are open as `max_in_flight` allows.
+    MaxInFlight = "max_in_flight";
+    /// Too many of its jobs failed.
+    AutoPaused = "auto_paused";
+    /// A person paused it.
+    Paused = "paused";
+    /// Only people touch its host.
+    ProtectedHost = "protected_host";
 }
 
 /// A decision not to act.
@@ -37,9 +47,20 @@ pub(crate) struct Withheld {
     pub(crate) why: Why,
     /// One sentence.
     pub(crate) text: String,
+    /// The rendered key of `suppress`, where it was asked.
+    pub(crate) key: Option<String>,
 }
 
 impl Withheld {
+    pub(crate) fn new(pipeline: &Name, why: Why, text: impl Into<String>) -> Self {
+        Self {
+            pipeline: pipeline.clone(),
+            why,
+            text: text.into(),
+            key: None,
+        }
+    }
+
     /// Counts it.
     pub(super) fn count(&self) {
         metrics::counter!("tripline_router_withheld_total", "reason" => self.why.word()).increment(1);

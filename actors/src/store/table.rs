@@ -25,6 +25,12 @@ pub enum Table {
     HandledByTime = 0x16,
     /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
     Window = 0x1a,
+    /// Pipeline, host id → when the pipeline last acted on the host.
+    TouchedHost = 0x1b,
+    /// Pipeline → how its last jobs ended.
+    PipelineEnds = 0x1c,
+    /// Pipeline → the pause it is in, and when it was last resumed.
+    PipelinePause = 0x1d,
     /// Host id → host.
     Host = 0x20,
     /// Sensor id → host id.

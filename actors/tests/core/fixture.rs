@@ -109,7 +109,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 35] = [
+const TABLES: [Table; 38] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -119,6 +119,9 @@ const TABLES: [Table; 35] = [
     Table::HandledEvent,
     Table::HandledByTime,
     Table::Window,
+    Table::TouchedHost,
+    Table::PipelineEnds,
+    Table::PipelinePause,
     Table::Host,
     Table::HostBySensor,
     Table::HostByName,

@@ -15,6 +15,8 @@ mod fixture;
 #[cfg(test)]
 mod forget;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod isolation;

@@ -17,6 +17,14 @@ pub(crate) fn pause() -> Pause {
     }
 }
 
+pub(crate) fn pipeline_pause(by: Option<Asker>) -> PipelinePause {
+    PipelinePause {
+        since: at("14:00:00"),
+        by,
+        reason: Some("INC-42".into()),
+    }
+}
+
 #[test]
 fn what_administrators_control_is_as_the_golden_file_has_it() {
     let mut golden = Golden::open("control.json");
@@ -33,6 +41,14 @@ fn what_administrators_control_is_as_the_golden_file_has_it() {
         pause: None,
     };
     golden.both_ways("not paused", &not_paused);
+    for (case, pause) in [
+        ("pipeline, paused", Some(pipeline_pause(Some(pause().by)))),
+        ("pipeline, paused by itself", Some(pipeline_pause(None))),
+        ("pipeline, not paused", None),
+    ] {
+        let name = p("contain-miner");
+        golden.both_ways(case, &PipelinePauseView { name, pause });
+    }
     let drain = DrainView {
         draining: true,
         by: Some(pause().by),

@@ -86,10 +86,12 @@ fn the_files_shown_in_the_reference_load() {
 
 #[test]
 fn the_reference_names_every_key() {
-    use crate::pipeline::{job, named_job, params, pipeline, steps, suppress};
+    use crate::pipeline::{guards, job, named_job, params, pipeline, steps, suppress};
     for shape in [
         pipeline::SHAPE,
         suppress::SHAPE,
+        guards::OF_HOSTS,
+        guards::OF_PAUSE,
         job::INLINE,
         steps::SHAPE,
         named_job::SHAPE,

@@ -52,6 +52,42 @@ pub(super) fn bad_guards() -> Vec<Bad> {
             with("suppress: { per: 1s, key: \"{{ steps.a.output }}\" }"),
             &[(3, 27, "steps is not known here")],
         ),
+        (
+            with("max_hosts: 5\nmax_in_flight: many\nauto_pause: [3, 10]"),
+            &[
+                (3, 12, "expected a map for max_hosts, found a number"),
+                (4, 16, "expected a whole number from 1 to 10000, found a text"),
+                (5, 13, "expected a map for auto_pause, found a list"),
+            ],
+        ),
+        (
+            with("max_hosts: {}\nmax_in_flight: 0\nauto_pause: {}"),
+            &[
+                (3, 12, "the key \"count\" is missing, expected how many hosts"),
+                (3, 12, "the key \"per\" is missing"),
+                (4, 16, "0 is not a whole number from 1 to 10000"),
+                (5, 13, "the key \"failed\" is missing"),
+                (5, 13, "the key \"of\" is missing, expected of how many jobs"),
+            ],
+        ),
+        (
+            with(
+                "max_hosts: { count: 10001, per: 8d }\nmax_in_flight: 10001\nauto_pause: { failed: 3, of: 2 }",
+            ),
+            &[
+                (3, 21, "10001 is not a whole number from 1 to 10000"),
+                (3, 33, "8d is too long, expected at most 7d"),
+                (4, 16, "10001 is not a whole number from 1 to 10000"),
+                (5, 23, "3 of 2 jobs, expected at most 2"),
+            ],
+        ),
+        (
+            with("auto_pause: { failed: 1, of: 101, off: 1 }"),
+            &[
+                (3, 30, "101 is not a whole number from 1 to 100"),
+                (3, 35, "unknown key \"off\" in auto_pause"),
+            ],
+        ),
     ]
 }
 
