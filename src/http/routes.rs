@@ -86,6 +86,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
         )
+        .service(resource("/v1/events/{event_key}/decisions", "GET").route(web::get().to(events::decisions)))
         .service(resource("/v1/streams/jobs", "GET").route(web::get().to(streams::jobs)))
         .service(resource("/v1/streams/hosts", "GET").route(web::get().to(streams::hosts)))
         .service(

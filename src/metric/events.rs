@@ -64,6 +64,24 @@ const METRICS: &[Metric] = &[
     )
     .act("near 200,000: keys with too many values, or a `per` that is too long"),
     gauge(
+        "tripline_router_decisions_kept",
+        "decisions",
+        "decisions not to act that have a record",
+    )
+    .act("at 200,000 the oldest go: `tripline_router_withheld_total` says which reason it is that there are so many of"),
+    counter(
+        "tripline_router_decisions_cut_total",
+        "decisions",
+        "records of decisions that went before their time because there were too many",
+    )
+    .act("as for `tripline_router_decisions_kept`"),
+    counter(
+        "tripline_router_decisions_unrecorded_total",
+        "decisions",
+        "decisions without a record of their own, because there were too many at once; they are counted",
+    )
+    .act("a flood: `tripline pipeline list --output json` says of which pipeline"),
+    gauge(
         "tripline_router_pipelines_paused",
         "pipelines",
         "pipelines that do not act, because somebody wants so or too many of their jobs failed",

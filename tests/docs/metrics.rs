@@ -129,7 +129,7 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 11] = [
     (
         "tripline_router_withheld_total",
         "reason",
-        &[("actors/src/router/withheld.rs", "reasons! {", "= ")],
+        &[("actors/src/router/withheld/mod.rs", "reasons! {", "= ")],
         &[],
     ),
     (

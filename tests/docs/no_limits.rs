@@ -31,6 +31,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/router/suppress/mod.rs SWEEP_MAX",
             "actors/src/router/suppress/rows.rs ROWS_PAGE",
             "actors/src/router/touched.rs ROWS_PAGE",
+            "actors/src/router/withheld/record.rs PRUNE_MAX",
             "actors/src/scheduler/mod.rs EXPIRE_MAX",
             "actors/src/scheduler/prune.rs PRUNE_MAX",
             "actors/src/scheduler/sessions/mod.rs END_MAX",

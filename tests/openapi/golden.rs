@@ -159,6 +159,7 @@ fn bodies_of_control_are_what_their_schemas_say() {
             ("pipeline, paused", whole::<PipelinePauseView>()),
             ("pipeline, paused by itself", whole::<PipelinePauseView>()),
             ("pipeline, not paused", whole::<PipelinePauseView>()),
+            ("decisions", whole::<EventDecisions>()),
             ("drain", whole::<DrainView>()),
             ("no drain", whole::<DrainView>()),
             ("dead letter", whole::<DeadLetter>()),

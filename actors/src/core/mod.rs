@@ -4,6 +4,7 @@ mod attached;
 mod audit;
 mod control;
 mod dead;
+mod decisions;
 mod doors;
 mod drain;
 mod fleet;

@@ -124,9 +124,15 @@ impl Guards {
         match wish.pipeline.guards().max_hosts {
             Some(guard) if !self.touched.admits(name, guard, host, wish.now) => {
                 let MaxHosts { count, per } = guard;
-                let text = format!(
-                    "within the last {per} it acted on so many other hosts that max_hosts, {count}, allows no more"
-                );
+                let text = match self.touched.is_full() {
+                    true => {
+                        "so many hosts are counted for max_hosts of all pipelines that one more cannot be"
+                            .to_owned()
+                    }
+                    false => format!(
+                        "within the last {per} it acted on {count} other hosts, as many as max_hosts allows"
+                    ),
+                };
                 Err(wish.no(Why::MaxHosts, text))
             }
             _ => Ok(()),
@@ -224,17 +230,31 @@ fn window_id(org: &Org, host: Option<HostId>, key: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, counted.as_bytes())
 }
 
+/// How often, in words.
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 fn refused(verdict: Verdict, rule: Rule) -> Option<(Why, String)> {
     let Rule { min, max, per } = rule;
     Some(match verdict {
         Verdict::Act => return None,
         Verdict::Suppressed => (
             Why::Suppressed,
-            format!("it acted {max} times within the last {per}, as often as suppress.max allows"),
+            format!(
+                "it acted {} within the last {per}, as often as suppress.max allows",
+                times(max)
+            ),
         ),
         Verdict::BelowThreshold(matches) => (
             Why::BelowThreshold,
-            format!("it matched {matches} times within the last {per}, suppress.min wants {min}"),
+            format!(
+                "it matched {} within the last {per}, suppress.min wants {min}",
+                times(matches)
+            ),
         ),
         Verdict::Full => (
             Why::SuppressFull,

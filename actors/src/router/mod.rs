@@ -8,6 +8,7 @@ mod decide;
 mod guard;
 mod lookup;
 mod pause;
+mod rules;
 mod suppress;
 #[cfg(test)]
 mod tests;
@@ -16,20 +17,21 @@ mod withheld;
 
 pub(crate) use lookup::{HostBook, Resolution};
 pub(crate) use pause::{ChangePipelinePause, PauseRecord};
+pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};
 pub use withheld::WITHHELD_REASONS;
+pub(crate) use withheld::{DecisionRecord, TallyRecord, by_time, decisions, of_row};
 
 use crate::door::Reply;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ingest::{Dead, Incoming};
 use crate::outbox::Outgoing;
-use crate::pipeline::RuleSet;
 use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
-use crate::scheduler::{Accept, JobScheduler, NewJob, WatchPipelines};
+use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
@@ -38,9 +40,8 @@ use guard::Guards;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::{PipelineView, PipelinesView};
 use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
-use withheld::Withheld;
+use withheld::{Of, Records, Withheld};
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -58,30 +59,10 @@ pub(crate) struct Route {
     pub(crate) reply: Reply<()>,
 }
 
-/// The rules in force from now on; from the folder watch.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct SetRules(pub(crate) Rules);
-
-/// Which rules are in force? From the API.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct GetRules {
-    pub(crate) reply: Reply<PipelinesView>,
-}
-
 /// One job fewer of a pipeline is open; from the scheduler.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct JobLanded(pub(crate) Name);
-
-/// The rules in force; kept over generations of actors.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) set: Arc<RuleSet>,
-    pub(crate) loaded_at: Timestamp,
-    pub(crate) refused: Option<String>,
-}
 
 /// The reason of an event that is too old.
 const STALE: &str = "stale";
@@ -107,6 +88,7 @@ pub(crate) struct EtypeRouter {
     scheduler: Addr<JobScheduler>,
     rules: Rules,
     guards: Guards,
+    records: Records,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
     sentinel: Sentinel,
@@ -124,11 +106,13 @@ impl EtypeRouter {
         sentinel: Sentinel,
     ) -> Result<Self, Refusal> {
         let guards = Guards::load(&ground, in_flight)?;
+        let records = Records::load(&ground.store, ground.now())?;
         Ok(Self {
             ground,
             scheduler,
             rules,
             guards,
+            records,
             underway: HashSet::new(),
             sentinel,
         })
@@ -154,6 +138,7 @@ impl EtypeRouter {
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
+        self.records.stage(&self.ground.store, &mut accept.batch)?;
         for (one, dead) in letters {
             let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
             accept.outgoing.push(letter);
@@ -185,7 +170,7 @@ impl EtypeRouter {
             withheld,
             counted,
         } = self.decide(given, now)?;
-        withheld.iter().for_each(Withheld::count);
+        self.record(given, now, &withheld, dead.as_ref());
         if !jobs.is_empty() || dead.is_some() {
             accept
                 .spans
@@ -199,6 +184,23 @@ impl EtypeRouter {
         }
         accept.jobs.extend(jobs);
         Ok(dead)
+    }
+
+    /// Remembers that pipelines do not act, and that an event becomes a dead letter.
+    fn record(&mut self, given: &Given<'_>, now: Timestamp, withheld: &[Withheld], dead: Option<&Dead>) {
+        let of = Of {
+            event: given.event,
+            run: given.run(),
+            now,
+        };
+        for withheld in withheld {
+            let pipeline = self.rules.set.pipeline(&withheld.pipeline);
+            self.records
+                .withheld(of, withheld, pipeline.map(|pipeline| pipeline.version()));
+        }
+        if let Some(dead) = dead {
+            self.records.dead(of, dead);
+        }
     }
 
     fn decide(&mut self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
@@ -256,24 +258,24 @@ impl EtypeRouter {
 }
 
 impl EtypeRouter {
+    /// Forgets what is over.
+    fn tick(&mut self) {
+        let (store, now) = (&self.ground.store, self.ground.now());
+        if let Err(error) = prune(store, now) {
+            tracing::error!(%error, "old marks of handled events cannot be removed");
+        }
+        if let Err(error) = self.records.tick(store, now) {
+            tracing::error!(%error, "old decisions cannot be removed");
+        }
+        self.sweep_guards();
+    }
+
     /// Removes what guards counted and can decide nothing any more.
     fn sweep_guards(&mut self) {
         self.guards.sweep(self.ground.now());
         let mut batch = Batch::new();
         self.guards.stage(&mut batch);
         self.commit(batch);
-    }
-
-    /// Lets go of what was counted for pipelines that are not there any more.
-    fn keep_to_rules(&mut self) {
-        let mut batch = Batch::new();
-        self.guards.keep(&self.rules.set, &mut batch);
-        self.guards.stage(&mut batch);
-        self.commit(batch);
-        let watched = self.rules.set.pipelines();
-        let watched = watched.filter(|pipeline| pipeline.guards().auto_pause.is_some());
-        let watched = watched.map(|pipeline| pipeline.name().clone()).collect();
-        self.scheduler.do_send(WatchPipelines(watched));
     }
 
     fn commit(&self, batch: Batch) {
@@ -316,13 +318,7 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.keep_to_rules();
-        ctx.run_interval(Duration::from_secs(5), |router, _| {
-            let ground = &router.ground;
-            if let Err(error) = prune(&ground.store, ground.now()) {
-                tracing::error!(%error, "old marks of handled events cannot be removed");
-            }
-            router.sweep_guards();
-        });
+        ctx.run_interval(Duration::from_secs(5), |router, _| router.tick());
     }
 }
 
@@ -341,6 +337,7 @@ impl Handler<Route> for EtypeRouter {
         self.ground.tally.events.add(route.incoming.len() as u64);
         if let Err(refusal) = self.route(&route.incoming, &mut accept) {
             self.guards.roll_back();
+            self.records.roll_back();
             return route.reply.send(Err(refusal));
         }
         if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
@@ -356,43 +353,9 @@ impl Handler<Route> for EtypeRouter {
     }
 }
 
-impl Handler<SetRules> for EtypeRouter {
-    type Result = ();
-    fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
-        self.rules = rules;
-        self.keep_to_rules();
-    }
-}
-
 impl Handler<JobLanded> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, JobLanded(pipeline): JobLanded, _: &mut Self::Context) {
         self.guards.landed(&pipeline);
-    }
-}
-
-impl Handler<GetRules> for EtypeRouter {
-    type Result = ();
-    fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
-        reply.send(Ok(PipelinesView {
-            pipelines: self
-                .rules
-                .set
-                .pipelines()
-                .map(|pipeline| PipelineView {
-                    pause: self.guards.pauses.get(pipeline.name()).cloned(),
-                    in_flight: self.guards.in_flight(pipeline.name()),
-                    ..pipeline.view()
-                })
-                .collect(),
-            named_jobs: self
-                .rules
-                .set
-                .named_jobs()
-                .map(|job| job.name().clone())
-                .collect(),
-            loaded_at: self.rules.loaded_at,
-            refused: self.rules.refused.clone(),
-        }));
     }
 }

@@ -118,7 +118,12 @@ impl Touched {
             return true;
         }
         let count = hosts.map_or(0, |hosts| hosts.at.len());
-        count < guard.count as usize && self.total < self.total_max
+        count < guard.count as usize && !self.is_full()
+    }
+
+    /// Whether no pipeline gets another host.
+    pub(super) fn is_full(&self) -> bool {
+        self.total >= self.total_max
     }
 
     /// It acts on it.
@@ -330,7 +335,7 @@ mod tests {
             assert!(touched.admits(&name(pipeline), guard, host(1), at(0)));
             touched.touch(&name(pipeline), guard, host(1), at(0));
         }
-        assert!(!touched.admits(&name("r"), guard, host(1), at(0)));
+        assert!(!touched.admits(&name("r"), guard, host(1), at(0)) && touched.is_full());
         assert!(
             touched.admits(&name("p"), guard, host(1), at(0)),
             "it has this one"

@@ -1,4 +1,13 @@
 //! Decisions not to act: a pipeline matched, and something was in the way.
+//!
+//! A new reason is a line in [`Why`], and where it is found `Withheld::new(pipeline, Why::…, text)`: it is counted and
+//! recorded ([`record`]) like the others.
+
+mod read;
+mod record;
+
+pub(crate) use read::decisions;
+pub(crate) use record::{DecisionRecord, Of, Records, TallyRecord, by_time, of_row};
 
 use tripline_protocol::Name;
 
@@ -59,10 +68,5 @@ impl Withheld {
             text: text.into(),
             key: None,
         }
-    }
-
-    /// Counts it.
-    pub(super) fn count(&self) {
-        metrics::counter!("tripline_router_withheld_total", "reason" => self.why.word()).increment(1);
     }
 }
