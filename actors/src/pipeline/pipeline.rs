@@ -107,13 +107,18 @@ impl Pipeline {
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
         let when = fields.get("when").and_then(|node| condition(node, problems));
+        let scope = Scope {
+            event: true,
+            host: true,
+            ..Scope::default()
+        };
         let suppress = fields
             .get("suppress")
-            .and_then(|node| Suppress::read(node, problems));
+            .and_then(|node| Suppress::read(node, &scope, problems));
         let guards = PipelineGuards::read(&fields, problems);
         let job = fields
             .need("job", "a job, or the name of one", problems)
-            .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
+            .and_then(|node| read_job(node, name.as_ref(), &fields, &scope, source, problems));
         if problems.count() > before {
             return None;
         }
@@ -302,14 +307,10 @@ fn read_job(
     node: &Node,
     name: Option<&Name>,
     fields: &Fields<'_>,
+    scope: &Scope<'_>,
     source: &Source<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<PipelineJob> {
-    let scope = Scope {
-        event: true,
-        host: true,
-        ..Scope::default()
-    };
     match &node.kind {
         Kind::Text(job) => {
             let job = named(node, job, source, problems);
@@ -317,7 +318,7 @@ fn read_job(
                 .get("params")
                 .and_then(|node| fields::map(node, "params", problems));
             let given = given.unwrap_or_default();
-            let params = read_params(given, job.as_deref(), &scope, problems);
+            let params = read_params(given, job.as_deref(), scope, problems);
             let job = job?;
             missing_params(&job, given, node.at, problems);
             Some(PipelineJob::Named { job, params })
@@ -330,7 +331,7 @@ fn read_job(
                 );
             }
             let inline = Fields::of(node, &INLINE, problems)?;
-            JobTemplate::read(name, &inline, &scope, problems).map(PipelineJob::Inline)
+            JobTemplate::read(name, &inline, scope, problems).map(PipelineJob::Inline)
         }
         _ => problems.add(
             node.at,

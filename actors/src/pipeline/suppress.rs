@@ -59,13 +59,13 @@ pub struct Suppress {
 }
 
 impl Suppress {
-    /// Reads it; its problems are noted.
-    pub(super) fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+    /// Reads it, with what its key may name; its problems are noted.
+    pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         let before = problems.count();
         let fields = Fields::of(node, &SHAPE, problems)?;
         let key = fields.get("key");
         let source = key.and_then(|node| fields::text(node, "a text, mostly with a template", problems));
-        let compiled = key.and_then(|node| compile_key(node, problems));
+        let compiled = key.and_then(|node| Argument::compile(node, scope, problems));
         let mut times = |name| {
             let node = fields.get(name);
             node.and_then(|node| fields::count(node, 1..=TIMES_MAX, problems))
@@ -73,12 +73,12 @@ impl Suppress {
         let (min, max) = (times("min"), times("max"));
         let per = fields.need("per", "the span of time that is looked at, such as 30s", problems);
         let per = per.and_then(|node| window(node, problems));
-        let scope = fields.get("scope");
-        let scope = scope.and_then(|node| fields::parsed(node, "global or host", problems));
+        let counted = fields.get("scope");
+        let counted = counted.and_then(|node| fields::parsed(node, "global or host", problems));
         if problems.count() > before {
             return None;
         }
-        let (per, scope) = (per?, scope.unwrap_or_default());
+        let (per, scope) = (per?, counted.unwrap_or_default());
         Some(Self {
             key: compiled,
             min: min.unwrap_or(1),
@@ -143,15 +143,6 @@ pub(super) fn window(node: &Node, problems: &mut Problems<'_>) -> Option<Span> {
         return problems.add(node.at, format!("{per} is too long, expected at most {PER_MAX}"));
     }
     Some(per)
-}
-
-fn compile_key(node: &Node, problems: &mut Problems<'_>) -> Option<Argument> {
-    let scope = Scope {
-        event: true,
-        host: true,
-        ..Scope::default()
-    };
-    Argument::compile(node, &scope, problems)
 }
 
 fn identity(key: Option<&str>, per: Span, scope: SuppressScope) -> Uuid {
