@@ -34,6 +34,17 @@ pub(crate) fn all(store: &Store, record: &HostRecord) -> Result<Vec<String>, Ref
     Ok(labels.into_iter().collect())
 }
 
+/// The label of a host for which no pipeline may touch it, if it has one.
+pub(crate) fn protecting<'l>(labels: &'l [String], protected: &[Label]) -> Option<&'l String> {
+    let protects = |label: &&String| protected.iter().any(|other| other.as_str() == label.as_str());
+    labels.iter().find(protects)
+}
+
+/// For people, as the reason why a pipeline does not act.
+pub(crate) fn protected_text(label: &str) -> String {
+    format!("its host has the label {label}, and hosts.protected keeps pipelines away from it")
+}
+
 pub(crate) fn put(batch: &mut Batch, host_id: HostId, given: &BTreeSet<Label>) {
     let key = host_id.as_bytes().to_vec();
     match given.is_empty() {

@@ -28,6 +28,8 @@ use uuid::Uuid;
 
 /// How long it is known how often an event was replayed: longer than a dead letter of it is kept.
 const RETAIN: Span = Span::from_secs(60 * 24 * 3600);
+/// Replays of one event that are looked at.
+const MARKS_MAX: u32 = 100;
 /// Old rows removed with each replay.
 const PRUNE_MAX: usize = 16;
 
@@ -227,6 +229,15 @@ pub(crate) fn of_letter(
 ) -> Result<Option<Replayed>, Refusal> {
     let record: Option<Record> = read(store, Table::Control, &letter_row(created, sequence), "replay")?;
     Ok(record.map(|Record { run, at, by }| Replayed { at, by, run }))
+}
+
+/// Under which keys it is remembered that an event was handled, and each of its replays that is remembered.
+pub(crate) fn marks(store: &Store, event: EventKey) -> Result<Vec<EventKey>, Refusal> {
+    let last: Option<Record> = read(store, Table::Control, &row(BY_EVENT, event.as_bytes()), "replay")?;
+    let (run, at) = last.map_or((0, Timestamp::default()), |last| (last.run, last.at));
+    let from = run.saturating_sub(MARKS_MAX).saturating_add(1);
+    let replays = (from..=run).map(|run| handled_key(event, Some(Replay { run, at })));
+    Ok(std::iter::once(event).chain(replays).collect())
 }
 
 /// Under which key it is remembered that an event was handled, or one of its replays.

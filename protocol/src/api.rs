@@ -5,6 +5,7 @@ mod dead;
 mod fleet;
 mod littlebrother;
 mod outbox;
+mod pipelines;
 mod status;
 mod store;
 mod stream;
@@ -24,6 +25,7 @@ pub use dead::{DeadLetter, DeadLetterView, ReplayDead, Replayed, ReplayedEvent};
 pub use fleet::*;
 pub use littlebrother::*;
 pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
+pub use pipelines::*;
 pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 pub use store::*;
 pub use stream::*;
@@ -456,6 +458,15 @@ pub struct PipelineView {
     pub when: Option<String>,
     /// Its job's name.
     pub job: Name,
+    /// The pause it is in; absent when it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PipelinePause>,
+    /// Jobs of it that have not ended.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// How often it matched and did not act, by reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<WithheldCount>,
 }
 
 /// A server that does not say has none that are disabled.

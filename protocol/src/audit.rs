@@ -52,6 +52,10 @@ actions! {
     ConfigLoad = "config.load";
     /// A set of pipelines and named jobs came into force, or was refused.
     RulesLoad = "rules.load";
+    /// A pipeline was paused, by a person or because too many of its jobs failed.
+    PipelinePause = "pipeline.pause";
+    /// A person let it act again.
+    PipelineResume = "pipeline.resume";
     /// The event of a dead letter is handled once more.
     DeadReplay = "dead.replay";
     /// A dead letter was removed from its stream.

@@ -248,6 +248,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
+        Command::Pipeline(pipeline::Verb::Pause(arguments)) => block_on(pipeline::pause(global, &arguments)),
+        Command::Pipeline(pipeline::Verb::Resume(arguments)) => {
+            block_on(pipeline::resume(global, &arguments))
+        }
         Command::User(verb) => block_on(user::run(global, verb)),
         Command::Token(verb) => block_on(token::run(global, verb)),
         Command::Dead(verb) => block_on(dead::run(global, verb)),

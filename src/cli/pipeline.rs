@@ -1,6 +1,6 @@
-//! `tripline pipeline`: check rule files without a server, list the rules in force.
+//! `tripline pipeline`: check rule files without a server, list the rules in force, pause single ones.
 
-use super::output::{Format, or_dash, print, print_json, table};
+use super::output::{Format, clean, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use tripline_actors::pipeline::{FileProblem, RuleSet, Warnings, job_schema, pipeline_schema};
-use tripline_protocol::Org;
-use tripline_protocol::api::PipelinesView;
+use tripline_protocol::api::{PipelinePause, PipelinePauseView, PipelineView, PipelinesView, SetPause};
+use tripline_protocol::{Name, Org};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -20,7 +20,7 @@ pub(super) enum Verb {
                             Example:\n  tripline pipeline check pipelines/ --jobs jobs/"
     )]
     Check(Check),
-    /// List the pipelines in force
+    /// List the pipelines in force, and which of them are paused
     List,
     /// Print the JSON Schema of pipeline files, for editors
     #[command(
@@ -29,6 +29,33 @@ pub(super) enum Verb {
                             Example:\n  tripline pipeline schema > pipeline.schema.json"
     )]
     Schema(Schema),
+    /// Let a pipeline not act, whatever matches; jobs that it made before go on
+    #[command(
+        after_help = "It lasts over restarts, until somebody resumes it. The whole server: tripline pause.\n\n\
+                            Example:\n  tripline pipeline pause contain-miner --reason 'kills too much, INC-42'"
+    )]
+    Pause(Pause),
+    /// Let a pipeline act again that somebody paused, or that paused itself
+    #[command(after_help = "How its jobs ended before counts no more for auto_pause.\n\n\
+                            Example:\n  tripline pipeline resume contain-miner")]
+    Resume(Resume),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    /// Its name
+    #[arg(value_name = "PIPELINE")]
+    pipeline: Name,
+    /// Why, for everybody who wonders
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// Its name
+    #[arg(value_name = "PIPELINE")]
+    pipeline: Name,
 }
 
 #[derive(Debug, Args)]
@@ -162,7 +189,7 @@ pub(super) async fn list(global: &Global) -> Result<(), Failure> {
     let view: PipelinesView = Client::find(global)?.get(&["pipelines"], &[]).await?;
     match global.output {
         Format::Json => print_json(&view)?,
-        Format::Table => print(&rows(&view))?,
+        Format::Table => print(&(rows(&view) + &pauses(&view)))?,
     }
     if let Some(refused) = &view.refused {
         let intro = "tripline: a newer set of rules was refused and is not in force:".to_owned();
@@ -171,11 +198,56 @@ pub(super) async fn list(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
+pub(super) async fn pause(global: &Global, arguments: &Pause) -> Result<(), Failure> {
+    let body = SetPause {
+        reason: arguments.reason.clone(),
+    };
+    let path = ["pipelines", arguments.pipeline.as_str(), "pause"];
+    let view: PipelinePauseView = Client::find(global)?.put(&path, &body).await?;
+    show(global, &view)
+}
+
+pub(super) async fn resume(global: &Global, arguments: &Resume) -> Result<(), Failure> {
+    let path = ["pipelines", arguments.pipeline.as_str(), "pause"];
+    let view: PipelinePauseView = Client::find(global)?.end(&path, &[]).await?;
+    show(global, &view)
+}
+
+fn show(global: &Global, view: &PipelinePauseView) -> Result<(), Failure> {
+    match global.output {
+        Format::Json => print_json(view),
+        Format::Table => print(&match &view.pause {
+            Some(pause) => paused(&view.name, pause),
+            None => format!("{} acts", view.name),
+        }),
+    }
+}
+
+/// A pause, in one line for people.
+fn paused(name: &Name, pause: &PipelinePause) -> String {
+    let who = match &pause.by {
+        Some(by) => format!("by {}", clean(&by.name)),
+        None => "by itself".to_owned(),
+    };
+    let reason = pause.reason.as_deref();
+    let reason = reason.map_or_else(String::new, |reason| format!(": {}", clean(reason)));
+    format!("{name} is paused since {} {who}{reason}", pause.since)
+}
+
+/// A line for each pipeline that is paused.
+fn pauses(view: &PipelinesView) -> String {
+    let paused = view.pipelines.iter().filter_map(|pipeline| {
+        let pause = pipeline.pause.as_ref()?;
+        Some(format!("\n{}", paused(&pipeline.name, pause)))
+    });
+    paused.collect()
+}
+
 fn rows(view: &PipelinesView) -> String {
     let rows = view.pipelines.iter().map(|pipeline| {
         [
             pipeline.name.to_string(),
-            if pipeline.enabled { "enabled" } else { "disabled" }.to_owned(),
+            state(pipeline).to_owned(),
             pipeline.on.join(" "),
             or_dash(pipeline.orgs.as_ref().map(|orgs| words(orgs))),
             or_dash(pipeline.events_max_age),
@@ -189,6 +261,14 @@ fn rows(view: &PipelinesView) -> String {
         "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "JOB", "FILE", "VERSION",
     ];
     table(head, rows)
+}
+
+fn state(pipeline: &PipelineView) -> &'static str {
+    match (pipeline.pause.is_some(), pipeline.enabled) {
+        (_, false) => "disabled",
+        (true, true) => "paused",
+        (false, true) => "enabled",
+    }
 }
 
 fn words(orgs: &[Org]) -> String {

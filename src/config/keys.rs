@@ -8,7 +8,7 @@ use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, 
 use super::users::{Mapping, User};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use tripline_protocol::{Org, Span, Subjects};
+use tripline_protocol::{Label, Org, Span, Subjects};
 
 const HOUR_SECONDS: u64 = 3600;
 
@@ -149,12 +149,14 @@ section! {
 }
 
 section! {
-    /// `[hosts]`: hosts in memory, and the keys of their agents.
+    /// `[hosts]`: hosts in memory, those that pipelines leave alone, and the keys of agents.
     Hosts, "hosts" {
         /// How many hosts there may be, those of LittleBrother clients included.
         known_max: u32 = 100_000,
         /// When an idle, detached host leaves memory.
         idle_timeout: Span = Span::from_secs(60),
+        /// Labels of hosts that no pipeline touches, only a person.
+        protected: Vec<Label> = Vec::new(),
         /// When an agent is asked to replace its key; without it only when somebody wants it.
         key_age_max: Option<Span> = None,
     }

@@ -6,7 +6,8 @@
 use super::section::Field;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tripline_protocol::{Org, Span, Subjects};
+use tripline_protocol::id::InvalidId;
+use tripline_protocol::{Label, Org, Span, Subjects};
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -303,6 +304,21 @@ impl Setting for Org {
 
     fn show(&self) -> Option<toml::Value> {
         Some(self.to_string().into())
+    }
+}
+
+impl Setting for Vec<Label> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let texts = <Vec<String> as Setting>::read(raw)?;
+        let labels = texts.iter().map(|text| text.parse());
+        labels
+            .collect::<Result<_, _>>()
+            .map_err(|error: InvalidId| error.to_string())
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        let texts: Vec<String> = self.iter().map(Label::to_string).collect();
+        Some(texts.into())
     }
 }
 

@@ -5,6 +5,7 @@ mod tracing;
 
 use super::*;
 use std::net::SocketAddr;
+use tripline_protocol::Label;
 
 /// Loads a file with this text and this environment.
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -49,6 +50,26 @@ fn a_file_overrides_the_defaults_and_the_environment_overrides_the_file() {
     assert_eq!(config.slots.total, 30);
     assert_eq!(config.slots.jobs_reserved, 4);
     assert_eq!(config.http.tls_names, ["a", "b"]);
+}
+
+#[test]
+fn labels_of_protected_hosts_are_a_list_and_shown_as_one() {
+    let text = "[hosts]\nprotected = [\"crown-jewel\", \"tier:0\"]\n";
+    let config = load(text, &[]).unwrap();
+    let labels: Vec<&str> = config.hosts.protected.iter().map(Label::as_str).collect();
+    assert_eq!(labels, ["crown-jewel", "tier:0"]);
+    assert!(
+        config
+            .to_toml()
+            .contains("protected = [\"crown-jewel\", \"tier:0\"]")
+    );
+    let config = load("", &[("TRIPLINE__HOSTS__PROTECTED", "a, b")]).unwrap();
+    assert_eq!(config.hosts.protected.len(), 2);
+    let wrong = refused("[hosts]\nprotected = [\"two words\"]\n");
+    assert!(
+        wrong[0].contains("hosts.protected: \"two words\" is not a valid label"),
+        "{wrong:?}"
+    );
 }
 
 #[test]

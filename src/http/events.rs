@@ -1,14 +1,14 @@
-//! `POST /v1/events`: takes an event, and refuses here what ingest would have to call dead.
+//! `POST /v1/events`: takes an event, and refuses here what ingest would have to call dead. And what was decided about one.
 
 use super::HttpState;
-use super::auth::Operator;
-use super::body::Body;
+use super::auth::{Operator, Viewer};
+use super::body::{Body, path_part};
 use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
 use actix_web::{HttpResponse, web};
 use std::fmt;
 use tripline_actors::Refusal;
-use tripline_protocol::api::PublishEvent;
+use tripline_protocol::api::{EventDecisions, PublishEvent};
 use tripline_protocol::event::{HostHint, InvalidEvent, WireEvent};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use tripline_protocol::{Attestation, Event, EventKey, Org, Timestamp};
@@ -30,6 +30,17 @@ pub(super) async fn publish(
     let event = event(request, org, &caller.name, state.clock.now())?;
     let published = state.core.by(&caller).publish_event_once(event, once).await?;
     Ok(HttpResponse::Accepted().json(published))
+}
+
+/// `GET /v1/events/{event_key}/decisions`: what acted on it, and what did not and why.
+pub(super) async fn decisions(
+    caller: Viewer,
+    state: web::Data<HttpState>,
+    event_key: web::Path<String>,
+) -> Result<web::Json<EventDecisions>, ApiError> {
+    let org = caller.org_for(None)?;
+    let event_key = path_part(&event_key)?;
+    Ok(web::Json(state.core.decisions(org, event_key).await?))
 }
 
 /// The event that `request` describes, as ingest will understand it when it comes back from NATS.

@@ -35,6 +35,7 @@ mod observe;
 mod openapi;
 mod outbox;
 mod overview;
+mod pipelines;
 mod place;
 mod problem;
 mod range;

@@ -1,17 +1,10 @@
-//! `/v1/pipelines`, `/v1/slots` and `/v1/status`: what is in force, who holds what, and everything at once.
+//! `/v1/slots` and `/v1/status`: who holds what, and everything at once.
 
 use super::HttpState;
 use super::auth::Viewer;
 use super::problem::ApiError;
 use actix_web::web;
-use tripline_protocol::api::{BrokerState, PipelinesView, SlotsView, StatusView};
-
-pub(super) async fn pipelines(
-    _caller: Viewer,
-    state: web::Data<HttpState>,
-) -> Result<web::Json<PipelinesView>, ApiError> {
-    Ok(web::Json(state.core.pipelines().await?))
-}
+use tripline_protocol::api::{BrokerState, SlotsView, StatusView};
 
 pub(super) async fn slots(
     _caller: Viewer,

@@ -4,7 +4,8 @@ use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
     agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, fleet, health,
-    hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, sessions, store, streams, tokens,
+    hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines, sessions, store, streams,
+    tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -52,7 +53,12 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(
             resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
         )
-        .service(resource("/v1/pipelines", "GET").route(web::get().to(overview::pipelines)))
+        .service(resource("/v1/pipelines", "GET").route(web::get().to(pipelines::list)))
+        .service(
+            resource("/v1/pipelines/{pipeline}/pause", "PUT, DELETE")
+                .route(web::put().to(pipelines::pause))
+                .route(web::delete().to(pipelines::resume)),
+        )
         .service(resource("/v1/status", "GET").route(web::get().to(overview::status)))
         .service(resource("/v1/slots", "GET").route(web::get().to(overview::slots)))
         .service(
@@ -80,6 +86,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
         )
+        .service(resource("/v1/events/{event_key}/decisions", "GET").route(web::get().to(events::decisions)))
         .service(resource("/v1/streams/jobs", "GET").route(web::get().to(streams::jobs)))
         .service(resource("/v1/streams/hosts", "GET").route(web::get().to(streams::hosts)))
         .service(

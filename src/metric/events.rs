@@ -1,7 +1,8 @@
 //! Events on their way in.
 
-use super::{Group, Metric, counter, label};
+use super::{Group, Metric, counter, gauge, label};
 use crate::dead::REASONS;
+use tripline_actors::WITHHELD_REASONS;
 
 pub(super) const EVENTS: Group = Group {
     title: "Events",
@@ -49,6 +50,49 @@ const METRICS: &[Metric] = &[
         "conditions that ended in an error, and so did not match",
     )
     .act("the log names the pipeline and why; `tripline pipeline check pipelines` tries it with its tests"),
+    counter(
+        "tripline_router_withheld_total",
+        "decisions",
+        "decisions of pipelines not to act on an event that they match, by why",
+    )
+    .by(&[label("reason", WITHHELD_REASONS)])
+    .act("as the reason says: [Decisions not to act](pipelines.md#decisions-not-to-act); `suppress_full`: too many keys, choose one with fewer values"),
+    gauge(
+        "tripline_router_windows",
+        "windows",
+        "windows of `suppress` that something is counted in",
+    )
+    .act("near 200,000: keys with too many values, or a `per` that is too long"),
+    gauge(
+        "tripline_router_decisions_kept",
+        "decisions",
+        "decisions not to act that have a record",
+    )
+    .act("at 200,000 the oldest go: `tripline_router_withheld_total` says which reason it is that there are so many of"),
+    counter(
+        "tripline_router_decisions_cut_total",
+        "decisions",
+        "records of decisions that went before their time because there were too many",
+    )
+    .act("as for `tripline_router_decisions_kept`"),
+    counter(
+        "tripline_router_decisions_unrecorded_total",
+        "decisions",
+        "decisions without a record of their own, because there were too many at once; they are counted",
+    )
+    .act("a flood: `tripline pipeline list --output json` says of which pipeline"),
+    gauge(
+        "tripline_router_pipelines_paused",
+        "pipelines",
+        "pipelines that do not act, because somebody wants so or too many of their jobs failed",
+    )
+    .act("`tripline pipeline list` says which and why; `tripline pipeline resume <PIPELINE>`: [Pausing](operations.md#pausing)"),
+    counter(
+        "tripline_router_auto_pauses_total",
+        "pauses",
+        "pipelines that paused themselves because too many of their jobs failed",
+    )
+    .act("look at their failed jobs, then resume them: [Pausing](operations.md#pausing)"),
     counter(
         "tripline_ingest_dead_total",
         "dead letters",

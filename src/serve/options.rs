@@ -41,6 +41,7 @@ pub(super) fn core(config: &Config) -> CoreConfig {
         disk_free_min: config.disk.free_min.0,
         host_idle: config.hosts.idle_timeout,
         hosts_max: config.hosts.known_max,
+        hosts_protected: config.hosts.protected.clone(),
         audit_retain: config.audit.retain,
         audit_retain_max: config.audit.retain_max,
         audit_redact: config

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use tripline_actors::pipeline::map_keys;
 
 /// Where the page has the keys of a map, by what the map is in messages.
-const HEADINGS: [(&str, &str); 6] = [
+const HEADINGS: [(&str, &str); 9] = [
     ("a pipeline", "## Pipeline"),
     ("the events of a pipeline", "### Events"),
+    ("suppress", "## Suppression"),
+    ("max_hosts", "### Most hosts"),
+    ("auto_pause", "### Pausing itself"),
     ("a job", "## Job"),
     ("a step", "## Step"),
     ("a named job", "## Named job"),

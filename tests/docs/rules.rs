@@ -47,6 +47,23 @@ fn every_pipeline_and_named_job_is_taken() {
 }
 
 #[test]
+fn keys_of_a_pipeline_that_are_shown_by_themselves_are_taken() {
+    let page = page("docs/pipelines.md");
+    let blocks = page.blocks();
+    let keys = blocks
+        .iter()
+        .filter(|block| block.language == "yaml" && !block.text.starts_with("name:"));
+    let lines: Vec<&str> = keys.flat_map(|block| block.text.lines()).collect();
+    assert!(lines.len() > 2, "only {lines:?} were found");
+    for line in lines {
+        let text = format!("name: p\non: a\n{line}\njob: {{ steps: [ list_processes: {{}} ] }}\n");
+        let path = "the page".to_owned();
+        let checked = RuleSet::parse(&[SourceFile { path, text }], &[]);
+        assert!(checked.is_ok(), "{line}: {}", checked.err().unwrap());
+    }
+}
+
+#[test]
 fn every_configuration_of_the_server_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tripline.toml");

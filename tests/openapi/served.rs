@@ -199,6 +199,29 @@ async fn looks(witness: &mut Witness) {
     witness
         .expect(200, Method::DELETE, "/v1/pause", "/v1/pause", None)
         .await;
+    pauses_of_pipelines(witness).await;
+    decisions(witness).await;
+}
+
+async fn pauses_of_pipelines(witness: &mut Witness) {
+    let path = "/v1/pipelines/{pipeline}/pause";
+    let long = json!({"reason": "x".repeat(501)});
+    for (name, status) in [("none", 404), ("NO%20NAME", 400)] {
+        let uri = format!("/v1/pipelines/{name}/pause");
+        let pause = Some(json!({}));
+        witness.expect(status, Method::PUT, path, &uri, pause).await;
+        witness.expect(status, Method::DELETE, path, &uri, None).await;
+    }
+    let uri = "/v1/pipelines/none/pause";
+    witness.expect(422, Method::PUT, path, uri, Some(long)).await;
+}
+
+async fn decisions(witness: &mut Witness) {
+    let path = "/v1/events/{event_key}/decisions";
+    let none = "/v1/events/6a476cc7-fafe-5985-9fb8-67233a7efb39/decisions";
+    witness.get(path, none).await;
+    let no_key = "/v1/events/none/decisions";
+    witness.expect(400, Method::GET, path, no_key, None).await;
 }
 
 async fn hosts(witness: &mut Witness, host: HostId) {

@@ -39,6 +39,7 @@ mod event_stream;
 mod files;
 mod fleet;
 mod flow;
+mod guards;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod isolated;

@@ -4,6 +4,7 @@ mod audit;
 mod hosts;
 mod jobs;
 mod messages;
+mod pipelines;
 mod sessions;
 
 use super::look::Look;
@@ -25,6 +26,12 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::TombstoneByTime, jobs::tombstone_by_time),
     (Table::HandledEvent, jobs::handled_event),
     (Table::HandledByTime, jobs::handled_by_time),
+    (Table::Window, pipelines::window),
+    (Table::TouchedHost, pipelines::touched_host),
+    (Table::PipelineEnds, pipelines::ends),
+    (Table::PipelinePause, pipelines::pause),
+    (Table::Withheld, pipelines::withheld),
+    (Table::WithheldByTime, pipelines::withheld_by_time),
     (Table::Host, hosts::host),
     (Table::HostBySensor, hosts::host_by_sensor),
     (Table::HostByName, hosts::host_by_name),
@@ -35,6 +42,7 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::LbAlive, hosts::presence),
     (Table::LbSilent, hosts::presence),
     (Table::HostLabels, hosts::labels),
+    (Table::WithheldTally, pipelines::tally),
     (Table::Token, messages::token),
     (Table::Once, messages::once),
     (Table::OnceByTime, messages::once_by_time),

@@ -51,12 +51,14 @@ impl Peers {
                 let _ = alarm.send(name);
             })
         };
+        let router_context = Context::<EtypeRouter>::new();
         let outbox_context = Context::<Outbox>::new();
         let scheduler_context = Context::<JobScheduler>::new();
         let directory_context = Context::<Directory>::new();
         let slot_contexts: Vec<_> = (0..ground.config.slots_total)
             .map(|_| Context::<SessionSlot>::new())
             .collect();
+        let router = router_context.address();
         let outbox = outbox_context.address();
         let scheduler = scheduler_context.address();
         let directory = directory_context.address();
@@ -65,6 +67,7 @@ impl Peers {
         let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
         let scheduler_actor = JobScheduler::load(
             Arc::clone(ground),
+            router.clone(),
             outbox.clone(),
             directory.clone(),
             slots.clone(),
@@ -77,9 +80,16 @@ impl Peers {
             slots.clone(),
             guard("directory"),
         )?;
-        let router = EtypeRouter::new(Arc::clone(ground), scheduler.clone(), rules, guard("router")).start();
+        let router_actor = EtypeRouter::load(
+            Arc::clone(ground),
+            scheduler.clone(),
+            rules,
+            scheduler_actor.open_by_pipeline(),
+            guard("router"),
+        )?;
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
         let audit = AuditKeeper::new(Arc::clone(ground), guard("audit")).start();
+        router_context.run(router_actor);
         outbox_context.run(outbox_actor);
         directory_context.run(directory_actor);
         for (index, context) in (0..).zip(slot_contexts) {

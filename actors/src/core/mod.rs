@@ -4,6 +4,7 @@ mod attached;
 mod audit;
 mod control;
 mod dead;
+mod decisions;
 mod doors;
 mod drain;
 mod fleet;
@@ -52,7 +53,7 @@ use tripline_protocol::frame::{Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{HostId, JobId, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -95,6 +96,8 @@ pub struct CoreConfig {
     pub host_idle: Span,
     /// `hosts.known_max`: how many hosts there may be.
     pub hosts_max: u32,
+    /// `hosts.protected`: labels of hosts that no pipeline touches.
+    pub hosts_protected: Vec<Label>,
     /// `audit.retain`: how long records of the audit are kept.
     pub audit_retain: Span,
     /// `audit.retain_max`: how many records of a chain are kept.
@@ -127,6 +130,7 @@ impl Default for CoreConfig {
             disk_free_min: 256 * 1024 * 1024,
             host_idle: Span::from_secs(60),
             hosts_max: 100_000,
+            hosts_protected: Vec::new(),
             audit_retain: Span::from_secs(400 * 24 * 3600),
             audit_retain_max: 1_000_000,
             audit_redact: Redactor::default(),

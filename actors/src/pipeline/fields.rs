@@ -5,6 +5,7 @@ use super::problem::{At, Problems, suggestion};
 pub(super) use super::shape::{Field, Form, Shape, Takes};
 use super::yaml::{Key, Kind, Node};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use tripline_protocol::Span;
 
@@ -129,6 +130,22 @@ pub(super) fn boolean(node: &Node, problems: &mut Problems<'_>) -> Option<bool> 
     match &node.kind {
         Kind::Scalar(serde_json::Value::Bool(value)) => Some(*value),
         _ => unexpected(node, "true or false", problems),
+    }
+}
+
+/// A whole number in `range`.
+pub(super) fn count(node: &Node, range: RangeInclusive<u32>, problems: &mut Problems<'_>) -> Option<u32> {
+    let (least, most) = (range.start(), range.end());
+    let Kind::Scalar(serde_json::Value::Number(number)) = &node.kind else {
+        return unexpected(node, &format!("a whole number from {least} to {most}"), problems);
+    };
+    let found = number.as_u64().and_then(|number| u32::try_from(number).ok());
+    match found.filter(|found| range.contains(found)) {
+        Some(found) => Some(found),
+        None => problems.add(
+            node.at,
+            format!("{number} is not a whole number from {least} to {most}"),
+        ),
     }
 }
 

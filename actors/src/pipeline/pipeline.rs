@@ -3,10 +3,12 @@
 use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::gate::{self, Closed, Gate};
+use super::guards::{self, PipelineGuards};
 use super::job::{INLINE, RenderedJob};
 use super::pipeline_job::{PipelineJob, Source};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
+use super::suppress::{self, Suppress};
 use super::template::{Scope, event_value, host_value};
 use super::vars::{self, Context, LET, Let};
 use super::yaml::Node;
@@ -43,6 +45,10 @@ pub(super) const SHAPE: Shape = Shape::new(
             "A condition in CEL over `event` and `host`. Absent: always; a missing field means no.",
         ),
         LET,
+        suppress::SUPPRESS,
+        guards::MAX_HOSTS,
+        guards::MAX_IN_FLIGHT,
+        guards::AUTO_PAUSE,
         Field::new(
             "job",
             Takes::Either(&[Takes::Text(Form::Name), Takes::Map(&INLINE)]),
@@ -60,16 +66,12 @@ pub(super) const SHAPE: Shape = Shape::new(
         ),
     ],
     &[
-        "suppress",
         "tests",
         "target",
         "dry_run",
         "approvals",
         "retry",
-        "max_hosts",
-        "max_in_flight",
         "canary",
-        "auto_pause",
         "protected",
         "for_each",
         "finally",
@@ -104,6 +106,8 @@ pub struct Pipeline {
     on: Vec<EtypePattern>,
     when: Option<Condition>,
     values: Let,
+    suppress: Option<Suppress>,
+    guards: PipelineGuards,
     job: PipelineJob,
 }
 
@@ -134,6 +138,10 @@ impl Pipeline {
             vars: &known,
             ..scope
         };
+        let suppress = fields
+            .get("suppress")
+            .and_then(|node| Suppress::read(node, &scope, problems));
+        let guards = PipelineGuards::read(&fields, problems);
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
@@ -151,6 +159,8 @@ impl Pipeline {
             on: on?,
             when,
             values,
+            suppress,
+            guards,
             job,
         })
     }
@@ -188,7 +198,7 @@ impl Pipeline {
         self.job.name()
     }
 
-    /// As lists show it.
+    /// As lists show it; what it is doing is the router's to add.
     pub fn view(&self) -> PipelineView {
         PipelineView {
             name: self.name.clone(),
@@ -204,6 +214,9 @@ impl Pipeline {
                 .collect(),
             when: self.when.as_ref().map(|when| when.source().to_owned()),
             job: self.job_name().clone(),
+            pause: None,
+            in_flight: 0,
+            withheld: Vec::new(),
         }
     }
 
@@ -226,6 +239,38 @@ impl Pipeline {
             .map_or(Match::Yes, |when| when.matches(event, host))
     }
 
+    /// How often it acts; `None`: whenever it matches.
+    pub fn suppress(&self) -> Option<&Suppress> {
+        self.suppress.as_ref()
+    }
+
+    /// What bounds it beside `suppress`.
+    pub fn guards(&self) -> &PipelineGuards {
+        &self.guards
+    }
+
+    /// The key under which it is counted how often it acts; empty without one.
+    ///
+    /// # Errors
+    ///
+    /// What the key's templates give over these values; see [`RenderError::code`].
+    pub fn suppress_key(&self, event: &Event, host: &HostFacts) -> Result<String, RenderError> {
+        let key = match &self.suppress {
+            Some(suppress) if suppress.has_key() => self
+                .context(event, host)
+                .and_then(|context| suppress.key(&context.value())),
+            _ => Ok(String::new()),
+        };
+        key.map_err(|error| error.in_subject("pipeline", &self.name))
+    }
+
+    /// What its templates know.
+    fn context(&self, event: &Event, host: &HostFacts) -> Result<Context, RenderError> {
+        let mut context = Context::new([("event", event_value(event)), ("host", host_value(host))]);
+        context.define(&self.values)?;
+        Ok(context)
+    }
+
     /// Makes its job for `host`.
     ///
     /// # Errors
@@ -237,10 +282,7 @@ impl Pipeline {
     }
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        let host = host_value(host);
-        let mut context = Context::new([("event", event_value(event)), ("host", host.clone())]);
-        context.define(&self.values)?;
-        self.job.render(context, &host)
+        self.job.render(self.context(event, host)?, &host_value(host))
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) enum Takes {
     AnyText,
     /// `true` or `false`.
     Flag,
+    /// A whole number from the one to the other.
+    Count(u32, u32),
     /// A text of this form.
     Text(Form),
     /// A condition in CEL.
@@ -134,6 +136,8 @@ pub(super) enum Form {
     Span,
     Priority,
     OnError,
+    /// Over what `suppress` counts.
+    SuppressScope,
     /// The type of a parameter.
     ParamType,
     /// The name of a parameter.

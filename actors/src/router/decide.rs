@@ -1,15 +1,17 @@
-//! The decision over one event: pure, given the rules and the hosts.
+//! The decision over one event: pure, given the rules, the hosts and what guards counted.
 
+use super::guard::{Guards, No, Wish};
 use super::lookup::{HostBook, Resolution};
+use super::withheld::Withheld;
 use crate::ingest::Dead;
-use crate::pipeline::{Closed, HostFacts, Match, Pipeline};
+use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::NewJob;
 use std::sync::Arc;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::job::PipelineRef;
-use tripline_protocol::{Event, JobId, Span};
+use tripline_protocol::{Event, JobId, Span, Timestamp};
 
 /// The reason of an event that is too old.
 pub(super) const STALE: &str = "stale";
@@ -27,6 +29,18 @@ pub(super) struct Age {
 pub(super) struct Decision {
     pub(super) jobs: Vec<NewJob>,
     pub(super) dead: Option<Dead>,
+    /// Pipelines that it matches and that do not act.
+    pub(super) withheld: Vec<Withheld>,
+    /// Whether a guard counted it, so that it must not be counted again.
+    pub(super) counted: bool,
+}
+
+/// What a pipeline makes of an event.
+enum Verdict {
+    No,
+    Job(Box<NewJob>),
+    Dead(Dead),
+    Withheld(Withheld),
 }
 
 /// The event's host, looked up once and only when a pipeline asks for it.
@@ -105,6 +119,8 @@ pub(super) fn decide<'a>(
     (event, run): (&Event, u32),
     Age { age, age_max }: Age,
     book: &HostBook<'_>,
+    guards: &mut Guards,
+    now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let mut host = EventHost {
         event,
@@ -122,10 +138,11 @@ pub(super) fn decide<'a>(
             }
             Some(Closed::Disabled | Closed::WrongOrg) => continue,
         }
-        match consider(pipeline, (event, run), &mut host)? {
-            Ok(Some(job)) => decision.jobs.push(job),
-            Ok(None) => {}
-            Err(dead) => add_dead(&mut decision, pipeline, dead),
+        match consider(pipeline, (event, run), &mut host, guards, now)? {
+            Verdict::No => {}
+            Verdict::Job(job) => decision.jobs.push(*job),
+            Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
+            Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
     }
     if let Some(age_max) = too_old_for.filter(|_| !looked_at) {
@@ -134,6 +151,7 @@ pub(super) fn decide<'a>(
             text: format!("the event is {age} old, at most {age_max} is taken"),
         });
     }
+    decision.counted = guards.take_counted();
     Ok(decision)
 }
 
@@ -158,48 +176,85 @@ fn consider(
     pipeline: &Arc<Pipeline>,
     (event, run): (&Event, u32),
     host: &mut EventHost<'_>,
-) -> Result<Result<Option<NewJob>, Dead>, Refusal> {
+    guards: &mut Guards,
+    now: Timestamp,
+) -> Result<Verdict, Refusal> {
     let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
         match host.get()? {
             Ok((_, facts)) => Some(facts),
-            Err(dead) => return Ok(Err(dead.clone())),
+            Err(dead) => return Ok(Verdict::Dead(dead.clone())),
         }
     } else {
         None
     };
     match pipeline.matches(event, facts) {
-        Match::No => return Ok(Ok(None)),
+        Match::No => return Ok(Verdict::No),
         Match::Error(why) => {
             metrics::counter!("tripline_router_condition_errors_total").increment(1);
             tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
-            return Ok(Ok(None));
+            return Ok(Verdict::No);
         }
         Match::Yes => {}
     }
+    if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
+        return Ok(Verdict::Withheld(withheld));
+    }
     let (record, facts) = match host.get()? {
         Ok(found) => found,
-        Err(dead) => return Ok(Err(dead.clone())),
+        Err(dead) => return Ok(Verdict::Dead(dead.clone())),
     };
-    Ok(match pipeline.render(event, facts) {
-        Ok(rendered) => Ok(Some(NewJob {
-            job_id: JobId::derive(event.key, pipeline.name(), record.host_id, run),
-            run,
-            org: event.org.clone(),
-            spec: rendered.spec,
-            vars: rendered.vars,
-            host: record.to_ref(),
-            pipeline: Some(PipelineRef {
-                name: pipeline.name().clone(),
-                version: pipeline.version().clone(),
-            }),
-            event: Some(event.to_ref()),
-            traceparent: event.traceparent.clone(),
-            depth: event.depth,
-            by: None,
-        })),
-        Err(error) => Err(Dead {
-            reason: error.code(),
-            text: error.to_string(),
+    let wish = Wish {
+        pipeline,
+        event,
+        run,
+        facts,
+        now,
+    };
+    Ok(act(&wish, record, guards))
+}
+
+/// The pipeline matches: it acts, unless a guard is in the way.
+fn act(wish: &Wish<'_>, record: &HostRecord, guards: &mut Guards) -> Verdict {
+    let permit = match guards.ask(wish) {
+        Ok(permit) => permit,
+        Err(No::Withheld(withheld)) => return Verdict::Withheld(withheld),
+        Err(No::Unrenderable(error)) => return Verdict::Dead(dead(&error)),
+    };
+    match wish.pipeline.render(wish.event, wish.facts) {
+        Ok(rendered) => {
+            guards.acted(wish, permit);
+            Verdict::Job(Box::new(new_job(wish, record, rendered)))
+        }
+        Err(error) => Verdict::Dead(dead(&error)),
+    }
+}
+
+fn dead(error: &RenderError) -> Dead {
+    Dead {
+        reason: error.code(),
+        text: error.to_string(),
+    }
+}
+
+fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJob {
+    let Wish {
+        pipeline, event, run, ..
+    } = wish;
+    NewJob {
+        job_id: JobId::derive(event.key, pipeline.name(), record.host_id, *run),
+        run: *run,
+        org: event.org.clone(),
+        spec: rendered.spec,
+        vars: rendered.vars,
+        host: record.to_ref(),
+        pipeline: Some(PipelineRef {
+            name: pipeline.name().clone(),
+            version: pipeline.version().clone(),
         }),
-    })
+        event: Some(event.to_ref()),
+        traceparent: event.traceparent.clone(),
+        depth: event.depth,
+        by: None,
+        ends_kept: pipeline.guards().auto_pause.map_or(0, |guard| guard.of),
+    }
 }

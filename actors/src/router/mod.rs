@@ -5,18 +5,29 @@
 //! forges can trip pipelines, nothing more.
 
 mod decide;
+mod guard;
 mod lookup;
+mod pause;
+mod rules;
+mod suppress;
 #[cfg(test)]
 mod tests;
+mod touched;
+mod withheld;
 
 pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use pause::{ChangePipelinePause, PauseRecord};
+pub(crate) use rules::{GetRules, Rules, SetRules};
+pub(crate) use suppress::{Place, WindowRecord};
+pub(crate) use touched::{TouchedRecord, which};
+pub use withheld::WITHHELD_REASONS;
+pub(crate) use withheld::{DecisionRecord, TallyRecord, by_time, decisions, of_row};
 
 use crate::door::Reply;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ingest::{Dead, Incoming};
 use crate::outbox::Outgoing;
-use crate::pipeline::RuleSet;
 use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
@@ -25,11 +36,12 @@ use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::{Age, Decision, STALE};
-use std::collections::HashSet;
+use guard::Guards;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tripline_protocol::api::PipelinesView;
-use tripline_protocol::{Event, EventKey, Span, Timestamp};
+use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
+use withheld::{Of, Records, Withheld};
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -47,25 +59,10 @@ pub(crate) struct Route {
     pub(crate) reply: Reply<()>,
 }
 
-/// The rules in force from now on; from the folder watch.
+/// One job fewer of a pipeline is open; from the scheduler.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct SetRules(pub(crate) Rules);
-
-/// Which rules are in force? From the API.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct GetRules {
-    pub(crate) reply: Reply<PipelinesView>,
-}
-
-/// The rules in force; kept over generations of actors.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) set: Arc<RuleSet>,
-    pub(crate) loaded_at: Timestamp,
-    pub(crate) refused: Option<String>,
-}
+pub(crate) struct JobLanded(pub(crate) Name);
 
 /// An event to decide about.
 struct Given<'a> {
@@ -87,6 +84,8 @@ pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
     rules: Rules,
+    guards: Guards,
+    records: Records,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
     sentinel: Sentinel,
@@ -95,19 +94,25 @@ pub(crate) struct EtypeRouter {
 retires!(EtypeRouter);
 
 impl EtypeRouter {
-    pub(crate) fn new(
+    /// With what its guards counted before, and so many open jobs of pipelines.
+    pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
         rules: Rules,
+        in_flight: HashMap<Name, u32>,
         sentinel: Sentinel,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refusal> {
+        let guards = Guards::load(&ground, in_flight)?;
+        let records = Records::load(&ground.store, ground.now())?;
+        Ok(Self {
             ground,
             scheduler,
             rules,
+            guards,
+            records,
             underway: HashSet::new(),
             sentinel,
-        }
+        })
     }
 
     /// What all of the events cause, gathered. Nothing is staged before all of them are decided: a batch that is
@@ -130,16 +135,18 @@ impl EtypeRouter {
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
+        self.records.stage(&self.ground.store, &mut accept.batch)?;
         for (one, dead) in letters {
             let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
             accept.outgoing.push(letter);
         }
+        self.guards.stage(&mut accept.batch);
         self.underway.extend(decided);
         Ok(())
     }
 
     fn route_event(
-        &self,
+        &mut self,
         given: &Given<'_>,
         accept: &mut Accept,
         decided: &mut HashSet<EventKey>,
@@ -154,7 +161,13 @@ impl EtypeRouter {
             return Ok(None);
         }
         let now = self.ground.now();
-        let Decision { jobs, dead } = self.decide(given, now)?;
+        let Decision {
+            jobs,
+            dead,
+            withheld,
+            counted,
+        } = self.decide(given, now)?;
+        self.record(given, now, &withheld, dead.as_ref());
         if !jobs.is_empty() || dead.is_some() {
             accept
                 .spans
@@ -162,7 +175,7 @@ impl EtypeRouter {
         }
         // One that is too old is not handled: a pipeline may be changed, and the event replayed.
         let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
-        if !is_stale && (!jobs.is_empty() || dead.is_some()) {
+        if !is_stale && (counted || !jobs.is_empty() || dead.is_some()) {
             mark_handled(&mut accept.batch, key, now, &jobs);
             decided.insert(key);
         }
@@ -170,7 +183,24 @@ impl EtypeRouter {
         Ok(dead)
     }
 
-    fn decide(&self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
+    /// Remembers that pipelines do not act, and that an event becomes a dead letter.
+    fn record(&mut self, given: &Given<'_>, now: Timestamp, withheld: &[Withheld], dead: Option<&Dead>) {
+        let of = Of {
+            event: given.event,
+            run: given.run(),
+            now,
+        };
+        for withheld in withheld {
+            let pipeline = self.rules.set.pipeline(&withheld.pipeline);
+            self.records
+                .withheld(of, withheld, pipeline.map(|pipeline| pipeline.version()));
+        }
+        if let Some(dead) = dead {
+            self.records.dead(of, dead);
+        }
+    }
+
+    fn decide(&mut self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
         let Given { event, replay, .. } = given;
         // A replay is as old as the wish for it.
         let age = Age {
@@ -179,7 +209,8 @@ impl EtypeRouter {
         };
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.candidates(&event.etype);
-        decide::decide(candidates, (event, given.run()), age, &book)
+        let event = (*event, given.run());
+        decide::decide(candidates, event, age, &book, &mut self.guards, now)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {
@@ -216,6 +247,34 @@ impl EtypeRouter {
     }
 }
 
+impl EtypeRouter {
+    /// Forgets what is over.
+    fn tick(&mut self) {
+        let (store, now) = (&self.ground.store, self.ground.now());
+        if let Err(error) = prune(store, now) {
+            tracing::error!(%error, "old marks of handled events cannot be removed");
+        }
+        if let Err(error) = self.records.tick(store, now) {
+            tracing::error!(%error, "old decisions cannot be removed");
+        }
+        self.sweep_guards();
+    }
+
+    /// Removes what guards counted and can decide nothing any more.
+    fn sweep_guards(&mut self) {
+        self.guards.sweep(self.ground.now());
+        let mut batch = Batch::new();
+        self.guards.stage(&mut batch);
+        self.commit(batch);
+    }
+
+    fn commit(&self, batch: Batch) {
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
+        }
+    }
+}
+
 /// Forgets which events were handled so long before `now` that none of them can come again.
 fn prune(store: &Store, now: Timestamp) -> Result<(), Refusal> {
     let horizon = now.before(HANDLED_RETAIN);
@@ -248,12 +307,8 @@ impl Actor for EtypeRouter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(Duration::from_secs(5), |router, _| {
-            let ground = &router.ground;
-            if let Err(error) = prune(&ground.store, ground.now()) {
-                tracing::error!(%error, "old marks of handled events cannot be removed");
-            }
-        });
+        self.keep_to_rules();
+        ctx.run_interval(Duration::from_secs(5), |router, _| router.tick());
     }
 }
 
@@ -271,6 +326,8 @@ impl Handler<Route> for EtypeRouter {
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
         self.ground.tally.events.add(route.incoming.len() as u64);
         if let Err(refusal) = self.route(&route.incoming, &mut accept) {
+            self.guards.roll_back();
+            self.records.roll_back();
             return route.reply.send(Err(refusal));
         }
         if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
@@ -286,31 +343,9 @@ impl Handler<Route> for EtypeRouter {
     }
 }
 
-impl Handler<SetRules> for EtypeRouter {
+impl Handler<JobLanded> for EtypeRouter {
     type Result = ();
-    fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
-        self.rules = rules;
-    }
-}
-
-impl Handler<GetRules> for EtypeRouter {
-    type Result = ();
-    fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
-        reply.send(Ok(PipelinesView {
-            pipelines: self
-                .rules
-                .set
-                .pipelines()
-                .map(|pipeline| pipeline.view())
-                .collect(),
-            named_jobs: self
-                .rules
-                .set
-                .named_jobs()
-                .map(|job| job.name().clone())
-                .collect(),
-            loaded_at: self.rules.loaded_at,
-            refused: self.rules.refused.clone(),
-        }));
+    fn handle(&mut self, JobLanded(pipeline): JobLanded, _: &mut Self::Context) {
+        self.guards.landed(&pipeline);
     }
 }

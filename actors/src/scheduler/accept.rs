@@ -32,6 +32,7 @@ impl Handler<Accept> for JobScheduler {
             // The router decides an event once; should it ever decide twice, the job is still one.
             if self.state.phase(job.job_id).is_some() {
                 tracing::error!(job = %job.job_id, "a job that is open was decided again");
+                self.tell_landed(job.pipeline.as_ref().map(|pipeline| &pipeline.name));
                 continue;
             }
             let (record, staged) = self.take(job, &mut batch);
@@ -192,6 +193,7 @@ impl JobScheduler {
                 record.put_new(batch);
                 self.pruner.ended();
                 super::record_metrics(&self.ground, &record);
+                self.tell_end(batch, &record);
                 let staged = self.stage_result(batch, &record);
                 (record, staged.into_iter().collect())
             }
@@ -239,6 +241,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         vars: job.vars,
         cancel_requested: false,
         by: job.by,
+        ends_kept: job.ends_kept,
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),

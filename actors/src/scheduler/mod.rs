@@ -8,11 +8,13 @@
 
 mod accept;
 mod changes;
+mod ends;
 mod forget;
 mod isolation;
 mod link;
 mod messages;
 mod pause;
+mod protected;
 mod prune;
 mod query;
 mod sessions;
@@ -22,6 +24,7 @@ mod state;
 mod tests;
 
 pub(crate) use changes::{HostTold, notice};
+pub(crate) use ends::{End, EndsRecord, RecentEnds, WatchPipelines};
 pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
@@ -45,6 +48,7 @@ use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
 use crate::ports::OutMessage;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
+use crate::router::EtypeRouter;
 use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
 use crate::trace;
@@ -75,6 +79,9 @@ pub(crate) struct JobScheduler {
     state: State,
     /// Records of waiting jobs that were just accepted.
     cache: HashMap<JobId, JobRecord>,
+    /// How the last jobs of pipelines with `auto_pause` ended.
+    ends: ends::Ends,
+    router: Addr<EtypeRouter>,
     outbox: Addr<Outbox>,
     directory: Addr<Directory>,
     slots: Vec<Addr<SessionSlot>>,
@@ -100,6 +107,7 @@ impl JobScheduler {
     /// Reads the open jobs.
     pub(crate) fn load(
         ground: Arc<Ground>,
+        router: Addr<EtypeRouter>,
         outbox: Addr<Outbox>,
         directory: Addr<Directory>,
         slots: Vec<Addr<SessionSlot>>,
@@ -136,10 +144,13 @@ impl JobScheduler {
         let pause = pause::load(&ground)?;
         state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
+        let ends = ends::Ends::load(&ground.store)?;
         Ok(Self {
             ground,
             state,
             cache,
+            ends,
+            router,
             outbox,
             directory,
             slots,
@@ -198,7 +209,10 @@ impl JobScheduler {
             None => read(&self.ground.store, Table::Job, job_id.as_bytes(), "job"),
         };
         match (record, self.slots.get(slot as usize)) {
-            (Ok(Some(record)), Some(slot)) => slot.do_send(RunJob(Box::new(record))),
+            (Ok(Some(record)), Some(slot)) => match self.protection(&record) {
+                None => slot.do_send(RunJob(Box::new(record))),
+                Some(reason) => self.end(record, Outcome::Cancelled, reason),
+            },
             (Ok(_), _) => {
                 tracing::error!(job = %job_id, "an open job has no record");
                 self.state.remove(job_id);
@@ -213,6 +227,7 @@ impl JobScheduler {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
         let staged = self.stage_end(&mut batch, &record);
+        self.tell_end(&mut batch, &record);
         self.put_on_record(&mut batch, &record);
         let (ground, spans) = (Arc::clone(&self.ground), trace::ended(&self.ground, &record));
         let notice = self.notice(&record);
@@ -375,6 +390,7 @@ impl Actor for JobScheduler {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.tell_ends();
         self.resume_sessions();
         for job_id in std::mem::take(&mut self.resume) {
             if let Some(slot) = self.state.start(job_id) {

@@ -147,6 +147,11 @@ impl State {
         self.seq_last
     }
 
+    /// How many jobs of each pipeline are open.
+    pub(super) fn open_by_pipeline(&self) -> &HashMap<Name, u32> {
+        &self.pipelines
+    }
+
     pub(super) fn open_len(&self) -> usize {
         self.jobs.len()
     }

@@ -81,6 +81,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         priority: spec.priority,
         state: JobState::Queued,
         run: 0,
+        ends_kept: 0,
         attempt: 0,
         pauses: 0,
         queued_at: START,

@@ -23,6 +23,18 @@ pub enum Table {
     HandledEvent = 0x15,
     /// Time, event key → nothing: handled events in order.
     HandledByTime = 0x16,
+    /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
+    Window = 0x1a,
+    /// Pipeline, host id → when the pipeline last acted on the host.
+    TouchedHost = 0x1b,
+    /// Pipeline → how its last jobs ended.
+    PipelineEnds = 0x1c,
+    /// Pipeline → the pause it is in, and when it was last resumed.
+    PipelinePause = 0x1d,
+    /// Event key, pipeline (none: for all of them) → why it did not act.
+    Withheld = 0x1e,
+    /// Time, key of such a row → nothing: decisions not to act in order.
+    WithheldByTime = 0x1f,
     /// Host id → host.
     Host = 0x20,
     /// Sensor id → host id.
@@ -43,6 +55,8 @@ pub enum Table {
     LbSilent = 0x28,
     /// Host id → labels that administrators gave it.
     HostLabels = 0x29,
+    /// Pipeline → how often it did not act, by reason.
+    WithheldTally = 0x2a,
     /// `t`, token id → token; `u`, token id → uses left.
     Token = 0x30,
     /// Token id, idempotency key → what the request made.

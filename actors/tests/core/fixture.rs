@@ -109,7 +109,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 34] = [
+const TABLES: [Table; 41] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -118,6 +118,13 @@ const TABLES: [Table; 34] = [
     Table::TombstoneByTime,
     Table::HandledEvent,
     Table::HandledByTime,
+    Table::Window,
+    Table::TouchedHost,
+    Table::PipelineEnds,
+    Table::PipelinePause,
+    Table::Withheld,
+    Table::WithheldByTime,
+    Table::WithheldTally,
     Table::Host,
     Table::HostBySensor,
     Table::HostByName,

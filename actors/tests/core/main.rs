@@ -9,6 +9,8 @@ mod client;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fixture;
@@ -16,6 +18,8 @@ mod fixture;
 mod forget;
 #[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod guards;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
@@ -54,6 +58,8 @@ mod restart;
 mod sessions;
 #[cfg(test)]
 mod silence;
+#[cfg(test)]
+mod suppress;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

@@ -138,6 +138,27 @@ async fn a_replay_that_is_late_itself_is_stale() {
 }
 
 #[actix::test]
+async fn a_replay_is_not_suppressed_and_does_not_count() {
+    const ONCE: &str =
+        "name: once\non: [acme.>]\nsuppress: { per: 1h }\njob: { steps: [ list_processes: {} ] }\n";
+    let (fixture, _) = listening(vec![ONCE]).await;
+    let event = |id: &str| delivery(&fixture, 1, id, json!({ "hostname": "amelie" }));
+    let letter = stale(&fixture, event("e1")).await;
+    for (run, again) in [(1, false), (2, true)] {
+        let (_, message) = replay(&fixture, &letter, again).await;
+        let replayed = delivered(&fixture, &message, 1 + run);
+        fixture.core.ingest(vec![replayed]).await.unwrap();
+        assert_eq!(jobs(&fixture).await.len() as u64, run);
+    }
+    fixture.core.ingest(vec![event("e2"), event("e3")]).await.unwrap();
+    assert_eq!(
+        jobs(&fixture).await.len(),
+        3,
+        "one more, as if nothing had been replayed"
+    );
+}
+
+#[actix::test]
 async fn nobody_else_can_make_a_replay() {
     let (fixture, _) = listening(vec![LISTEN]).await;
     let event = delivery(&fixture, 1, "e1", json!({ "hostname": "amelie" }));

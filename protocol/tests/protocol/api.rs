@@ -1,5 +1,6 @@
 //! Bodies of `/v1` and of the micro service.
 
+use crate::control::{pause, pipeline_pause};
 use crate::golden::Golden;
 use crate::jobs::{cause, contain_miner, report, web_1};
 use crate::samples::{at, client_stats, hash, host, isolation, p};
@@ -334,6 +335,15 @@ fn slots_and_pipelines(golden: &mut Golden) {
         on: vec!["PROHIBITED_PROCESS".into(), "acme.alert.*".into()],
         when: Some("host.platform == \"linux\"".into()),
         job: p("contain-miner"),
+        pause: Some(pipeline_pause(Some(pause().by))),
+        in_flight: 3,
+        withheld: vec![WithheldCount {
+            reason: "suppressed".into(),
+            count: 7,
+            unrecorded: 2,
+            first_at: at("13:00:00"),
+            last_at: at("14:00:00"),
+        }],
     };
     let pipelines = PipelinesView {
         pipelines: vec![pipeline],

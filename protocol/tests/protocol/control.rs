@@ -1,10 +1,10 @@
 //! Bodies of what administrators do with the server as a whole.
 
 use crate::golden::Golden;
-use crate::samples::{at, p};
+use crate::samples::{at, hash, host, p};
 use serde_json::json;
-use tripline_protocol::Org;
 use tripline_protocol::api::*;
+use tripline_protocol::{EventKey, JobId, Org};
 
 pub(crate) fn pause() -> Pause {
     Pause {
@@ -14,6 +14,42 @@ pub(crate) fn pause() -> Pause {
             name: "ana".into(),
         },
         reason: Some("INC-42".into()),
+    }
+}
+
+pub(crate) fn pipeline_pause(by: Option<Asker>) -> PipelinePause {
+    PipelinePause {
+        since: at("14:00:00"),
+        by,
+        reason: Some("INC-42".into()),
+    }
+}
+
+fn decisions() -> EventDecisions {
+    let suppressed = WithheldView {
+        pipeline: Some(p("contain-miner")),
+        version: Some(hash()),
+        reason: "suppressed".into(),
+        text: "it acted once within the last 30s, as often as suppress.max allows".into(),
+        key: Some("web-1/4711".into()),
+        at: at("14:00:00"),
+        run: 0,
+        dead_letter: false,
+    };
+    let stale = WithheldView {
+        pipeline: None,
+        version: None,
+        reason: "stale".into(),
+        text: "the event is 2h old, at most 1h is taken".into(),
+        key: None,
+        run: 1,
+        dead_letter: true,
+        ..suppressed.clone()
+    };
+    EventDecisions {
+        key: EventKey(host().0),
+        jobs: vec![JobId(host().0)],
+        withheld: vec![suppressed, stale],
     }
 }
 
@@ -33,6 +69,15 @@ fn what_administrators_control_is_as_the_golden_file_has_it() {
         pause: None,
     };
     golden.both_ways("not paused", &not_paused);
+    for (case, pause) in [
+        ("pipeline, paused", Some(pipeline_pause(Some(pause().by)))),
+        ("pipeline, paused by itself", Some(pipeline_pause(None))),
+        ("pipeline, not paused", None),
+    ] {
+        let name = p("contain-miner");
+        golden.both_ways(case, &PipelinePauseView { name, pause });
+    }
+    golden.both_ways("decisions", &decisions());
     let drain = DrainView {
         draining: true,
         by: Some(pause().by),

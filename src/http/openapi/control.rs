@@ -1,9 +1,10 @@
-//! What operators do with the server as a whole, and what it is doing.
+//! What operators do with the server as a whole and with pipelines, and what they are doing.
 
 use super::Group;
 use super::operation::{Operation, delete, get, post, put};
 use tripline_protocol::api::{
-    DrainView, LittlebrotherSettings, PauseView, PipelinesView, Role, SetPause, SlotsView, StatusView,
+    DrainView, LittlebrotherSettings, PauseView, PipelinePauseView, PipelinesView, Role, SetPause, SlotsView,
+    StatusView,
 };
 
 pub(super) const GROUP: Group = Group {
@@ -13,7 +14,10 @@ pub(super) const GROUP: Group = Group {
 };
 
 fn operations() -> Vec<Operation> {
-    [looks(), pause(), drain()].into_iter().flatten().collect()
+    [looks(), pause(), pause_of_a_pipeline(), drain()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn looks() -> Vec<Operation> {
@@ -60,6 +64,28 @@ fn pause() -> Vec<Operation> {
             .role(Role::Admin)
             .all_orgs()
             .answers::<PauseView>(200, "As `GET`, also when nothing was paused."),
+    ]
+}
+
+fn pause_of_a_pipeline() -> Vec<Operation> {
+    const PATH: &str = "/v1/pipelines/{pipeline}/pause";
+    vec![
+        put(PATH, "pausePipeline", "Let a pipeline not act")
+            .says("It lasts over restarts. Again: another `reason` and `by`, the same `since`. Its jobs go on.")
+            .role(Role::Admin)
+            .all_orgs()
+            .body::<SetPause>()
+            .refused(400, &["bad_parameter"])
+            .refused(404, &["not_found"])
+            .refused(422, &["bad_reason"])
+            .answers::<PipelinePauseView>(200, "The pause."),
+        delete(PATH, "resumePipeline", "Let a pipeline act again")
+            .says("Whoever paused it, it itself included. How its jobs ended before counts no more for `auto_pause`.")
+            .role(Role::Admin)
+            .all_orgs()
+            .refused(400, &["bad_parameter"])
+            .refused(404, &["not_found"])
+            .answers::<PipelinePauseView>(200, "No pause, also when there was none."),
     ]
 }
 

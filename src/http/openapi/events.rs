@@ -3,7 +3,7 @@
 use super::super::event_stream::PATTERNS_MAX;
 use super::Group;
 use super::operation::{Operation, get, header_parameter, post, text_parameter};
-use tripline_protocol::api::{PublishEvent, PublishedEvent, Role};
+use tripline_protocol::api::{EventDecisions, PublishEvent, PublishedEvent, Role};
 use tripline_protocol::event::{StreamGap, StreamedEvent};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 
@@ -14,7 +14,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 fn operations() -> Vec<Operation> {
-    vec![follow(), publish()]
+    vec![follow(), publish(), decisions()]
 }
 
 fn follow() -> Operation {
@@ -48,4 +48,20 @@ fn publish() -> Operation {
         .once()
         .refused(422, &["bad_attribute", "too_large"])
         .answers::<PublishedEvent>(202, "The event's id and identity.")
+}
+
+fn decisions() -> Operation {
+    get(
+        "/v1/events/{event_key}/decisions",
+        "showDecisions",
+        "Show what was decided about an event",
+    )
+    .says(
+        "The jobs that it caused, and the pipelines that it matched and that did not act, with the reason; its dead letter, \
+         if it became one, too. Nothing of an event that nobody knows, or that is too long ago. In a flood not every decision \
+         has a record: `withheld` of the pipeline counts all.",
+    )
+    .role(Role::Viewer)
+    .refused(400, &["bad_parameter"])
+    .answers::<EventDecisions>(200, "What is remembered.")
 }

@@ -85,6 +85,11 @@ fn in_path(name: &str, path: &str) -> Known {
     match name {
         "host" => ("Id, sensor id or name of a host.", plain()),
         "job_id" => ("The job.", schema_of::<tripline_protocol::JobId>()),
+        "event_key" => (
+            "The event's identity: `key` of its publication and in the stream of events.",
+            schema_of::<tripline_protocol::EventKey>(),
+        ),
+        "pipeline" => ("A pipeline's name.", schema_of::<tripline_protocol::Name>()),
         "sha256" => ("Of the content.", schema_of::<Sha256>()),
         "sequence" => ("Its number.", number(0)),
         "id" => ("The token's id.", plain()),

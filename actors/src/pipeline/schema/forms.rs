@@ -1,5 +1,6 @@
 //! Definitions of the schemas: forms of texts, and templates.
 
+use crate::pipeline::SuppressScope;
 use crate::pipeline::params::TYPES;
 use crate::pipeline::shape::Form;
 use serde_json::{Map, Value, json};
@@ -18,13 +19,14 @@ pub(super) const TEMPLATE: &str = "template";
 /// A text that is one template and so may have a value of any type.
 pub(super) const WHOLE_TEMPLATE: &str = "whole_template";
 
-const ALL: [Form; 9] = [
+const ALL: [Form; 10] = [
     Form::Name,
     Form::EtypePattern,
     Form::Org,
     Form::Span,
     Form::Priority,
     Form::OnError,
+    Form::SuppressScope,
     Form::ParamType,
     Form::ParamName,
     Form::VarName,
@@ -39,6 +41,7 @@ const fn name(form: Form) -> &'static str {
         Form::Span => "span",
         Form::Priority => "priority",
         Form::OnError => "on_error",
+        Form::SuppressScope => "suppress_scope",
         Form::ParamType => "parameter_type",
         Form::ParamName => "parameter_name",
         Form::VarName => "let_name",
@@ -92,6 +95,7 @@ fn definition(form: Form) -> Value {
         Form::Span => json!({"allOf": [type_of(add::<Span>), {"pattern": "[1-9]"}]}),
         Form::Priority => type_of(add::<Priority>),
         Form::OnError => type_of(add::<OnError>),
+        Form::SuppressScope => json!({"enum": SuppressScope::WORDS}),
         Form::ParamType => {
             let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
             json!({"enum": types})

@@ -76,6 +76,7 @@ fn gather_in(takes: &'static Takes, found: &mut BTreeMap<&'static str, &'static 
         Takes::Either(those) => those.iter().for_each(|inner| gather_in(inner, found)),
         Takes::AnyText
         | Takes::Flag
+        | Takes::Count(..)
         | Takes::Text(_)
         | Takes::Condition { .. }
         | Takes::Value
@@ -159,6 +160,7 @@ fn of(takes: &'static Takes) -> Map<String, Value> {
     let schema = match takes {
         Takes::AnyText => json!({"type": "string"}),
         Takes::Flag => json!({"type": "boolean"}),
+        Takes::Count(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Takes::Text(form) => reference(*form),
         Takes::Condition { bytes_max } => {
             json!({"type": "string", "minLength": 1, "maxLength": bytes_max})

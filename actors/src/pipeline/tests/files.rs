@@ -6,7 +6,7 @@ use crate::pipeline::RuleSet;
 use std::fs;
 
 /// A pipeline around what is to be tested, five lines down.
-fn pipeline(rest: &str) -> String {
+pub(super) fn pipeline(rest: &str) -> String {
     format!("name: p\non: [a]\n{rest}\n")
 }
 
@@ -15,7 +15,7 @@ fn step(step: &str) -> String {
 }
 
 /// File text, then line, column and a part of the message of each problem.
-type Bad = (String, &'static [(u64, u64, &'static str)]);
+pub(super) type Bad = (String, &'static [(u64, u64, &'static str)]);
 
 fn bad_pipelines() -> Vec<Bad> {
     let job = "job: { steps: [ list_processes: {} ] }";
@@ -26,7 +26,7 @@ fn bad_pipelines() -> Vec<Bad> {
                 (
                     1,
                     1,
-                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, job, params; did you mean \"name\"?",
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, suppress, max_hosts, max_in_flight, auto_pause, job, params; did you mean \"name\"?",
                 ),
                 (1, 1, "the key \"name\" is missing"),
             ],
@@ -85,9 +85,9 @@ fn bad_pipelines() -> Vec<Bad> {
             &[(3, 9, "expected a map for the events of a pipeline, found a text")],
         ),
         (
-            pipeline(&format!("suppress: {{ max: 1 }}\ntests: []\n{job}")),
+            pipeline(&format!("canary: {{ hosts: 1 }}\ntests: []\n{job}")),
             &[
-                (3, 1, "key \"suppress\" of a pipeline is not supported yet"),
+                (3, 1, "key \"canary\" of a pipeline is not supported yet"),
                 (4, 1, "key \"tests\" of a pipeline is not supported yet"),
             ],
         ),
@@ -363,6 +363,7 @@ fn every_problem_is_told_with_its_place() {
     let mut wrong = Vec::new();
     for (text, expected) in bad_pipelines()
         .into_iter()
+        .chain(super::guards::bad_guards())
         .chain(bad_conditions())
         .chain(bad_steps())
     {

@@ -40,7 +40,7 @@ pub(super) fn faults(pipelines: &str, jobs: &str) -> Vec<String> {
 }
 
 /// Parts of what the parser says of things that a schema cannot know.
-const BEYOND: [&str; 43] = [
+const BEYOND: [&str; 44] = [
     // What is no YAML, or not one document alone.
     "duplicate",
     "illegal placement",
@@ -83,6 +83,7 @@ const BEYOND: [&str; 43] = [
     "the key \"$late\" is reserved",
     // Sums and measures.
     "names, expected at most",
+    "jobs, expected at most",
     "the values are longer than",
     "handled events are not remembered",
     "is no base64",
@@ -142,7 +143,8 @@ fn pipelines() -> Vec<Value> {
         json!({
             "name": "p", "description": "A pipeline", "enabled": false, "on": ["a", "b.*", ">"],
             "orgs": ["default"], "events": {"max_age": "6h"}, "when": "event.data.x == 1",
-            "let": {"x": "{{ event.data.x }}"}, "job": "j", "params": {"text": "{{ vars.x }}x"},
+            "let": {"x": "{{ event.data.x }}"}, "suppress": {"key": "{{ vars.x }}", "max": 1, "min": 1, "per": "7d", "scope": "host"},
+            "max_hosts": {"count": 20, "per": "1h"}, "max_in_flight": 5, "auto_pause": {"failed": 3, "of": 10}, "job": "j", "params": {"text": "{{ vars.x }}x"},
         }),
         json!({
             "name": "p", "on": "a", "orgs": "default",

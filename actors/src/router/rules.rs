@@ -1,0 +1,82 @@
+//! The rules in force, and what they have done: put in force, shown, and what was counted for others let go of.
+
+use super::EtypeRouter;
+use crate::door::Reply;
+use crate::pipeline::RuleSet;
+use crate::scheduler::WatchPipelines;
+use crate::store::Batch;
+use actix::prelude::*;
+use std::sync::Arc;
+use tripline_protocol::Timestamp;
+use tripline_protocol::api::{PipelineView, PipelinesView};
+
+/// The rules in force from now on; from the folder watch.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct SetRules(pub(crate) Rules);
+
+/// Which rules are in force? From the API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct GetRules {
+    pub(crate) reply: Reply<PipelinesView>,
+}
+
+/// The rules in force; kept over generations of actors.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) set: Arc<RuleSet>,
+    pub(crate) loaded_at: Timestamp,
+    pub(crate) refused: Option<String>,
+}
+
+impl EtypeRouter {
+    /// Lets go of what was counted for pipelines that are not there any more.
+    pub(super) fn keep_to_rules(&mut self) {
+        let mut batch = Batch::new();
+        let set = &self.rules.set;
+        self.guards.keep(set, &mut batch);
+        self.records.keep(|name| set.pipeline(name).is_some(), &mut batch);
+        self.guards.stage(&mut batch);
+        self.commit(batch);
+        let watched = self.rules.set.pipelines();
+        let watched = watched.filter(|pipeline| pipeline.guards().auto_pause.is_some());
+        let watched = watched.map(|pipeline| pipeline.name().clone()).collect();
+        self.scheduler.do_send(WatchPipelines(watched));
+    }
+}
+
+impl Handler<SetRules> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
+        self.rules = rules;
+        self.keep_to_rules();
+    }
+}
+
+impl Handler<GetRules> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
+        reply.send(Ok(PipelinesView {
+            pipelines: self
+                .rules
+                .set
+                .pipelines()
+                .map(|pipeline| PipelineView {
+                    pause: self.guards.pauses.get(pipeline.name()).cloned(),
+                    in_flight: self.guards.in_flight(pipeline.name()),
+                    withheld: self.records.counts(pipeline.name()),
+                    ..pipeline.view()
+                })
+                .collect(),
+            named_jobs: self
+                .rules
+                .set
+                .named_jobs()
+                .map(|job| job.name().clone())
+                .collect(),
+            loaded_at: self.rules.loaded_at,
+            refused: self.rules.refused.clone(),
+        }));
+    }
+}

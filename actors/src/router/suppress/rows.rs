@@ -1,0 +1,93 @@
+//! Windows in the store: a row each, written with the decision that changed it.
+
+use super::{Kept, Place, Window, Windows};
+use crate::record::{decode, encode};
+use crate::refusal::Refusal;
+use crate::store::key::Key;
+use crate::store::{Batch, Store, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use tripline_protocol::{Span, Timestamp};
+use uuid::Uuid;
+
+/// Rows read at once.
+const ROWS_PAGE: usize = 1_000;
+
+/// A window as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WindowRecord {
+    per: Span,
+    #[serde(flatten)]
+    window: Window,
+}
+
+impl Place {
+    fn row(&self) -> Key {
+        Key::new()
+            .text(self.pipeline.as_str())
+            .bytes(self.identity.as_bytes())
+            .bytes(self.id.as_bytes())
+    }
+
+    /// The place that a row's key names.
+    pub(crate) fn of_row(key: &[u8]) -> Option<Self> {
+        let end = key.iter().position(|byte| *byte == 0)?;
+        let name = std::str::from_utf8(key.get(..end)?).ok()?;
+        let ids = key.get(end + 1..)?;
+        let (identity, id) = ids.split_at_checked(16)?;
+        Some(Self {
+            pipeline: name.parse().ok()?,
+            identity: Uuid::from_slice(identity).ok()?,
+            id: Uuid::from_slice(id).ok()?,
+        })
+    }
+}
+
+impl Windows {
+    /// Those in the store. What is over at `now` is let go of with the next batch.
+    pub(crate) fn load(store: &Store, now: Timestamp) -> Result<Self, Refusal> {
+        let mut windows = Self::default();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = store.scan(Table::Window, &[], after.as_deref(), ROWS_PAGE)?;
+            let Some((last, _)) = page.last() else {
+                windows.sweep(now, usize::MAX);
+                return Ok(windows);
+            };
+            after = Some(last.clone());
+            for (key, value) in &page {
+                windows.adopt(key, value, now);
+            }
+        }
+    }
+
+    fn adopt(&mut self, key: &[u8], value: &[u8], now: Timestamp) {
+        let record = decode::<WindowRecord>("window", value);
+        match (Place::of_row(key), record) {
+            (Some(place), Ok(WindowRecord { per, window })) => {
+                let window = window.not_after(now);
+                self.put(&place, Kept { window, per });
+            }
+            // `store check` tells of it. Without it the pipeline may act once more than it should within one window.
+            (place, _) => {
+                let pipeline = place.map(|place| place.pipeline.to_string());
+                tracing::error!(pipeline, "a stored window of suppression is unreadable");
+            }
+        }
+    }
+
+    /// Adds what the decisions under way changed, and what was let go of, to their batch.
+    pub(crate) fn stage(&mut self, batch: &mut Batch) {
+        let changed = self.before.drain().map(|(place, _)| place);
+        let changed: HashSet<Place> = changed.chain(self.gone.drain()).collect();
+        for place in changed {
+            match self.kept.get(&place) {
+                Some(Kept { window, per }) => {
+                    let (per, window) = (*per, window.clone());
+                    batch.put(Table::Window, place.row(), encode(&WindowRecord { per, window }));
+                }
+                None => batch.delete(Table::Window, place.row()),
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The record of decisions not to act: what is asked in the morning about an event of the night.
+
+use crate::audit::ana;
+use crate::events::{delivery, jobs, listening};
+use crate::fixture::Fixture;
+use serde_json::{Value, json};
+use tripline_actors::store::Table;
+use tripline_protocol::api::{EventDecisions, PipelineView};
+use tripline_protocol::{EventKey, Org};
+
+const ONCE: &str = "name: once\non: [acme.>]\nsuppress: { key: \"{{ event.data.k }}\", per: 1h }\n\
+                    job: { steps: [ list_processes: {} ] }\n";
+const ALWAYS: &str = "name: always\non: [acme.>]\njob: { steps: [ list_processes: {} ] }\n";
+
+async fn offer(fixture: &Fixture, number: u64, data: Value) {
+    let event = delivery(fixture, number, &format!("e{number}"), data);
+    fixture.core.ingest(vec![event]).await.unwrap();
+}
+
+/// The decisions about event `e<number>` that a caller of `org` sees.
+async fn decisions(fixture: &Fixture, org: Option<&str>, number: u64) -> EventDecisions {
+    let key = EventKey::derive(&Org::default_org(), "test", &format!("e{number}"));
+    let org = org.map(|org| org.parse().unwrap());
+    fixture.core.decisions(org, key).await.unwrap()
+}
+
+async fn pipelines(fixture: &Fixture) -> Vec<PipelineView> {
+    fixture.core.pipelines().await.unwrap().pipelines
+}
+
+#[actix::test]
+async fn it_is_known_what_acted_on_an_event_and_what_did_not_and_why() {
+    let (fixture, host_id) = listening(vec![ONCE, ALWAYS]).await;
+    let data = json!({ "host_id": host_id, "k": "a" });
+    offer(&fixture, 1, data.clone()).await;
+    offer(&fixture, 2, data).await;
+    let first = decisions(&fixture, None, 1).await;
+    assert_eq!((first.jobs.len(), first.withheld.len()), (2, 0));
+    let second = decisions(&fixture, None, 2).await;
+    let acted = jobs(&fixture)
+        .await
+        .into_iter()
+        .find(|job| job.event.as_ref().is_some_and(|event| event.id == "e2"));
+    assert_eq!(second.jobs, [acted.unwrap().job_id]);
+    let [withheld] = second.withheld.as_slice() else {
+        panic!("{second:?}")
+    };
+    let listed = pipelines(&fixture).await;
+    let once = listed
+        .iter()
+        .find(|pipeline| pipeline.name.as_str() == "once")
+        .unwrap();
+    assert_eq!(withheld.pipeline.as_ref(), Some(&once.name));
+    assert_eq!(withheld.version.as_ref(), Some(&once.version));
+    assert_eq!(
+        (withheld.reason.as_str(), withheld.key.as_deref()),
+        ("suppressed", Some("a"))
+    );
+    assert_eq!(
+        (withheld.at, withheld.run, withheld.dead_letter),
+        (fixture.now(), 0, false)
+    );
+    let counts: Vec<(&str, u64, u64)> = once
+        .withheld
+        .iter()
+        .map(|count| (count.reason.as_str(), count.count, count.unrecorded))
+        .collect();
+    assert_eq!(counts, [("suppressed", 1, 0)]);
+
+    let fixture = fixture.restart().await;
+    assert_eq!(decisions(&fixture, None, 2).await, second);
+    assert_eq!(decisions(&fixture, Some("default"), 2).await, second);
+    let elsewhere = decisions(&fixture, Some("acme"), 2).await;
+    assert!(
+        elsewhere.jobs.is_empty() && elsewhere.withheld.is_empty(),
+        "{elsewhere:?}"
+    );
+}
+
+#[actix::test]
+async fn a_dead_letter_is_among_the_decisions() {
+    let (fixture, _) = listening(vec![ALWAYS]).await;
+    offer(&fixture, 1, json!({ "hostname": "nowhere" })).await;
+    let decided = decisions(&fixture, None, 1).await;
+    let [dead] = decided.withheld.as_slice() else {
+        panic!("{decided:?}")
+    };
+    assert_eq!((dead.reason.as_str(), dead.dead_letter), ("unknown_host", true));
+    assert_eq!(dead.pipeline, None);
+    assert!(dead.text.contains("pipeline always"), "{}", dead.text);
+}
+
+#[actix::test]
+async fn a_flood_that_is_suppressed_writes_a_bounded_number_of_rows_and_counts_all() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    let data = json!({ "host_id": host_id, "k": "a" });
+    for batch in 0..10_u64 {
+        let events = (0..200).map(|n| {
+            let number = 1 + batch * 200 + n;
+            delivery(&fixture, number, &format!("e{number}"), data.clone())
+        });
+        fixture.core.ingest(events.collect()).await.unwrap();
+    }
+    assert_eq!(jobs(&fixture).await.len(), 1);
+    assert_eq!(fixture.rows(Table::Withheld), 100);
+    assert_eq!(fixture.rows(Table::HandledEvent), 1);
+    assert_eq!(fixture.rows(Table::Window), 1);
+    let counts = &pipelines(&fixture).await[0].withheld;
+    assert_eq!((counts[0].count, counts[0].unrecorded), (1_999, 1_899));
+    assert_eq!(
+        decisions(&fixture, None, 2).await.withheld.len(),
+        1,
+        "the first of a flood"
+    );
+    assert!(decisions(&fixture, None, 2_000).await.withheld.is_empty());
+}
+
+#[actix::test]
+async fn a_paused_pipeline_says_who_paused_it_and_why() {
+    let (fixture, host_id) = listening(vec![ALWAYS]).await;
+    let name = "always".parse().unwrap();
+    let reason = Some("INC-42".to_owned());
+    fixture.core.pause_pipeline(&ana(), name, reason).await.unwrap();
+    offer(&fixture, 1, json!({ "host_id": host_id })).await;
+    let decided = decisions(&fixture, None, 1).await;
+    let withheld = &decided.withheld[0];
+    assert_eq!((withheld.reason.as_str(), &withheld.key), ("paused", &None));
+    assert!(
+        withheld.text.contains("ana") && withheld.text.contains("INC-42"),
+        "{}",
+        withheld.text
+    );
+}

@@ -1,0 +1,152 @@
+//! Suppression: a pipeline acts so often and no more, over restarts, and an event counts once.
+
+use crate::events::{delivery, jobs, listening};
+use crate::fixture::{Fixture, rules};
+use crate::recorder::{self, counter};
+use serde_json::{Value, json};
+use tripline_actors::store::Table;
+use tripline_protocol::HostId;
+
+/// Once in a minute for each key.
+const ONCE: &str = "name: once\non: [acme.>]\nsuppress: { key: \"{{ event.data.k }}\", per: 1m }\n\
+                    job: { steps: [ list_processes: {} ] }\n";
+/// From the third in a minute on, on each host.
+const THIRD: &str = "name: third\non: [acme.>]\nsuppress: { min: 3, max: 9, per: 1m, scope: host }\n\
+                     job: { steps: [ list_processes: {} ] }\n";
+
+/// Offers an event with this id about the host, and gives how many jobs there are then.
+async fn offer(fixture: &Fixture, sequence: u64, id: &str, data: Value) -> usize {
+    let event = delivery(fixture, sequence, id, data);
+    fixture.core.ingest(vec![event]).await.unwrap();
+    jobs(fixture).await.len()
+}
+
+fn keyed(host_id: HostId, key: &str) -> Value {
+    json!({ "host_id": host_id, "k": key })
+}
+
+#[actix::test]
+async fn a_pipeline_acts_so_often_per_key_and_again_when_the_window_is_over() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    assert_eq!(offer(&fixture, 1, "e1", keyed(host_id, "a")).await, 1);
+    fixture.advance(59);
+    assert_eq!(offer(&fixture, 2, "e2", keyed(host_id, "a")).await, 1);
+    assert_eq!(
+        offer(&fixture, 3, "e3", keyed(host_id, "b")).await,
+        2,
+        "another key"
+    );
+    fixture.advance(1);
+    assert_eq!(offer(&fixture, 4, "e4", keyed(host_id, "a")).await, 3);
+}
+
+#[actix::test]
+async fn what_is_suppressed_is_counted_by_its_reason_and_leaves_no_mark() {
+    recorder::install();
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    offer(&fixture, 1, "e1", keyed(host_id, "a")).await;
+    let (windows, handled) = (fixture.rows(Table::Window), fixture.rows(Table::HandledEvent));
+    for n in 2..50 {
+        offer(&fixture, n, &format!("e{n}"), keyed(host_id, "a")).await;
+    }
+    assert_eq!(fixture.rows(Table::Window), windows);
+    assert_eq!(fixture.rows(Table::HandledEvent), handled);
+    let event = delivery(&fixture, 50, "e50", json!({}));
+    fixture.core.ingest(vec![event]).await.unwrap();
+    let thread = fixture.thread().await;
+    assert_eq!(counter(thread, "tripline_router_withheld_total suppressed"), 48);
+}
+
+#[actix::test]
+async fn a_restart_forgets_nothing_of_what_was_counted() {
+    let (fixture, host_id) = listening(vec![ONCE, THIRD]).await;
+    assert_eq!(offer(&fixture, 1, "e1", keyed(host_id, "a")).await, 1);
+    assert_eq!(offer(&fixture, 2, "e2", keyed(host_id, "a")).await, 1);
+    let fixture = fixture.restart().await;
+    assert_eq!(
+        offer(&fixture, 3, "e3", keyed(host_id, "a")).await,
+        2,
+        "the third"
+    );
+    fixture.advance(60);
+    let fixture = fixture.restart().await;
+    assert_eq!(
+        offer(&fixture, 4, "e4", keyed(host_id, "a")).await,
+        3,
+        "the first again"
+    );
+}
+
+#[actix::test]
+async fn an_event_that_comes_twice_counts_once() {
+    let (fixture, host_id) = listening(vec![THIRD]).await;
+    for (sequence, id) in [(1, "e1"), (2, "e1"), (3, "e2")] {
+        assert_eq!(
+            offer(&fixture, sequence, id, keyed(host_id, "a")).await,
+            0,
+            "{sequence}"
+        );
+    }
+    let fixture = fixture.restart().await;
+    let twice = ["e1", "e2", "e2"].map(|id| delivery(&fixture, 4, id, keyed(host_id, "a")));
+    fixture.core.ingest(twice.into()).await.unwrap();
+    assert!(jobs(&fixture).await.is_empty());
+    assert_eq!(offer(&fixture, 5, "e3", keyed(host_id, "a")).await, 1);
+}
+
+#[actix::test]
+async fn hosts_are_counted_by_themselves_when_the_scope_is_the_host() {
+    let (fixture, first) = listening(vec![THIRD]).await;
+    let second = fixture.enrol("ben").await.host_id;
+    for n in 1..=2 {
+        offer(&fixture, n, &format!("a{n}"), keyed(first, "")).await;
+        assert_eq!(
+            offer(&fixture, n + 2, &format!("b{n}"), keyed(second, "")).await,
+            0
+        );
+    }
+    assert_eq!(offer(&fixture, 5, "b3", keyed(second, "")).await, 1);
+}
+
+#[actix::test]
+async fn orgs_are_counted_by_themselves() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    let other = fixture.enrol_in(Some("acme"), "ben").await.host_id;
+    assert_eq!(offer(&fixture, 1, "e1", keyed(host_id, "a")).await, 1);
+    let mut event = delivery(&fixture, 2, "e2", keyed(other, "a"));
+    event.subject = event.subject.replace(".default.", ".acme.");
+    fixture.core.ingest(vec![event]).await.unwrap();
+    assert_eq!(jobs(&fixture).await.len(), 2);
+}
+
+#[actix::test]
+async fn a_key_without_its_field_makes_a_dead_letter_and_no_job() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    assert_eq!(offer(&fixture, 1, "e1", json!({ "host_id": host_id })).await, 0);
+    let letters = fixture.published(".dead.default.missing_field", 1).await;
+    assert_eq!(letters.len(), 1);
+}
+
+#[actix::test]
+async fn what_was_counted_goes_on_under_changed_rules_and_goes_with_its_pipeline() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    offer(&fixture, 1, "e1", keyed(host_id, "a")).await;
+    fixture.core.set_rules(rules(&[&ONCE
+        .replace("list_processes", "walk")
+        .replace("{}", "{ path: / }")]));
+    assert_eq!(
+        offer(&fixture, 2, "e2", keyed(host_id, "a")).await,
+        1,
+        "it is the same window"
+    );
+    fixture.core.set_rules(rules(&[&ONCE.replace("1m", "2m")]));
+    assert_eq!(
+        offer(&fixture, 3, "e3", keyed(host_id, "a")).await,
+        2,
+        "it is another one"
+    );
+    assert_eq!(fixture.rows(Table::Window), 1, "the first one is gone");
+    fixture.core.set_rules(rules(&[]));
+    offer(&fixture, 4, "e4", keyed(host_id, "a")).await;
+    assert_eq!(fixture.rows(Table::Window), 0);
+}

@@ -1,0 +1,84 @@
+//! Bodies about pipelines: pauses, and decisions not to act.
+
+use super::Asker;
+use crate::id::{EventKey, JobId, Name, Sha256};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A pipeline that does not act, whatever matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PipelinePause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who asked for it last; absent when too many of its jobs failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Asker>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `PUT`, `DELETE /v1/pipelines/{pipeline}/pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PipelinePauseView {
+    /// Which pipeline.
+    pub name: Name,
+    /// The pause it is in; absent when it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PipelinePause>,
+}
+
+/// How often a pipeline that matched did not act for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WithheldCount {
+    /// The reason's word, such as `suppressed`.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// How many of these have no record of their own, because there were too many at once.
+    pub unrecorded: u64,
+    /// The first time.
+    pub first_at: Timestamp,
+    /// The last time.
+    pub last_at: Timestamp,
+}
+
+/// `GET /v1/events/{key}/decisions`: what was decided about an event, as far as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventDecisions {
+    /// Which event.
+    pub key: EventKey,
+    /// Jobs that it caused, those of its replays included.
+    pub jobs: Vec<JobId>,
+    /// Decisions not to act on it.
+    pub withheld: Vec<WithheldView>,
+}
+
+/// A decision not to act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WithheldView {
+    /// The pipeline that did not act; absent when the event became a dead letter for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Name>,
+    /// Its version then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Sha256>,
+    /// The reason's word, such as `suppressed`; of a dead letter, its reason.
+    pub reason: String,
+    /// One sentence.
+    pub text: String,
+    /// The rendered key of `suppress`, where that is the reason and it is not empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// 0, and one more for each replay of the event.
+    pub run: u32,
+    /// Whether the event became a dead letter, which can be replayed.
+    pub dead_letter: bool,
+}
