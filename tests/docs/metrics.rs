@@ -179,7 +179,7 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 11] = [
             ("actors/src/ingest/intake.rs", "", "reason: "),
             ("actors/src/router/decide.rs", "", "STALE: &str = "),
             ("actors/src/router/decide.rs", "", "reason: "),
-            ("actors/src/pipeline/render_error.rs", "", "=> "),
+            ("actors/src/pipeline/render_error.rs", "pub fn code", "=> "),
             ("protocol/src/event.rs", "pub const fn reason", "=> "),
         ],
         &[],
