@@ -4,6 +4,7 @@ mod bounds;
 pub(super) mod events;
 mod examples;
 mod files;
+mod hostile;
 mod index;
 mod rendering;
 mod submitted;

@@ -60,6 +60,7 @@ fn conditions_see_event_and_host() {
         "event.data.s == 'no' ? false : int('5') == event.data.n",
     ] {
         assert_eq!(check(source, data.clone()), Match::Yes, "{source}");
+        "event.data.procs.all(p, p.pid in [1, 2, [3]])",
     }
 }
 
@@ -202,7 +203,14 @@ fn hostile() -> Vec<String> {
     sources.push(format!(
         "{list}.map(a,{list}.map(b,{list}.map(c,{list}.map(d,1)))).size() == 1"
     ));
-    sources.push("event.data.l.map(x, [x, x, x]).map(x, [x, x, x]).map(x, [x, x, x]).size() > 0".into());
+    sources.push(format!(
+        "event.data.l{}.size() > 0",
+        ".map(x, [x, x, x])".repeat(20)
+    ));
+    sources.push(format!(
+        "event.data.l{}.size() > 0",
+        ".map(x, event.data.l)".repeat(60)
+    ));
     sources
 }
 
