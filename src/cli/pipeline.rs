@@ -4,8 +4,11 @@ use super::output::{Format, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use tripline_actors::pipeline::RuleSet;
+use tripline_protocol::Name;
 use tripline_protocol::api::PipelinesView;
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +35,7 @@ pub(super) struct Check {
 
 pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
     let mut problems: Vec<String> = Vec::new();
+    let mut not_indexed = Vec::new();
     let mut pipelines = 0;
     let mut named_jobs = 0;
     for folder in &arguments.pipelines {
@@ -43,6 +47,7 @@ pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
             Ok(set) => {
                 pipelines += count(&set).0;
                 named_jobs = count(&set).1;
+                not_indexed.extend(NotIndexed::of(&set));
             }
             // Those of the named jobs come with every folder.
             Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
@@ -54,9 +59,50 @@ pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
         return Err(Failure::Problems(problems));
     }
     match global.output {
-        Format::Json => print_json(&serde_json::json!({"pipelines": pipelines, "named_jobs": named_jobs})),
-        Format::Table => print(&format!("ok: {pipelines} pipelines, {named_jobs} named jobs")),
+        Format::Json => print_json(&serde_json::json!({
+            "pipelines": pipelines,
+            "named_jobs": named_jobs,
+            "not_indexed": not_indexed,
+        })),
+        Format::Table => {
+            print(&format!("ok: {pipelines} pipelines, {named_jobs} named jobs"))?;
+            note(&not_indexed)
+        }
     }
+}
+
+/// A pipeline whose condition is evaluated for every event of its etypes. That is no mistake, but with thousands of
+/// them it is what an event costs.
+#[derive(Debug, Serialize)]
+struct NotIndexed {
+    name: Name,
+    file: String,
+}
+
+impl NotIndexed {
+    fn of(set: &RuleSet) -> impl Iterator<Item = Self> {
+        let pipelines = set.pipelines().filter(|pipeline| pipeline.is_always_evaluated());
+        pipelines.map(|pipeline| Self {
+            name: pipeline.name().clone(),
+            file: pipeline.file().to_owned(),
+        })
+    }
+}
+
+fn note(not_indexed: &[NotIndexed]) -> Result<(), Failure> {
+    if not_indexed.is_empty() {
+        return Ok(());
+    }
+    let mut lines = vec![format!(
+        "note: {} cannot be indexed (docs/pipelines.md, \"Scale\"): evaluated for every event of the etypes",
+        not_indexed.len()
+    )];
+    lines.extend(
+        not_indexed
+            .iter()
+            .map(|one| format!("  {} ({})", one.name, one.file)),
+    );
+    print(&lines.join("\n"))
 }
 
 pub(super) async fn list(global: &Global) -> Result<(), Failure> {

@@ -136,6 +136,10 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         ],
     ),
     (
+    (
+        "past it conditions are evaluated that the index could have left out, and nobody can tell",
+        &["actors/src/pipeline/index/parts.rs OCCURRENCES_MIN"],
+    ),
         "how long a page is when nobody says",
         &[
             "src/http/body.rs PAGE_ITEMS_DEFAULT",

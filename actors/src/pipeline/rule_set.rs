@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use tripline_protocol::{Etype, Name, Sha256};
+use tripline_protocol::{Etype, Event, Name, Sha256};
 
 /// Stack of the thread that parses: authors' texts may nest deeper than other threads could bear.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -98,6 +98,12 @@ impl RuleSet {
     /// The pipelines that listen to `etype`, each once; their conditions are not looked at.
     pub fn candidates<'a>(&'a self, etype: &'a Etype) -> Candidates<'a> {
         self.index.candidates(etype)
+    }
+
+    /// The candidates for `event` that are not [ruled out](Pipeline::is_ruled_out), each once and found without
+    /// looking at the others.
+    pub fn may_match(&self, event: &Event) -> Vec<&Arc<Pipeline>> {
+        self.index.may_match(event)
     }
 
     /// A pipeline by its name.

@@ -6,5 +6,6 @@ mod examples;
 mod files;
 mod hostile;
 mod index;
+pub(super) mod random;
 mod rendering;
 mod submitted;

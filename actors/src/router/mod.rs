@@ -189,8 +189,8 @@ impl EtypeRouter {
             });
         }
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
-        let candidates = self.rules.set.candidates(&event.etype);
-        decide::decide(candidates, (event, given.run()), &book)
+        let candidates = self.rules.set.may_match(event);
+        decide::decide(candidates.into_iter(), (event, given.run()), &book)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {
