@@ -125,6 +125,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/host/littlebrother/answer.rs EVENT_BYTES",
             "actors/src/outbox/state.rs MEMORY_BYTES_MAX",
             "actors/src/pipeline/rule_set.rs STACK_BYTES",
+            "actors/src/pipeline/template/engine.rs SWEPT_MIN",
             "actors/src/scheduler/mod.rs RECORDS_CACHED_MAX",
             "actors/src/store/inspect.rs CACHE_BYTES",
             "actors/src/store/load.rs CACHE_BYTES",
@@ -136,10 +137,10 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         ],
     ),
     (
-    (
         "past it conditions are evaluated that the index could have left out, and nobody can tell",
         &["actors/src/pipeline/index/parts.rs OCCURRENCES_MIN"],
     ),
+    (
         "how long a page is when nobody says",
         &[
             "src/http/body.rs PAGE_ITEMS_DEFAULT",

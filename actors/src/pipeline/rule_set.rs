@@ -153,11 +153,11 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
 
 fn read_jobs(files: &[SourceFile], found: &mut Vec<FileProblem>) -> NamedJobs {
     let mut jobs = NamedJobs::new();
-    for document in documents(files, found) {
+    each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
         let version = version([document.text]);
         let Some(job) = NamedJob::read(&document.node, document.file, version, &mut problems) else {
-            continue;
+            return;
         };
         match jobs.get(job.name()) {
             Some(first) => taken(
@@ -170,7 +170,7 @@ fn read_jobs(files: &[SourceFile], found: &mut Vec<FileProblem>) -> NamedJobs {
             ),
             None => drop(jobs.insert(job.name().clone(), Arc::new(job))),
         }
-    }
+    });
     jobs
 }
 
@@ -181,7 +181,7 @@ fn read_pipelines(
     found: &mut Vec<FileProblem>,
 ) -> BTreeMap<Name, Arc<Pipeline>> {
     let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
-    for document in documents(files, found) {
+    each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
         let source = Source {
             file: document.file,
@@ -190,7 +190,7 @@ fn read_pipelines(
             jobs_broken,
         };
         let Some(pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
-            continue;
+            return;
         };
         match pipelines.get(pipeline.name()) {
             Some(first) => {
@@ -205,7 +205,7 @@ fn read_pipelines(
             }
             None => drop(pipelines.insert(pipeline.name().clone(), Arc::new(pipeline))),
         }
-    }
+    });
     pipelines
 }
 
@@ -220,9 +220,13 @@ fn taken(kind: &str, name: &Name, at: At, file: &str, first: At, problems: &mut 
     );
 }
 
-/// The documents of all files, each with its part of the file's text.
-fn documents<'f>(files: &'f [SourceFile], found: &mut Vec<FileProblem>) -> Vec<Document<'f>> {
-    let mut documents = Vec::new();
+/// Hands over the documents of all files, each with its part of the file's text. One file after the other: the trees
+/// of all of them together would be several times what is made of them.
+fn each_document(
+    files: &[SourceFile],
+    found: &mut Vec<FileProblem>,
+    mut read: impl FnMut(Document<'_>, &mut Vec<FileProblem>),
+) {
     for file in files {
         let nodes = match yaml::documents(&file.text) {
             Ok(nodes) => nodes,
@@ -237,12 +241,12 @@ fn documents<'f>(files: &'f [SourceFile], found: &mut Vec<FileProblem>) -> Vec<D
         let ends = starts.iter().copied().chain([file.text.len()]);
         for ((node, begin), end) in nodes.into_iter().zip(begins).zip(ends) {
             let text = file.text.get(begin..end).unwrap_or(&file.text);
-            documents.push(Document {
+            let document = Document {
                 file: &file.path,
                 text,
                 node,
-            });
+            };
+            read(document, found);
         }
     }
-    documents
 }
