@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use tripline_actors::pipeline::RuleSet;
-use tripline_protocol::Name;
+use tripline_actors::pipeline::{RuleSet, job_schema, pipeline_schema};
 use tripline_protocol::api::PipelinesView;
+use tripline_protocol::{Name, Org};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -21,6 +21,13 @@ pub(super) enum Verb {
     Check(Check),
     /// List the pipelines in force
     List,
+    /// Print the JSON Schema of pipeline files, for editors
+    #[command(
+        after_help = "An editor with a YAML language server takes it from a file's first line:\n  \
+                            # yaml-language-server: $schema=pipeline.schema.json\n\n\
+                            Example:\n  tripline pipeline schema > pipeline.schema.json"
+    )]
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -31,6 +38,21 @@ pub(super) struct Check {
     /// Folder of named jobs that the pipelines use
     #[arg(long, value_name = "DIR")]
     jobs: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// That of files of named jobs instead
+    #[arg(long)]
+    jobs: bool,
+}
+
+/// Prints the schema that is asked for.
+pub(super) fn schema(arguments: &Schema) -> Result<(), Failure> {
+    print_json(&match arguments.jobs {
+        true => job_schema(),
+        false => pipeline_schema(),
+    })
 }
 
 pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
@@ -122,12 +144,22 @@ fn rows(view: &PipelinesView) -> String {
     let rows = view.pipelines.iter().map(|pipeline| {
         [
             pipeline.name.to_string(),
+            if pipeline.enabled { "enabled" } else { "disabled" }.to_owned(),
             pipeline.on.join(" "),
+            or_dash(pipeline.orgs.as_ref().map(|orgs| words(orgs))),
+            or_dash(pipeline.events_max_age),
             or_dash(pipeline.when.as_ref()),
             pipeline.job.to_string(),
             pipeline.file.clone(),
             pipeline.version.as_str().chars().take(12).collect(),
         ]
     });
-    table(["NAME", "ON", "WHEN", "JOB", "FILE", "VERSION"], rows)
+    let head = [
+        "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "JOB", "FILE", "VERSION",
+    ];
+    table(head, rows)
+}
+
+fn words(orgs: &[Org]) -> String {
+    orgs.iter().map(Org::as_str).collect::<Vec<_>>().join(" ")
 }

@@ -105,11 +105,7 @@ fn a_set_whose_files_change_while_they_are_read_is_not_put_in_force() {
         read
     };
     assert_eq!(undisturbed(|| folders.stamps(), changing), None);
-    assert_eq!(
-        undisturbed(Vec::new, changing),
-        Some(1),
-        "only changes matter"
-    );
+    assert_eq!(undisturbed(Vec::new, changing), Some(1), "only changes matter");
 }
 
 #[test]

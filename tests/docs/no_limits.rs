@@ -187,6 +187,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "a number or a text that only has such a name",
         &[
+            "actors/src/pipeline/job.rs TIMEOUT",
             "src/cli/session/console/grammar.rs AFTER_HELP",
             "src/cli/store/progress.rs BYTES",
             "src/http/carbonblack/hresult.rs TIMEOUT",

@@ -2,21 +2,11 @@
 //! something else notes the problem and gives `None`.
 
 use super::problem::{At, Problems, suggestion};
+pub(super) use super::shape::{Field, Form, Shape, Takes};
 use super::yaml::{Key, Kind, Node};
 use std::fmt::Display;
 use std::str::FromStr;
 use tripline_protocol::Span;
-
-/// What a map may hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// For messages: `a pipeline`.
-    pub(super) what: &'static str,
-    /// Keys in force.
-    pub(super) keys: &'static [&'static str],
-    /// Keys of the language that are not built yet.
-    pub(super) later: &'static [&'static str],
-}
 
 /// A map with the keys of a [`Shape`]; other keys are gone, with a problem noted for each.
 pub(super) struct Fields<'n> {
@@ -34,10 +24,11 @@ impl<'n> Fields<'n> {
         };
         for (key, value) in entries {
             let name = key.text.as_str();
-            if shape.keys.contains(&name) {
+            if shape.names().any(|known| known == name) {
                 fields.entries.push((key, value));
             } else {
-                unknown_key(key, shape, shape.keys, problems);
+                let known: Vec<&str> = shape.names().collect();
+                unknown_key(key, shape, &known, problems);
             }
         }
         Some(fields)
@@ -70,7 +61,7 @@ pub(super) fn unknown_key(key: &Key, shape: &Shape, known: &[&str], problems: &m
         return;
     }
     let hint = suggestion(name, known.iter().chain(shape.later).copied());
-    let keys = shape.keys.join(", ");
+    let keys = shape.names().collect::<Vec<_>>().join(", ");
     problems.add::<()>(
         key.at,
         format!("unknown key {name:?} in {what}, expected one of {keys}{hint}"),
@@ -83,10 +74,8 @@ fn unexpected<T>(node: &Node, expected: &str, problems: &mut Problems<'_>) -> Op
 
 /// The entries of a map.
 pub(super) fn map<'n>(node: &'n Node, what: &str, problems: &mut Problems<'_>) -> Option<&'n [(Key, Node)]> {
-    match &node.kind {
-        Kind::Map(entries) => Some(entries),
-        _ => unexpected(node, &format!("a map for {what}"), problems),
-    }
+    node.entries()
+        .or_else(|| unexpected(node, &format!("a map for {what}"), problems))
 }
 
 /// The items of a list.
@@ -95,6 +84,36 @@ pub(super) fn list<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'
         Kind::List(items) => Some(items),
         _ => unexpected(node, expected, problems),
     }
+}
+
+/// One text, or the items of a list of 1 to `most`; `what` they are is for messages.
+pub(super) fn one_or_many<'n>(
+    node: &'n Node,
+    what: &str,
+    most: usize,
+    problems: &mut Problems<'_>,
+) -> Option<&'n [Node]> {
+    let items = match &node.kind {
+        Kind::Text(_) => std::slice::from_ref(node),
+        _ => list(node, &format!("a list of {what}"), problems)?,
+    };
+    if !(1..=most).contains(&items.len()) {
+        return problems.add(node.at, format!("{} {what}, expected 1 to {most}", items.len()));
+    }
+    Some(items)
+}
+
+/// Every item as a type that parses itself.
+pub(super) fn all_parsed<T: FromStr<Err: Display>>(
+    items: &[Node],
+    expected: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<T>> {
+    let parsed: Vec<_> = items
+        .iter()
+        .map(|item| parsed(item, expected, problems))
+        .collect();
+    parsed.into_iter().collect()
 }
 
 /// A text.

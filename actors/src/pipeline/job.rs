@@ -1,29 +1,55 @@
 //! Jobs as files describe them: `expires`, `timeout`, `priority` and steps with templates.
 
 use super::argument::Argument;
-use super::fields::{self, Fields, Shape};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
 use super::steps::{self, StepTemplate};
 use super::template::{Budget, Scope};
-use serde_json::Value;
+use super::vars::{self, Context, LET, Let};
+use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
+use tripline_protocol::limit::STEPS_MAX;
 use tripline_protocol::step::Step;
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
-pub(super) const INLINE: Shape = Shape {
-    what: "a job",
-    keys: &["expires", "timeout", "priority", "steps"],
-    later: &["retry", "finally", "let", "for_each", "approvals", "dry_run"],
-};
+pub(super) const INLINE: Shape = Shape::new(
+    "a job",
+    &[EXPIRES, TIMEOUT, PRIORITY, LET, STEPS],
+    &["retry", "finally", "for_each", "approvals", "dry_run"],
+);
+
+/// Those that inline and named jobs share, beside `let`.
+pub(super) const EXPIRES: Field = Field::new(
+    "expires",
+    Takes::Text(Form::Span),
+    "How long it may wait for its host and a slot.",
+)
+.or("24h");
+pub(super) const TIMEOUT: Field =
+    Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("10m");
+pub(super) const PRIORITY: Field = Field::new(
+    "priority",
+    Takes::Text(Form::Priority),
+    "Orders hosts that wait for a slot; never the jobs of one host.",
+)
+.or("normal");
+pub(super) const STEPS: Field = Field::new(
+    "steps",
+    Takes::List(&Takes::Step(&steps::SHAPE), STEPS_MAX),
+    "What it does, one after the other.",
+)
+.needed();
 
 /// A job made from a pipeline or a named job, ready to be accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedJob {
     /// Arguments are rendered, except those over `steps.*`, which are marked (see [`super::is_late`]).
     pub spec: JobSpec,
+    /// The values of `let`, as `vars` for what is rendered later.
+    pub vars: Map<String, Value>,
 }
 
 /// A job whose arguments are still templates.
@@ -33,6 +59,7 @@ pub(super) struct JobTemplate {
     expires: Option<Span>,
     timeout: Option<Span>,
     priority: Priority,
+    values: Let,
     steps: Vec<StepTemplate>,
 }
 
@@ -54,15 +81,22 @@ impl JobTemplate {
         let priority = fields
             .get("priority")
             .and_then(|node| fields::parsed(node, "low, normal or high", problems));
+        let values = Let::read(fields, scope, problems);
+        let known: Vec<&str> = scope.vars.iter().copied().chain(vars::names(fields)).collect();
+        let scope = Scope {
+            vars: &known,
+            ..scope.clone()
+        };
         let steps = fields
             .need("steps", "a list of steps", problems)
-            .and_then(|node| steps::read(node, scope, problems));
+            .and_then(|node| steps::read(node, &scope, problems));
         let (name, steps) = (name?.clone(), steps?);
         (problems.count() == before).then(|| Self {
             name,
             expires,
             timeout,
             priority: priority.unwrap_or_default(),
+            values,
             steps,
         })
     }
@@ -72,12 +106,14 @@ impl JobTemplate {
         &self.name
     }
 
-    /// Renders every step over the variables in `context`.
-    pub(super) fn render(&self, context: &minijinja::Value) -> Result<RenderedJob, RenderError> {
+    /// Renders its `let`, and every step over that and what `context` knows.
+    pub(super) fn render(&self, mut context: Context) -> Result<RenderedJob, RenderError> {
+        context.define(&self.values)?;
+        let seen = context.value();
         let mut budget = Budget::new(RENDERED_BYTES_MAX);
         let steps = self.steps.iter().enumerate().map(|(index, step)| {
             let id = step.id.clone().unwrap_or_else(|| late::implicit_id(index));
-            step.render(context, &mut budget)
+            step.render(&seen, &mut budget)
                 .map_err(|error| error.in_step(&id))
         });
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
@@ -89,6 +125,7 @@ impl JobTemplate {
                 priority: self.priority,
                 steps,
             },
+            vars: context.into_vars(),
         })
     }
 }

@@ -11,6 +11,7 @@ mod argument;
 mod condition;
 mod fields;
 mod files;
+mod gate;
 mod host;
 mod index;
 mod job;
@@ -22,14 +23,21 @@ mod params;
     reason = "the module is named after its main type, as all are"
 )]
 mod pipeline;
+mod pipeline_job;
 mod problem;
 mod render_error;
 mod rule_set;
+mod schema;
+mod shape;
 mod steps;
 mod template;
+mod vars;
 mod yaml;
 
 pub use condition::Match;
+#[cfg(test)]
+pub(crate) use gate::AGE_MAX;
+pub use gate::Closed;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;
@@ -39,6 +47,7 @@ pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
+pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

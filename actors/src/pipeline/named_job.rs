@@ -1,32 +1,47 @@
 //! Named jobs: reusable jobs with typed parameters.
 
 use super::HostFacts;
-use super::fields::{self, Fields, Shape};
-use super::job::{JobTemplate, RenderedJob};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::job::{EXPIRES, JobTemplate, PRIORITY, RenderedJob, STEPS, TIMEOUT};
 use super::late;
 use super::params::{self, Param};
+use super::pipeline::DESCRIPTION;
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::template::{Scope, from_json, host_value};
+use super::vars::{Context, LET};
 use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a named job",
-    keys: &[
-        "name",
-        "description",
-        "params",
-        "steps",
-        "expires",
-        "timeout",
-        "priority",
+pub(super) const SHAPE: Shape = Shape::new(
+    "a named job",
+    &[
+        Field::new(
+            "name",
+            Takes::Text(Form::Name),
+            "Its name, which no other named job has.",
+        )
+        .needed(),
+        DESCRIPTION,
+        Field::new(
+            "params",
+            Takes::Names {
+                names: Some(Form::ParamName),
+                most: None,
+                takes: &Takes::Map(&params::SHAPE),
+            },
+            "Its parameters, seen as `params.NAME`.",
+        ),
+        LET,
+        STEPS,
+        EXPIRES,
+        TIMEOUT,
+        PRIORITY,
     ],
-    later: &[
+    &[
         "retry",
         "finally",
-        "let",
         "for_each",
         "approvals",
         "dry_run",
@@ -34,7 +49,7 @@ pub(super) const SHAPE: Shape = Shape {
         "enabled",
         "orgs",
     ],
-};
+);
 
 /// A named job.
 #[derive(Debug)]
@@ -136,7 +151,7 @@ impl NamedJob {
     ) -> Result<RenderedJob, RenderError> {
         let params = Value::Object(params::fill(&self.params, params)?);
         late::refuse_marked(&params)?;
-        let context = minijinja::Value::from_pairs([("host", host.clone()), ("params", from_json(&params))]);
-        self.job.render(&context)
+        let context = Context::new([("host", host.clone()), ("params", from_json(&params))]);
+        self.job.render(context)
     }
 }

@@ -1,38 +1,71 @@
 //! Pipelines: on which etypes, when, which job.
 
-use super::argument::Argument;
 use super::condition::need::Need;
-use super::condition::{Condition, Match};
-use super::fields::{self, Fields, Shape};
-use super::job::{INLINE, JobTemplate, RenderedJob};
-use super::late::RENDERED_BYTES_MAX;
-use super::named_job::NamedJob;
-use super::params;
-use super::problem::{At, Problems, suggestion};
+use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::gate::{self, Closed, Gate};
+use super::job::{INLINE, RenderedJob};
+use super::pipeline_job::{PipelineJob, Source};
+use super::problem::{At, Problems};
 use super::render_error::RenderError;
-use super::template::{Budget, Scope, event_value, host_value};
-use super::yaml::{Key, Kind, Node};
+use super::template::{Scope, event_value, host_value};
+use super::vars::{self, Context, LET, Let};
+use super::yaml::Node;
 use super::{HostFacts, version};
-use serde_json::Map;
-use std::collections::HashMap;
-use std::sync::Arc;
+use serde_json::{Value, json};
 use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Event, Name, Sha256};
+use tripline_protocol::{Event, Name, Sha256, Span};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a pipeline",
-    keys: &["name", "description", "on", "when", "job", "params"],
-    later: &[
+pub(super) const SHAPE: Shape = Shape::new(
+    "a pipeline",
+    &[
+        Field::new(
+            "name",
+            Takes::Text(Form::Name),
+            "Its name, which no other pipeline has.",
+        )
+        .needed(),
+        DESCRIPTION,
+        gate::ENABLED,
+        Field::new(
+            "on",
+            Takes::OneOrMany(&Takes::Text(Form::EtypePattern), PATTERNS_MAX),
+            "The etypes it listens to: one, or a list.",
+        )
+        .needed(),
+        gate::ORGS,
+        gate::OF_EVENTS,
+        Field::new(
+            "when",
+            Takes::Condition {
+                bytes_max: SOURCE_BYTES_MAX,
+            },
+            "A condition in CEL over `event` and `host`. Absent: always; a missing field means no.",
+        ),
+        LET,
+        Field::new(
+            "job",
+            Takes::Either(&[Takes::Text(Form::Name), Takes::Map(&INLINE)]),
+            "The name of a named job, or a job.",
+        )
+        .needed(),
+        Field::new(
+            "params",
+            Takes::Names {
+                names: None,
+                most: None,
+                takes: &Takes::Value,
+            },
+            "Parameters of the named job. Values may be templates over `event`, `host` and `vars`.",
+        ),
+    ],
+    &[
         "suppress",
         "tests",
-        "enabled",
-        "orgs",
         "target",
-        "let",
         "dry_run",
         "approvals",
-        "events",
         "retry",
         "max_hosts",
         "max_in_flight",
@@ -42,13 +75,23 @@ pub(super) const SHAPE: Shape = Shape {
         "for_each",
         "finally",
     ],
-};
+)
+.with_rules(params_need_a_named_job);
+
+/// What a pipeline, a named job or a parameter is for.
+pub(super) const DESCRIPTION: Field =
+    Field::new("description", Takes::AnyText, "What it is for, for people.");
+
+/// As [`PipelineJob::read`] asks.
+fn params_need_a_named_job() -> Vec<Value> {
+    vec![json!({
+        "if": {"required": ["job"], "properties": {"job": {"type": "object"}}},
+        "then": {"properties": {"params": false}},
+    })]
+}
 
 /// Most patterns in `on`.
 const PATTERNS_MAX: usize = 256;
-
-/// The named jobs a pipeline may name.
-pub(super) type NamedJobs = HashMap<Name, Arc<NamedJob>>;
 
 /// A pipeline.
 #[derive(Debug)]
@@ -58,28 +101,11 @@ pub struct Pipeline {
     file: String,
     at: At,
     description: Option<String>,
+    gate: Gate,
     on: Vec<EtypePattern>,
     when: Option<Condition>,
+    values: Let,
     job: PipelineJob,
-}
-
-#[derive(Debug)]
-enum PipelineJob {
-    Inline(JobTemplate),
-    Named {
-        job: Arc<NamedJob>,
-        params: Vec<(String, Argument)>,
-    },
-}
-
-/// Where a pipeline is read from.
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    /// Its own text.
-    pub(super) text: &'a str,
-    pub(super) jobs: &'a NamedJobs,
-    /// Whether there are named jobs with problems, which are not among `jobs`.
-    pub(super) jobs_broken: bool,
 }
 
 impl Pipeline {
@@ -93,29 +119,39 @@ impl Pipeline {
         let description = fields
             .get("description")
             .and_then(|node| fields::text(node, "a text", problems));
+        let gate = Gate::read(&fields, problems);
         let on = fields
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
         let when = fields.get("when").and_then(|node| condition(node, problems));
+        let scope = Scope {
+            event: true,
+            host: true,
+            ..Scope::default()
+        };
+        let values = Let::read(&fields, &scope, problems);
+        let known = vars::names(&fields);
+        let scope = Scope {
+            vars: &known,
+            ..scope
+        };
         let job = fields
             .need("job", "a job, or the name of one", problems)
-            .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
+            .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
         if problems.count() > before {
             return None;
         }
         let job = job?;
-        let of_job = match &job {
-            PipelineJob::Inline(_) => "",
-            PipelineJob::Named { job, .. } => job.version().as_str(),
-        };
         Some(Self {
             name: name?,
-            version: version([source.text, of_job]),
+            version: version([source.text, job.version()]),
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
+            gate,
             on: on?,
             when,
+            values,
             job,
         })
     }
@@ -150,10 +186,7 @@ impl Pipeline {
 
     /// The name its jobs carry.
     pub fn job_name(&self) -> &Name {
-        match &self.job {
-            PipelineJob::Inline(job) => job.name(),
-            PipelineJob::Named { job, .. } => job.name(),
-        }
+        self.job.name()
     }
 
     /// As lists show it.
@@ -162,6 +195,9 @@ impl Pipeline {
             name: self.name.clone(),
             version: self.version.clone(),
             file: self.file.clone(),
+            enabled: self.gate.enabled,
+            orgs: self.gate.orgs.clone(),
+            events_max_age: self.gate.age_max,
             on: self
                 .on
                 .iter()
@@ -170,6 +206,12 @@ impl Pipeline {
             when: self.when.as_ref().map(|when| when.source().to_owned()),
             job: self.job_name().clone(),
         }
+    }
+
+    /// Why it does not look at an event of this age, whose etype is one of its candidates' already; `age_max` is
+    /// what the server takes, and holds where the pipeline does not say.
+    pub fn closed_to(&self, event: &Event, age: Span, age_max: Span) -> Option<Closed> {
+        self.gate.closed_to(event, age, age_max)
     }
 
     /// Whether `when` names `host`.
@@ -214,41 +256,15 @@ impl Pipeline {
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
         let host = host_value(host);
-        let context = minijinja::Value::from_pairs([("event", event_value(event)), ("host", host.clone())]);
-        match &self.job {
-            PipelineJob::Inline(job) => job.render(&context),
-            PipelineJob::Named { job, params } => {
-                let mut budget = Budget::new(RENDERED_BYTES_MAX);
-                let mut rendered = Map::new();
-                for (name, value) in params {
-                    let value = value
-                        .render(&context, &mut budget)
-                        .map_err(|error| error.under(name))?;
-                    rendered.insert(name.clone(), value);
-                }
-                job.render_with(&rendered, &host)
-            }
-        }
+        let mut context = Context::new([("event", event_value(event)), ("host", host.clone())]);
+        context.define(&self.values)?;
+        self.job.render(context, &host)
     }
 }
 
 fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern>> {
-    let expected = "an etype, or a pattern such as acme.alert.*";
-    let items = match &node.kind {
-        Kind::Text(_) => std::slice::from_ref(node),
-        _ => fields::list(node, "a list of etypes", problems)?,
-    };
-    if !(1..=PATTERNS_MAX).contains(&items.len()) {
-        return problems.add(
-            node.at,
-            format!("{} etypes, expected 1 to {PATTERNS_MAX}", items.len()),
-        );
-    }
-    let parsed: Vec<_> = items
-        .iter()
-        .map(|item| fields::parsed(item, expected, problems))
-        .collect();
-    parsed.into_iter().collect()
+    let items = fields::one_or_many(node, "etypes", PATTERNS_MAX, problems)?;
+    fields::all_parsed(items, "an etype, or a pattern such as acme.alert.*", problems)
 }
 
 fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
@@ -264,100 +280,6 @@ fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
                 node.at,
                 format!("{}{}", invalid.reason, place.unwrap_or_default()),
             )
-        }
-    }
-}
-
-fn read_job(
-    node: &Node,
-    name: Option<&Name>,
-    fields: &Fields<'_>,
-    source: &Source<'_>,
-    problems: &mut Problems<'_>,
-) -> Option<PipelineJob> {
-    let scope = Scope {
-        event: true,
-        host: true,
-        ..Scope::default()
-    };
-    match &node.kind {
-        Kind::Text(job) => {
-            let job = named(node, job, source, problems);
-            let given = fields
-                .get("params")
-                .and_then(|node| fields::map(node, "params", problems));
-            let given = given.unwrap_or_default();
-            let params = read_params(given, job.as_deref(), &scope, problems);
-            let job = job?;
-            missing_params(&job, given, node.at, problems);
-            Some(PipelineJob::Named { job, params })
-        }
-        Kind::Map(_) => {
-            if let Some(params) = fields.get("params") {
-                problems.add::<()>(
-                    params.at,
-                    "params belong to a named job; this job is written inline",
-                );
-            }
-            let inline = Fields::of(node, &INLINE, problems)?;
-            JobTemplate::read(name, &inline, &scope, problems).map(PipelineJob::Inline)
-        }
-        _ => problems.add(
-            node.at,
-            format!("expected a job or the name of one, found {}", node.describe()),
-        ),
-    }
-}
-
-fn named(node: &Node, name: &str, source: &Source<'_>, problems: &mut Problems<'_>) -> Option<Arc<NamedJob>> {
-    let found = name
-        .parse::<Name>()
-        .ok()
-        .and_then(|name| source.jobs.get(&name).cloned());
-    // With broken jobs about, the missing one is most likely among them, and their problems are told.
-    if found.is_some() || source.jobs_broken {
-        return found;
-    }
-    let hint = suggestion(name, source.jobs.keys().map(Name::as_str));
-    problems.add(node.at, format!("there is no named job {name:?}{hint}"))
-}
-
-fn read_params(
-    given: &[(Key, Node)],
-    job: Option<&NamedJob>,
-    scope: &Scope<'_>,
-    problems: &mut Problems<'_>,
-) -> Vec<(String, Argument)> {
-    let mut read = Vec::new();
-    for (key, node) in given {
-        let Some(value) = Argument::compile(node, scope, problems) else {
-            continue;
-        };
-        if let Some(job) = job {
-            match (
-                job.params().iter().find(|param| param.name == key.text),
-                value.example(),
-            ) {
-                (None, _) => {
-                    problems.add::<()>(key.at, params::unknown(job.params(), &key.text));
-                }
-                (Some(param), Some(example)) => {
-                    if let Some(reason) = param.refuses(&example) {
-                        problems.add::<()>(node.at, reason);
-                    }
-                }
-                (Some(_), None) => {}
-            }
-        }
-        read.push((key.text.clone(), value));
-    }
-    read
-}
-
-fn missing_params(job: &NamedJob, given: &[(Key, Node)], at: At, problems: &mut Problems<'_>) {
-    for param in job.params().iter().filter(|param| param.is_required()) {
-        if given.iter().all(|(key, _)| key.text != param.name) {
-            problems.add::<()>(at, format!("the named job needs the parameter {:?}", param.name));
         }
     }
 }

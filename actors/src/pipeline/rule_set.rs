@@ -3,7 +3,8 @@
 use super::files;
 use super::index::{Candidates, Index};
 use super::named_job::NamedJob;
-use super::pipeline::{NamedJobs, Pipeline, Source};
+use super::pipeline::Pipeline;
+use super::pipeline_job::{NamedJobs, Source};
 use super::problem::{At, FileProblem, LoadError, Problems, SourceFile};
 use super::version;
 use super::yaml::{self, Node};

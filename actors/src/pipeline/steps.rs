@@ -1,7 +1,7 @@
 //! The steps of a job in a file: one verb each, its arguments checked as far as templates allow.
 
 use super::argument::Argument;
-use super::fields::{self, Shape, unknown_key};
+use super::fields::{self, Field, Form, Shape, Takes, unknown_key};
 use super::late::{COMMAND_TEMPLATE, implicit_id};
 use super::problem::{Problems, suggestion};
 use super::template::Scope;
@@ -12,13 +12,46 @@ use tripline_protocol::step::OnError;
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a step",
-    keys: &["id", "timeout", "on_error", "idempotent"],
-    later: &[
+pub(super) const SHAPE: Shape = Shape::new(
+    "a step",
+    &[
+        Field::new(
+            "id",
+            Takes::Text(Form::Name),
+            "How later steps and results name it; unique in its job. Absent: `step<N>`, from 1.",
+        ),
+        Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("2m"),
+        Field::new(
+            "on_error",
+            Takes::Text(Form::OnError),
+            "What its failure means: `fail` ends the job, `continue` goes on and counts the failure.",
+        )
+        .or("fail"),
+        Field::new(
+            "idempotent",
+            Takes::Flag,
+            "Whether it may be run again when nobody knows how it ended.",
+        )
+        .or("false"),
+    ],
+    &[
         "when", "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
     ],
-};
+);
+
+/// Arguments of which a step gives exactly one.
+pub(super) const ONE_OF: [(Verb, &[&str]); 2] = [
+    (Verb::CreateProcess, &["argv", "command"]),
+    (Verb::PutFile, &["content", "content_b64", "artifact"]),
+];
+
+/// Arguments that take no template.
+pub(super) const fn plain_arguments(verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::CreateProcess => &["command"],
+        _ => &[],
+    }
+}
 
 /// A step whose arguments are still templates.
 #[derive(Debug)]
@@ -112,9 +145,7 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
 
 fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
     let known: Vec<&str> = SHAPE
-        .keys
-        .iter()
-        .copied()
+        .names()
         .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
         .collect();
     if SHAPE.later.contains(&key.text.as_str()) {
@@ -122,7 +153,7 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
         return;
     }
     let hint = suggestion(&key.text, known.iter().copied());
-    let expected = SHAPE.keys.join(", ");
+    let expected = SHAPE.names().collect::<Vec<_>>().join(", ");
     let message = format!(
         "unknown key {:?} in a step, expected a verb or one of {expected}{hint}",
         key.text
@@ -180,7 +211,7 @@ fn check_argument(verb: Verb, key: &Key, node: &Node, scope: &Scope<'_>, problem
     let compiled = Argument::compile(node, scope, &mut Problems::new("", &mut ignored));
     let literal = compiled.as_ref().and_then(Argument::literal);
     let example = compiled.as_ref().and_then(Argument::example);
-    if verb == Verb::CreateProcess && key.text == "command" && literal.is_none() {
+    if plain_arguments(verb).contains(&key.text.as_str()) && literal.is_none() {
         problems.add::<()>(node.at, COMMAND_TEMPLATE);
         return;
     }
@@ -252,6 +283,25 @@ fn check_together(
     for missing in backticked(&reason) {
         if entries.iter().all(|(key, _)| key.text != missing) {
             problems.add::<()>(key.at, format!("{verb} needs the argument {missing:?}"));
+        }
+    }
+    check_one_of(verb, key, entries, problems);
+}
+
+/// Whether exactly one is given of those that exclude each other, whatever it will be.
+fn check_one_of(verb: Verb, key: &Key, entries: &[(Key, Node)], problems: &mut Problems<'_>) {
+    let is_given = |name: &&str| {
+        entries
+            .iter()
+            .any(|(key, node)| key.text == *name && !matches!(node.kind, Kind::Scalar(Value::Null)))
+    };
+    for (_, names) in ONE_OF.iter().filter(|(other, _)| *other == verb) {
+        if names.iter().filter(|name| is_given(name)).count() != 1 {
+            let names = names.join(", ");
+            problems.add::<()>(
+                key.at,
+                format!("{verb} needs exactly one of the arguments {names}"),
+            );
         }
     }
 }

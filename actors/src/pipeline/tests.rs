@@ -8,4 +8,6 @@ mod hostile;
 mod index;
 pub(super) mod random;
 mod rendering;
+mod schema;
 mod submitted;
+mod vars;

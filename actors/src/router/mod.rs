@@ -24,7 +24,7 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
-use decide::Decision;
+use decide::{Age, Decision, STALE};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +66,6 @@ pub(crate) struct Rules {
     pub(crate) loaded_at: Timestamp,
     pub(crate) refused: Option<String>,
 }
-
-/// The reason of an event that is too old.
-const STALE: &str = "stale";
 
 /// An event to decide about.
 struct Given<'a> {
@@ -148,7 +145,8 @@ impl EtypeRouter {
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
-        if self.rules.set.candidates(&event.etype).next().is_none() {
+        // Before the store is asked: most events are nobody's.
+        if self.rules.set.may_match(event).is_empty() {
             return Ok(None);
         }
         let key = handled_key(event.key, given.replay);
@@ -176,21 +174,13 @@ impl EtypeRouter {
     fn decide(&self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
         let Given { event, replay, .. } = given;
         // A replay is as old as the wish for it.
-        let age = now.since(replay.map_or(event.time, |replay| replay.at));
-        let age_max = self.ground.config.events_max_age;
-        if age > age_max {
-            let dead = Dead {
-                reason: STALE,
-                text: format!("the event is {age} old, at most {age_max} is taken"),
-            };
-            return Ok(Decision {
-                jobs: Vec::new(),
-                dead: Some(dead),
-            });
-        }
+        let age = Age {
+            age: now.since(replay.map_or(event.time, |replay| replay.at)),
+            age_max: self.ground.config.events_max_age,
+        };
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.may_match(event);
-        decide::decide(candidates.into_iter(), (event, given.run()), &book)
+        decide::decide(candidates.into_iter(), (event, given.run()), age, &book)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {

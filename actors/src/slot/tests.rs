@@ -96,6 +96,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         reports: spec.steps.iter().enumerate().map(report).collect(),
         steps: spec.steps,
         intent: None,
+        vars: Default::default(),
         cancel_requested: false,
         by: None,
         notes: Vec::new(),

@@ -219,7 +219,7 @@ async fn an_event_whose_host_cannot_be_found_is_a_dead_letter() {
 }
 
 #[actix::test]
-async fn an_unknown_host_matters_only_to_pipelines_whose_condition_the_event_may_meet() {
+async fn age_and_host_of_an_event_matter_only_to_pipelines_whose_condition_it_may_meet() {
     let when = "name: when\non: [acme.>]\nwhen: event.data.kind == 'x' && host.platform == 'linux'\njob: { steps: [ list_processes: {} ] }\n";
     let (fixture, _) = listening(vec![when]).await;
     let of_kind = |kind: &str| json!({ "hostname": "nobody", "kind": kind });

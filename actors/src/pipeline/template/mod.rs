@@ -33,8 +33,19 @@ pub(super) struct Scope<'a> {
     pub(super) host: bool,
     /// Parameters of the named job.
     pub(super) params: Option<&'a [&'a str]>,
+    /// Names of `let` that have their values.
+    pub(super) vars: &'a [&'a str],
+    /// Names of the same `let` that get theirs later.
+    pub(super) vars_later: &'a [&'a str],
     /// Ids of earlier steps, where outputs may be used.
     pub(super) steps: Option<&'a [String]>,
+}
+
+impl Scope<'_> {
+    /// Whether there is a `let`.
+    fn has_vars(&self) -> bool {
+        !self.vars.is_empty() || !self.vars_later.is_empty()
+    }
 }
 
 /// A compiled template.
@@ -177,6 +188,7 @@ fn check(
             "event" if scope.event => *early = true,
             "host" if scope.host => *early = true,
             "params" if scope.params.is_some() => *early = true,
+            "vars" if scope.has_vars() => *early = true,
             "steps" if scope.steps.is_some() => *late = true,
             other => return Err(unknown(other, scope)),
         }
@@ -189,12 +201,14 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
         "event" => "event is not known here; hand it on as a parameter".into(),
         "host" => "host is not known here; only outputs of earlier steps are".into(),
         "params" => "params is known in named jobs only".into(),
+        "vars" => "vars is not known here: it has the values of let, and there are none".into(),
         "steps" => "steps is not known here; only a step's arguments may use it".into(),
         other => {
             let names = [
                 ("event", scope.event),
                 ("host", scope.host),
                 ("params", scope.params.is_some()),
+                ("vars", scope.has_vars()),
                 ("steps", scope.steps.is_some()),
             ];
             let known: Vec<&str> = names
@@ -217,6 +231,7 @@ fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {
         "event" => (EVENT_FIELDS, "event has no field"),
         "host" => (HOST_FIELDS, "host has no field"),
         "params" => (scope.params.unwrap_or_default(), "there is no parameter"),
+        "vars" => (scope.vars, "let has no name"),
         "steps" => {
             steps = scope
                 .steps
@@ -230,6 +245,9 @@ fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {
     };
     match used.field {
         Some(field) if known.contains(&field) => Ok(()),
+        Some(field) if used.root == "vars" && scope.vars_later.contains(&field) => Err(format!(
+            "vars.{field} has no value yet: those of let are rendered in their order, put {field:?} before this one"
+        )),
         Some(field) => {
             let hint = suggestion(field, known.iter().copied());
             let expected = if known.is_empty() {

@@ -1,6 +1,6 @@
 //! The examples load and do what their texts say.
 
-use super::events::{event, host, parse};
+use super::events::{event, host};
 use crate::pipeline::{Match, RuleSet};
 use serde_json::json;
 use std::path::Path;
@@ -60,37 +60,6 @@ fn the_examples_with_named_jobs_render() {
             args,
             "{name}"
         );
-    }
-}
-
-const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
-
-#[test]
-fn the_files_shown_in_the_reference_load() {
-    let shown: Vec<_> = REFERENCE
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    let [pipeline, job] = shown.as_slice() else {
-        panic!("{shown:?}")
-    };
-    parse(pipeline, job).unwrap();
-}
-
-#[test]
-fn the_reference_names_every_key() {
-    use crate::pipeline::{job, named_job, params, pipeline, steps};
-    for shape in [
-        pipeline::SHAPE,
-        job::INLINE,
-        steps::SHAPE,
-        named_job::SHAPE,
-        params::SHAPE,
-    ] {
-        for key in shape.keys.iter().chain(shape.later) {
-            assert!(REFERENCE.contains(&format!("`{key}`")), "{key} of {}", shape.what);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files: what is read, and every mistake with its place.
 
 use super::events::{file, parse};
+use super::schema;
 use crate::pipeline::RuleSet;
 use std::fs;
 
@@ -25,7 +26,7 @@ fn bad_pipelines() -> Vec<Bad> {
                 (
                     1,
                     1,
-                    "unknown key \"naem\" in a pipeline, expected one of name, description, on, when, job, params; did you mean \"name\"?",
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, job, params; did you mean \"name\"?",
                 ),
                 (1, 1, "the key \"name\" is missing"),
             ],
@@ -52,6 +53,36 @@ fn bad_pipelines() -> Vec<Bad> {
         (
             format!("name: p\non: []\n{job}\n"),
             &[(2, 5, "0 etypes, expected 1 to 256")],
+        ),
+        (
+            pipeline(&format!("enabled: yes\norgs: []\n{job}")),
+            &[
+                (3, 10, "expected true or false, found a text"),
+                (4, 7, "0 orgs, expected 1 to 256"),
+            ],
+        ),
+        (
+            pipeline(&format!("orgs: [acme, _, 7]\n{job}")),
+            &[
+                (3, 14, "\"_\" is not a valid org"),
+                (3, 17, "expected an org, found a number"),
+            ],
+        ),
+        (
+            pipeline(&format!("events: {{ max_age: 0s }}\n{job}")),
+            &[(3, 20, "expected a span of time above zero")],
+        ),
+        (
+            pipeline(&format!("events: {{ maxage: 6h }}\n{job}")),
+            &[(
+                3,
+                11,
+                "unknown key \"maxage\" in the events of a pipeline, expected one of max_age; did you mean \"max_age\"?",
+            )],
+        ),
+        (
+            pipeline(&format!("events: 6h\n{job}")),
+            &[(3, 9, "expected a map for the events of a pipeline, found a text")],
         ),
         (
             pipeline(&format!("suppress: {{ max: 1 }}\ntests: []\n{job}")),
@@ -330,6 +361,7 @@ fn every_problem_is_told_with_its_place() {
         if !as_expected {
             wrong.push(format!("{text}expected {expected:?}, found {problems:#?}"));
         }
+        schema::agree("a file with a problem", &text, "");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
@@ -407,6 +439,7 @@ fn the_problems_of_named_jobs_and_of_their_callers_are_told() {
         ),
     ] {
         let problems = parse(&pipelines, &jobs).map(drop).unwrap_err().problems;
+        schema::agree("files with a problem", &pipelines, &jobs);
         assert_eq!(problems.len(), 1, "{message}\n{problems:#?}");
         assert_eq!(problems[0].line, line, "{}", problems[0]);
         assert!(problems[0].message.contains(message), "{}", problems[0]);
