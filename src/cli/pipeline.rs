@@ -5,9 +5,10 @@ use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::PathBuf;
-use tripline_actors::pipeline::{RuleSet, job_schema, pipeline_schema};
+use tripline_actors::pipeline::{FileProblem, RuleSet, Warnings, job_schema, pipeline_schema};
 use tripline_protocol::api::PipelinesView;
 use tripline_protocol::{Name, Org};
 
@@ -15,7 +16,8 @@ use tripline_protocol::{Name, Org};
 pub(super) enum Verb {
     /// Check pipeline files as the server would, without one
     #[command(
-        after_help = "Every problem is printed as file:line:column: what is wrong; the exit code is then 2.\n\n\
+        after_help = "Every problem is printed as file:line:column: what is wrong; the exit code is then 2. What is \
+                            legal and most likely a mistake is a warning, and changes no exit code.\n\n\
                             Example:\n  tripline pipeline check pipelines/ --jobs jobs/"
     )]
     Check(Check),
@@ -56,41 +58,24 @@ pub(super) fn schema(arguments: &Schema) -> Result<(), Failure> {
 }
 
 pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
-    let mut problems: Vec<String> = Vec::new();
-    let mut not_indexed = Vec::new();
-    let mut pipelines = 0;
-    let mut named_jobs = 0;
-    for folder in &arguments.pipelines {
-        let folders = Folders {
-            pipelines: Some(folder.clone()),
-            jobs: arguments.jobs.clone(),
-        };
-        match folders.load() {
-            Ok(set) => {
-                pipelines += count(&set).0;
-                named_jobs = count(&set).1;
-                not_indexed.extend(NotIndexed::of(&set));
-            }
-            // Those of the named jobs come with every folder.
-            Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
-        }
-    }
-    if !problems.is_empty() {
-        let mut told = HashSet::new();
-        problems.retain(|problem| told.insert(problem.clone()));
-        return Err(Failure::Problems(problems));
-    }
+    let checked = Checked::of(arguments)?;
     match global.output {
-        Format::Json => print_json(&serde_json::json!({
-            "pipelines": pipelines,
-            "named_jobs": named_jobs,
-            "not_indexed": not_indexed,
-        })),
-        Format::Table => {
-            print(&format!("ok: {pipelines} pipelines, {named_jobs} named jobs"))?;
-            note(&not_indexed)
-        }
+        Format::Json => print_json(&checked.to_json())?,
+        Format::Table => print(&checked.line())?,
     }
+    super::report(&checked.warnings());
+    super::report(&checked.notes());
+    Ok(())
+}
+
+/// Sets without problems.
+#[derive(Debug, Default)]
+struct Checked {
+    pipelines: usize,
+    named_jobs: usize,
+    warnings: Vec<FileProblem>,
+    warnings_omitted: usize,
+    not_indexed: Vec<NotIndexed>,
 }
 
 /// A pipeline whose condition is evaluated for every event of its etypes. That is no mistake, but with thousands of
@@ -101,30 +86,105 @@ struct NotIndexed {
     file: String,
 }
 
-impl NotIndexed {
-    fn of(set: &RuleSet) -> impl Iterator<Item = Self> {
-        let pipelines = set.pipelines().filter(|pipeline| pipeline.is_always_evaluated());
-        pipelines.map(|pipeline| Self {
+impl Checked {
+    /// Reads every folder; those of the named jobs come with each.
+    fn of(arguments: &Check) -> Result<Self, Failure> {
+        let mut problems: Vec<String> = Vec::new();
+        let mut checked = Self::default();
+        for folder in &arguments.pipelines {
+            let folders = Folders {
+                pipelines: Some(folder.clone()),
+                jobs: arguments.jobs.clone(),
+            };
+            match folders.load() {
+                Ok(set) => checked.add(&set),
+                Err(error) => problems.extend(error.to_string().lines().map(str::to_owned)),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(checked);
+        }
+        let mut told = HashSet::new();
+        problems.retain(|problem| told.insert(problem.clone()));
+        Err(Failure::Problems(problems))
+    }
+
+    fn add(&mut self, set: &RuleSet) {
+        self.pipelines += count(set).0;
+        self.named_jobs = count(set).1;
+        let Warnings { found, omitted } = set.warnings();
+        for warning in found {
+            if !self.warnings.contains(warning) {
+                self.warnings.push(warning.clone());
+            }
+        }
+        self.warnings_omitted += omitted;
+        let not_indexed = set.pipelines().filter(|pipeline| pipeline.is_always_evaluated());
+        self.not_indexed.extend(not_indexed.map(|pipeline| NotIndexed {
             name: pipeline.name().clone(),
             file: pipeline.file().to_owned(),
+        }));
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            pipelines,
+            named_jobs,
+            ..
+        } = self;
+        let warnings = match self.warnings.len() + self.warnings_omitted {
+            0 => String::new(),
+            1 => ", 1 warning".to_owned(),
+            count => format!(", {count} warnings"),
+        };
+        format!("ok: {pipelines} pipelines, {named_jobs} named jobs{warnings}")
+    }
+
+    /// A line for each, as compilers write them.
+    fn warnings(&self) -> Vec<String> {
+        let line = |warning: &FileProblem| {
+            let FileProblem {
+                file,
+                line,
+                column,
+                message,
+            } = warning;
+            format!("{file}:{line}:{column}: warning: {message}")
+        };
+        let more =
+            (self.warnings_omitted > 0).then(|| format!("and {} more warnings", self.warnings_omitted));
+        self.warnings.iter().map(line).chain(more).collect()
+    }
+
+    /// The pipelines that are not indexed, under a line that says so.
+    fn notes(&self) -> Vec<String> {
+        let title =
+            "note: not indexed (docs/pipelines.md, \"Scale\"), evaluated for every event of their etypes:";
+        let title = (!self.not_indexed.is_empty()).then(|| title.to_owned());
+        let names = self
+            .not_indexed
+            .iter()
+            .map(|one| format!("  {} ({})", one.name, one.file));
+        title.into_iter().chain(names).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let warning = |warning: &FileProblem| {
+            json!({
+                "file": warning.file,
+                "line": warning.line,
+                "column": warning.column,
+                "message": warning.message,
+            })
+        };
+        json!({
+            "pipelines": self.pipelines,
+            "named_jobs": self.named_jobs,
+            "warnings": self.warnings.iter().map(warning).collect::<Vec<_>>(),
+            "warnings_omitted": self.warnings_omitted,
+            "not_indexed": self.not_indexed,
         })
     }
-}
-
-fn note(not_indexed: &[NotIndexed]) -> Result<(), Failure> {
-    if not_indexed.is_empty() {
-        return Ok(());
-    }
-    let mut lines = vec![format!(
-        "note: {} cannot be indexed (docs/pipelines.md, \"Scale\"): evaluated for every event of the etypes",
-        not_indexed.len()
-    )];
-    lines.extend(
-        not_indexed
-            .iter()
-            .map(|one| format!("  {} ({})", one.name, one.file)),
-    );
-    print(&lines.join("\n"))
 }
 
 pub(super) async fn list(global: &Global) -> Result<(), Failure> {
@@ -162,4 +222,98 @@ fn rows(view: &PipelinesView) -> String {
 
 fn words(orgs: &[Org]) -> String {
     orgs.iter().map(Org::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn check(folders: &[&tempfile::TempDir]) -> Result<Checked, Failure> {
+        Checked::of(&Check {
+            pipelines: folders.iter().map(|folder| folder.path().to_owned()).collect(),
+            jobs: None,
+        })
+    }
+
+    const GOOD: &str = "name: good\non: a\njob: { steps: [ list_processes: {} ] }\n";
+    const OFF: &str = "name: off\nenabled: false\non: [a, a]\njob: { steps: [ list_processes: {} ] }\n";
+
+    #[test]
+    fn warnings_are_told_with_their_places_and_are_no_failure() {
+        let (good, off) = (folder(&[("good.yaml", GOOD)]), folder(&[("off.yaml", OFF)]));
+        let checked = check(&[&good]).unwrap();
+        assert_eq!(checked.line(), "ok: 1 pipelines, 0 named jobs");
+        assert_eq!(
+            (checked.warnings(), checked.to_json()["warnings"].clone()),
+            (vec![], json!([]))
+        );
+
+        // The same folder twice is the same warnings once.
+        let checked = check(&[&good, &off, &off]).unwrap();
+        assert_eq!(checked.line(), "ok: 3 pipelines, 0 named jobs, 2 warnings");
+        let file = off.path().join("off.yaml").display().to_string();
+        assert_eq!(
+            checked.warnings(),
+            [
+                format!("{file}:2:10: warning: the pipeline is disabled: it never acts"),
+                format!("{file}:3:9: warning: the etype \"a\" is given twice"),
+            ]
+        );
+        let told = &checked.to_json()["warnings"];
+        let first = json!({"file": file, "line": 2, "column": 10, "message": "the pipeline is disabled: it never acts"});
+        assert_eq!((told.as_array().unwrap().len(), &told[0]), (2, &first));
+    }
+
+    #[test]
+    fn the_list_shows_what_a_pipeline_asks_of_events() {
+        let view: PipelinesView = serde_json::from_value(json!({
+            "pipelines": [
+                {"name": "plain", "version": "0".repeat(64), "file": "a.yaml", "on": ["a", "b"], "job": "j"},
+                {"name": "off", "version": "1".repeat(64), "file": "b.yaml", "on": ["a"], "job": "j",
+                 "enabled": false, "orgs": ["acme", "default"], "events_max_age": "6h", "when": "true"},
+            ],
+            "named_jobs": ["j"],
+            "loaded_at": "2026-11-20T14:00:00Z",
+        }))
+        .unwrap();
+        let rows = rows(&view);
+        let words: Vec<Vec<&str>> = rows
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let version = "0".repeat(12);
+        assert_eq!(
+            words[1],
+            [
+                "plain", "enabled", "a", "b", "–", "–", "–", "j", "a.yaml", &version
+            ],
+            "a server that does not say has none that are disabled"
+        );
+        let version = "1".repeat(12);
+        assert_eq!(
+            words[2],
+            [
+                "off", "disabled", "a", "acme", "default", "6h", "true", "j", "b.yaml", &version
+            ]
+        );
+    }
+
+    #[test]
+    fn a_problem_in_one_folder_is_a_failure_whatever_else_is_good() {
+        let (off, bad) = (folder(&[("off.yaml", OFF)]), folder(&[("bad.yaml", "nam: x\n")]));
+        let failure = check(&[&off, &bad]).unwrap_err();
+        assert_eq!(failure.code(), 2);
+        assert!(
+            failure.lines()[0].contains("bad.yaml:1:1: unknown key"),
+            "{failure:?}"
+        );
+    }
 }

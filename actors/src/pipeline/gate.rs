@@ -78,12 +78,18 @@ pub(super) struct Gate {
 impl Gate {
     /// Reads the keys of a pipeline; what is wrong is noted, and stands for what is absent.
     pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems<'_>) -> Self {
-        let enabled = fields
-            .get("enabled")
-            .and_then(|node| fields::boolean(node, problems));
+        let enabled = fields.get("enabled").and_then(|node| {
+            let enabled = fields::boolean(node, problems)?;
+            if !enabled {
+                problems.warn(node.at, "the pipeline is disabled: it never acts");
+            }
+            Some(enabled)
+        });
         let orgs = fields.get("orgs").and_then(|node| {
             let items = fields::one_or_many(node, "orgs", ORGS_MAX, problems)?;
-            fields::all_parsed(items, "an org", problems)
+            let orgs: Vec<Org> = fields::all_parsed(items, "an org", problems)?;
+            warn_of_repeats(items, &orgs, problems);
+            Some(orgs)
         });
         let events = fields
             .get("events")
@@ -108,6 +114,15 @@ impl Gate {
         }
         let age_max = self.age_max.unwrap_or(age_max);
         (age > age_max).then_some(Closed::Stale { age_max })
+    }
+}
+
+/// Warns of orgs that stand there before.
+fn warn_of_repeats(items: &[Node], orgs: &[Org], problems: &mut Problems<'_>) {
+    for (index, (item, org)) in items.iter().zip(orgs).enumerate() {
+        if orgs.iter().take(index).any(|earlier| earlier == org) {
+            problems.warn(item.at, format!("the org {:?} is given twice", org.as_str()));
+        }
     }
 }
 

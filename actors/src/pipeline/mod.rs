@@ -44,7 +44,7 @@ pub use job::RenderedJob;
 pub use late::{is_late, prepare_submitted, render_late, step_id};
 pub use named_job::NamedJob;
 pub use pipeline::Pipeline;
-pub use problem::{FileProblem, LoadError, SourceFile};
+pub use problem::{FileProblem, LoadError, SourceFile, Warnings};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
 pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};

@@ -264,7 +264,9 @@ impl Pipeline {
 
 fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern>> {
     let items = fields::one_or_many(node, "etypes", PATTERNS_MAX, problems)?;
-    fields::all_parsed(items, "an etype, or a pattern such as acme.alert.*", problems)
+    let patterns = fields::all_parsed(items, "an etype, or a pattern such as acme.alert.*", problems)?;
+    warn_of_covered(items, &patterns, problems);
+    Some(patterns)
 }
 
 fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
@@ -280,6 +282,28 @@ fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
                 node.at,
                 format!("{}{}", invalid.reason, place.unwrap_or_default()),
             )
+        }
+    }
+}
+
+/// Warns of etypes that add nothing: others of the list cover them.
+fn warn_of_covered(items: &[Node], patterns: &[EtypePattern], problems: &mut Problems<'_>) {
+    for (index, (item, pattern)) in items.iter().zip(patterns).enumerate() {
+        let mut before = patterns.iter().take(index);
+        let text = pattern.as_str();
+        if before.any(|earlier| earlier == pattern) {
+            problems.warn(item.at, format!("the etype {text:?} is given twice"));
+            continue;
+        }
+        let wider = patterns
+            .iter()
+            .find(|other| *other != pattern && other.covers(pattern));
+        if let Some(wider) = wider {
+            let wider = wider.as_str();
+            problems.warn(
+                item.at,
+                format!("the etype {text:?} adds nothing: {wider:?} covers it"),
+            );
         }
     }
 }

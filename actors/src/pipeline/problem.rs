@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most problems that are reported; the rest is counted.
+/// Most problems, and most warnings, that are reported; the rest is counted.
 const PROBLEMS_MAX: usize = 1_000;
 
 /// A file to parse, already read.
@@ -47,11 +47,40 @@ pub struct LoadError {
 
 impl LoadError {
     pub(super) fn new(mut problems: Vec<FileProblem>) -> Self {
-        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        let omitted = problems.len().saturating_sub(PROBLEMS_MAX);
-        problems.truncate(PROBLEMS_MAX);
+        let omitted = bound(&mut problems);
         Self { problems, omitted }
     }
+}
+
+/// What is legal in a set of files, and most likely a mistake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Warnings {
+    /// Everything found, by file and line; at most 1,000.
+    pub found: Vec<FileProblem>,
+    /// Those found beyond them.
+    pub omitted: usize,
+}
+
+impl Warnings {
+    pub(super) fn new(mut found: Vec<FileProblem>) -> Self {
+        let omitted = bound(&mut found);
+        Self { found, omitted }
+    }
+}
+
+/// Sorts what was found and gives how many are left out.
+fn bound(found: &mut Vec<FileProblem>) -> usize {
+    found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    let omitted = found.len().saturating_sub(PROBLEMS_MAX);
+    found.truncate(PROBLEMS_MAX);
+    omitted
+}
+
+/// What was found in files so far.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) problems: Vec<FileProblem>,
+    pub(super) warnings: Vec<FileProblem>,
 }
 
 impl fmt::Display for LoadError {
@@ -82,32 +111,42 @@ pub(super) struct At {
     pub(super) byte: usize,
 }
 
-/// Collects the problems of one file.
+/// Collects the problems and warnings of one file.
 pub(super) struct Problems<'a> {
     file: &'a str,
-    found: &'a mut Vec<FileProblem>,
+    found: &'a mut Found,
 }
 
 impl<'a> Problems<'a> {
-    pub(super) fn new(file: &'a str, found: &'a mut Vec<FileProblem>) -> Self {
+    pub(super) fn new(file: &'a str, found: &'a mut Found) -> Self {
         Self { file, found }
     }
 
     /// Notes a problem and gives `None`, so that a reader can end with it.
     pub(super) fn add<T>(&mut self, at: At, message: impl Into<String>) -> Option<T> {
-        let message = message.into();
-        self.found.push(FileProblem {
+        let problem = self.at(at, message.into());
+        self.found.problems.push(problem);
+        None
+    }
+
+    /// Notes what is legal and most likely a mistake.
+    pub(super) fn warn(&mut self, at: At, message: impl Into<String>) {
+        let warning = self.at(at, message.into());
+        self.found.warnings.push(warning);
+    }
+
+    fn at(&self, at: At, message: String) -> FileProblem {
+        FileProblem {
             file: self.file.to_owned(),
             line: at.line,
             column: at.column,
             message,
-        });
-        None
+        }
     }
 
-    /// How many there are by now, of all files.
+    /// How many problems there are by now, of all files.
     pub(super) fn count(&self) -> usize {
-        self.found.len()
+        self.found.problems.len()
     }
 }
 

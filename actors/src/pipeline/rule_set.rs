@@ -5,7 +5,7 @@ use super::index::{Candidates, Index};
 use super::named_job::NamedJob;
 use super::pipeline::Pipeline;
 use super::pipeline_job::{NamedJobs, Source};
-use super::problem::{At, FileProblem, LoadError, Problems, SourceFile};
+use super::problem::{At, FileProblem, Found, LoadError, Problems, SourceFile, Warnings};
 use super::version;
 use super::yaml::{self, Node};
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub struct RuleSet {
     jobs: NamedJobs,
     index: Index,
     version: Sha256,
+    warnings: Warnings,
 }
 
 impl Default for RuleSet {
@@ -33,6 +34,7 @@ impl Default for RuleSet {
             jobs: NamedJobs::new(),
             index: Index::default(),
             version: version([]),
+            warnings: Warnings::default(),
         }
     }
 }
@@ -129,6 +131,11 @@ impl RuleSet {
         jobs.into_iter()
     }
 
+    /// What is legal in their files, and most likely a mistake.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
     /// SHA-256 over all texts: the same for the same files.
     pub fn version(&self) -> Sha256 {
         self.version.clone()
@@ -136,12 +143,12 @@ impl RuleSet {
 }
 
 fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, LoadError> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     let jobs_read = read_jobs(jobs, &mut found);
-    let broken = !found.is_empty();
+    let broken = !found.problems.is_empty();
     let pipelines_read = read_pipelines(pipelines, &jobs_read, broken, &mut found);
-    if !found.is_empty() {
-        return Err(LoadError::new(found));
+    if !found.problems.is_empty() {
+        return Err(LoadError::new(found.problems));
     }
     let texts = jobs.iter().chain(pipelines).map(|file| file.text.as_str());
     Ok(RuleSet {
@@ -149,10 +156,11 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
         pipelines: pipelines_read,
         jobs: jobs_read,
         version: version(texts),
+        warnings: Warnings::new(found.warnings),
     })
 }
 
-fn read_jobs(files: &[SourceFile], found: &mut Vec<FileProblem>) -> NamedJobs {
+fn read_jobs(files: &[SourceFile], found: &mut Found) -> NamedJobs {
     let mut jobs = NamedJobs::new();
     each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
@@ -179,7 +187,7 @@ fn read_pipelines(
     files: &[SourceFile],
     jobs: &NamedJobs,
     jobs_broken: bool,
-    found: &mut Vec<FileProblem>,
+    found: &mut Found,
 ) -> BTreeMap<Name, Arc<Pipeline>> {
     let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
     each_document(files, found, |document, found| {
@@ -223,11 +231,7 @@ fn taken(kind: &str, name: &Name, at: At, file: &str, first: At, problems: &mut 
 
 /// Hands over the documents of all files, each with its part of the file's text. One file after the other: the trees
 /// of all of them together would be several times what is made of them.
-fn each_document(
-    files: &[SourceFile],
-    found: &mut Vec<FileProblem>,
-    mut read: impl FnMut(Document<'_>, &mut Vec<FileProblem>),
-) {
+fn each_document(files: &[SourceFile], found: &mut Found, mut read: impl FnMut(Document<'_>, &mut Found)) {
     for file in files {
         let nodes = match yaml::documents(&file.text) {
             Ok(nodes) => nodes,

@@ -3,7 +3,7 @@
 use super::argument::Argument;
 use super::fields::{self, Field, Form, Shape, Takes, unknown_key};
 use super::late::{COMMAND_TEMPLATE, implicit_id};
-use super::problem::{Problems, suggestion};
+use super::problem::{Found, Problems, suggestion};
 use super::template::Scope;
 use super::yaml::{Key, Kind, Node};
 use serde_json::{Map, Value};
@@ -207,7 +207,7 @@ fn arguments(
 /// Checks one argument by itself: its name, and its type where that is known.
 fn check_argument(verb: Verb, key: &Key, node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) {
     // Problems within the template are noted already.
-    let mut ignored = Vec::new();
+    let mut ignored = Found::default();
     let compiled = Argument::compile(node, scope, &mut Problems::new("", &mut ignored));
     let literal = compiled.as_ref().and_then(Argument::literal);
     let example = compiled.as_ref().and_then(Argument::example);

@@ -11,3 +11,4 @@ mod rendering;
 mod schema;
 mod submitted;
 mod vars;
+mod warnings;

@@ -272,6 +272,22 @@ fn bad_steps() -> Vec<Bad> {
             &[(5, 30, "argument \"pid\" of kill_process: invalid type: string")],
         ),
         (
+            step("{ create_process: { wait: \"{{ event.data.x }}\" } }"),
+            &[(
+                5,
+                9,
+                "create_process needs exactly one of the arguments argv, command",
+            )],
+        ),
+        (
+            step("{ put_file: { path: \"{{ event.data.x }}\", content: x, content_b64: eA== } }"),
+            &[(
+                5,
+                9,
+                "put_file needs exactly one of the arguments content, content_b64, artifact",
+            )],
+        ),
+        (
             step("{ create_process: { command: \"rm {{ event.data.x }}\" } }"),
             &[(5, 36, "command takes no template")],
         ),
