@@ -119,7 +119,7 @@ async fn hostile_rules_are_refused_and_those_without_an_index_are_named() {
         let job = "job:\n  steps: [{list_processes: {}}]\n";
         site.write(
             &format!("rules/{name}.yaml"),
-            &format!("name: {name}\non: [x]\nwhen: {when}\n{job}"),
+            format!("name: {name}\non: [x]\nwhen: {when}\n{job}"),
         );
     };
     let check = ["pipeline", "check", rules.to_str().expect("UTF-8")];
