@@ -130,7 +130,11 @@ impl<T: RulesTarget> Watched for Keeper<T> {
     }
 
     fn read(&mut self, why: Why) {
-        match self.folders.load() {
+        let Some(loaded) = undisturbed(|| self.folders.stamps(), || self.folders.load()) else {
+            // That change is told, or seen by the next look.
+            return tracing::info!("rule files changed while they were read, and are read again");
+        };
+        match loaded {
             Ok(set) if Seen::InForce(set.version()) != self.seen => self.put_in_force(set),
             Ok(_) if why == Why::Asked => tracing::info!("the rules are those in force"),
             Ok(_) => {}
@@ -142,6 +146,13 @@ impl<T: RulesTarget> Watched for Keeper<T> {
             }
         }
     }
+}
+
+/// What `load` reads, unless the files changed meanwhile: a set of old and new files, or of half a file, is nobody's.
+fn undisturbed<R>(stamps: impl Fn() -> Vec<Stamp>, load: impl FnOnce() -> R) -> Option<R> {
+    let before = stamps();
+    let loaded = load();
+    (stamps() == before).then_some(loaded)
 }
 
 impl<T: RulesTarget> Keeper<T> {

@@ -4,6 +4,7 @@ use super::output::{Format, clean, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -90,6 +91,7 @@ pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {
         Format::Table => print(&checked.line())?,
     }
     super::report(&checked.warnings());
+    super::report(&checked.notes());
     Ok(())
 }
 
@@ -100,6 +102,15 @@ struct Checked {
     named_jobs: usize,
     warnings: Vec<FileProblem>,
     warnings_omitted: usize,
+    not_indexed: Vec<NotIndexed>,
+}
+
+/// A pipeline whose condition is evaluated for every event of its etypes. That is no mistake, but with thousands of
+/// them it is what an event costs.
+#[derive(Debug, Serialize)]
+struct NotIndexed {
+    name: Name,
+    file: String,
 }
 
 impl Checked {
@@ -135,6 +146,11 @@ impl Checked {
             }
         }
         self.warnings_omitted += omitted;
+        let not_indexed = set.pipelines().filter(|pipeline| pipeline.is_always_evaluated());
+        self.not_indexed.extend(not_indexed.map(|pipeline| NotIndexed {
+            name: pipeline.name().clone(),
+            file: pipeline.file().to_owned(),
+        }));
     }
 
     fn line(&self) -> String {
@@ -167,6 +183,18 @@ impl Checked {
         self.warnings.iter().map(line).chain(more).collect()
     }
 
+    /// The pipelines that are not indexed, under a line that says so.
+    fn notes(&self) -> Vec<String> {
+        let title =
+            "note: not indexed (docs/pipelines.md, \"Scale\"), evaluated for every event of their etypes:";
+        let title = (!self.not_indexed.is_empty()).then(|| title.to_owned());
+        let names = self
+            .not_indexed
+            .iter()
+            .map(|one| format!("  {} ({})", one.name, one.file));
+        title.into_iter().chain(names).collect()
+    }
+
     fn to_json(&self) -> Value {
         let warning = |warning: &FileProblem| {
             json!({
@@ -181,6 +209,7 @@ impl Checked {
             "named_jobs": self.named_jobs,
             "warnings": self.warnings.iter().map(warning).collect::<Vec<_>>(),
             "warnings_omitted": self.warnings_omitted,
+            "not_indexed": self.not_indexed,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Folders that change while they are watched.
 
 use super::*;
+use std::io::Write;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -68,6 +69,45 @@ async fn going_back_to_the_rules_in_force_after_a_refusal_is_told() {
     assert!(next(&mut told).await.is_err());
     std::fs::write(&file, pipeline("a")).unwrap();
     assert_eq!(next(&mut told).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_file_written_by_half_changes_nothing_until_the_rest_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), pipeline("a")).unwrap();
+    let (_watch, mut told) = watched(folder.path());
+    let whole = pipeline("b");
+    let (half, rest) = whole.split_at(whole.find("steps").unwrap());
+    let file = folder.path().join("b.yaml");
+    std::fs::write(&file, half).unwrap();
+    let refused = next(&mut told).await.unwrap_err();
+    assert!(refused.contains("b.yaml:"), "{refused}");
+    let mut written = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+    written.write_all(rest.as_bytes()).unwrap();
+    drop(written);
+    assert_eq!(next(&mut told).await, Ok(2));
+}
+
+#[test]
+fn a_set_whose_files_change_while_they_are_read_is_not_put_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders {
+        pipelines: Some(folder.path().to_owned()),
+        jobs: None,
+    };
+    let write = |name: &str| {
+        std::fs::write(folder.path().join(format!("{name}.yaml")), pipeline(name)).unwrap();
+    };
+    write("a");
+    let load = || count(&folders.load().unwrap()).0;
+    assert_eq!(undisturbed(|| folders.stamps(), load), Some(1));
+    let changing = || {
+        let read = load();
+        write("b");
+        read
+    };
+    assert_eq!(undisturbed(|| folders.stamps(), changing), None);
+    assert_eq!(undisturbed(Vec::new, changing), Some(2), "only changes matter");
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/outbox/state.rs MEMORY_BYTES_MAX",
             "actors/src/pipeline/rule_set.rs STACK_BYTES",
             "actors/src/pipeline/suppress.rs KEY_BUDGET_BYTES",
+            "actors/src/pipeline/template/engine.rs SWEPT_MIN",
             "actors/src/scheduler/mod.rs RECORDS_CACHED_MAX",
             "actors/src/store/inspect.rs CACHE_BYTES",
             "actors/src/store/load.rs CACHE_BYTES",
@@ -140,6 +141,10 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "src/nats/follower.rs HEAD_BYTES",
             "src/nats/follower.rs PAYLOAD_BYTES",
         ],
+    ),
+    (
+        "past it conditions are evaluated that the index could have left out, and nobody can tell",
+        &["actors/src/pipeline/index/parts.rs OCCURRENCES_MIN"],
     ),
     (
         "how long a page is when nobody says",

@@ -109,3 +109,40 @@ async fn configuration_and_pipelines_are_checked_without_a_server() {
         "{wrong:?}"
     );
 }
+
+#[tokio::test]
+async fn hostile_rules_are_refused_and_those_without_an_index_are_named() {
+    let site = Site::new().await;
+    let data = site.path("data");
+    let rules = site.path("rules");
+    let pipeline = |name: &str, when: &str| {
+        let job = "job:\n  steps: [{list_processes: {}}]\n";
+        site.write(
+            &format!("rules/{name}.yaml"),
+            format!("name: {name}\non: [x]\nwhen: {when}\n{job}"),
+        );
+    };
+    let check = ["pipeline", "check", rules.to_str().expect("UTF-8")];
+    for hostile in [
+        format!("1{} > 0", "+1".repeat(8_000)),
+        format!("1{} > 0", "+1".repeat(1_000)),
+        format!("event.data.a{}", ".map(x, [x, x])".repeat(40)),
+    ] {
+        pipeline("bad", &hostile);
+        let refused = tripline(&data, &check).await;
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stderr.contains("bad.yaml:3:7: "), "{refused:?}");
+    }
+    pipeline("bad", "event.data.a == 'x'");
+    pipeline("slow", "re(event.data.a, 'x')");
+    let named = tripline(&data, &check).await;
+    assert_eq!(named.code, 0, "{named:?}");
+    assert_eq!(named.stdout, "ok: 2 pipelines, 0 named jobs\n");
+    assert!(named.stderr.starts_with("note: not indexed"), "{named:?}");
+    assert!(named.stderr.contains("\n  slow ("), "{named:?}");
+    assert!(!named.stderr.contains("bad"), "{named:?}");
+    let named = tripline(&data, &[&check[..], &["--output", "json"]].concat()).await;
+    let shown: Value = serde_json::from_str(&named.stdout).expect("JSON");
+    assert_eq!(shown["not_indexed"][0]["name"], "slow", "{shown}");
+    assert_eq!(shown["not_indexed"][1], Value::Null, "{shown}");
+}

@@ -66,10 +66,12 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let mut text = String::new();
+    let bytes = metadata.len().min(FILE_BYTES_MAX);
+    let mut text = String::with_capacity(usize::try_from(bytes).unwrap_or_default());
     File::open(path)?
         .take(FILE_BYTES_MAX + 1)
         .read_to_string(&mut text)?;

@@ -1,5 +1,6 @@
 //! Pipelines: on which etypes, when, which job.
 
+use super::condition::need::Need;
 use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::gate::{self, Closed, Gate};
@@ -229,6 +230,23 @@ impl Pipeline {
     /// Whether `when` names `host`.
     pub fn needs_host_for_condition(&self) -> bool {
         self.when.as_ref().is_some_and(Condition::needs_host)
+    }
+
+    /// What an event must have for `when` to hold, each of them.
+    pub(super) fn needs(&self) -> &[Need] {
+        self.when.as_ref().map(Condition::needs).unwrap_or_default()
+    }
+
+    /// Whether it has a condition that must be evaluated for every event of its etypes, because nothing in it says
+    /// what an event must have for it to hold.
+    pub fn is_always_evaluated(&self) -> bool {
+        self.when.as_ref().is_some_and(|when| when.needs().is_empty())
+    }
+
+    /// Whether `event` lacks what `when` needs of it, whatever its host is: then it does not match, and nothing else
+    /// of the condition is looked at.
+    pub fn is_ruled_out(&self, event: &Event) -> bool {
+        self.when.as_ref().is_some_and(|when| when.is_ruled_out(event))
     }
 
     /// Whether it wants this event, whose etype is one of its candidates' already. Without a host every

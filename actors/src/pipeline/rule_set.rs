@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use tripline_protocol::{Etype, Name, Sha256};
+use tripline_protocol::{Etype, Event, Name, Sha256};
 
 /// Stack of the thread that parses: authors' texts may nest deeper than other threads could bear.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -103,6 +103,12 @@ impl RuleSet {
         self.index.candidates(etype)
     }
 
+    /// The candidates for `event` that are not [ruled out](Pipeline::is_ruled_out), each once and found without
+    /// looking at the others.
+    pub fn may_match(&self, event: &Event) -> Vec<&Arc<Pipeline>> {
+        self.index.may_match(event)
+    }
+
     /// A pipeline by its name.
     pub fn pipeline(&self, name: &Name) -> Option<&Arc<Pipeline>> {
         self.pipelines.get(name)
@@ -156,11 +162,11 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
 
 fn read_jobs(files: &[SourceFile], found: &mut Found) -> NamedJobs {
     let mut jobs = NamedJobs::new();
-    for document in documents(files, found) {
+    each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
         let version = version([document.text]);
         let Some(job) = NamedJob::read(&document.node, document.file, version, &mut problems) else {
-            continue;
+            return;
         };
         match jobs.get(job.name()) {
             Some(first) => taken(
@@ -173,7 +179,7 @@ fn read_jobs(files: &[SourceFile], found: &mut Found) -> NamedJobs {
             ),
             None => drop(jobs.insert(job.name().clone(), Arc::new(job))),
         }
-    }
+    });
     jobs
 }
 
@@ -184,7 +190,7 @@ fn read_pipelines(
     found: &mut Found,
 ) -> BTreeMap<Name, Arc<Pipeline>> {
     let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
-    for document in documents(files, found) {
+    each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
         let source = Source {
             file: document.file,
@@ -193,7 +199,7 @@ fn read_pipelines(
             jobs_broken,
         };
         let Some(pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
-            continue;
+            return;
         };
         match pipelines.get(pipeline.name()) {
             Some(first) => {
@@ -208,7 +214,7 @@ fn read_pipelines(
             }
             None => drop(pipelines.insert(pipeline.name().clone(), Arc::new(pipeline))),
         }
-    }
+    });
     pipelines
 }
 
@@ -223,9 +229,9 @@ fn taken(kind: &str, name: &Name, at: At, file: &str, first: At, problems: &mut 
     );
 }
 
-/// The documents of all files, each with its part of the file's text.
-fn documents<'f>(files: &'f [SourceFile], found: &mut Found) -> Vec<Document<'f>> {
-    let mut documents = Vec::new();
+/// Hands over the documents of all files, each with its part of the file's text. One file after the other: the trees
+/// of all of them together would be several times what is made of them.
+fn each_document(files: &[SourceFile], found: &mut Found, mut read: impl FnMut(Document<'_>, &mut Found)) {
     for file in files {
         let nodes = match yaml::documents(&file.text) {
             Ok(nodes) => nodes,
@@ -240,12 +246,12 @@ fn documents<'f>(files: &'f [SourceFile], found: &mut Found) -> Vec<Document<'f>
         let ends = starts.iter().copied().chain([file.text.len()]);
         for ((node, begin), end) in nodes.into_iter().zip(begins).zip(ends) {
             let text = file.text.get(begin..end).unwrap_or(&file.text);
-            documents.push(Document {
+            let document = Document {
                 file: &file.path,
                 text,
                 node,
-            });
+            };
+            read(document, found);
         }
     }
-    documents
 }

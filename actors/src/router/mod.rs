@@ -152,7 +152,8 @@ impl EtypeRouter {
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
-        if self.rules.set.candidates(&event.etype).next().is_none() {
+        // Before the store is asked: most events are nobody's.
+        if self.rules.set.may_match(event).is_empty() {
             return Ok(None);
         }
         let key = handled_key(event.key, given.replay);
@@ -208,9 +209,9 @@ impl EtypeRouter {
             age_max: self.ground.config.events_max_age,
         };
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
-        let candidates = self.rules.set.candidates(&event.etype);
+        let candidates = self.rules.set.may_match(event);
         let event = (*event, given.run());
-        decide::decide(candidates, event, age, &book, &mut self.guards, now)
+        decide::decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {

@@ -219,6 +219,26 @@ async fn an_event_whose_host_cannot_be_found_is_a_dead_letter() {
 }
 
 #[actix::test]
+async fn age_and_host_of_an_event_matter_only_to_pipelines_whose_condition_it_may_meet() {
+    let when = "name: when\non: [acme.>]\nwhen: event.data.kind == 'x' && host.platform == 'linux'\njob: { steps: [ list_processes: {} ] }\n";
+    let (fixture, _) = listening(vec![when]).await;
+    let of_kind = |kind: &str| json!({ "hostname": "nobody", "kind": kind });
+    let unwanted = [of_kind("y"), json!({ "hostname": "nobody" })];
+    let events = (1..).zip(unwanted).map(|(sequence, data)| {
+        let id = format!("e{sequence}");
+        delivery(&fixture, sequence, &id, data)
+    });
+    fixture.core.ingest(events.collect()).await.unwrap();
+    dead(
+        &fixture,
+        delivery(&fixture, 3, "e3", of_kind("x")),
+        "unknown_host",
+    )
+    .await;
+    assert_eq!(fixture.publisher.with(".dead.").len(), 1);
+}
+
+#[actix::test]
 async fn an_event_that_nobody_understands_is_a_dead_letter() {
     let (fixture, _) = listening(vec![LISTEN]).await;
     let mut mismatch = delivery(&fixture, 1, "e1", json!({}));

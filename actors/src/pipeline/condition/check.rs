@@ -131,6 +131,11 @@ impl Findings {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(id, name),
             Expr::Select(select) => self.select(id, select),
+            // Made again for every element, it would double what the list has; one comprehension after the other
+            // doubles that.
+            Expr::List(list) if self.loop_depth > 0 && !list.elements.iter().all(is_constant) => {
+                refuse("in a comprehension a list may hold only literals")
+            }
             Expr::List(list) => list.elements.iter_mut().try_for_each(|item| self.walk(item)),
             Expr::Call(call) => self.call(id, call),
             Expr::Comprehension(each) => self.comprehension(id, each),
@@ -271,7 +276,10 @@ impl Findings {
         let is_accumulator = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if name == accumulator);
         match &mut node.expr {
             Expr::Call(call) if call.func_name == operators::ADD => match call.args.as_mut_slice() {
-                [left, right] if is_accumulator(left) => self.walk(right),
+                [left, right] if is_accumulator(left) => match &mut right.expr {
+                    Expr::List(list) => list.elements.iter_mut().try_for_each(|item| self.walk(item)),
+                    _ => self.walk(right),
+                },
                 _ => self.walk(node),
             },
             Expr::Call(call) if call.func_name == operators::CONDITIONAL => call
@@ -291,6 +299,14 @@ fn is_range(expr: &Expr) -> bool {
         Expr::Call(call) => {
             call.func_name == operators::INDEX && call.args.first().is_some_and(|list| is_range(&list.expr))
         }
+        _ => false,
+    }
+}
+
+fn is_constant(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Literal(_) => true,
+        Expr::List(list) => list.elements.iter().all(is_constant),
         _ => false,
     }
 }

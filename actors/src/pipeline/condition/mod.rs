@@ -5,11 +5,12 @@
 //! comprehension in another, lists ≤ 1,000 elements (200 where the work is a product of two), own `re`
 //! compiled at load, a fixed list of functions.
 //!
-//! Values borrow from the event (see `value`), so its size does not matter. Measured by the ignored test
-//! `cost_of_an_evaluation` in a development build (this crate unoptimised) on two busy cores: 0.4 µs for one
-//! comparison that fails, 3 µs for `in` over three names and a regular expression.
+//! Values borrow from the event (see `value`), so its size does not matter; `cargo bench -p tripline-actors --bench
+//! condition` says what an evaluation costs. What an event must have for a condition to hold is looked at first, and
+//! without the interpreter (see `need`).
 
 mod check;
+pub(super) mod need;
 mod value;
 
 use super::HostFacts;
@@ -18,6 +19,7 @@ use cel::common::types::{CelBool, CelString, STRING_TYPE};
 use cel::common::value::CowVal;
 use cel::{Context, Env, ExecutionError, Value};
 use check::{Findings, Refused};
+use need::Need;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use tripline_protocol::Event;
@@ -45,6 +47,7 @@ pub(super) struct Condition {
     source: String,
     expression: IdedExpr,
     regexes: Vec<Pattern>,
+    needs: Box<[Need]>,
     host: bool,
     square: bool,
 }
@@ -129,6 +132,7 @@ impl Condition {
         } = findings;
         Ok(Self {
             source: source.to_owned(),
+            needs: need::of(&expression).into(),
             expression,
             regexes,
             host,
@@ -146,14 +150,23 @@ impl Condition {
         self.host
     }
 
+    /// What an event must have for it to hold, each of them.
+    pub(super) fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+
+    /// Whether `event` lacks something it needs. Then it is no match, and neither the rest of the condition nor the
+    /// host is looked at.
+    pub(super) fn is_ruled_out(&self, event: &Event) -> bool {
+        !self.needs.iter().all(|need| need::may_hold(need, event))
+    }
+
     /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
     pub(super) fn matches(&self, event: &Event, host: Option<&HostFacts>) -> Match {
-        let variables = Variables {
-            event,
-            host,
-            regexes: &self.regexes,
-            square: self.square,
-        };
+        if self.is_ruled_out(event) {
+            return Match::No;
+        }
+        let variables = Variables::new(event, host, &self.regexes, self.square);
         catch_unwind(AssertUnwindSafe(|| self.evaluate(&variables)))
             .unwrap_or_else(|_| Match::Error("the condition could not be evaluated".to_owned()))
     }

@@ -3,8 +3,10 @@
 use super::*;
 use crate::pipeline::tests::events::{event, host};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 use std::thread;
+
+mod needs;
 
 const LARGE: usize = 64 * 1024 * 1024;
 const SMALL: usize = 2 * 1024 * 1024;
@@ -26,7 +28,7 @@ fn compile(source: &str) -> Result<Condition, String> {
     })
 }
 
-fn check(source: &str, data: Value) -> Match {
+fn check(source: &str, data: Json) -> Match {
     compile(source).unwrap().matches(&event(data), Some(&host()))
 }
 
@@ -58,8 +60,31 @@ fn conditions_see_event_and_host() {
         "'dmz' in host.labels && host.addresses.exists(a, a.startsWith('10.')) && host.arch == 'x86_64'",
         "event.data.n + 1 == 6 && event.data.n * 2 == 10 && -event.data.n < 0",
         "event.data.s == 'no' ? false : int('5') == event.data.n",
+        "event.data.procs.all(p, p.pid in [1, 2, [3]])",
     ] {
         assert_eq!(check(source, data.clone()), Match::Yes, "{source}");
+    }
+}
+
+#[test]
+fn texts_are_lent_to_the_evaluation_and_not_copied() {
+    let event = event(json!({"s": "some text", "m": {"l": [{"s": "another"}]}}));
+    let (s, of_list) = (&event.data["s"], &event.data["m"]["l"][0]["s"]);
+    for (source, text) in [
+        ("event.data.s", s),
+        ("event.data['s']", s),
+        ("event.depth == 1 ? event.data.s : event.id", s),
+        ("event.data.m.l[0].s", of_list),
+        ("event.data.m.l.map(x, x.s)[0]", of_list),
+        ("[event.data.m][0].l[0].s", of_list),
+    ] {
+        let condition = compile(source).unwrap();
+        let variables = Variables::new(&event, None, &condition.regexes, condition.square);
+        let mut context = ROOT.new_inner_scope();
+        context.set_variable_resolver(&variables);
+        let value = Value::resolve_val(&condition.expression, &context).unwrap();
+        let found = value.downcast_ref::<CelString>().unwrap().inner();
+        assert!(std::ptr::eq(found, text.as_str().unwrap()), "{source}");
     }
 }
 
@@ -202,7 +227,14 @@ fn hostile() -> Vec<String> {
     sources.push(format!(
         "{list}.map(a,{list}.map(b,{list}.map(c,{list}.map(d,1)))).size() == 1"
     ));
-    sources.push("event.data.l.map(x, [x, x, x]).map(x, [x, x, x]).map(x, [x, x, x]).size() > 0".into());
+    sources.push(format!(
+        "event.data.l{}.size() > 0",
+        ".map(x, [x, x, x])".repeat(20)
+    ));
+    sources.push(format!(
+        "event.data.l{}.size() > 0",
+        ".map(x, event.data.l)".repeat(60)
+    ));
     sources
 }
 
@@ -271,21 +303,21 @@ fn a_source_beyond_its_limit_is_refused_unparsed() {
     assert!(reason.contains("at most 2048 are taken"), "{reason}");
 }
 
-fn any_json() -> impl Strategy<Value = Value> {
+fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        ".{0,12}".prop_map(Value::from),
-        Just(Value::from("$late")),
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<u64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        ".{0,12}".prop_map(Json::from),
+        Just(Json::from("$late")),
     ];
     leaf.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Json::from),
             prop::collection::btree_map("[a-e]", inner, 0..5)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+                .prop_map(|map| Json::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -317,7 +349,7 @@ proptest! {
     fn no_event_makes_a_condition_panic(data in any_json()) {
         let event = event(data);
         for condition in conditions() {
-            let variables = Variables { event: &event, host: None, regexes: &condition.regexes, square: condition.square };
+            let variables = Variables::new(&event, None, &condition.regexes, condition.square);
             // Without the net that `matches` has below it.
             drop(condition.evaluate(&variables));
         }

@@ -30,20 +30,34 @@ static SQUARE_LONG_TEXT: Type = Type::new_unspecified_type(
 );
 static REGEX: Type = Type::new_unspecified_type("regex");
 
-/// The variables of one evaluation.
+/// The variables of one evaluation, lent to it however often it names them.
 pub(super) struct Variables<'a> {
-    pub(super) event: &'a Event,
-    pub(super) host: Option<&'a HostFacts>,
-    pub(super) regexes: &'a [Pattern],
-    /// Whether the condition looks at `event` or `host` for every element of a list.
-    pub(super) square: bool,
+    event: Object<'a>,
+    host: Object<'a>,
+    regexes: &'a [Pattern],
+}
+
+impl<'a> Variables<'a> {
+    /// `square`: whether the condition looks at `event` or `host` for every element of a list.
+    pub(super) fn new(
+        event: &'a Event,
+        host: Option<&'a HostFacts>,
+        regexes: &'a [Pattern],
+        square: bool,
+    ) -> Self {
+        Self {
+            event: Object::Event(event, square),
+            host: host.map_or(Object::Nothing, Object::Host),
+            regexes,
+        }
+    }
 }
 
 impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         match variable {
-            "event" => Some(CowVal::owned(Object::Event(self.event, self.square))),
-            "host" => Some(CowVal::owned(self.host.map_or(Object::Nothing, Object::Host))),
+            "event" => Some(CowVal::Borrowed(&self.event)),
+            "host" => Some(CowVal::Borrowed(&self.host)),
             other => {
                 let index: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
                 self.regexes

@@ -1,10 +1,14 @@
 //! minijinja's environment: the few filters and tests that templates may use. The only place that sets up
 //! the engine.
+//!
+//! A compiled expression takes 9 KB, and thousands of pipelines mostly use the same few: they share them.
 
 use super::scan::{FILTERS, TESTS};
 use super::value::{Budget, to_json};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value, filters, tests};
-use std::sync::LazyLock;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
 
 /// Instructions one expression may run. Without loops it takes no more than it is long.
 const FUEL: u64 = 10_000;
@@ -12,6 +16,8 @@ const FUEL: u64 = 10_000;
 const RECURSION_MAX: usize = 32;
 /// Longest result of a filter that can lengthen what it is given, in bytes.
 const FILTER_BYTES_MAX: usize = 256 * 1024;
+/// Expressions that are remembered before it is looked which of them nobody has any more.
+const SWEPT_MIN: usize = 1_024;
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
@@ -59,14 +65,46 @@ fn add_tests(engine: &mut Environment<'static>) {
     }
 }
 
-/// Compiles an expression; the error says what is wrong with its syntax.
-pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, String> {
-    ENGINE
-        .compile_expression_owned(source.to_owned())
-        .map_err(|error| {
-            let detail = error.detail().unwrap_or("it is no expression");
-            format!("{{{{ {source} }}}}: {detail}")
-        })
+/// A compiled expression.
+pub(super) type Compiled = Expression<'static, 'static>;
+
+/// The expressions that somebody has, by their text.
+#[derive(Default)]
+struct Shared {
+    by_source: HashMap<Box<str>, Weak<Compiled>>,
+    /// Those that nobody has any more are removed when there are as many as this.
+    swept_at: usize,
+}
+
+static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
+
+impl Shared {
+    fn get(&self, source: &str) -> Option<Arc<Compiled>> {
+        self.by_source.get(source)?.upgrade()
+    }
+
+    fn add(&mut self, source: &str, compiled: &Arc<Compiled>) {
+        if self.by_source.len() >= self.swept_at {
+            self.by_source.retain(|_, compiled| compiled.strong_count() > 0);
+            self.swept_at = SWEPT_MIN.max(2 * self.by_source.len());
+        }
+        self.by_source.insert(source.into(), Arc::downgrade(compiled));
+    }
+}
+
+/// Compiles an expression, unless somebody has it already; the error says what is wrong with its syntax.
+pub(super) fn compile(source: &str) -> Result<Arc<Compiled>, String> {
+    if let Some(compiled) = SHARED.lock().get(source) {
+        return Ok(compiled);
+    }
+    let compiled = ENGINE.compile_expression_owned(source.to_owned());
+    let compiled = compiled.map_err(|error| {
+        let detail = error.detail().unwrap_or("it is no expression");
+        format!("{{{{ {source} }}}}: {detail}")
+    })?;
+    let compiled = Arc::new(compiled);
+    SHARED.lock().add(source, &compiled);
+    Ok(compiled)
 }
 
 fn too_long() -> Error {
@@ -145,6 +183,25 @@ mod check {
         for name in FILTERS.iter().chain(TESTS) {
             assert!(reference.contains(&format!("`{name}`")), "{name}");
         }
+    }
+
+    #[test]
+    fn an_expression_is_compiled_once_for_all_who_have_it_and_forgotten_after_them() {
+        let mut shared = Shared::default();
+        let mut kept = Vec::new();
+        for number in 0..10 * SWEPT_MIN {
+            let source = format!("event.data.a{number}");
+            let compiled = Arc::new(ENGINE.compile_expression_owned(source.clone()).unwrap());
+            shared.add(&source, &compiled);
+            assert!(Arc::ptr_eq(&shared.get(&source).unwrap(), &compiled));
+            if number < 3 {
+                kept.push((source, compiled));
+            }
+        }
+        assert!(shared.by_source.len() <= SWEPT_MIN, "{}", shared.by_source.len());
+        assert!(kept.iter().all(|(source, _)| shared.get(source).is_some()));
+        let [one, other] = [(); 2].map(|()| compile("event.data.shared").unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
     }
 
     #[test]

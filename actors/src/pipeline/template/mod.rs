@@ -11,10 +11,11 @@ mod value;
 use super::host::{EVENT_FIELDS, HOST_FIELDS, HostFacts};
 use super::problem::suggestion;
 use super::render_error::Cause;
-use minijinja::{ErrorKind, Expression};
+use minijinja::ErrorKind;
 use scan::{Segment, Use};
 use serde_json::Value;
 use std::fmt::Display;
+use std::sync::Arc;
 use tripline_protocol::Event;
 
 pub(super) use scan::has_template;
@@ -57,7 +58,7 @@ enum Piece {
     Text(String),
     Expression {
         source: String,
-        compiled: Expression<'static, 'static>,
+        compiled: Arc<engine::Compiled>,
     },
 }
 
@@ -95,6 +96,7 @@ impl Template {
         if early && late {
             return Err("one argument may use event, host and params, or steps, but not both".into());
         }
+        pieces.shrink_to_fit();
         Ok(Some(Self { pieces, late }))
     }
 
@@ -157,7 +159,7 @@ fn append(text: &mut String, source: &str, value: Value) -> Result<(), Cause> {
 
 fn evaluate(
     source: &str,
-    compiled: &Expression<'static, 'static>,
+    compiled: &engine::Compiled,
     context: &minijinja::Value,
     budget: &mut Budget,
 ) -> Result<Value, Cause> {
@@ -175,7 +177,7 @@ fn evaluate(
 
 /// Refuses names that are not there; notes whether the expression is early or late.
 fn check(
-    compiled: &Expression<'static, 'static>,
+    compiled: &engine::Compiled,
     uses: &[Use<'_>],
     scope: &Scope<'_>,
     early: &mut bool,
