@@ -2,6 +2,7 @@
 
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
+use crate::pipeline::step_id;
 use crate::store::{Batch, Table};
 use crate::trace::Passed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,7 +10,7 @@ use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{Step, StepReport, StepStatus};
+use tripline_protocol::step::{Step, StepReport, StepStatus, When};
 use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
@@ -95,6 +96,30 @@ pub(crate) struct JobRecord {
     pub(crate) passed: Vec<Passed>,
 }
 
+/// Characters of a condition that are told in a reason.
+const CONDITION_CHARS_MAX: usize = 200;
+
+/// Why a step whose condition does not hold is skipped.
+pub(crate) fn condition_false(condition: &str) -> Reason {
+    let condition: String = condition.chars().take(CONDITION_CHARS_MAX).collect();
+    Reason::new(
+        "condition_false",
+        format!("its condition does not hold: {condition}"),
+    )
+}
+
+/// The reports of steps none of which has begun. Those whose condition was decided already are skipped.
+pub(crate) fn reports(steps: &[Step]) -> Vec<StepReport> {
+    let report = |(index, step): (usize, &Step)| {
+        let mut report = StepReport::pending(step_id(step, index), step.verb);
+        if let Some(When::No { no }) = &step.when {
+            report.skip(condition_false(no));
+        }
+        report
+    };
+    steps.iter().enumerate().map(report).collect()
+}
+
 /// Whether a counter need not be written.
 pub(crate) fn is_zero(count: &u32) -> bool {
     *count == 0
@@ -154,7 +179,7 @@ impl JobRecord {
         self.intent = None;
         for report in &mut self.reports {
             match report.status {
-                StepStatus::Pending => report.status = StepStatus::Skipped,
+                StepStatus::Pending => report.skip(Reason::new("job_ended", "the job ended before it")),
                 StepStatus::Running => report.status = StepStatus::Interrupted,
                 _ => {}
             }

@@ -61,6 +61,17 @@ impl JobSpec {
     pub const TIMEOUT_DEFAULT: Span = Span::from_secs(600);
     /// How long a step may run when it does not say.
     pub const STEP_TIMEOUT_DEFAULT: Span = Span::from_secs(120);
+
+    /// A job with defaults.
+    pub fn new(name: Name, steps: Vec<Step>) -> Self {
+        Self {
+            name,
+            expires: None,
+            timeout: None,
+            priority: Priority::Normal,
+            steps,
+        }
+    }
 }
 
 /// Where a job is that has not ended, or how it ended.

@@ -5,27 +5,21 @@
 //! unknown, or there twice, is an error. Whether the arguments suit the verb is asked by
 //! [`crate::verb::VerbCall::parse`], once their templates are rendered.
 
-use crate::fault::Fault;
-use crate::id::Sha256;
-use crate::time::{Span, Timestamp};
+mod on_error;
+mod report;
+mod when;
+
+pub use on_error::{InvalidOnError, OnError};
+pub use report::{ArtifactRef, StepReport, StepStatus, Truncated};
+pub use when::When;
+
+use crate::time::Span;
 use crate::verb::{Effect, Verb};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::fmt;
-
-/// What a step's failure means for its job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The job fails and later steps are skipped.
-    #[default]
-    Fail,
-    /// The job goes on; the failure is counted in `steps_failed`.
-    Continue,
-}
 
 /// A step as a job carries it. Arguments are JSON; those that contain a template over `steps.*` are
 /// rendered just before the step runs.
@@ -37,6 +31,8 @@ pub struct Step {
     pub verb: Verb,
     /// Its arguments, an object.
     pub args: Value,
+    /// Only if this holds; absent: always.
+    pub when: Option<When>,
     /// How long it may run; default 2 minutes.
     pub timeout: Option<Span>,
     /// What its failure means.
@@ -52,6 +48,7 @@ impl Step {
             id: None,
             verb,
             args,
+            when: None,
             timeout: None,
             on_error: OnError::Fail,
             idempotent: false,
@@ -71,6 +68,9 @@ impl Serialize for Step {
             map.serialize_entry("id", id)?;
         }
         map.serialize_entry(self.verb.as_str(), &self.args)?;
+        if let Some(when) = &self.when {
+            map.serialize_entry("when", when)?;
+        }
         if let Some(timeout) = &self.timeout {
             map.serialize_entry("timeout", timeout)?;
         }
@@ -104,6 +104,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             let value = map.next_value::<Value>()?;
             match key.as_str() {
                 "id" => step.id = field(&key, value)?,
+                "when" => step.when = field(&key, value)?,
                 "timeout" => step.timeout = field(&key, value)?,
                 "on_error" => step.on_error = field(&key, value)?,
                 "idempotent" => step.idempotent = field(&key, value)?,
@@ -146,75 +147,4 @@ impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(StepVisitor)
     }
-}
-
-/// Where a step is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// Sent to the host, or about to be.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Ended with an error.
-    Failed,
-    /// Never begun, because the job ended before it.
-    Skipped,
-    /// Begun, and nobody knows how it ended.
-    Interrupted,
-}
-
-/// A file's content kept by the server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ArtifactRef {
-    /// Of its content; also its address.
-    pub sha256: Sha256,
-    /// Its size.
-    pub bytes: u64,
-    /// The file's name on the host, or `<step>.json` for an output too large for a result.
-    pub name: String,
-}
-
-/// Bytes left out of an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Truncated {
-    /// How many.
-    pub bytes: u64,
-}
-
-/// How a step went, as results and job views report it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct StepReport {
-    /// The step's id.
-    pub id: String,
-    /// Its verb.
-    pub verb: Verb,
-    /// Where it is.
-    pub status: StepStatus,
-    /// What the verb returned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Outputs, required = false))]
-    pub output: Option<Value>,
-    /// The file it fetched, or its output when that was too large.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact: Option<ArtifactRef>,
-    /// What was left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub truncated: Option<Truncated>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Fault>,
-    /// When it was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
 }

@@ -1,6 +1,7 @@
 //! Jobs as files describe them: `expires`, `timeout`, `priority` and steps with templates.
 
 use super::argument::Argument;
+use super::facts::Facts;
 use super::fields::{self, Fields, Shape};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
@@ -72,12 +73,16 @@ impl JobTemplate {
         &self.name
     }
 
-    /// Renders every step over the variables in `context`.
-    pub(super) fn render(&self, context: &minijinja::Value) -> Result<RenderedJob, RenderError> {
+    /// Renders every step over the variables in `context`, and decides the conditions that `facts` decide.
+    pub(super) fn render(
+        &self,
+        facts: &Facts<'_>,
+        context: &minijinja::Value,
+    ) -> Result<RenderedJob, RenderError> {
         let mut budget = Budget::new(RENDERED_BYTES_MAX);
         let steps = self.steps.iter().enumerate().map(|(index, step)| {
             let id = step.id.clone().unwrap_or_else(|| late::implicit_id(index));
-            step.render(context, &mut budget)
+            step.render(facts, context, &mut budget)
                 .map_err(|error| error.in_step(&id))
         });
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
@@ -94,7 +99,13 @@ impl JobTemplate {
 }
 
 impl StepTemplate {
-    fn render(&self, context: &minijinja::Value, budget: &mut Budget) -> Result<Step, RenderError> {
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        context: &minijinja::Value,
+        budget: &mut Budget,
+    ) -> Result<Step, RenderError> {
+        let when = self.when.as_ref().map(|when| when.decide(facts)).transpose()?;
         let args: Value = self.args.render(context, budget)?;
         let checked = matches!(self.args, Argument::Literal(_)) || self.args.is_late();
         if !checked {
@@ -104,8 +115,9 @@ impl StepTemplate {
             id: self.id.clone(),
             verb: self.verb,
             args,
+            when: when.flatten(),
             timeout: self.timeout,
-            on_error: self.on_error,
+            on_error: self.on_error.clone(),
             idempotent: self.idempotent,
         })
     }

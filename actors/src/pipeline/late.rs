@@ -5,8 +5,10 @@
 //! own text are ever marked so: whatever an event, a host, a parameter or a step's output says is data,
 //! and a map with that key in it is refused. So an event that contains `{{ … }}` runs nothing.
 
+use super::facts::StepFacts;
 use super::render_error::{Cause, RenderError};
 use super::template::{Budget, Scope, Template, from_json, has_template};
+use super::when::{check_submitted, goto_problem};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use tripline_protocol::Name;
@@ -68,22 +70,20 @@ pub fn is_late(args: &Value) -> bool {
     }
 }
 
-/// Renders a step's late arguments. `outputs` maps the ids of the steps before it to
-/// `{"status": …, "output": …}`; the result holds no template and must pass `VerbCall::parse`.
+/// Renders a step's late arguments over what it knows; the result holds no template and must pass
+/// `VerbCall::parse`.
 ///
 /// # Errors
 ///
 /// `missing_field` when an output has not what the template names, `template_error`, `too_large`.
-pub fn render_late(args: &Value, outputs: &Map<String, Value>) -> Result<Value, RenderError> {
-    let steps: Vec<String> = outputs.keys().cloned().collect();
+pub fn render_late(args: &Value, facts: &StepFacts) -> Result<Value, RenderError> {
+    let steps = facts.ids();
     let scope = Scope {
         steps: Some(&steps),
         ..Scope::default()
     };
-    let outputs = outputs
-        .iter()
-        .map(|(id, output)| (id.as_str(), from_json(output)));
-    let context = minijinja::Value::from_pairs([("steps", minijinja::Value::from_pairs(outputs))]);
+    let values = facts.values().iter();
+    let context = minijinja::Value::from_pairs(values.map(|(name, value)| (name.as_str(), from_json(value))));
     render(args, &scope, &context, &mut Budget::new(RENDERED_BYTES_MAX))
 }
 
@@ -154,6 +154,11 @@ pub fn prepare_submitted(mut spec: JobSpec) -> Result<JobSpec, RenderError> {
         }
         earlier.push(id);
     }
+    for (index, (step, id)) in spec.steps.iter().zip(&earlier).enumerate() {
+        if let Some(problem) = goto_problem(&step.on_error, index, &earlier) {
+            return Err(named(RenderError::bad_job(problem).in_step(id)));
+        }
+    }
     Ok(spec)
 }
 
@@ -165,6 +170,7 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
         steps: Some(earlier),
         ..Scope::default()
     };
+    check_submitted(step.when.as_ref(), earlier)?;
     refuse_marked(&step.args)?;
     if has_template_command(verb, &step.args) {
         return Err(RenderError::bad_argument(COMMAND_TEMPLATE).under("command"));

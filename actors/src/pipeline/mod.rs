@@ -8,7 +8,9 @@
 //! reads files.
 
 mod argument;
+mod aside;
 mod condition;
+mod facts;
 mod fields;
 mod files;
 mod host;
@@ -27,9 +29,11 @@ mod render_error;
 mod rule_set;
 mod steps;
 mod template;
+mod when;
 mod yaml;
 
 pub use condition::Match;
+pub use facts::StepFacts;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;
@@ -39,6 +43,7 @@ pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
+pub use when::holds_late;
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

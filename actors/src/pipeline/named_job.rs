@@ -1,6 +1,7 @@
 //! Named jobs: reusable jobs with typed parameters.
 
 use super::HostFacts;
+use super::facts::Facts;
 use super::fields::{self, Fields, Shape};
 use super::job::{JobTemplate, RenderedJob};
 use super::late;
@@ -125,18 +126,25 @@ impl NamedJob {
     ///
     /// `bad_params`, or what its templates give over these values; see [`RenderError::code`].
     pub fn render(&self, params: &Map<String, Value>, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        self.render_with(params, &host_value(host))
+        self.render_with(params, host)
             .map_err(|error| error.in_subject("job", &self.name))
     }
 
     pub(super) fn render_with(
         &self,
         params: &Map<String, Value>,
-        host: &minijinja::Value,
+        host: &HostFacts,
     ) -> Result<RenderedJob, RenderError> {
         let params = Value::Object(params::fill(&self.params, params)?);
         late::refuse_marked(&params)?;
-        let context = minijinja::Value::from_pairs([("host", host.clone()), ("params", from_json(&params))]);
-        self.job.render(&context)
+        let context =
+            minijinja::Value::from_pairs([("host", host_value(host)), ("params", from_json(&params))]);
+        let values = Map::from_iter([("params".to_owned(), params)]);
+        let facts = Facts {
+            event: None,
+            host: Some(host),
+            values: Some(&values),
+        };
+        self.job.render(&facts, &context)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::argument::Argument;
 use super::condition::{Condition, Match};
+use super::facts::Facts;
 use super::fields::{self, Fields, Shape};
 use super::job::{INLINE, JobTemplate, RenderedJob};
 use super::late::RENDERED_BYTES_MAX;
@@ -10,6 +11,7 @@ use super::params;
 use super::problem::{At, Problems, suggestion};
 use super::render_error::RenderError;
 use super::template::{Budget, Scope, event_value, host_value};
+use super::when::condition;
 use super::yaml::{Key, Kind, Node};
 use super::{HostFacts, version};
 use serde_json::Map;
@@ -41,6 +43,14 @@ pub(super) const SHAPE: Shape = Shape {
         "for_each",
         "finally",
     ],
+};
+
+/// What a pipeline's condition, and its job, may name.
+const OF_EVENT: Scope<'static> = Scope {
+    event: true,
+    host: true,
+    params: None,
+    steps: None,
 };
 
 /// Most patterns in `on`.
@@ -95,7 +105,9 @@ impl Pipeline {
         let on = fields
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
-        let when = fields.get("when").and_then(|node| condition(node, problems));
+        let when = fields
+            .get("when")
+            .and_then(|node| condition(node, &OF_EVENT, problems));
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| read_job(node, name.as_ref(), &fields, source, problems));
@@ -195,10 +207,17 @@ impl Pipeline {
     }
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        let host = host_value(host);
-        let context = minijinja::Value::from_pairs([("event", event_value(event)), ("host", host.clone())]);
+        let context =
+            minijinja::Value::from_pairs([("event", event_value(event)), ("host", host_value(host))]);
         match &self.job {
-            PipelineJob::Inline(job) => job.render(&context),
+            PipelineJob::Inline(job) => {
+                let facts = Facts {
+                    event: Some(event),
+                    host: Some(host),
+                    values: None,
+                };
+                job.render(&facts, &context)
+            }
             PipelineJob::Named { job, params } => {
                 let mut budget = Budget::new(RENDERED_BYTES_MAX);
                 let mut rendered = Map::new();
@@ -208,7 +227,7 @@ impl Pipeline {
                         .map_err(|error| error.under(name))?;
                     rendered.insert(name.clone(), value);
                 }
-                job.render_with(&rendered, &host)
+                job.render_with(&rendered, host)
             }
         }
     }
@@ -233,23 +252,6 @@ fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern
     parsed.into_iter().collect()
 }
 
-fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
-    let source = fields::text(node, "a condition in CEL, as a text", problems)?;
-    match Condition::compile(source) {
-        Ok(condition) => Some(condition),
-        Err(invalid) => {
-            // Where in the file is known for a condition on one line; in a block it is the block's place.
-            let place = invalid
-                .offset
-                .map(|offset| format!(" (character {} of the condition)", offset + 1));
-            problems.add(
-                node.at,
-                format!("{}{}", invalid.reason, place.unwrap_or_default()),
-            )
-        }
-    }
-}
-
 fn read_job(
     node: &Node,
     name: Option<&Name>,
@@ -257,11 +259,7 @@ fn read_job(
     source: &Source<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<PipelineJob> {
-    let scope = Scope {
-        event: true,
-        host: true,
-        ..Scope::default()
-    };
+    let scope = OF_EVENT;
     match &node.kind {
         Kind::Text(job) => {
             let job = named(node, job, source, problems);

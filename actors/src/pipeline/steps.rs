@@ -5,6 +5,7 @@ use super::fields::{self, Shape, unknown_key};
 use super::late::{COMMAND_TEMPLATE, implicit_id};
 use super::problem::{Problems, suggestion};
 use super::template::Scope;
+use super::when::{StepWhen, goto_problem};
 use super::yaml::{Key, Kind, Node};
 use serde_json::{Map, Value};
 use tripline_protocol::limit::STEPS_MAX;
@@ -14,9 +15,9 @@ use tripline_protocol::{Name, Span};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a step",
-    keys: &["id", "timeout", "on_error", "idempotent"],
+    keys: &["id", "when", "timeout", "on_error", "idempotent"],
     later: &[
-        "when", "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
+        "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
     ],
 };
 
@@ -26,6 +27,7 @@ pub(super) struct StepTemplate {
     pub(super) id: Option<String>,
     pub(super) verb: Verb,
     pub(super) args: Argument,
+    pub(super) when: Option<StepWhen>,
     pub(super) timeout: Option<Span>,
     pub(super) on_error: OnError,
     pub(super) idempotent: bool,
@@ -55,18 +57,39 @@ pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) 
         earlier.push(id);
         steps.push(step);
     }
+    for (index, item) in items.iter().enumerate() {
+        check_goto(item, index, &earlier, problems);
+    }
     steps.into_iter().collect()
+}
+
+/// The value of a step's key, whatever else is in it.
+fn value_of<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Kind::Map(entries) = &node.kind else {
+        return None;
+    };
+    let (_, value) = entries.iter().find(|(key, _)| key.text == name)?;
+    Some(value)
 }
 
 /// The id as it is written, so that a step with another problem can still be named by later ones.
 fn given_id(node: &Node) -> Option<&str> {
-    let Kind::Map(entries) = &node.kind else {
-        return None;
-    };
-    let (_, id) = entries.iter().find(|(key, _)| key.text == "id")?;
-    match &id.kind {
+    match &value_of(node, "id")?.kind {
         Kind::Text(id) => Some(id),
         _ => None,
+    }
+}
+
+/// Notes a failure that leads nowhere; `ids` are those of all steps.
+fn check_goto(node: &Node, index: usize, ids: &[String], problems: &mut Problems<'_>) {
+    let Some(value) = value_of(node, "on_error") else {
+        return;
+    };
+    let Kind::Text(text) = &value.kind else { return };
+    if let Ok(on_error) = text.parse()
+        && let Some(problem) = goto_problem(&on_error, index, ids)
+    {
+        problems.add::<()>(value.at, problem);
     }
 }
 
@@ -74,12 +97,14 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
     let entries = fields::map(node, "a step", problems)?;
     let before = problems.count();
     let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
+    let mut when = None;
     let mut verbs: Vec<(Verb, &Key, &Node)> = Vec::new();
     for (key, value) in entries {
         match key.text.as_str() {
             "id" => id = fields::parsed::<Name>(value, "an id", problems),
+            "when" => when = StepWhen::read(value, scope, problems),
             "timeout" => timeout = fields::span(value, problems),
-            "on_error" => on_error = read_on_error(value, problems),
+            "on_error" => on_error = fields::parsed(value, "fail, continue or goto ID", problems),
             "idempotent" => idempotent = fields::boolean(value, problems),
             name => match name.parse::<Verb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
@@ -104,6 +129,7 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         id: id.map(|id| id.as_str().to_owned()),
         verb,
         args: args?,
+        when,
         timeout,
         on_error: on_error.unwrap_or_default(),
         idempotent: idempotent.unwrap_or_default(),
@@ -128,15 +154,6 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
         key.text
     );
     problems.add::<()>(key.at, message);
-}
-
-fn read_on_error(node: &Node, problems: &mut Problems<'_>) -> Option<OnError> {
-    match fields::text(node, "fail or continue", problems)? {
-        "fail" => Some(OnError::Fail),
-        "continue" => Some(OnError::Continue),
-        text if text.starts_with("goto") => problems.add(node.at, "on_error: goto is not supported yet"),
-        text => problems.add(node.at, format!("expected fail or continue, found {text:?}")),
-    }
 }
 
 /// Compiles a verb's arguments and checks what can be checked before anything is rendered.

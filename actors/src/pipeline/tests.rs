@@ -1,6 +1,7 @@
 //! The language as a whole, by files and events.
 
 mod bounds;
+mod choices;
 pub(super) mod events;
 mod examples;
 mod files;

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use tripline_protocol::api::JobView;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
-use tripline_protocol::step::{StepReport, StepStatus};
 use tripline_protocol::verb::Verb;
 
 impl Handler<Accept> for JobScheduler {
@@ -201,17 +200,6 @@ impl JobScheduler {
 
 fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRecord {
     let spec = job.spec;
-    let reports = spec.steps.iter().enumerate().map(|(index, step)| StepReport {
-        id: crate::pipeline::step_id(step, index),
-        verb: step.verb,
-        status: StepStatus::Pending,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
-    });
     JobRecord {
         job_id: job.job_id,
         org: job.org,
@@ -232,7 +220,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         event: job.event,
         traceparent: job.traceparent,
         depth: job.depth,
-        reports: reports.collect(),
+        reports: crate::record::reports(&spec.steps),
         name: spec.name,
         steps: spec.steps,
         intent: None,

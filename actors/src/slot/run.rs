@@ -1,48 +1,67 @@
-//! Rendering a step: its arguments, with the outputs of earlier steps where they mention them.
+//! What a step is when it is about to run: whether it is wanted, and its arguments, with the outputs of earlier steps
+//! where they are mentioned.
 
-use crate::pipeline::{is_late, render_late};
-use crate::record::JobRecord;
+use crate::pipeline::{RenderError, StepFacts, holds_late, is_late, render_late};
+use crate::record::{JobRecord, condition_false};
 use serde_json::{Map, Value, json};
 use tripline_protocol::Fault;
+use tripline_protocol::job::Reason;
+use tripline_protocol::step::{Step, StepReport, When};
 use tripline_protocol::verb::VerbCall;
 
-/// A step ready to be sent, or failed before it was.
-#[derive(Debug)]
-pub(super) enum Rendered {
-    Call(VerbCall),
-    Failed(Fault),
+fn step(record: &JobRecord, index: usize) -> Result<&Step, Fault> {
+    let step = record.steps.get(index);
+    step.ok_or_else(|| Fault::server("bad_record", "no such step"))
 }
 
-/// Renders step `index`. `Err` only when the record has no such step.
-pub(super) fn render(record: &JobRecord, index: usize) -> Result<Rendered, Fault> {
-    let step = record
-        .steps
-        .get(index)
-        .ok_or_else(|| Fault::server("bad_record", "no such step"))?;
-    let args = if is_late(&step.args) {
-        match render_late(&step.args, &outputs(record)) {
-            Ok(args) => args,
-            Err(error) => return Ok(Rendered::Failed(Fault::server(error.code(), error.to_string()))),
-        }
-    } else {
-        step.args.clone()
-    };
-    Ok(match VerbCall::parse(step.verb, args) {
-        Ok(call) => Rendered::Call(call),
-        Err(error) => Rendered::Failed(Fault::unsupported("bad_argument", error.to_string())),
-    })
+fn failed(error: &RenderError) -> Fault {
+    Fault::server(error.code(), error.to_string())
 }
 
-/// What templates see as `steps`.
-fn outputs(record: &JobRecord) -> Map<String, Value> {
-    let entry = |report: &tripline_protocol::step::StepReport| {
-        let seen = json!({
-            "status": report.status,
-            "output": report.output,
-            "artifact": report.artifact,
-            "error": report.error,
-        });
-        (report.id.clone(), seen)
+/// Why step `index` is not to run, if it is not. `Err`: its condition has no value, and it fails.
+pub(super) fn unwanted(record: &JobRecord, index: usize) -> Result<Option<Reason>, Fault> {
+    let condition = match &step(record, index)?.when {
+        None => return Ok(None),
+        Some(When::No { no }) => return Ok(Some(condition_false(no))),
+        Some(When::Late(condition)) => condition,
     };
-    record.reports.iter().map(entry).collect()
+    match holds_late(condition, &facts(record)) {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(condition_false(condition))),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// The call of step `index`. `Err`: it fails before it is sent.
+pub(super) fn render(record: &JobRecord, index: usize) -> Result<VerbCall, Fault> {
+    let step = step(record, index)?;
+    let args = match is_late(&step.args) {
+        true => render_late(&step.args, &facts(record)).map_err(|error| failed(&error))?,
+        false => step.args.clone(),
+    };
+    VerbCall::parse(step.verb, args).map_err(|error| Fault::unsupported("bad_argument", error.to_string()))
+}
+
+/// What conditions and templates see.
+fn facts(record: &JobRecord) -> StepFacts {
+    let entry = |report: &StepReport| (report.id.clone(), seen(report));
+    StepFacts::over(record.reports.iter().map(entry).collect())
+}
+
+fn seen(report: &StepReport) -> Value {
+    let mut seen = Map::from_iter([("status".to_owned(), json!(report.status))]);
+    seen.extend(report.output.clone().map(|output| ("output".to_owned(), output)));
+    seen.extend(
+        report
+            .artifact
+            .as_ref()
+            .map(|artifact| ("artifact".to_owned(), json!(artifact))),
+    );
+    seen.extend(
+        report
+            .error
+            .as_ref()
+            .map(|error| ("error".to_owned(), json!(error))),
+    );
+    Value::Object(seen)
 }

@@ -1,5 +1,6 @@
 //! A session with a job, as a state machine: no actix, no clock, no I/O.
 
+mod choice;
 mod passing;
 mod progress;
 mod reports;
@@ -9,7 +10,7 @@ use super::flight::{
     ATTEMPTS_MAX, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX, bounded,
     transfer_cut,
 };
-use super::run::{Rendered, render};
+use super::run::{render, unwanted};
 use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
@@ -18,7 +19,7 @@ use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CODE_TRANSFER_
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp, TransferId};
+use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Name, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// All outputs of a job that stay inline together; leaves room for the rest of the result.

@@ -1,6 +1,7 @@
 //! A session with a job, transition by transition. What it does is written as words, in order:
 //! `execute 0/1` is the command of step 0 in attempt 1.
 
+mod choices;
 mod lost;
 mod paused;
 mod resume;
@@ -50,25 +51,8 @@ fn idempotent(step: Step) -> Step {
 
 /// A job as the scheduler hands it over.
 fn job(steps: Vec<Step>) -> JobRecord {
-    let spec = JobSpec {
-        name: "test".parse().unwrap(),
-        expires: None,
-        timeout: None,
-        priority: Default::default(),
-        steps,
-    };
+    let spec = JobSpec::new("test".parse().unwrap(), steps);
     let spec = crate::pipeline::prepare_submitted(spec).unwrap();
-    let report = |(index, step): (usize, &Step)| StepReport {
-        id: crate::pipeline::step_id(step, index),
-        verb: step.verb,
-        status: StepStatus::Pending,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
-    };
     JobRecord {
         job_id: JOB,
         org: Org::default_org(),
@@ -93,7 +77,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         event: None,
         traceparent: None,
         depth: 0,
-        reports: spec.steps.iter().enumerate().map(report).collect(),
+        reports: crate::record::reports(&spec.steps),
         steps: spec.steps,
         intent: None,
         cancel_requested: false,

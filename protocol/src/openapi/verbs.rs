@@ -2,7 +2,7 @@
 
 use super::anything;
 use crate::limit::STEPS_MAX;
-use crate::step::{OnError, Step};
+use crate::step::{OnError, Step, When};
 use crate::time::Span;
 use crate::verb::*;
 use std::borrow::Cow;
@@ -147,6 +147,7 @@ impl ToSchema for Step {
     fn schemas(schemas: &mut Schemas) {
         add::<Span>(schemas);
         add::<OnError>(schemas);
+        add::<When>(schemas);
         add::<Arguments>(schemas);
     }
 }
@@ -191,6 +192,7 @@ fn keys_of_a_step() -> ObjectBuilder {
             "timeout",
             timeout.description(Some("How long it may run; default 2 minutes.")),
         )
+        .property("when", or_null(Ref::from_schema_name(When::name()).into()))
         .property("on_error", Ref::from_schema_name(OnError::name()))
         .property("idempotent", flag)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));

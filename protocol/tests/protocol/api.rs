@@ -221,13 +221,7 @@ fn littlebrother_settings(golden: &mut Golden) {
 }
 
 fn jobs(golden: &mut Golden) {
-    let look = JobSpec {
-        name: p("look"),
-        expires: None,
-        timeout: None,
-        priority: Priority::Normal,
-        steps: vec![Step::new(Verb::ListProcesses, json!({}))],
-    };
+    let look = JobSpec::new(p("look"), vec![Step::new(Verb::ListProcesses, json!({}))]);
     let inline = SubmitJob {
         org: Some(Org::default_org()),
         host: "web-1".into(),

@@ -6,31 +6,18 @@ use serde_json::json;
 use tripline_protocol::event::{Attestation, EventRef};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus, Truncated};
+use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus, Truncated, When};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{Fault, FaultClass, Span};
 
 fn job(name: &str, steps: Vec<Step>) -> JobSpec {
-    JobSpec {
-        name: p(name),
-        expires: None,
-        timeout: None,
-        priority: Priority::Normal,
-        steps,
-    }
+    JobSpec::new(p(name), steps)
 }
 
 pub(crate) fn report(id: &str, verb: Verb, status: StepStatus) -> StepReport {
     StepReport {
-        id: id.into(),
-        verb,
         status,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
+        ..StepReport::pending(id, verb)
     }
 }
 
@@ -119,6 +106,19 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         "step, arguments with a template",
         &Step::new(Verb::KillProcess, template),
     );
+    let choosy = Step {
+        when: Some(When::Late("steps.look.status == 'succeeded'".into())),
+        on_error: OnError::Goto(p("tell")),
+        ..Step::new(Verb::ListProcesses, json!({}))
+    };
+    golden.both_ways("step, on a condition", &choosy);
+    let decided = Step {
+        when: Some(When::No {
+            no: "event.data.pid > 1".into(),
+        }),
+        ..Step::new(Verb::ListProcesses, json!({}))
+    };
+    golden.both_ways("step, whose condition did not hold", &decided);
     golden.both_ways("priority low", &Priority::Low);
 
     let fault = Fault::live_response("ENOENT", "no such file or directory");
@@ -149,6 +149,12 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         ..report("step2", Verb::KillProcess, StepStatus::Failed)
     };
     golden.both_ways("step report, failed", &failed);
+    let mut skipped = report("step3", Verb::ListProcesses, StepStatus::Pending);
+    skipped.skip(Reason::new(
+        "condition_false",
+        "its condition does not hold: event.data.pid > 1",
+    ));
+    golden.both_ways("step report, skipped", &skipped);
 
     golden.both_ways("result, of an event", &of_an_event());
     let never_started = JobResult {
@@ -258,7 +264,15 @@ fn a_step_written_wrongly_is_refused_with_what_is_wrong() {
         ),
         (
             r#"{"list_processes": {}, "on_error": "ignore"}"#,
-            r#"step key "on_error": unknown variant `ignore`"#,
+            r#"step key "on_error": expected fail, continue or goto ID, found "ignore""#,
+        ),
+        (
+            r#"{"list_processes": {}, "on_error": "goto Step 2"}"#,
+            r#"step key "on_error": expected fail, continue or goto ID"#,
+        ),
+        (
+            r#"{"list_processes": {}, "when": true}"#,
+            r#"step key "when": expected a condition in CEL, as a text"#,
         ),
         (
             r#"{"list_processes": {}, "idempotent": "yes"}"#,

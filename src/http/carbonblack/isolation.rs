@@ -102,11 +102,9 @@ fn job(isolated: bool) -> Result<JobSpec, tripline_protocol::id::InvalidId> {
     let mut step = Step::new(call.verb(), call.to_args());
     step.idempotent = true;
     Ok(JobSpec {
-        name: call.verb().as_str().parse()?,
         expires: Some(WAITS),
-        timeout: None,
         priority: Priority::High,
-        steps: vec![step],
+        ..JobSpec::new(call.verb().as_str().parse()?, vec![step])
     })
 }
 

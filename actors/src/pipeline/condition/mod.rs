@@ -13,6 +13,8 @@ mod check;
 mod value;
 
 use super::HostFacts;
+use super::facts::Facts;
+use super::template::Scope;
 use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelString, STRING_TYPE};
 use cel::common::value::CowVal;
@@ -46,6 +48,7 @@ pub(super) struct Condition {
     expression: IdedExpr,
     regexes: Vec<Pattern>,
     host: bool,
+    late: bool,
     square: bool,
 }
 
@@ -61,6 +64,16 @@ pub(super) struct Invalid {
     /// Characters from the start of the source, where that is known.
     pub(super) offset: Option<usize>,
     pub(super) reason: String,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)?;
+        match self.offset {
+            Some(offset) => write!(f, " (character {} of the condition)", offset + 1),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The functions of CEL and `re`; no optional values.
@@ -96,9 +109,9 @@ fn re<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executio
 }
 
 impl Condition {
-    /// Compiles and checks `source`. Must run on a large stack: parsing and dropping what is refused
-    /// recurse as deep as the source says.
-    pub(super) fn compile(source: &str) -> Result<Self, Invalid> {
+    /// Compiles and checks `source` over the names of `scope`. Must run on a large stack: parsing and dropping what is
+    /// refused recurse as deep as the source says.
+    pub(super) fn compile(source: &str, scope: &Scope<'_>) -> Result<Self, Invalid> {
         if source.len() > SOURCE_BYTES_MAX {
             let reason = format!(
                 "the condition has {} bytes, at most {SOURCE_BYTES_MAX} are taken",
@@ -119,19 +132,29 @@ impl Condition {
         };
         check::depth(program.expression()).map_err(invalid)?;
         let mut expression = program.expression().clone();
-        let mut findings = Findings::default();
+        let mut findings = Findings::over(scope);
         findings.walk(&mut expression).map_err(invalid)?;
         let Findings {
             host,
+            early,
+            late,
             square,
             regexes,
             ..
         } = findings;
+        if early && late {
+            let reason = "one condition may use event, host and params, or steps, but not both; put the value into let";
+            return Err(Invalid {
+                offset: None,
+                reason: reason.to_owned(),
+            });
+        }
         Ok(Self {
             source: source.to_owned(),
             expression,
             regexes,
             host,
+            late,
             square,
         })
     }
@@ -146,11 +169,24 @@ impl Condition {
         self.host
     }
 
-    /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
+    /// Whether it names what is known only when a step is about to run.
+    pub(super) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Evaluates it over an event and its host, if it has one.
     pub(super) fn matches(&self, event: &Event, host: Option<&HostFacts>) -> Match {
-        let variables = Variables {
-            event,
+        self.holds(&Facts {
+            event: Some(event),
             host,
+            values: None,
+        })
+    }
+
+    /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Match {
+        let variables = Variables {
+            facts,
             regexes: &self.regexes,
             square: self.square,
         };

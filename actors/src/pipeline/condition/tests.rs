@@ -9,6 +9,13 @@ use std::thread;
 const LARGE: usize = 64 * 1024 * 1024;
 const SMALL: usize = 2 * 1024 * 1024;
 
+const OF_EVENT: Scope<'static> = Scope {
+    event: true,
+    host: true,
+    params: None,
+    steps: None,
+};
+
 fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         thread::Builder::new()
@@ -22,7 +29,7 @@ fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> T {
 
 fn compile(source: &str) -> Result<Condition, String> {
     on_stack(LARGE, || {
-        Condition::compile(source).map_err(|invalid| invalid.reason)
+        Condition::compile(source, &OF_EVENT).map_err(|invalid| invalid.reason)
     })
 }
 
@@ -317,7 +324,8 @@ proptest! {
     fn no_event_makes_a_condition_panic(data in any_json()) {
         let event = event(data);
         for condition in conditions() {
-            let variables = Variables { event: &event, host: None, regexes: &condition.regexes, square: condition.square };
+            let facts = Facts { event: Some(&event), ..Facts::default() };
+            let variables = Variables { facts: &facts, regexes: &condition.regexes, square: condition.square };
             // Without the net that `matches` has below it.
             drop(condition.evaluate(&variables));
         }

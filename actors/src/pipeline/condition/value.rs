@@ -2,6 +2,7 @@
 //! nothing of the event is copied. Only a list is laid out when it is touched, one box per element.
 
 use crate::pipeline::HostFacts;
+use crate::pipeline::facts::Facts;
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer, Sizer};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, MAP_TYPE, Type};
@@ -32,19 +33,26 @@ static REGEX: Type = Type::new_unspecified_type("regex");
 
 /// The variables of one evaluation.
 pub(super) struct Variables<'a> {
-    pub(super) event: &'a Event,
-    pub(super) host: Option<&'a HostFacts>,
+    pub(super) facts: &'a Facts<'a>,
     pub(super) regexes: &'a [Pattern],
-    /// Whether the condition looks at `event` or `host` for every element of a list.
+    /// Whether the condition looks at what it knows for every element of a list.
     pub(super) square: bool,
 }
 
 impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         match variable {
-            "event" => Some(CowVal::owned(Object::Event(self.event, self.square))),
-            "host" => Some(CowVal::owned(self.host.map_or(Object::Nothing, Object::Host))),
+            "event" => {
+                let event = self.facts.event.map(|event| Object::Event(event, self.square));
+                Some(CowVal::owned(event.unwrap_or(Object::Nothing)))
+            }
+            "host" => Some(CowVal::owned(
+                self.facts.host.map_or(Object::Nothing, Object::Host),
+            )),
             other => {
+                if let Some(value) = self.facts.values.and_then(|values| values.get(other)) {
+                    return Some(CowVal::Owned(json(value, self.square)));
+                }
                 let index: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
                 self.regexes
                     .get(index)

@@ -36,6 +36,37 @@ pub(super) struct Scope<'a> {
     pub(super) steps: Option<&'a [String]>,
 }
 
+/// When a name has its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Before the job is accepted.
+    Early,
+    /// When the step is about to run.
+    Late,
+}
+
+impl Scope<'_> {
+    /// When `root` has its value, if it is known here.
+    pub(super) fn known(&self, root: &str) -> Option<Known> {
+        match root {
+            "event" if self.event => Some(Known::Early),
+            "host" if self.host => Some(Known::Early),
+            "params" if self.params.is_some() => Some(Known::Early),
+            "steps" if self.steps.is_some() => Some(Known::Late),
+            _ => None,
+        }
+    }
+
+    /// All names that are known here.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let names = ["event", "host", "params", "steps"];
+        names
+            .into_iter()
+            .filter(|name| self.known(name).is_some())
+            .collect()
+    }
+}
+
 /// A compiled template.
 pub(super) struct Template {
     pieces: Vec<Piece>,
@@ -170,13 +201,11 @@ fn check(
     early: &mut bool,
     late: &mut bool,
 ) -> Result<(), String> {
-    for root in compiled.undeclared_variables(false) {
-        match root.as_str() {
-            "event" if scope.event => *early = true,
-            "host" if scope.host => *early = true,
-            "params" if scope.params.is_some() => *early = true,
-            "steps" if scope.steps.is_some() => *late = true,
-            other => return Err(unknown(other, scope)),
+    for root in &compiled.undeclared_variables(false) {
+        match scope.known(root) {
+            Some(Known::Early) => *early = true,
+            Some(Known::Late) => *late = true,
+            None => return Err(unknown(root, scope)),
         }
     }
     uses.iter().try_for_each(|used| check_field(used, scope))
@@ -189,17 +218,7 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
         "params" => "params is known in named jobs only".into(),
         "steps" => "steps is not known here; only a step's arguments may use it".into(),
         other => {
-            let names = [
-                ("event", scope.event),
-                ("host", scope.host),
-                ("params", scope.params.is_some()),
-                ("steps", scope.steps.is_some()),
-            ];
-            let known: Vec<&str> = names
-                .iter()
-                .filter(|(_, known)| *known)
-                .map(|(name, _)| *name)
-                .collect();
+            let known = scope.names();
             let hint = suggestion(other, known.iter().copied());
             format!(
                 "unknown name {other:?}, expected one of {}{hint}",
@@ -207,6 +226,12 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
             )
         }
     }
+}
+
+/// Refuses a field that `root` has not.
+pub(super) fn unknown_field(root: &str, field: &str, scope: &Scope<'_>) -> Result<(), String> {
+    let field = Some(field);
+    check_field(&Use { root, field }, scope)
 }
 
 fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {

@@ -76,8 +76,8 @@ impl Session {
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
         let call = match render(&self.record, intent.step) {
-            Ok(Rendered::Call(call)) => call,
-            Ok(Rendered::Failed(fault)) | Err(fault) => {
+            Ok(call) => call,
+            Err(fault) => {
                 return self.end(Outcome::Interrupted, Reason::new("bad_record", fault.text), None);
             }
         };
@@ -138,12 +138,13 @@ impl Session {
                 effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
                 return effects;
             }
-            match render(&self.record, index) {
-                Ok(Rendered::Call(call)) => {
+            match self.choose(index) {
+                Ok(Some(call)) => {
                     effects.extend(self.send(index, call, journal_id, now, ack));
                     return effects;
                 }
-                Ok(Rendered::Failed(fault)) | Err(fault) => {
+                Ok(None) => {}
+                Err(fault) => {
                     if let Some(ended) = self.step_failed(index, fault, now, ack) {
                         effects.extend(ended);
                         return effects;
@@ -162,42 +163,16 @@ impl Session {
 
     /// All steps have ended.
     pub(super) fn finished(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
-        let failed = self
-            .record
-            .reports
-            .iter()
-            .filter(|report| report.status == StepStatus::Failed)
-            .count();
-        let text = match failed {
-            0 => "all steps succeeded".to_owned(),
-            failed => format!("{failed} steps failed, all of them allowed to"),
+        let count = |status| {
+            let reports = self.record.reports.iter();
+            reports.filter(|report| report.status == status).count()
+        };
+        let text = match (count(StepStatus::Failed), count(StepStatus::Skipped)) {
+            (0, 0) => "all steps succeeded".to_owned(),
+            (0, skipped) => format!("{skipped} steps were skipped, all others succeeded"),
+            (failed, _) => format!("{failed} steps failed, all of them allowed to"),
         };
         self.end(Outcome::Succeeded, Reason::new("completed", text), ack)
-    }
-
-    /// Marks a step failed. Returns how the job ends if that ends it.
-    pub(super) fn step_failed(
-        &mut self,
-        index: usize,
-        fault: Fault,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Option<Vec<Effect>> {
-        let on_error = self
-            .record
-            .steps
-            .get(index)
-            .map_or(OnError::Fail, |step| step.on_error);
-        let report = self.record.reports.get_mut(index)?;
-        let text = format!("step {} failed: {}", report.id, fault.text);
-        report.status = StepStatus::Failed;
-        report.started_at.get_or_insert(now);
-        report.finished_at = Some(now);
-        report.error = Some(fault);
-        match on_error {
-            OnError::Continue => None,
-            OnError::Fail => Some(self.end(Outcome::Failed, Reason::new("step_failed", text), ack)),
-        }
     }
 
     /// Sends a step's command; a mutating one only once the intent to is durable.
