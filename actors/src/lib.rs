@@ -31,6 +31,7 @@ mod record;
 pub mod recover;
 pub mod refusal;
 mod replay;
+mod retry;
 mod router;
 mod scheduler;
 mod seldom;

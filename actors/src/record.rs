@@ -10,7 +10,7 @@ use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{Step, StepReport, StepStatus, When};
+use tripline_protocol::step::{ArtifactRef, Retry, Step, StepReport, StepStatus, When};
 use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
@@ -42,6 +42,15 @@ pub(crate) struct Intent {
     pub(crate) journal_id: Uuid,
 }
 
+/// What a job waits for that has given its slot back for a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rest {
+    /// It does not go on before.
+    pub(crate) not_before: Timestamp,
+    /// Why it waits.
+    pub(crate) reason: Reason,
+}
+
 /// A job, from its acceptance until it is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobRecord {
@@ -58,6 +67,20 @@ pub(crate) struct JobRecord {
     /// Attempts of these that only went on with a transfer that was cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) pauses: u32,
+    /// Attempts of these that do not count either: before them it waited for a time, or it had begun anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) rests: u32,
+    /// How often it began anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) retries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<Retry>,
+    /// It waits for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rest: Option<Rest>,
+    /// When it has run for as long as it may, where that is known because it waited for a time after it had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<Timestamp>,
     pub(crate) queued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) timeout: Span,
@@ -94,6 +117,9 @@ pub(crate) struct JobRecord {
     /// What it has behind it and is told to traces with its next batch.
     #[serde(skip)]
     pub(crate) passed: Vec<Passed>,
+    /// Artifacts of a try before this one, on which it has no hold any more.
+    #[serde(skip)]
+    pub(crate) dropped: Vec<ArtifactRef>,
 }
 
 /// Characters of a condition that are told in a reason.
@@ -106,6 +132,11 @@ pub(crate) fn condition_false(condition: &str) -> Reason {
         "condition_false",
         format!("its condition does not hold: {condition}"),
     )
+}
+
+/// Why a step is skipped that the end of its job came before.
+fn job_ended() -> Reason {
+    Reason::new("job_ended", "the job ended before it")
 }
 
 /// The reports of steps none of which has begun. Those whose condition was decided already are skipped.
@@ -135,8 +166,16 @@ impl JobRecord {
         }
     }
 
+    /// Until when it may wait: to start, or to go on once it has begun.
+    pub(crate) fn leaves_at(&self) -> Timestamp {
+        self.deadline.unwrap_or(self.expires_at)
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
+        for artifact in &self.dropped {
+            forget_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
             note_use(batch, &artifact.sha256, &self.org, self.job_id);
         }
@@ -176,10 +215,13 @@ impl JobRecord {
         self.state = JobState::Ended(outcome);
         self.reason = Some(reason);
         self.finished_at = Some(now);
+        self.rest = None;
         self.intent = None;
         for report in &mut self.reports {
             match report.status {
-                StepStatus::Pending => report.skip(Reason::new("job_ended", "the job ended before it")),
+                // A step that waits changes nothing.
+                StepStatus::Running if report.verb.host().is_none() => report.skip(job_ended()),
+                StepStatus::Pending => report.skip(job_ended()),
                 StepStatus::Running => report.status = StepStatus::Interrupted,
                 _ => {}
             }

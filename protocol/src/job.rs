@@ -1,7 +1,7 @@
 //! Jobs: what people and pipelines ask for, and the words for where a job is and how it ended.
 
 use crate::id::{Name, Sha256};
-use crate::step::Step;
+use crate::step::{Retry, Step};
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -49,6 +49,9 @@ pub struct JobSpec {
     /// Its host's place in the queue.
     #[serde(default)]
     pub priority: Priority,
+    /// It begins anew when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// At least one, at most [`crate::limit::STEPS_MAX`].
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub steps: Vec<Step>,
@@ -69,6 +72,7 @@ impl JobSpec {
             expires: None,
             timeout: None,
             priority: Priority::Normal,
+            retry: None,
             steps,
         }
     }

@@ -1,4 +1,4 @@
-//! A step of a job: one verb with its arguments and how its failure is taken.
+//! A step of a job: one verb, or one server-side action, with its arguments and how its failure is taken.
 //!
 //! On the wire and in files a step is a map with exactly one key that is a verb:
 //! `{"id": "processes", "list_processes": {}, "on_error": "continue"}`. A person writes it, so a key that is
@@ -7,14 +7,18 @@
 
 mod on_error;
 mod report;
+mod retry;
+mod verb;
 mod when;
 
 pub use on_error::{InvalidOnError, OnError};
 pub use report::{ArtifactRef, StepReport, StepStatus, Truncated};
+pub use retry::{InvalidRetry, Retry, RetryOn};
+pub use verb::{InvalidServerCall, ServerCall, ServerVerb, StepVerb, UnknownStepVerb};
 pub use when::When;
 
 use crate::time::Span;
-use crate::verb::{Effect, Verb};
+use crate::verb::Verb;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,9 +31,9 @@ use std::fmt;
 pub struct Step {
     /// Unique in its job; `step<N>` (from 1) when the author gave none.
     pub id: Option<String>,
-    /// The verb.
-    pub verb: Verb,
-    /// Its arguments, an object.
+    /// What it does.
+    pub verb: StepVerb,
+    /// Its arguments: an object, or a span for `wait`.
     pub args: Value,
     /// Only if this holds; absent: always.
     pub when: Option<When>,
@@ -37,27 +41,30 @@ pub struct Step {
     pub timeout: Option<Span>,
     /// What its failure means.
     pub on_error: OnError,
+    /// Tried again before that.
+    pub retry: Option<Retry>,
     /// Whether it may be run again when its outcome is unknown.
     pub idempotent: bool,
 }
 
 impl Step {
     /// A step with defaults.
-    pub fn new(verb: Verb, args: Value) -> Self {
+    pub fn new(verb: impl Into<StepVerb>, args: Value) -> Self {
         Self {
             id: None,
-            verb,
+            verb: verb.into(),
             args,
             when: None,
             timeout: None,
             on_error: OnError::Fail,
+            retry: None,
             idempotent: false,
         }
     }
 
     /// Whether it may be repeated when its outcome is unknown: it only reads, or its author says so.
     pub fn may_repeat(&self) -> bool {
-        self.idempotent || self.verb.effect() == Effect::Reads
+        self.idempotent || !self.verb.mutates()
     }
 }
 
@@ -76,6 +83,9 @@ impl Serialize for Step {
         }
         if self.on_error != OnError::Fail {
             map.serialize_entry("on_error", &self.on_error)?;
+        }
+        if let Some(retry) = &self.retry {
+            map.serialize_entry("retry", retry)?;
         }
         if self.idempotent {
             map.serialize_entry("idempotent", &true)?;
@@ -106,10 +116,11 @@ impl<'de> Visitor<'de> for StepVisitor {
                 "id" => step.id = field(&key, value)?,
                 "when" => step.when = field(&key, value)?,
                 "timeout" => step.timeout = field(&key, value)?,
+                "retry" => step.retry = field(&key, value)?,
                 "on_error" => step.on_error = field(&key, value)?,
                 "idempotent" => step.idempotent = field(&key, value)?,
                 other => {
-                    let found = other.parse().map_err(|_| {
+                    let found: StepVerb = other.parse().map_err(|_| {
                         A::Error::custom(format_args!("{other:?} is neither a key of a step nor a verb"))
                     })?;
                     if let Some(first) = verb.replace(found) {
@@ -133,8 +144,9 @@ fn field<T: serde::de::DeserializeOwned, E: serde::de::Error>(key: &str, value: 
 /// What they must be is the verb's business, once their templates are rendered; here they are an object.
 /// How deep they are is asked where they come in ([`crate::api::SubmitJob`]): a step that was accepted and
 /// stored must be readable for ever.
-fn arguments<E: serde::de::Error>(verb: Verb, value: Value) -> Result<Value, E> {
+fn arguments<E: serde::de::Error>(verb: StepVerb, value: Value) -> Result<Value, E> {
     match value {
+        Value::String(_) if verb == StepVerb::Server(ServerVerb::Wait) => Ok(value),
         Value::Null => Ok(Value::Object(Map::new())),
         Value::Object(_) => Ok(value),
         _ => Err(E::custom(format_args!(

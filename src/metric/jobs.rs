@@ -42,6 +42,13 @@ const JOB_METRICS: &[Metric] = &[
     )
     .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
     .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),
+    counter(
+        "tripline_scheduler_rests_total",
+        "jobs",
+        "jobs that gave their slot back to wait for a time, by why",
+    )
+    .by(&[label("reason", &["backing_off", "wait"])])
+    .act("many `backing_off`: `tripline job list` has what fails and is tried again"),
     gauge("tripline_scheduler_jobs_open", "jobs", "jobs that have not ended")
         .act("grows: hosts are offline (`tripline_host_attached`) or slots are all in use (`tripline_scheduler_slots`)"),
     gauge(

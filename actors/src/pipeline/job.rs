@@ -6,18 +6,19 @@ use super::fields::{self, Fields, Shape};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
+use super::server_step::wait_problem;
 use super::steps::{self, StepTemplate};
 use super::template::{Budget, Scope};
 use serde_json::Value;
 use tripline_protocol::job::{JobSpec, Priority};
-use tripline_protocol::step::Step;
+use tripline_protocol::step::{Retry, Step};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
 pub(super) const INLINE: Shape = Shape {
     what: "a job",
-    keys: &["expires", "timeout", "priority", "steps"],
-    later: &["retry", "finally", "let", "for_each", "approvals", "dry_run"],
+    keys: &["expires", "timeout", "priority", "retry", "steps"],
+    later: &["finally", "let", "for_each", "approvals", "dry_run"],
 };
 
 /// A job made from a pipeline or a named job, ready to be accepted.
@@ -34,6 +35,7 @@ pub(super) struct JobTemplate {
     expires: Option<Span>,
     timeout: Option<Span>,
     priority: Priority,
+    retry: Option<Retry>,
     steps: Vec<StepTemplate>,
 }
 
@@ -55,15 +57,23 @@ impl JobTemplate {
         let priority = fields
             .get("priority")
             .and_then(|node| fields::parsed(node, "low, normal or high", problems));
+        let retry = fields
+            .get("retry")
+            .and_then(|node| steps::read_retry(node, true, problems));
         let steps = fields
             .need("steps", "a list of steps", problems)
             .and_then(|node| steps::read(node, scope, problems));
         let (name, steps) = (name?.clone(), steps?);
+        let waits = steps.iter().map(|step| (step.verb, step.args.literal()));
+        if let (Some(problem), Some(node)) = (wait_problem(timeout, waits), fields.get("steps")) {
+            problems.add::<()>(node.at, problem);
+        }
         (problems.count() == before).then(|| Self {
             name,
             expires,
             timeout,
             priority: priority.unwrap_or_default(),
+            retry,
             steps,
         })
     }
@@ -92,6 +102,7 @@ impl JobTemplate {
                 expires: self.expires,
                 timeout: self.timeout,
                 priority: self.priority,
+                retry: self.retry.clone(),
                 steps,
             },
         })
@@ -118,6 +129,7 @@ impl StepTemplate {
             when: when.flatten(),
             timeout: self.timeout,
             on_error: self.on_error.clone(),
+            retry: self.retry.clone(),
             idempotent: self.idempotent,
         })
     }

@@ -7,6 +7,7 @@
 
 use super::facts::StepFacts;
 use super::render_error::{Cause, RenderError};
+use super::server_step::wait_problem;
 use super::template::{Budget, Scope, Template, from_json, has_template};
 use super::when::{check_submitted, goto_problem};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use std::collections::HashSet;
 use tripline_protocol::Name;
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::Step;
+use tripline_protocol::step::{Retry, ServerCall, Step, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 
 /// The key of a map that stands for a late argument.
@@ -159,7 +160,17 @@ pub fn prepare_submitted(mut spec: JobSpec) -> Result<JobSpec, RenderError> {
             return Err(named(RenderError::bad_job(problem).in_step(id)));
         }
     }
+    let waits = spec.steps.iter().map(|step| (step.verb, Some(step.args.clone())));
+    if let Some(problem) = wait_problem(spec.timeout, waits) {
+        return Err(named(RenderError::bad_job(problem)));
+    }
+    check_retry(spec.retry.as_ref(), true).map_err(named)?;
     Ok(spec)
+}
+
+fn check_retry(retry: Option<&Retry>, of_job: bool) -> Result<(), RenderError> {
+    let checked = retry.map_or(Ok(()), |retry| retry.check(of_job));
+    checked.map_err(|error| RenderError::bad_job(error.to_string()))
 }
 
 fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), RenderError> {
@@ -170,6 +181,7 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
         steps: Some(earlier),
         ..Scope::default()
     };
+    check_retry(step.retry.as_ref(), false)?;
     check_submitted(step.when.as_ref(), earlier)?;
     refuse_marked(&step.args)?;
     if has_template_command(verb, &step.args) {
@@ -186,7 +198,7 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
 pub(super) const COMMAND_TEMPLATE: &str =
     "command takes no template, as its words are split after rendering; use argv";
 
-fn has_template_command(verb: Verb, args: &Value) -> bool {
+fn has_template_command(verb: StepVerb, args: &Value) -> bool {
     verb == Verb::CreateProcess
         && args
             .get("command")
@@ -195,10 +207,13 @@ fn has_template_command(verb: Verb, args: &Value) -> bool {
 }
 
 /// Whether the verb takes these arguments.
-pub(super) fn parse(verb: Verb, args: &Value) -> Result<(), RenderError> {
-    VerbCall::parse(verb, args.clone())
-        .map(drop)
-        .map_err(|error| RenderError::bad_argument(error.to_string()))
+pub(super) fn parse(verb: StepVerb, args: &Value) -> Result<(), RenderError> {
+    let args = args.clone();
+    let wrong = match verb {
+        StepVerb::Host(verb) => VerbCall::parse(verb, args).err().map(|error| error.to_string()),
+        StepVerb::Server(verb) => ServerCall::parse(verb, args).err().map(|error| error.to_string()),
+    };
+    wrong.map_or(Ok(()), |reason| Err(RenderError::bad_argument(reason)))
 }
 
 fn mark_texts(value: &Value, scope: &Scope<'_>) -> Result<Value, RenderError> {

@@ -27,6 +27,7 @@ mod pipeline;
 mod problem;
 mod render_error;
 mod rule_set;
+mod server_step;
 mod steps;
 mod template;
 mod when;

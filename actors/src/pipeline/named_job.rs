@@ -23,9 +23,9 @@ pub(super) const SHAPE: Shape = Shape {
         "expires",
         "timeout",
         "priority",
+        "retry",
     ],
     later: &[
-        "retry",
         "finally",
         "let",
         "for_each",

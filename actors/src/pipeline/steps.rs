@@ -4,32 +4,32 @@ use super::argument::Argument;
 use super::fields::{self, Shape, unknown_key};
 use super::late::{COMMAND_TEMPLATE, implicit_id};
 use super::problem::{Problems, suggestion};
+use super::server_step;
 use super::template::Scope;
 use super::when::{StepWhen, goto_problem};
 use super::yaml::{Key, Kind, Node};
 use serde_json::{Map, Value};
 use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::OnError;
+use tripline_protocol::step::{OnError, Retry, ServerVerb, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a step",
-    keys: &["id", "when", "timeout", "on_error", "idempotent"],
-    later: &[
-        "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
-    ],
+    keys: &["id", "when", "timeout", "on_error", "retry", "idempotent"],
+    later: &["for_each", "let", "publish", "detect", "approval", "finally"],
 };
 
 /// A step whose arguments are still templates.
 #[derive(Debug)]
 pub(super) struct StepTemplate {
     pub(super) id: Option<String>,
-    pub(super) verb: Verb,
+    pub(super) verb: StepVerb,
     pub(super) args: Argument,
     pub(super) when: Option<StepWhen>,
     pub(super) timeout: Option<Span>,
     pub(super) on_error: OnError,
+    pub(super) retry: Option<Retry>,
     pub(super) idempotent: bool,
 }
 
@@ -97,8 +97,8 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
     let entries = fields::map(node, "a step", problems)?;
     let before = problems.count();
     let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
-    let mut when = None;
-    let mut verbs: Vec<(Verb, &Key, &Node)> = Vec::new();
+    let (mut when, mut retry) = (None, None);
+    let mut verbs: Vec<(StepVerb, &Key, &Node)> = Vec::new();
     for (key, value) in entries {
         match key.text.as_str() {
             "id" => id = fields::parsed::<Name>(value, "an id", problems),
@@ -106,7 +106,8 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             "timeout" => timeout = fields::span(value, problems),
             "on_error" => on_error = fields::parsed(value, "fail, continue or goto ID", problems),
             "idempotent" => idempotent = fields::boolean(value, problems),
-            name => match name.parse::<Verb>() {
+            "retry" => retry = read_retry(value, false, problems),
+            name => match name.parse::<StepVerb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
                 Err(_) => unknown_verb(key, problems),
             },
@@ -121,7 +122,10 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             return problems.add(key.at, format!("a step has one verb, not {first} and {second}"));
         }
     };
-    let args = arguments(verb, key, args, scope, problems);
+    let args = match verb {
+        StepVerb::Host(verb) => arguments(verb, key, args, scope, problems),
+        StepVerb::Server(verb) => server_step::arguments(verb, key, args, scope, problems),
+    };
     if problems.count() > before {
         return None;
     }
@@ -132,8 +136,21 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         when,
         timeout,
         on_error: on_error.unwrap_or_default(),
+        retry,
         idempotent: idempotent.unwrap_or_default(),
     })
+}
+
+/// `retry` of a step, or of a job.
+pub(super) fn read_retry(node: &Node, of_job: bool, problems: &mut Problems<'_>) -> Option<Retry> {
+    let retry = match serde_json::from_value::<Retry>(node.to_json()) {
+        Ok(retry) => retry,
+        Err(error) => return problems.add(node.at, format!("retry: {error}")),
+    };
+    match retry.check(of_job) {
+        Ok(()) => Some(retry),
+        Err(error) => problems.add(node.at, error.to_string()),
+    }
 }
 
 fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
@@ -142,6 +159,7 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
         .iter()
         .copied()
         .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
+        .chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()))
         .collect();
     if SHAPE.later.contains(&key.text.as_str()) {
         unknown_key(key, &SHAPE, &known, problems);

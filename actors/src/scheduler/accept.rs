@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tripline_protocol::api::JobView;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
-use tripline_protocol::verb::Verb;
+use tripline_protocol::step::StepVerb;
 
 impl Handler<Accept> for JobScheduler {
     type Result = ();
@@ -108,7 +108,7 @@ impl JobScheduler {
             return Ok(Submission::known(self.view(known)));
         }
         if let Some(known) = self.record_of(job.job_id)? {
-            let waiting = self.waiting_view(known.job_id);
+            let waiting = self.waiting_view(&known);
             return Ok(Submission::known(known.to_view(waiting)));
         }
         if self
@@ -131,7 +131,7 @@ impl JobScheduler {
             .note(wanted, || Made::Job(job_id), now, &mut batch)?;
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
-        let waiting = self.waiting_view(record.job_id);
+        let waiting = self.waiting_view(&record);
         Ok(Submission {
             batch,
             outgoing,
@@ -142,7 +142,7 @@ impl JobScheduler {
 
     /// The record of a job that somebody submitted. Its arguments are on record with its commands.
     fn submission(&self, record: &JobRecord) -> Entry {
-        let verbs: Vec<Verb> = record.steps.iter().map(|step| step.verb).collect();
+        let verbs: Vec<StepVerb> = record.steps.iter().map(|step| step.verb).collect();
         let entry = self
             .ground
             .audit(Action::JobSubmit, &record.by(), Some(&record.org));
@@ -210,6 +210,11 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         run: job.run,
         attempt: 0,
         pauses: 0,
+        rests: 0,
+        retries: 0,
+        retry: spec.retry,
+        rest: None,
+        deadline: None,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),
         timeout: spec.timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT),
@@ -229,5 +234,6 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),
+        dropped: Vec::new(),
     }
 }

@@ -15,6 +15,7 @@ mod messages;
 mod pause;
 mod prune;
 mod query;
+mod rest;
 mod sessions;
 mod slots;
 mod state;
@@ -57,7 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::audit::Action;
-use tripline_protocol::job::{JobState, Outcome, Reason};
+use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::JobResult;
 use tripline_protocol::{HostId, JobId, Timestamp};
@@ -128,6 +129,9 @@ impl JobScheduler {
                 }
                 let offline = || false;
                 state.add(entry_of(&record), offline, ground.now());
+                if let Some(rest) = &record.rest {
+                    state.rest(record.job_id, rest.not_before, record.leaves_at());
+                }
             }
         }
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
@@ -259,11 +263,7 @@ impl JobScheduler {
         for job_id in self.state.expired(now, EXPIRE_MAX) {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
-                Ok(Some(record)) => {
-                    let why = self.wait_text(wait);
-                    let reason = Reason::new("expired", format!("it did not start in time: {why}"));
-                    self.end(record, Outcome::Expired, reason);
-                }
+                Ok(Some(record)) => self.leave(record, wait),
                 Ok(None) => drop(self.state.remove(job_id)),
                 Err(error) => tracing::error!(job = %job_id, %error, "an expired job cannot be ended"),
             }
@@ -305,7 +305,7 @@ fn entry_of(record: &JobRecord) -> Entry {
         host_id: record.host.host_id,
         seq: record.seq,
         priority: record.priority,
-        expires_at: record.expires_at,
+        expires_at: record.leaves_at(),
         pipeline: record.pipeline.as_ref().map(|pipeline| pipeline.name.clone()),
     }
 }
@@ -386,6 +386,7 @@ impl Actor for JobScheduler {
         }
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.tick_sessions();
+            scheduler.state.wake(scheduler.ground.now());
             scheduler.expire();
             scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
@@ -422,19 +423,10 @@ impl Handler<SessionEnded> for JobScheduler {
         match message.end {
             SessionEnd::Ended(outcome, reason) => self.end(record, outcome, reason),
             SessionEnd::GivenBack => {
-                record.state = JobState::Queued;
-                let mut batch = Batch::new();
-                let (ground, spans) = (Arc::clone(&self.ground), trace::given_back(&self.ground, &record));
-                record.attempt_at = None;
-                record.put(&mut batch);
-                self.put_on_record(&mut batch, &record);
-                let notice = self.notice(&record);
-                self.commit(batch, Vec::new(), move || {
-                    notice();
-                    ground.traces.send(spans);
-                });
+                self.keep_waiting(&mut record, "host_offline");
                 self.state.give_back(record.job_id);
             }
+            SessionEnd::Rests => self.rest(record),
         }
         // The agent forgets its result only when what it led to is durable.
         if let Some(command_id) = message.ack {
@@ -491,13 +483,17 @@ impl JobScheduler {
                 code: "job_ended",
                 detail: format!("job {job_id} has already ended: {}", record.state),
             }),
-            Some(Phase::Waiting) => {
+            Some(Phase::Waiting | Phase::Resting { .. }) => {
                 let mut ended = record.clone();
                 let entry = self
                     .ground
                     .audit(Action::JobCancel, &message.by, Some(&record.org));
                 self.on_record.push(entry.host(&record.host).on("job", job_id));
-                let reason = Reason::new("cancelled", "it was cancelled before it started");
+                let text = match record.started_at {
+                    None => "it was cancelled before it started",
+                    Some(_) => "it was cancelled while it waited to go on",
+                };
+                let reason = Reason::new("cancelled", text);
                 ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
                 self.end(record, Outcome::Cancelled, reason);
                 self.dispatch();
@@ -514,9 +510,4 @@ impl Handler<Drain> for JobScheduler {
         self.draining = Some(message.reply);
         self.finish_drain();
     }
-}
-
-/// A time as people read it in reasons.
-fn clock_text(time: Timestamp) -> String {
-    Timestamp::from_micros(time.as_micros() / 1_000_000 * 1_000_000).to_string()
 }

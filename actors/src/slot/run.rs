@@ -6,7 +6,7 @@ use crate::record::{JobRecord, condition_false};
 use serde_json::{Map, Value, json};
 use tripline_protocol::Fault;
 use tripline_protocol::job::Reason;
-use tripline_protocol::step::{Step, StepReport, When};
+use tripline_protocol::step::{ServerCall, Step, StepReport, StepVerb, When};
 use tripline_protocol::verb::VerbCall;
 
 fn step(record: &JobRecord, index: usize) -> Result<&Step, Fault> {
@@ -32,14 +32,29 @@ pub(super) fn unwanted(record: &JobRecord, index: usize) -> Result<Option<Reason
     }
 }
 
+/// What a step does, ready to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Call {
+    Host(VerbCall),
+    Server(ServerCall),
+}
+
 /// The call of step `index`. `Err`: it fails before it is sent.
-pub(super) fn render(record: &JobRecord, index: usize) -> Result<VerbCall, Fault> {
+pub(super) fn render(record: &JobRecord, index: usize) -> Result<Call, Fault> {
     let step = step(record, index)?;
     let args = match is_late(&step.args) {
         true => render_late(&step.args, &facts(record)).map_err(|error| failed(&error))?,
         false => step.args.clone(),
     };
-    VerbCall::parse(step.verb, args).map_err(|error| Fault::unsupported("bad_argument", error.to_string()))
+    let call = match step.verb {
+        StepVerb::Host(verb) => VerbCall::parse(verb, args)
+            .map(Call::Host)
+            .map_err(|error| error.to_string()),
+        StepVerb::Server(verb) => ServerCall::parse(verb, args)
+            .map(Call::Server)
+            .map_err(|error| error.to_string()),
+    };
+    call.map_err(|reason| Fault::unsupported("bad_argument", reason))
 }
 
 /// What conditions and templates see.

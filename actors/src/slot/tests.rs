@@ -4,12 +4,13 @@
 mod choices;
 mod lost;
 mod paused;
+mod resting;
 mod resume;
 mod steps;
 mod stopping;
 
 use super::Report;
-use super::state::{Effect, State, ToHostEffect};
+use super::state::{Effect, Moment, State, ToHostEffect};
 use crate::record::JobRecord;
 use crate::scheduler::SessionEnd;
 use serde_json::{Value, json};
@@ -67,6 +68,11 @@ fn job(steps: Vec<Step>) -> JobRecord {
         run: 0,
         attempt: 0,
         pauses: 0,
+        rests: 0,
+        retries: 0,
+        retry: spec.retry,
+        rest: None,
+        deadline: None,
         queued_at: START,
         expires_at: START.after(JobSpec::EXPIRES_DEFAULT),
         timeout: JobSpec::TIMEOUT_DEFAULT,
@@ -85,6 +91,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),
+        dropped: Vec::new(),
     }
 }
 
@@ -93,7 +100,7 @@ fn command(step: usize, attempt: u32) -> CommandId {
 }
 
 fn named(command_id: CommandId) -> String {
-    let all = (0..64).flat_map(|step| (1..20).map(move |attempt| (step, attempt)));
+    let all = (0..64).flat_map(|step| (1..80).map(move |attempt| (step, attempt)));
     let found = all
         .clone()
         .find(|(step, attempt)| command(*step, *attempt) == command_id);
@@ -144,19 +151,26 @@ impl Rig {
         rig
     }
 
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            journal_id: self.journal,
+        }
+    }
+
     fn run(&mut self, record: JobRecord) -> Vec<String> {
-        let effects = self.state.run(record, self.journal, self.now);
+        let effects = self.state.run(record, self.moment());
         self.words(effects)
     }
 
     fn pass(&mut self, seconds: u64) -> Vec<String> {
         self.now = self.now.after(Span::from_secs(seconds));
-        let effects = self.state.tick(self.now);
+        let effects = self.state.tick(self.moment());
         self.words(effects)
     }
 
     fn report(&mut self, command_id: CommandId, report: Report) -> Vec<String> {
-        let effects = self.state.report(command_id, report, self.journal, self.now);
+        let effects = self.state.report(command_id, report, self.moment());
         self.words(effects)
     }
 
@@ -179,19 +193,17 @@ impl Rig {
     }
 
     fn cancel(&mut self) -> Vec<String> {
-        let effects = self.state.cancel(JOB, self.now);
+        let effects = self.state.cancel(JOB, self.moment());
         self.words(effects)
     }
 
     fn spilled(&mut self, step: usize, result: Result<ArtifactRef, Fault>) -> Vec<String> {
-        let effects = self
-            .state
-            .spilled(command(step, 1), result, self.journal, self.now);
+        let effects = self.state.spilled(command(step, 1), result, self.moment());
         self.words(effects)
     }
 
     fn host_restarted(&mut self) -> Vec<String> {
-        let effects = self.state.host_restarted(HOST, self.now);
+        let effects = self.state.host_restarted(HOST, self.moment());
         self.words(effects)
     }
 
@@ -228,10 +240,17 @@ impl Rig {
                 format!("spill {name}")
             }
             Effect::End { record, end, ack } => {
-                self.ended = Some(*record);
+                self.ended = Some(*record.clone());
                 let ack = ack.map_or(String::new(), |id| format!(", ack {}", named(id)));
                 match end {
                     SessionEnd::GivenBack => format!("given back{ack}"),
+                    SessionEnd::Rests => {
+                        let rest = record.rest.clone().expect("it rests for a time");
+                        self.reason = rest.reason.text;
+                        let millis = rest.not_before.since(self.now).as_millis();
+                        self.stored = Some(*record);
+                        format!("rests {millis} ms {}{ack}", rest.reason.code)
+                    }
                     SessionEnd::Ended(outcome, reason) => {
                         self.reason = reason.text;
                         format!("end {outcome} {}{ack}", reason.code)

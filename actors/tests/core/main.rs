@@ -47,6 +47,8 @@ mod replay;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod resting;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod silence;

@@ -2,7 +2,7 @@
 
 use super::anything;
 use crate::limit::STEPS_MAX;
-use crate::step::{OnError, Step, When};
+use crate::step::{OnError, Retry, ServerVerb, Step, StepVerb, When};
 use crate::time::Span;
 use crate::verb::*;
 use std::borrow::Cow;
@@ -143,11 +143,34 @@ impl PartialSchema for Outputs {
     }
 }
 
+impl ToSchema for StepVerb {
+    fn schemas(schemas: &mut Schemas) {
+        add::<Verb>(schemas);
+    }
+}
+
+impl PartialSchema for StepVerb {
+    fn schema() -> RefOr<Schema> {
+        let server = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What the server does itself."))
+            .enum_values(Some(ServerVerb::ALL.iter().map(|verb| verb.as_str())));
+        OneOfBuilder::new()
+            .description(Some(
+                "What a step does: a verb of its host, or something the server does itself.",
+            ))
+            .item(Ref::from_schema_name(Verb::name()))
+            .item(server)
+            .into()
+    }
+}
+
 impl ToSchema for Step {
     fn schemas(schemas: &mut Schemas) {
         add::<Span>(schemas);
         add::<OnError>(schemas);
         add::<When>(schemas);
+        add::<Retry>(schemas);
         add::<Arguments>(schemas);
     }
 }
@@ -155,11 +178,13 @@ impl ToSchema for Step {
 impl PartialSchema for Step {
     /// Exactly one of its keys is a verb.
     fn schema() -> RefOr<Schema> {
-        let one_verb = Verb::ALL.iter().fold(OneOfBuilder::new(), |one, verb| {
-            one.item(ObjectBuilder::new().required(verb.as_str()))
+        let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
+        let verbs = verbs.chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()));
+        let one_verb = verbs.fold(OneOfBuilder::new(), |one, verb| {
+            one.item(ObjectBuilder::new().required(verb))
         });
         let description = format!(
-            "A step of a job: a map with exactly one verb, whose value are its arguments. At most {STEPS_MAX} are in a job."
+            "A step of a job: a map with exactly one verb, of its host or the server's, whose value are its arguments. At most {STEPS_MAX} are in a job."
         );
         AllOfBuilder::new()
             .description(Some(description))
@@ -194,11 +219,23 @@ fn keys_of_a_step() -> ObjectBuilder {
         )
         .property("when", or_null(Ref::from_schema_name(When::name()).into()))
         .property("on_error", Ref::from_schema_name(OnError::name()))
+        .property("retry", or_null(Ref::from_schema_name(Retry::name()).into()))
         .property("idempotent", flag)
+        .property("wait", wait_of_a_step())
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     Verb::ALL.iter().fold(keys, |keys, verb| {
         keys.property(verb.as_str(), arguments_of_a_step(*verb))
     })
+}
+
+fn wait_of_a_step() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "The server waits so long, at most 7 days, and the job holds no slot meanwhile. It may be a template over \
+             `steps.*`.",
+        ))
+        .examples(["30s"])
 }
 
 fn arguments_of_a_step(verb: Verb) -> ObjectBuilder {

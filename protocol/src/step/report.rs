@@ -1,10 +1,10 @@
 //! How a step went, as results and job views report it.
 
+use super::StepVerb;
 use crate::fault::Fault;
 use crate::id::Sha256;
 use crate::job::Reason;
 use crate::time::Timestamp;
-use crate::verb::Verb;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,8 +54,8 @@ pub struct Truncated {
 pub struct StepReport {
     /// The step's id.
     pub id: String,
-    /// Its verb.
-    pub verb: Verb,
+    /// What it does.
+    pub verb: StepVerb,
     /// Where it is.
     pub status: StepStatus,
     /// What the verb returned.
@@ -74,6 +74,10 @@ pub struct StepReport {
     /// Why it was skipped: `condition_false`, `jumped_over`, `job_ended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Which try it is at, or ended with; absent: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 2))]
+    pub tries: Option<u32>,
     /// When it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -84,16 +88,17 @@ pub struct StepReport {
 
 impl StepReport {
     /// Of a step that has not begun.
-    pub fn pending(id: impl Into<String>, verb: Verb) -> Self {
+    pub fn pending(id: impl Into<String>, verb: impl Into<StepVerb>) -> Self {
         Self {
             id: id.into(),
-            verb,
+            verb: verb.into(),
             status: StepStatus::Pending,
             output: None,
             artifact: None,
             truncated: None,
             error: None,
             reason: None,
+            tries: None,
             started_at: None,
             finished_at: None,
         }

@@ -249,6 +249,7 @@ fn jobs(golden: &mut Golden) {
         waiting: Some(Waiting {
             position: 1,
             reason: Reason::new("no_free_slot", "no free slot"),
+            until: Some(at("14:01:00")),
         }),
         host: web_1(),
         pipeline: Some(contain_miner()),

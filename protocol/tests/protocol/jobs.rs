@@ -6,7 +6,10 @@ use serde_json::json;
 use tripline_protocol::event::{Attestation, EventRef};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus, Truncated, When};
+use tripline_protocol::step::{
+    ArtifactRef, OnError, Retry, RetryOn, ServerCall, ServerVerb, Step, StepReport, StepStatus, StepVerb,
+    Truncated, When,
+};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{Fault, FaultClass, Span};
 
@@ -14,7 +17,7 @@ fn job(name: &str, steps: Vec<Step>) -> JobSpec {
     JobSpec::new(p(name), steps)
 }
 
-pub(crate) fn report(id: &str, verb: Verb, status: StepStatus) -> StepReport {
+pub(crate) fn report(id: &str, verb: impl Into<StepVerb>, status: StepStatus) -> StepReport {
     StepReport {
         status,
         ..StepReport::pending(id, verb)
@@ -40,6 +43,15 @@ pub(crate) fn cause() -> EventRef {
         id: "evt-1".into(),
         source: "nats".into(),
         etype: p("PROHIBITED_PROCESS"),
+    }
+}
+
+fn retry() -> Retry {
+    Retry {
+        attempts: 3,
+        backoff: Span::from_secs(5),
+        backoff_max: None,
+        on: Vec::new(),
     }
 }
 
@@ -73,6 +85,11 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         expires: Some(p("7d")),
         timeout: Some(Span::from_secs(120)),
         priority: Priority::High,
+        retry: Some(Retry {
+            backoff_max: Some(Span::from_secs(60)),
+            on: vec![RetryOn::Failed, RetryOn::TimedOut],
+            ..retry()
+        }),
         ..job(
             "contain-miner",
             vec![
@@ -83,6 +100,7 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
                 Step {
                     timeout: Some(Span::from_secs(30)),
                     on_error: OnError::Continue,
+                    retry: Some(retry()),
                     idempotent: true,
                     ..Step::new(
                         Verb::KillProcess,
@@ -112,6 +130,8 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         ..Step::new(Verb::ListProcesses, json!({}))
     };
     golden.both_ways("step, on a condition", &choosy);
+    let wait = Step::new(ServerVerb::Wait, json!("30s"));
+    golden.both_ways("step, a wait", &wait);
     let decided = Step {
         when: Some(When::No {
             no: "event.data.pid > 1".into(),
@@ -155,6 +175,11 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         "its condition does not hold: event.data.pid > 1",
     ));
     golden.both_ways("step report, skipped", &skipped);
+    let again = StepReport {
+        tries: Some(2),
+        ..report("pause", ServerVerb::Wait, StepStatus::Running)
+    };
+    golden.both_ways("step report, a wait at its second try", &again);
 
     golden.both_ways("result, of an event", &of_an_event());
     let never_started = JobResult {
@@ -294,4 +319,84 @@ fn a_word_for_a_state_that_is_none_is_answered_with_those_that_are() {
     let error = "started".parse::<JobState>().unwrap_err();
     assert!(error.contains("queued") && error.contains("interrupted"));
     assert!(json::<JobState>(r#""Running""#).is_err());
+}
+
+#[test]
+fn a_retry_within_its_bounds_is_taken() {
+    let short: Retry = json(r#"{"attempts": 2}"#).unwrap();
+    assert_eq!(
+        (short.backoff, short.longest()),
+        (Span::from_secs(10), Span::from_secs(300))
+    );
+    let slow: Retry = json(r#"{"attempts": 10, "backoff": "1h"}"#).unwrap();
+    assert_eq!(slow.longest(), Span::from_secs(3600));
+    for retry in [&short, &slow] {
+        retry.check(false).unwrap();
+        retry.check(true).unwrap();
+        for outcome in [Outcome::Failed, Outcome::TimedOut] {
+            assert!(retry.takes(outcome));
+        }
+        for outcome in [
+            Outcome::Succeeded,
+            Outcome::Expired,
+            Outcome::Cancelled,
+            Outcome::Interrupted,
+        ] {
+            assert!(!retry.takes(outcome));
+        }
+    }
+    let on: Retry = json(r#"{"attempts": 2, "on": ["timed_out"]}"#).unwrap();
+    assert!(on.takes(Outcome::TimedOut) && !on.takes(Outcome::Failed));
+    on.check(true).unwrap();
+}
+
+#[test]
+fn a_retry_beyond_its_bounds_is_refused_with_them() {
+    for (text, expected) in [
+        (r#"{"attempts": 1}"#, "retry: 1 attempts, expected 2 to 10"),
+        (r#"{"attempts": 11}"#, "retry: 11 attempts, expected 2 to 10"),
+        (r#"{"attempts": 2, "backoff": "0s"}"#, "above zero and at most 1d"),
+        (
+            r#"{"attempts": 2, "backoff": "25h"}"#,
+            "above zero and at most 1d",
+        ),
+        (
+            r#"{"attempts": 2, "backoff": "5s", "backoff_max": "4s"}"#,
+            "backoff_max is shorter than backoff",
+        ),
+        (
+            r#"{"attempts": 2, "on": ["failed"]}"#,
+            "on belongs to the retry of a job",
+        ),
+    ] {
+        let error = json::<Retry>(text).unwrap().check(false).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    assert!(json::<Retry>(r#"{"attempts": 2, "bakoff": "5s"}"#).is_err());
+}
+
+#[test]
+fn a_wait_is_taken_up_to_a_week() {
+    let parse = |text: &str| ServerCall::parse(ServerVerb::Wait, json!(text));
+    assert_eq!(parse("1s").unwrap(), ServerCall::Wait(Span::from_secs(1)));
+    assert_eq!(parse("7d").unwrap(), ServerCall::Wait(ServerCall::WAIT_MAX));
+    for text in ["0s", "7d 1s", "soon"] {
+        assert!(
+            parse(text).unwrap_err().to_string().starts_with("wait: "),
+            "{text}"
+        );
+    }
+    assert!(ServerCall::parse(ServerVerb::Wait, json!({})).is_err());
+}
+
+#[test]
+fn what_a_step_does_is_a_verb_of_its_host_or_of_the_server() {
+    assert_eq!(
+        "wait".parse::<StepVerb>().unwrap(),
+        StepVerb::Server(ServerVerb::Wait)
+    );
+    assert_eq!("kill_process".parse::<StepVerb>().unwrap(), Verb::KillProcess);
+    assert_ne!("wait".parse::<StepVerb>().unwrap(), Verb::KillProcess);
+    assert!("nap".parse::<StepVerb>().is_err());
+    assert!(Step::new(ServerVerb::Wait, json!("1s")).may_repeat());
 }

@@ -61,8 +61,8 @@ fn bad_pipelines() -> Vec<Bad> {
             ],
         ),
         (
-            pipeline("job: { retry: { attempts: 3 }, steps: [ list_processes: {} ] }"),
-            &[(3, 8, "key \"retry\" of a job is not supported yet")],
+            pipeline("job: { approvals: 2, steps: [ list_processes: {} ] }"),
+            &[(3, 8, "key \"approvals\" of a job is not supported yet")],
         ),
         (
             pipeline("job: { tiemout: 3s, steps: [ list_processes: {} ] }"),
@@ -180,7 +180,7 @@ fn bad_steps() -> Vec<Bad> {
             &[(
                 5,
                 7,
-                "unknown key \"list_proceses\" in a step, expected a verb or one of id, when, timeout, on_error, idempotent; did you mean \"list_processes\"?",
+                "unknown key \"list_proceses\" in a step, expected a verb or one of id, when, timeout, on_error, retry, idempotent; did you mean \"list_processes\"?",
             )],
         ),
         (
@@ -226,8 +226,8 @@ fn bad_steps() -> Vec<Bad> {
             )],
         ),
         (
-            step("{ publish: {} }"),
-            &[(5, 9, "key \"publish\" of a step is not supported yet")],
+            step("{ approval: {} }"),
+            &[(5, 9, "key \"approval\" of a step is not supported yet")],
         ),
         (
             step("{ list_processes: {}, on_error: goto end }"),

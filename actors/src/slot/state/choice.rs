@@ -6,9 +6,16 @@ use super::*;
 const JUMPED_OVER: &str = "jumped_over";
 
 impl Session {
-    /// The call of a step, or `None` when it is not wanted and is skipped. `Err`: it fails before it is sent.
-    pub(super) fn choose(&mut self, index: usize) -> Result<Option<VerbCall>, Fault> {
-        match unwanted(&self.record, index)? {
+    /// What a step does, or `None` when it is not wanted and is skipped. `Err`: it fails before it is sent.
+    pub(super) fn choose(&mut self, index: usize) -> Result<Option<Call>, Fault> {
+        let report = self.record.reports.get(index);
+        let waits =
+            report.is_some_and(|report| report.verb.host().is_none() && report.status == StepStatus::Running);
+        let unwanted = match waits {
+            true => None,
+            false => unwanted(&self.record, index)?,
+        };
+        match unwanted {
             None => render(&self.record, index).map(Some),
             Some(reason) => {
                 if let Some(report) = self.record.reports.get_mut(index) {
@@ -19,27 +26,33 @@ impl Session {
         }
     }
 
-    /// Marks a step failed. Returns how the job ends if that ends it.
+    /// Marks a step failed. Returns what the job's failure would say.
+    pub(super) fn mark_failed(&mut self, index: usize, fault: Fault) -> Reason {
+        let Some(report) = self.record.reports.get_mut(index) else {
+            return Reason::new("bad_record", "no such step");
+        };
+        let text = format!("step {} failed: {}", report.id, fault.text);
+        report.status = StepStatus::Failed;
+        report.started_at.get_or_insert(self.moment.now);
+        report.finished_at = Some(self.moment.now);
+        report.error = Some(fault);
+        Reason::new("step_failed", text)
+    }
+
+    /// A step failed for good. Returns how the job ends if that ends it.
     pub(super) fn step_failed(
         &mut self,
         index: usize,
         fault: Fault,
-        now: Timestamp,
         ack: Option<CommandId>,
     ) -> Option<Vec<Effect>> {
+        let reason = self.mark_failed(index, fault);
         let step = self.record.steps.get(index);
-        let on_error = step.map(|step| step.on_error.clone()).unwrap_or_default();
-        let report = self.record.reports.get_mut(index)?;
-        let text = format!("step {} failed: {}", report.id, fault.text);
-        report.status = StepStatus::Failed;
-        report.started_at.get_or_insert(now);
-        report.finished_at = Some(now);
-        report.error = Some(fault);
-        let reason = match on_error {
+        let reason = match step.map(|step| step.on_error.clone()).unwrap_or_default() {
             OnError::Continue => return None,
             OnError::Goto(target) if self.jump(index, &target) => return None,
             OnError::Goto(_) => Reason::new("bad_record", "it goes on with a step that is not there"),
-            OnError::Fail => Reason::new("step_failed", text),
+            OnError::Fail => reason,
         };
         Some(self.end(Outcome::Failed, reason, ack))
     }

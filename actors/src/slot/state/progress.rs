@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// More than a job has steps: tells the transfers of a job that began anew from those before.
+const STEPS_OF_A_TRY: usize = 1_000_000;
+
 impl Session {
     pub(super) fn host(&self, command: ToHostEffect) -> Effect {
         Effect::Host {
@@ -14,10 +17,12 @@ impl Session {
     pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
         let notes = std::mem::take(&mut self.record.notes);
         let passed = std::mem::take(&mut self.record.passed);
+        let dropped = std::mem::take(&mut self.record.dropped);
         let record = self.record.clone();
         Box::new(JobRecord {
             notes,
             passed,
+            dropped,
             ..record
         })
     }
@@ -37,15 +42,19 @@ impl Session {
     }
 
     /// Notes how a command ended.
-    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End, now: Timestamp) {
+    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End) {
         let flight = &in_flight.flight;
         let failed = end.code.clone().filter(|_| end.result != "succeeded");
-        self.pass_command(in_flight, failed, now);
+        self.pass_command(in_flight, failed);
         self.note(in_flight.step, (flight.command_id, &flight.call), Some(end));
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
-        let end = SessionEnd::Ended(outcome, reason);
+        let anew = self.record.begin_anew(outcome, &reason, self.moment.now);
+        let end = match anew {
+            Some(_) => SessionEnd::Rests,
+            None => SessionEnd::Ended(outcome, reason),
+        };
         vec![Effect::End {
             record: self.snapshot(),
             end,
@@ -55,10 +64,10 @@ impl Session {
 
     /// Begins another attempt. It is durable before its first command is sent, so that after a crash no other
     /// command has the same id.
-    pub(super) fn begin(&mut self, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn begin(&mut self) -> Vec<Effect> {
         // One that did not pass before was under way when the server stopped.
-        self.pass_attempt("server_stopped", now);
-        let mut effects = self.next(journal_id, now, None);
+        self.pass_attempt("server_stopped");
+        let mut effects = self.next(None);
         if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
             effects.insert(0, Effect::Persist(self.snapshot()));
         }
@@ -66,7 +75,7 @@ impl Session {
     }
 
     /// Waits for a command that was sent before the server stopped.
-    pub(super) fn resume(&mut self, intent: Intent, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn resume(&mut self, intent: Intent) -> Vec<Effect> {
         let Some(step) = self.record.steps.get(intent.step) else {
             return self.end(
                 Outcome::Failed,
@@ -76,7 +85,8 @@ impl Session {
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
         let call = match render(&self.record, intent.step) {
-            Ok(call) => call,
+            Ok(Call::Host(call)) => call,
+            Ok(Call::Server(_)) => return self.begin(),
             Err(fault) => {
                 return self.end(Outcome::Interrupted, Reason::new("bad_record", fault.text), None);
             }
@@ -85,20 +95,20 @@ impl Session {
             step: intent.step,
             flight: Flight::new(
                 intent.command_id,
-                TransferId::derive(self.record.job_id, intent.step),
+                self.transfer_id(intent.step),
                 call,
-                now.after(timeout),
+                self.moment.now.after(timeout),
             ),
         });
-        let mut effects = self.adopt_again(now);
+        let mut effects = self.adopt_again();
         if self.record.cancel_requested {
-            effects.extend(self.stop(Stop::Cancelled, now));
+            effects.extend(self.stop(Stop::Cancelled));
         }
         effects
     }
 
     /// Makes a command under way known to a Host actor that does not know it.
-    pub(super) fn adopt_again(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn adopt_again(&mut self) -> Vec<Effect> {
         let Some(in_flight) = &mut self.in_flight else {
             return Vec::new();
         };
@@ -108,7 +118,7 @@ impl Session {
             .as_ref()
             .filter(|intent| intent.command_id == in_flight.flight.command_id)
             .map(|intent| intent.journal_id);
-        let adopt = in_flight.flight.adopt(None, journal_id, now);
+        let adopt = in_flight.flight.adopt(None, journal_id, self.moment.now);
         adopt
             .map(|adopt| self.host(ToHostEffect::Adopt(adopt)))
             .into_iter()
@@ -116,12 +126,7 @@ impl Session {
     }
 
     /// Goes on with the first step that has not ended; `ack` is a command whose result is in the record.
-    pub(super) fn next(
-        &mut self,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
+    pub(super) fn next(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let mut effects = Vec::new();
         loop {
             let pending = |status| matches!(status, StepStatus::Pending | StepStatus::Running);
@@ -134,18 +139,24 @@ impl Session {
                 effects.extend(self.finished(ack));
                 return effects;
             };
-            if now >= self.deadline {
+            if self.moment.now >= self.deadline {
                 effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
                 return effects;
             }
             match self.choose(index) {
-                Ok(Some(call)) => {
-                    effects.extend(self.send(index, call, journal_id, now, ack));
+                Ok(Some(Call::Host(call))) => {
+                    effects.extend(self.send(index, call, ack));
                     return effects;
+                }
+                Ok(Some(Call::Server(ServerCall::Wait(span)))) => {
+                    if let Some(rest) = self.wait(index, span) {
+                        effects.extend(self.rest(rest, ack));
+                        return effects;
+                    }
                 }
                 Ok(None) => {}
                 Err(fault) => {
-                    if let Some(ended) = self.step_failed(index, fault, now, ack) {
+                    if let Some(ended) = self.step_failed(index, fault, ack) {
                         effects.extend(ended);
                         return effects;
                     }
@@ -176,30 +187,25 @@ impl Session {
     }
 
     /// Sends a step's command; a mutating one only once the intent to is durable.
-    pub(super) fn send(
-        &mut self,
-        index: usize,
-        call: VerbCall,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
+    pub(super) fn send(&mut self, index: usize, call: VerbCall, ack: Option<CommandId>) -> Vec<Effect> {
         let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
         let step = self.record.steps.get(index);
         let timeout = step
             .and_then(|step| step.timeout)
             .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
-        let deadline = now.after(timeout).min(self.deadline);
+        let deadline = self.moment.now.after(timeout).min(self.deadline);
         let mutates = call.verb().effect() == tripline_protocol::verb::Effect::Mutates;
         if let Some(report) = self.record.reports.get_mut(index) {
             report.status = StepStatus::Running;
-            report.started_at = Some(now);
+            report.started_at = Some(self.moment.now);
+            report.error = None;
         }
         let intent = |journal_id| Intent {
             step: index,
             command_id,
             journal_id,
         };
+        let journal_id = self.moment.journal_id;
         self.record.intent = journal_id.filter(|_| mutates).map(intent);
         let mut effects = Vec::new();
         if self.record.intent.is_some() {
@@ -215,7 +221,7 @@ impl Session {
             effects.extend(self.give_back(None));
             return effects;
         }
-        let transfer_id = TransferId::derive(self.record.job_id, index);
+        let transfer_id = self.transfer_id(index);
         let execute = Execute {
             command_id,
             session_id: None,
@@ -256,9 +262,17 @@ impl Session {
         }]
     }
 
-    /// How often it was begun, without the times a transfer only went on.
+    /// How often it was begun, without the times a transfer only went on or the job had rested.
     pub(super) fn attempts(&self) -> u32 {
-        self.record.attempt.saturating_sub(self.record.pauses)
+        let others = self.record.pauses + self.record.rests;
+        self.record.attempt.saturating_sub(others)
+    }
+
+    /// What a step moves, in all attempts until the job begins anew: then nothing goes on where it stopped.
+    fn transfer_id(&self, index: usize) -> TransferId {
+        let anew = usize::try_from(self.record.retries).unwrap_or(usize::MAX);
+        let place = anew.saturating_mul(STEPS_OF_A_TRY).saturating_add(index);
+        TransferId::derive(self.record.job_id, place)
     }
 
     pub(super) fn may_repeat(&self, index: usize) -> bool {
