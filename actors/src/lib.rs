@@ -27,6 +27,7 @@ mod once;
 mod outbox;
 pub mod pipeline;
 pub mod ports;
+mod published;
 mod record;
 pub mod recover;
 pub mod refusal;

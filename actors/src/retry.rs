@@ -39,7 +39,10 @@ impl JobRecord {
     pub(crate) fn begin_anew(&mut self, outcome: Outcome, reason: &Reason, now: Timestamp) -> Option<Rest> {
         let retry = self.retry.as_ref().filter(|retry| retry.takes(outcome))?;
         let tries = self.retries + 1;
-        let over = self.started_at.is_none() || self.cancel_requested || tries >= retry.attempts;
+        let over = self.started_at.is_none()
+            || self.ending.is_some()
+            || self.cancel_requested
+            || tries >= retry.attempts;
         if over || self.has_unknown_outcome() {
             return None;
         }
@@ -73,7 +76,8 @@ impl JobRecord {
 
     /// As if none of its steps had begun. Its attempts count on, so that no command has an id of an earlier one.
     fn reset(&mut self) {
-        let old = std::mem::replace(&mut self.reports, reports(&self.steps));
+        self.fold_loops();
+        let old = std::mem::replace(&mut self.reports, reports(&self.steps, self.finally));
         self.dropped
             .extend(old.into_iter().filter_map(|report| report.artifact));
         self.intent = None;

@@ -55,6 +55,14 @@ pub struct JobSpec {
     /// At least one, at most [`crate::limit::STEPS_MAX`].
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub steps: Vec<Step>,
+    /// Steps that run once those are over, however they went, while the host is there. Their failures do not change
+    /// the outcome. At most [`crate::limit::FINALLY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
+    pub finally: Vec<Step>,
+    /// How long they may run in all; default 2 minutes, at most one hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finally_timeout: Option<Span>,
 }
 
 impl JobSpec {
@@ -64,6 +72,10 @@ impl JobSpec {
     pub const TIMEOUT_DEFAULT: Span = Span::from_secs(600);
     /// How long a step may run when it does not say.
     pub const STEP_TIMEOUT_DEFAULT: Span = Span::from_secs(120);
+    /// How long the steps of `finally` may run when it does not say.
+    pub const FINALLY_TIMEOUT_DEFAULT: Span = Span::from_secs(120);
+    /// How long they may run at most.
+    pub const FINALLY_TIMEOUT_MAX: Span = Span::from_secs(3600);
 
     /// A job with defaults.
     pub fn new(name: Name, steps: Vec<Step>) -> Self {
@@ -74,6 +86,8 @@ impl JobSpec {
             priority: Priority::Normal,
             retry: None,
             steps,
+            finally: Vec::new(),
+            finally_timeout: None,
         }
     }
 }

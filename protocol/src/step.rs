@@ -5,16 +5,20 @@
 //! unknown, or there twice, is an error. Whether the arguments suit the verb is asked by
 //! [`crate::verb::VerbCall::parse`], once their templates are rendered.
 
+mod for_each;
 mod on_error;
 mod report;
 mod retry;
 mod verb;
 mod when;
 
+pub use for_each::ForEach;
 pub use on_error::{InvalidOnError, OnError};
 pub use report::{ArtifactRef, StepReport, StepStatus, Truncated};
 pub use retry::{InvalidRetry, Retry, RetryOn};
-pub use verb::{InvalidServerCall, ServerCall, ServerVerb, StepVerb, UnknownStepVerb};
+pub use verb::{
+    Detect, EventHost, InvalidServerCall, Publish, ServerCall, ServerVerb, StepVerb, UnknownStepVerb,
+};
 pub use when::When;
 
 use crate::time::Span;
@@ -37,6 +41,8 @@ pub struct Step {
     pub args: Value,
     /// Only if this holds; absent: always.
     pub when: Option<When>,
+    /// Once for every element of a list.
+    pub for_each: Option<ForEach>,
     /// How long it may run; default 2 minutes.
     pub timeout: Option<Span>,
     /// What its failure means.
@@ -55,6 +61,7 @@ impl Step {
             verb: verb.into(),
             args,
             when: None,
+            for_each: None,
             timeout: None,
             on_error: OnError::Fail,
             retry: None,
@@ -77,6 +84,9 @@ impl Serialize for Step {
         map.serialize_entry(self.verb.as_str(), &self.args)?;
         if let Some(when) = &self.when {
             map.serialize_entry("when", when)?;
+        }
+        if let Some(for_each) = &self.for_each {
+            map.serialize_entry("for_each", for_each)?;
         }
         if let Some(timeout) = &self.timeout {
             map.serialize_entry("timeout", timeout)?;
@@ -115,6 +125,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             match key.as_str() {
                 "id" => step.id = field(&key, value)?,
                 "when" => step.when = field(&key, value)?,
+                "for_each" => step.for_each = field(&key, value)?,
                 "timeout" => step.timeout = field(&key, value)?,
                 "retry" => step.retry = field(&key, value)?,
                 "on_error" => step.on_error = field(&key, value)?,

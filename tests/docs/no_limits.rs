@@ -124,8 +124,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         &[
             "actors/src/host/littlebrother/answer.rs EVENT_BYTES",
             "actors/src/outbox/state.rs MEMORY_BYTES_MAX",
-            "actors/src/pipeline/rule_set.rs STACK_BYTES",
+            "actors/src/pipeline/aside.rs STACK_BYTES",
             "actors/src/scheduler/mod.rs RECORDS_CACHED_MAX",
+            "actors/src/slot/state/lists.rs REPORT_BYTES",
             "actors/src/store/inspect.rs CACHE_BYTES",
             "actors/src/store/load.rs CACHE_BYTES",
             "actors/src/store/snapshot.rs KEPT_ENTRY_BYTES",
@@ -182,6 +183,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "a number or a text that only has such a name",
         &[
+            "actors/src/slot/state/lists.rs TOO_MANY_ITEMS",
+            "actors/src/slot/state/resting.rs WAIT",
             "src/cli/session/console/grammar.rs AFTER_HELP",
             "src/cli/store/progress.rs BYTES",
             "src/http/carbonblack/hresult.rs TIMEOUT",

@@ -23,6 +23,18 @@ impl StepFacts {
         Self(Map::from_iter([("steps".to_owned(), Value::Object(steps))]))
     }
 
+    /// The same of a step for this element of a list, which has this place in it, from 0.
+    pub fn at(mut self, item: Value, index: usize) -> Self {
+        self.0.insert("item".to_owned(), item);
+        self.0.insert("index".to_owned(), index.into());
+        self
+    }
+
+    /// Whether it is of an element of a list.
+    pub(super) fn has_item(&self) -> bool {
+        self.0.contains_key("item")
+    }
+
     pub(super) fn values(&self) -> &Map<String, Value> {
         &self.0
     }

@@ -7,18 +7,27 @@ use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
 use super::server_step::wait_problem;
-use super::steps::{self, StepTemplate};
+use super::steps::{self, Part, StepTemplate};
 use super::template::{Budget, Scope};
+use super::yaml::Node;
 use serde_json::Value;
 use tripline_protocol::job::{JobSpec, Priority};
-use tripline_protocol::step::{Retry, Step};
+use tripline_protocol::step::{ForEach, Retry, Step};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
 pub(super) const INLINE: Shape = Shape {
     what: "a job",
-    keys: &["expires", "timeout", "priority", "retry", "steps"],
-    later: &["finally", "let", "for_each", "approvals", "dry_run"],
+    keys: &[
+        "expires",
+        "timeout",
+        "priority",
+        "retry",
+        "steps",
+        "finally",
+        "finally_timeout",
+    ],
+    later: &["let", "approvals", "dry_run"],
 };
 
 /// A job made from a pipeline or a named job, ready to be accepted.
@@ -37,6 +46,8 @@ pub(super) struct JobTemplate {
     priority: Priority,
     retry: Option<Retry>,
     steps: Vec<StepTemplate>,
+    finally: Vec<StepTemplate>,
+    finally_timeout: Option<Span>,
 }
 
 impl JobTemplate {
@@ -60,9 +71,16 @@ impl JobTemplate {
         let retry = fields
             .get("retry")
             .and_then(|node| steps::read_retry(node, true, problems));
+        let mut ids = Vec::new();
         let steps = fields
             .need("steps", "a list of steps", problems)
-            .and_then(|node| steps::read(node, scope, problems));
+            .and_then(|node| steps::read(node, Part::Steps, scope, &mut ids, problems));
+        let finally = fields
+            .get("finally")
+            .map(|node| steps::read(node, Part::Finally, scope, &mut ids, problems));
+        let finally_timeout = fields
+            .get("finally_timeout")
+            .and_then(|node| finally_timeout(node, problems));
         let (name, steps) = (name?.clone(), steps?);
         let waits = steps.iter().map(|step| (step.verb, step.args.literal()));
         if let (Some(problem), Some(node)) = (wait_problem(timeout, waits), fields.get("steps")) {
@@ -75,6 +93,8 @@ impl JobTemplate {
             priority: priority.unwrap_or_default(),
             retry,
             steps,
+            finally: finally.flatten().unwrap_or_default(),
+            finally_timeout,
         })
     }
 
@@ -90,12 +110,17 @@ impl JobTemplate {
         context: &minijinja::Value,
     ) -> Result<RenderedJob, RenderError> {
         let mut budget = Budget::new(RENDERED_BYTES_MAX);
-        let steps = self.steps.iter().enumerate().map(|(index, step)| {
-            let id = step.id.clone().unwrap_or_else(|| late::implicit_id(index));
-            step.render(facts, context, &mut budget)
-                .map_err(|error| error.in_step(&id))
-        });
-        let steps = steps.collect::<Result<Vec<_>, _>>()?;
+        let mut render = |part: Part, steps: &[StepTemplate]| {
+            let steps = steps.iter().enumerate().map(|(index, step)| {
+                let id = step.id.clone().unwrap_or_else(|| part.implicit_id(index));
+                let rendered = step.render(facts, context, &mut budget);
+                rendered.map_err(|error| error.in_step(&id))
+            });
+            steps.collect::<Result<Vec<_>, _>>()
+        };
+        let steps = render(Part::Steps, &self.steps)?;
+        let mut finally = render(Part::Finally, &self.finally)?;
+        late::name_finally(&mut finally);
         Ok(RenderedJob {
             spec: JobSpec {
                 name: self.name.clone(),
@@ -104,6 +129,8 @@ impl JobTemplate {
                 priority: self.priority,
                 retry: self.retry.clone(),
                 steps,
+                finally,
+                finally_timeout: self.finally_timeout,
             },
         })
     }
@@ -117,6 +144,18 @@ impl StepTemplate {
         budget: &mut Budget,
     ) -> Result<Step, RenderError> {
         let when = self.when.as_ref().map(|when| when.decide(facts)).transpose()?;
+        let for_each = match &self.for_each {
+            None => None,
+            Some((items, max)) => {
+                let items = items
+                    .render(context, budget)
+                    .map_err(|error| error.under("for_each"))?;
+                if !items.is_array() && !late::is_late(&items) {
+                    return Err(RenderError::bad_argument("for_each needs a list"));
+                }
+                Some(ForEach { items, max: *max })
+            }
+        };
         let args: Value = self.args.render(context, budget)?;
         let checked = matches!(self.args, Argument::Literal(_)) || self.args.is_late();
         if !checked {
@@ -127,10 +166,19 @@ impl StepTemplate {
             verb: self.verb,
             args,
             when: when.flatten(),
+            for_each,
             timeout: self.timeout,
             on_error: self.on_error.clone(),
             retry: self.retry.clone(),
             idempotent: self.idempotent,
         })
+    }
+}
+
+fn finally_timeout(node: &Node, problems: &mut Problems<'_>) -> Option<Span> {
+    let span = fields::span(node, problems)?;
+    match late::finally_timeout_problem(Some(span)) {
+        Some(problem) => problems.add(node.at, problem),
+        None => Some(span),
     }
 }

@@ -8,20 +8,23 @@
 use super::facts::StepFacts;
 use super::render_error::{Cause, RenderError};
 use super::server_step::wait_problem;
+use super::steps::{NOT_IN_FINALLY, Part};
 use super::template::{Budget, Scope, Template, from_json, has_template};
 use super::when::{check_submitted, goto_problem};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
-use tripline_protocol::Name;
 use tripline_protocol::job::JobSpec;
-use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::{Retry, ServerCall, Step, StepVerb};
+use tripline_protocol::limit::FOR_EACH_MAX;
+use tripline_protocol::step::{OnError, Retry, ServerCall, Step, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
+use tripline_protocol::{Name, Span};
 
 /// The key of a map that stands for a late argument.
 pub(super) const MARKER: &str = "$late";
 /// Most bytes that rendering a job, or a late step, may give.
 pub(super) const RENDERED_BYTES_MAX: usize = 256 * 1024;
+
+/// Most bytes that the lists of a job have, all of them together.
+pub const LOOP_BYTES_MAX: usize = 256 * 1024;
 
 /// A late argument with this text.
 pub(super) fn mark(text: &str) -> Value {
@@ -81,6 +84,7 @@ pub fn render_late(args: &Value, facts: &StepFacts) -> Result<Value, RenderError
     let steps = facts.ids();
     let scope = Scope {
         steps: Some(&steps),
+        item: facts.has_item(),
         ..Scope::default()
     };
     let values = facts.values().iter();
@@ -137,35 +141,93 @@ fn render_text(
 pub fn prepare_submitted(mut spec: JobSpec) -> Result<JobSpec, RenderError> {
     let name = spec.name.clone();
     let named = |error: RenderError| error.in_subject("job", &name);
-    if !(1..=STEPS_MAX).contains(&spec.steps.len()) {
-        let count = spec.steps.len();
-        return Err(named(RenderError::bad_job(format!(
-            "{count} steps, expected 1 to {STEPS_MAX}"
-        ))));
-    }
-    let mut earlier: Vec<String> = Vec::new();
-    let mut seen = HashSet::new();
-    for (index, step) in spec.steps.iter_mut().enumerate() {
-        let id = step_id(step, index);
-        prepare_step(step, &id, &earlier).map_err(|error| named(error.in_step(&id)))?;
-        if !seen.insert(id.clone()) {
-            return Err(named(RenderError::bad_job(format!(
-                "two steps have the id {id:?}"
-            ))));
-        }
-        earlier.push(id);
-    }
-    for (index, (step, id)) in spec.steps.iter().zip(&earlier).enumerate() {
-        if let Some(problem) = goto_problem(&step.on_error, index, &earlier) {
-            return Err(named(RenderError::bad_job(problem).in_step(id)));
-        }
+    let mut ids: Vec<String> = Vec::new();
+    prepare_steps(&mut spec.steps, Part::Steps, &mut ids).map_err(named)?;
+    name_finally(&mut spec.finally);
+    if !spec.finally.is_empty() {
+        prepare_steps(&mut spec.finally, Part::Finally, &mut ids).map_err(named)?;
     }
     let waits = spec.steps.iter().map(|step| (step.verb, Some(step.args.clone())));
-    if let Some(problem) = wait_problem(spec.timeout, waits) {
+    let problem = wait_problem(spec.timeout, waits).or_else(|| finally_timeout_problem(spec.finally_timeout));
+    if let Some(problem) = problem {
         return Err(named(RenderError::bad_job(problem)));
     }
     check_retry(spec.retry.as_ref(), true).map_err(named)?;
-    Ok(spec)
+    let listed = spec
+        .steps
+        .iter()
+        .zip(&ids)
+        .filter(|(step, _)| step.for_each.is_some());
+    let lists: Vec<&str> = listed.map(|(_, id)| id.as_str()).collect();
+    match ids.iter().find_map(|id| taken_by_list(id, lists.iter().copied())) {
+        Some(problem) => Err(named(RenderError::bad_job(problem))),
+        None => Ok(spec),
+    }
+}
+
+/// Gives steps of `finally` their ids, which do not follow from their place among all steps.
+pub(super) fn name_finally(steps: &mut [Step]) {
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.id.get_or_insert_with(|| Part::Finally.implicit_id(index));
+    }
+}
+
+/// What is wrong with how long the steps of `finally` may run.
+pub(super) fn finally_timeout_problem(timeout: Option<Span>) -> Option<String> {
+    let most = JobSpec::FINALLY_TIMEOUT_MAX;
+    timeout
+        .filter(|span| *span == Span::ZERO || *span > most)
+        .map(|span| format!("finally_timeout is {span}, expected above zero and at most {most}"))
+}
+
+/// Checks and marks some steps; `ids` are those of the steps before them, and then also of these.
+fn prepare_steps(steps: &mut [Step], part: Part, ids: &mut Vec<String>) -> Result<(), RenderError> {
+    let (count, most, before) = (steps.len(), part.most(), ids.len());
+    if !(1..=most).contains(&count) {
+        let reason = format!("{count} steps, expected 1 to {most}");
+        return Err(RenderError::bad_job(reason));
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        let id = step_id(step, index);
+        prepare_step(step, part, &id, ids).map_err(|error| error.in_step(&id))?;
+        if ids.contains(&id) {
+            return Err(RenderError::bad_job(format!("two steps have the id {id:?}")));
+        }
+        ids.push(id);
+    }
+    for (index, step) in steps.iter().enumerate() {
+        if let Some(problem) = goto_problem(&step.on_error, before + index, ids) {
+            return Err(RenderError::bad_job(problem).in_step(&step_id(step, index)));
+        }
+    }
+    Ok(())
+}
+
+/// A key that a step of `finally` cannot have.
+fn not_in_finally(step: &Step) -> Option<&'static str> {
+    let has = |key: &&&str| match **key {
+        "on_error" => step.on_error != OnError::Fail,
+        "retry" => step.retry.is_some(),
+        "for_each" => step.for_each.is_some(),
+        key => step.verb.as_str() == key,
+    };
+    NOT_IN_FINALLY.iter().find(has).copied()
+}
+
+/// Whether a list may be so long.
+pub(super) fn check_max(max: u32) -> Result<(), String> {
+    match (1..=FOR_EACH_MAX).contains(&max) {
+        true => Ok(()),
+        false => Err(format!("max of for_each is {max}, expected 1 to {FOR_EACH_MAX}")),
+    }
+}
+
+/// An id that stands for an element of another step's list.
+pub(super) fn taken_by_list<'i>(id: &str, lists: impl IntoIterator<Item = &'i str>) -> Option<String> {
+    let (list, number) = id.rsplit_once('-')?;
+    let counts = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty();
+    let taken = counts && lists.into_iter().any(|other| other == list);
+    taken.then(|| format!("the id {id:?} stands for an element of the list of step {list:?}"))
 }
 
 fn check_retry(retry: Option<&Retry>, of_job: bool) -> Result<(), RenderError> {
@@ -173,7 +235,7 @@ fn check_retry(retry: Option<&Retry>, of_job: bool) -> Result<(), RenderError> {
     checked.map_err(|error| RenderError::bad_job(error.to_string()))
 }
 
-fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), RenderError> {
+fn prepare_step(step: &mut Step, part: Part, id: &str, earlier: &[String]) -> Result<(), RenderError> {
     id.parse::<Name>()
         .map_err(|error| RenderError::bad_job(error.to_string()))?;
     let verb = step.verb;
@@ -181,8 +243,23 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
         steps: Some(earlier),
         ..Scope::default()
     };
+    let item = step.for_each.is_some();
+    if let Some(for_each) = &mut step.for_each {
+        check_max(for_each.max).map_err(RenderError::bad_job)?;
+        refuse_marked(&for_each.items)?;
+        for_each.items = mark_texts(&for_each.items, &scope)?;
+        if !is_late(&for_each.items) && !for_each.items.is_array() {
+            return Err(RenderError::bad_job("for_each needs a list"));
+        }
+    }
+    let scope = Scope { item, ..scope };
+    if let Some(key) = not_in_finally(step).filter(|_| part == Part::Finally) {
+        return Err(RenderError::bad_job(format!(
+            "a step of finally cannot have {key:?}"
+        )));
+    }
     check_retry(step.retry.as_ref(), false)?;
-    check_submitted(step.when.as_ref(), earlier)?;
+    check_submitted(step.when.as_ref(), earlier, item)?;
     refuse_marked(&step.args)?;
     if has_template_command(verb, &step.args) {
         return Err(RenderError::bad_argument(COMMAND_TEMPLATE).under("command"));

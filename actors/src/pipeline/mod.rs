@@ -38,13 +38,13 @@ pub use facts::StepFacts;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;
-pub use late::{is_late, prepare_submitted, render_late, step_id};
+pub use late::{LOOP_BYTES_MAX, is_late, prepare_submitted, render_late, step_id};
 pub use named_job::NamedJob;
 pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile};
 pub use render_error::RenderError;
 pub use rule_set::RuleSet;
-pub use when::holds_late;
+pub use when::{holds_for_all, holds_late};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

@@ -24,17 +24,10 @@ pub(super) const SHAPE: Shape = Shape {
         "timeout",
         "priority",
         "retry",
-    ],
-    later: &[
         "finally",
-        "let",
-        "for_each",
-        "approvals",
-        "dry_run",
-        "tests",
-        "enabled",
-        "orgs",
+        "finally_timeout",
     ],
+    later: &["let", "approvals", "dry_run", "tests", "enabled", "orgs"],
 };
 
 /// A named job.

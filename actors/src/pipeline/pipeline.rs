@@ -34,14 +34,11 @@ pub(super) const SHAPE: Shape = Shape {
         "dry_run",
         "approvals",
         "events",
-        "retry",
         "max_hosts",
         "max_in_flight",
         "canary",
         "auto_pause",
         "protected",
-        "for_each",
-        "finally",
     ],
 };
 
@@ -51,6 +48,7 @@ const OF_EVENT: Scope<'static> = Scope {
     host: true,
     params: None,
     steps: None,
+    item: false,
 };
 
 /// Most patterns in `on`.

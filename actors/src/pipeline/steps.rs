@@ -1,24 +1,35 @@
 //! The steps of a job in a file: one verb each, its arguments checked as far as templates allow.
 
 use super::argument::Argument;
-use super::fields::{self, Shape, unknown_key};
-use super::late::{COMMAND_TEMPLATE, implicit_id};
+use super::fields::{self, Fields, Shape, unknown_key};
+use super::late::{COMMAND_TEMPLATE, check_max, implicit_id, taken_by_list};
 use super::problem::{Problems, suggestion};
 use super::server_step;
 use super::template::Scope;
 use super::when::{StepWhen, goto_problem};
 use super::yaml::{Key, Kind, Node};
 use serde_json::{Map, Value};
-use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::{OnError, Retry, ServerVerb, StepVerb};
+use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
+use tripline_protocol::step::{ForEach, OnError, Retry, ServerVerb, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
 
 pub(super) const SHAPE: Shape = Shape {
     what: "a step",
-    keys: &["id", "when", "timeout", "on_error", "retry", "idempotent"],
-    later: &["for_each", "let", "publish", "detect", "approval", "finally"],
+    keys: &[
+        "id",
+        "when",
+        "for_each",
+        "timeout",
+        "on_error",
+        "retry",
+        "idempotent",
+    ],
+    later: &["let", "approval"],
 };
+
+/// Keys that a step of `finally` cannot have.
+pub(super) const NOT_IN_FINALLY: [&str; 4] = ["on_error", "retry", "for_each", "wait"];
 
 /// A step whose arguments are still templates.
 #[derive(Debug)]
@@ -27,40 +38,103 @@ pub(super) struct StepTemplate {
     pub(super) verb: StepVerb,
     pub(super) args: Argument,
     pub(super) when: Option<StepWhen>,
+    /// The list that it runs over, and its longest length.
+    pub(super) for_each: Option<(Argument, u32)>,
     pub(super) timeout: Option<Span>,
     pub(super) on_error: OnError,
     pub(super) retry: Option<Retry>,
     pub(super) idempotent: bool,
 }
 
-/// Reads `steps:`; `scope` is what their templates may name, apart from the steps themselves.
-pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<Vec<StepTemplate>> {
-    let items = fields::list(node, "a list of steps", problems)?;
-    if !(1..=STEPS_MAX).contains(&items.len()) {
-        return problems.add(
-            node.at,
-            format!("{} steps, expected 1 to {STEPS_MAX}", items.len()),
-        );
+const FOR_EACH: Shape = Shape {
+    what: "for_each",
+    keys: &["in", "max"],
+    later: &[],
+};
+
+/// Which steps of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Its own.
+    Steps,
+    /// Those for its end.
+    Finally,
+}
+
+impl Part {
+    /// Most of them.
+    pub(super) fn most(self) -> usize {
+        match self {
+            Self::Steps => STEPS_MAX,
+            Self::Finally => FINALLY_MAX,
+        }
     }
-    let mut earlier: Vec<String> = Vec::new();
+
+    /// The id of one that was given none.
+    pub(super) fn implicit_id(self, index: usize) -> String {
+        match self {
+            Self::Steps => implicit_id(index),
+            Self::Finally => format!("finally{}", index + 1),
+        }
+    }
+}
+
+/// Reads a list of steps; `scope` is what their templates may name, apart from the steps themselves, `earlier` are the
+/// ids of those before them, and then also of these.
+pub(super) fn read(
+    node: &Node,
+    part: Part,
+    scope: &Scope<'_>,
+    earlier: &mut Vec<String>,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<StepTemplate>> {
+    let items = fields::list(node, "a list of steps", problems)?;
+    let most = part.most();
+    if !(1..=most).contains(&items.len()) {
+        return problems.add(node.at, format!("{} steps, expected 1 to {most}", items.len()));
+    }
+    let before = earlier.len();
     let mut steps = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let scope = Scope {
-            steps: Some(&earlier),
+            steps: Some(earlier),
             ..scope.clone()
         };
         let step = read_step(item, &scope, problems);
-        let id = given_id(item).map_or_else(|| implicit_id(index), str::to_owned);
+        if part == Part::Finally {
+            check_finally(item, problems);
+        }
+        let id = given_id(item).map_or_else(|| part.implicit_id(index), str::to_owned);
         if earlier.contains(&id) {
             problems.add::<()>(item.at, format!("two steps have the id {id:?}"));
         }
         earlier.push(id);
         steps.push(step);
     }
+    let lists: Vec<&str> = items
+        .iter()
+        .zip(earlier.iter().skip(before))
+        .filter(|(item, _)| value_of(item, "for_each").is_some())
+        .map(|(_, id)| id.as_str())
+        .collect();
+    for (item, id) in items.iter().zip(earlier.iter().skip(before)) {
+        if let Some(problem) = taken_by_list(id, lists.iter().copied()) {
+            problems.add::<()>(item.at, problem);
+        }
+    }
     for (index, item) in items.iter().enumerate() {
-        check_goto(item, index, &earlier, problems);
+        check_goto(item, before + index, earlier, problems);
     }
     steps.into_iter().collect()
+}
+
+/// Notes what a step for the end of its job cannot have: it is not waited for, and its failure leads nowhere.
+fn check_finally(node: &Node, problems: &mut Problems<'_>) {
+    for name in NOT_IN_FINALLY {
+        if let Some(value) = value_of(node, name) {
+            problems.add::<()>(value.at, format!("a step of finally cannot have {name:?}"));
+        }
+    }
 }
 
 /// The value of a step's key, whatever else is in it.
@@ -96,6 +170,12 @@ fn check_goto(node: &Node, index: usize, ids: &[String], problems: &mut Problems
 fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<StepTemplate> {
     let entries = fields::map(node, "a step", problems)?;
     let before = problems.count();
+    let of_list = scope;
+    let scope = &Scope {
+        item: value_of(node, "for_each").is_some(),
+        ..scope.clone()
+    };
+    let mut for_each = None;
     let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
     let (mut when, mut retry) = (None, None);
     let mut verbs: Vec<(StepVerb, &Key, &Node)> = Vec::new();
@@ -106,6 +186,7 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             "timeout" => timeout = fields::span(value, problems),
             "on_error" => on_error = fields::parsed(value, "fail, continue or goto ID", problems),
             "idempotent" => idempotent = fields::boolean(value, problems),
+            "for_each" => for_each = read_for_each(value, of_list, problems),
             "retry" => retry = read_retry(value, false, problems),
             name => match name.parse::<StepVerb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
@@ -134,11 +215,53 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         verb,
         args: args?,
         when,
+        for_each,
         timeout,
         on_error: on_error.unwrap_or_default(),
         retry,
         idempotent: idempotent.unwrap_or_default(),
     })
+}
+
+/// The list of a step, and its longest length.
+fn read_for_each(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<(Argument, u32)> {
+    let (list, max) = match &node.kind {
+        Kind::Map(_) => {
+            let fields = Fields::of(node, &FOR_EACH, problems)?;
+            let list = fields.need("in", "a list, or a template that gives one", problems)?;
+            let max = match fields.get("max") {
+                Some(max) => read_max(max, problems)?,
+                None => ForEach::MAX_DEFAULT,
+            };
+            (list, max)
+        }
+        _ => (node, ForEach::MAX_DEFAULT),
+    };
+    let items = Argument::compile(list, scope, problems)?;
+    match items.example() {
+        Some(example) if !example.is_array() => {
+            let found = list.describe();
+            problems.add(
+                list.at,
+                format!("expected a list, or a template that gives one, found {found}"),
+            )
+        }
+        _ => Some((items, max)),
+    }
+}
+
+fn read_max(node: &Node, problems: &mut Problems<'_>) -> Option<u32> {
+    let number = match &node.kind {
+        Kind::Scalar(value) => value.as_u64().and_then(|number| u32::try_from(number).ok()),
+        _ => None,
+    };
+    match number
+        .ok_or_else(|| "expected a number".to_owned())
+        .and_then(|max| check_max(max).map(|()| max))
+    {
+        Ok(max) => Some(max),
+        Err(problem) => problems.add(node.at, problem),
+    }
 }
 
 /// `retry` of a step, or of a job.

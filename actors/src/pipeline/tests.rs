@@ -7,4 +7,5 @@ mod examples;
 mod files;
 mod index;
 mod rendering;
+mod server_steps;
 mod submitted;

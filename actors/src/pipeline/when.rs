@@ -55,9 +55,10 @@ pub(super) fn condition(node: &Node, scope: &Scope<'_>, problems: &mut Problems<
 }
 
 /// Compiles a condition on any thread.
-fn compile_late(source: &str, ids: &[String]) -> Result<Condition, RenderError> {
+fn compile_late(source: &str, ids: &[String], item: bool) -> Result<Condition, RenderError> {
     let scope = Scope {
         steps: Some(ids),
+        item,
         ..Scope::default()
     };
     let refused = |reason: String| RenderError::from(Cause::Condition { reason });
@@ -67,10 +68,10 @@ fn compile_late(source: &str, ids: &[String]) -> Result<Condition, RenderError> 
 }
 
 /// Checks the condition of a submitted step behind the steps of these ids.
-pub(super) fn check_submitted(when: Option<&When>, ids: &[String]) -> Result<(), RenderError> {
+pub(super) fn check_submitted(when: Option<&When>, ids: &[String], item: bool) -> Result<(), RenderError> {
     match when {
         None => Ok(()),
-        Some(When::Late(source)) => compile_late(source, ids).map(drop),
+        Some(When::Late(source)) => compile_late(source, ids, item).map(drop),
         Some(When::No { .. }) => Err(RenderError::bad_job("when must be a condition in CEL, as a text")),
     }
 }
@@ -81,7 +82,23 @@ pub(super) fn check_submitted(when: Option<&When>, ids: &[String]) -> Result<(),
 ///
 /// `condition_error` when it has no value.
 pub fn holds_late(source: &str, facts: &StepFacts) -> Result<bool, RenderError> {
-    let condition = compile_late(source, &facts.ids())?;
+    holds(&compile_late(source, &facts.ids(), facts.has_item())?, facts)
+}
+
+/// The same of a step over a list, before the list is looked at; `None`: it depends on the element.
+///
+/// # Errors
+///
+/// As [`holds_late`].
+pub fn holds_for_all(source: &str, facts: &StepFacts) -> Result<Option<bool>, RenderError> {
+    let condition = compile_late(source, &facts.ids(), true)?;
+    match condition.asks_item() {
+        true => Ok(None),
+        false => holds(&condition, facts).map(Some),
+    }
+}
+
+fn holds(condition: &Condition, facts: &StepFacts) -> Result<bool, RenderError> {
     let known = Facts {
         values: Some(facts.values()),
         ..Facts::default()

@@ -5,7 +5,7 @@ use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of};
 use crate::audit::Entry;
 use crate::once::{self, Made, Once};
 use crate::outbox::Outgoing;
-use crate::record::JobRecord;
+use crate::record::{JobRecord, finally_len, reports};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use crate::trace;
@@ -199,7 +199,10 @@ impl JobScheduler {
 }
 
 fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRecord {
-    let spec = job.spec;
+    let mut spec = job.spec;
+    let finally = finally_len(&spec);
+    spec.steps.append(&mut spec.finally);
+    let reports = reports(&spec.steps, finally);
     JobRecord {
         job_id: job.job_id,
         org: job.org,
@@ -215,6 +218,9 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         retry: spec.retry,
         rest: None,
         deadline: None,
+        finally,
+        finally_timeout: spec.finally_timeout,
+        ending: None,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),
         timeout: spec.timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT),
@@ -225,7 +231,8 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         event: job.event,
         traceparent: job.traceparent,
         depth: job.depth,
-        reports: crate::record::reports(&spec.steps),
+        reports,
+        loops: Vec::new(),
         name: spec.name,
         steps: spec.steps,
         intent: None,
@@ -235,5 +242,6 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         attempt_at: None,
         passed: Vec::new(),
         dropped: Vec::new(),
+        outgoing: Vec::new(),
     }
 }

@@ -44,6 +44,7 @@ use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
 use crate::ports::OutMessage;
+use crate::published::stage_events;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::slot::{Cancel, RunJob, SessionSlot};
@@ -124,7 +125,7 @@ impl JobScheduler {
                 let Some(record) = record else { continue };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
-                } else if record.cancel_requested {
+                } else if record.cancel_requested && record.ending.is_none() {
                     cancelled.push(record.job_id);
                 }
                 let offline = || false;
@@ -216,8 +217,8 @@ impl JobScheduler {
     fn end(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
-        let staged = self.stage_end(&mut batch, &record);
-        self.put_on_record(&mut batch, &record);
+        let mut staged = self.put_on_record(&mut batch, &record);
+        staged.extend(self.stage_end(&mut batch, &record));
         let (ground, spans) = (Arc::clone(&self.ground), trace::ended(&self.ground, &record));
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
@@ -230,12 +231,13 @@ impl JobScheduler {
         });
     }
 
-    /// Puts on record what happened to a job's commands, and what was done to the job.
-    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) {
+    /// Puts on record what happened to a job's commands, and what was done to the job; stages the events of its steps.
+    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         for note in &record.notes {
             batch.audit(audit::of_job(&self.ground, record, note));
         }
         self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+        stage_events(&self.ground, batch, record)
     }
 
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
@@ -276,7 +278,8 @@ impl JobScheduler {
         match self.record_of(job_id) {
             Ok(Some(record)) => {
                 let reason = Reason::new("cancelled", "it was cancelled while it ran");
-                self.end(record, Outcome::Cancelled, reason);
+                // Its host attaches only after this.
+                self.conclude(record, Outcome::Cancelled, reason, true);
             }
             Ok(None) => drop(self.state.remove(job_id)),
             Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
@@ -495,9 +498,13 @@ impl JobScheduler {
                 };
                 let reason = Reason::new("cancelled", text);
                 ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
-                self.end(record, Outcome::Cancelled, reason);
+                let there = self.is_there(&record);
+                let view = match self.conclude(record, Outcome::Cancelled, reason, there) {
+                    true => self.view(self.record_of(job_id)?.ok_or_else(not_found)?),
+                    false => ended.to_view(None),
+                };
                 self.dispatch();
-                Ok(ended.to_view(None))
+                Ok(view)
             }
             Some(Phase::Running { .. }) => Ok(self.view(record)),
         }

@@ -17,10 +17,12 @@ impl JobScheduler {
         let ground = Arc::clone(&self.ground);
         record.attempt_at = None;
         record.put(&mut batch);
-        self.put_on_record(&mut batch, record);
+        let events = self.put_on_record(&mut batch, record);
+        // They are out.
+        record.outgoing.clear();
         let notice = self.notice(record);
         self.cache.remove(&record.job_id);
-        self.commit(batch, Vec::new(), move || {
+        self.commit(batch, events, move || {
             notice();
             ground.traces.send(spans);
         });
@@ -42,6 +44,9 @@ impl JobScheduler {
 
     /// A job has waited for as long as it may: it never started, or it has run for too long.
     pub(super) fn leave(&mut self, mut record: JobRecord, wait: Option<Wait>) {
+        if let Some(ending) = record.ending.clone() {
+            return self.end(record, ending.outcome, ending.reason);
+        }
         if record.deadline.is_none() {
             let why = self.wait_text(wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));
@@ -50,7 +55,34 @@ impl JobScheduler {
         let reason = Reason::new("job_timeout", format!("it ran longer than {}", record.timeout));
         match record.begin_anew(Outcome::TimedOut, &reason, self.ground.now()) {
             Some(_) => self.rest(record),
-            None => self.end(record, Outcome::TimedOut, reason),
+            None => {
+                let there = self.is_there(&record);
+                self.conclude(record, Outcome::TimedOut, reason, there);
+            }
         }
+    }
+
+    pub(super) fn is_there(&self, record: &JobRecord) -> bool {
+        self.ground.attachments.get(record.host.host_id).is_some()
+    }
+
+    /// Ends a job that has no slot. One that has begun and has steps for its end gets another session for them, when its
+    /// host is there: then the answer is `true`.
+    pub(super) fn conclude(
+        &mut self,
+        mut record: JobRecord,
+        outcome: Outcome,
+        reason: Reason,
+        there: bool,
+    ) -> bool {
+        let now = self.ground.now();
+        if !there || !record.begin_finally(outcome, &reason, now) {
+            self.end(record, outcome, reason);
+            return false;
+        }
+        self.keep_waiting(&mut record, &reason.code);
+        self.state.rest(record.job_id, now, record.leaves_at());
+        self.state.wake(now);
+        true
     }
 }

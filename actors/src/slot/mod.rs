@@ -24,6 +24,8 @@ use crate::door::Reply;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
+use crate::outbox::{Enqueue, Outbox};
+use crate::published::stage_events;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelJob, GetJob, JobScheduler, SessionEnd, SessionEnded, notice};
@@ -131,6 +133,7 @@ pub(crate) struct SessionSlot {
     index: u32,
     scheduler: Addr<JobScheduler>,
     directory: Addr<Directory>,
+    outbox: Addr<Outbox>,
     state: State,
     /// At most one of the two has something.
     interactive: interactive::State,
@@ -149,6 +152,7 @@ impl SessionSlot {
         index: u32,
         scheduler: Addr<JobScheduler>,
         directory: Addr<Directory>,
+        outbox: Addr<Outbox>,
         sentinel: Sentinel,
     ) -> Self {
         let grace = ground.config.reconnect_grace;
@@ -157,6 +161,7 @@ impl SessionSlot {
             index,
             scheduler,
             directory,
+            outbox,
             state: State::new(grace),
             interactive: interactive::State::new(grace),
             on_record: Vec::new(),
@@ -176,8 +181,15 @@ impl SessionSlot {
                         batch.audit(audit::of_job(&self.ground, &record, note));
                     }
                     self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+                    let events = stage_events(&self.ground, &mut batch, &record);
                     let (ground, spans) = (Arc::clone(&self.ground), trace::passed(&self.ground, &record));
-                    self.ground.store.commit(batch, move || ground.traces.send(spans));
+                    let outbox = self.outbox.clone();
+                    self.ground.store.commit(batch, move || {
+                        if !events.is_empty() {
+                            outbox.do_send(Enqueue(events));
+                        }
+                        ground.traces.send(spans);
+                    });
                 }
                 Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
                 Effect::Host { host_id, command } => self.tell_host(host_id, command, ctx),
@@ -213,6 +225,7 @@ impl SessionSlot {
         Moment {
             now: self.ground.now(),
             journal_id: live.map(|live| live.journal_id),
+            outbox_admits: self.ground.load.admits(),
         }
     }
 

@@ -1,8 +1,11 @@
 //! A session with a job, as a state machine: no actix, no clock, no I/O.
 
 mod choice;
+mod finally;
+mod lists;
 mod passing;
 mod progress;
+mod publish;
 mod reports;
 mod resting;
 mod stopping;
@@ -78,6 +81,8 @@ pub(super) struct Moment {
     pub(super) now: Timestamp,
     /// The journal of the session's host, if it is attached.
     pub(super) journal_id: Option<Uuid>,
+    /// The outbox takes more than the results of jobs.
+    pub(super) outbox_admits: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,8 @@ struct Session {
     deadline: Timestamp,
     in_flight: Option<InFlight>,
     inline_bytes: usize,
+    /// Something was decided that must be durable before the next command is sent.
+    unsaved: bool,
 }
 
 #[derive(Debug)]
@@ -144,6 +151,7 @@ impl State {
             deadline,
             in_flight: None,
             inline_bytes,
+            unsaved: false,
         };
         let effects = match session.record.intent.clone() {
             Some(intent) => session.resume(intent),

@@ -2,8 +2,11 @@
 //! `execute 0/1` is the command of step 0 in attempt 1.
 
 mod choices;
+mod finally;
+mod lists;
 mod lost;
 mod paused;
+mod publish;
 mod resting;
 mod resume;
 mod steps;
@@ -11,7 +14,7 @@ mod stopping;
 
 use super::Report;
 use super::state::{Effect, Moment, State, ToHostEffect};
-use crate::record::JobRecord;
+use crate::record::{JobRecord, finally_len, reports};
 use crate::scheduler::SessionEnd;
 use serde_json::{Value, json};
 use tripline_protocol::frame::CommandResult;
@@ -19,7 +22,7 @@ use tripline_protocol::job::{JobSpec, JobState};
 use tripline_protocol::result::HostRef;
 use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{CommandId, Fault, HostId, JobId, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{CommandId, Event, Fault, HostId, JobId, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -52,8 +55,15 @@ fn idempotent(step: Step) -> Step {
 
 /// A job as the scheduler hands it over.
 fn job(steps: Vec<Step>) -> JobRecord {
-    let spec = JobSpec::new("test".parse().unwrap(), steps);
-    let spec = crate::pipeline::prepare_submitted(spec).unwrap();
+    accepted(JobSpec::new("test".parse().unwrap(), steps))
+}
+
+/// The same of any job.
+fn accepted(spec: JobSpec) -> JobRecord {
+    let mut spec = crate::pipeline::prepare_submitted(spec).unwrap();
+    let finally = finally_len(&spec);
+    spec.steps.append(&mut spec.finally);
+    let reports = reports(&spec.steps, finally);
     JobRecord {
         job_id: JOB,
         org: Org::default_org(),
@@ -73,6 +83,9 @@ fn job(steps: Vec<Step>) -> JobRecord {
         retry: spec.retry,
         rest: None,
         deadline: None,
+        finally,
+        finally_timeout: spec.finally_timeout,
+        ending: None,
         queued_at: START,
         expires_at: START.after(JobSpec::EXPIRES_DEFAULT),
         timeout: JobSpec::TIMEOUT_DEFAULT,
@@ -83,7 +96,8 @@ fn job(steps: Vec<Step>) -> JobRecord {
         event: None,
         traceparent: None,
         depth: 0,
-        reports: crate::record::reports(&spec.steps),
+        reports,
+        loops: Vec::new(),
         steps: spec.steps,
         intent: None,
         cancel_requested: false,
@@ -92,6 +106,7 @@ fn job(steps: Vec<Step>) -> JobRecord {
         attempt_at: None,
         passed: Vec::new(),
         dropped: Vec::new(),
+        outgoing: Vec::new(),
     }
 }
 
@@ -121,6 +136,9 @@ struct Rig {
     state: State,
     now: Timestamp,
     journal: Option<Uuid>,
+    outbox_admits: bool,
+    /// What went out with what was persisted or ended.
+    published: Vec<Event>,
     /// As it was last persisted.
     stored: Option<JobRecord>,
     /// As it was given to the scheduler.
@@ -136,6 +154,8 @@ impl Rig {
             state: State::new(GRACE),
             now: START,
             journal: Some(JOURNAL),
+            outbox_admits: true,
+            published: Vec::new(),
             stored: None,
             ended: None,
             reason: String::new(),
@@ -155,6 +175,7 @@ impl Rig {
         Moment {
             now: self.now,
             journal_id: self.journal,
+            outbox_admits: self.outbox_admits,
         }
     }
 
@@ -214,6 +235,7 @@ impl Rig {
     fn word(&mut self, effect: Effect) -> String {
         match effect {
             Effect::Persist(record) => {
+                self.published.extend(record.outgoing.iter().cloned());
                 self.stored = Some(*record);
                 "persist".into()
             }
@@ -241,6 +263,7 @@ impl Rig {
             }
             Effect::End { record, end, ack } => {
                 self.ended = Some(*record.clone());
+                self.published.extend(record.outgoing.iter().cloned());
                 let ack = ack.map_or(String::new(), |id| format!(", ack {}", named(id)));
                 match end {
                     SessionEnd::GivenBack => format!("given back{ack}"),

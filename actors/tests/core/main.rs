@@ -9,6 +9,8 @@ mod client;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fixture;

@@ -2,7 +2,7 @@
 
 use super::anything;
 use crate::limit::STEPS_MAX;
-use crate::step::{OnError, Retry, ServerVerb, Step, StepVerb, When};
+use crate::step::{Detect, OnError, Publish, Retry, ServerVerb, Step, StepVerb, When};
 use crate::time::Span;
 use crate::verb::*;
 use std::borrow::Cow;
@@ -171,6 +171,8 @@ impl ToSchema for Step {
         add::<OnError>(schemas);
         add::<When>(schemas);
         add::<Retry>(schemas);
+        add::<Publish>(schemas);
+        add::<Detect>(schemas);
         add::<Arguments>(schemas);
     }
 }
@@ -218,14 +220,41 @@ fn keys_of_a_step() -> ObjectBuilder {
             timeout.description(Some("How long it may run; default 2 minutes.")),
         )
         .property("when", or_null(Ref::from_schema_name(When::name()).into()))
+        .property("for_each", list_of_a_step())
         .property("on_error", Ref::from_schema_name(OnError::name()))
         .property("retry", or_null(Ref::from_schema_name(Retry::name()).into()))
         .property("idempotent", flag)
         .property("wait", wait_of_a_step())
+        .property(
+            "publish",
+            server_arguments("An event that the server publishes, as in `Publish`."),
+        )
+        .property(
+            "detect",
+            server_arguments("A detection that the server publishes, as in `Detect`."),
+        )
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     Verb::ALL.iter().fold(keys, |keys, verb| {
         keys.property(verb.as_str(), arguments_of_a_step(*verb))
     })
+}
+
+fn list_of_a_step() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .description(Some(
+            "The step runs once for every element of a list: the list, a template over `steps.*` that gives one, or \
+             `{in, max}` with either and its longest length (default 50, at most 200). The step's templates and \
+             condition know the element as `item` and its place, from 0, as `index`.",
+        ))
+        .examples([serde_json::json!({"in": "{{ steps.look.output.processes }}", "max": 20})])
+}
+
+fn server_arguments(what: &str) -> ObjectBuilder {
+    let description =
+        format!("{what} A text may be a template over `steps.*`; it is rendered before the step runs.");
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(description))
 }
 
 fn wait_of_a_step() -> ObjectBuilder {

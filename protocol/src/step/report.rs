@@ -56,6 +56,13 @@ pub struct StepReport {
     pub id: String,
     /// What it does.
     pub verb: StepVerb,
+    /// It is a step of `finally`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finally: bool,
+    /// Of a step over a list, once that is known: how many elements it has. So many reports follow, with the ids
+    /// `ID-1`, `ID-2`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u32>,
     /// Where it is.
     pub status: StepStatus,
     /// What the verb returned.
@@ -71,7 +78,7 @@ pub struct StepReport {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
-    /// Why it was skipped: `condition_false`, `jumped_over`, `job_ended`.
+    /// Why it was skipped: `condition_false`, `no_items`, `jumped_over`, `job_ended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Which try it is at, or ended with; absent: the first.
@@ -92,6 +99,8 @@ impl StepReport {
         Self {
             id: id.into(),
             verb: verb.into(),
+            finally: false,
+            items: None,
             status: StepStatus::Pending,
             output: None,
             artifact: None,

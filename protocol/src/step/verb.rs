@@ -1,5 +1,7 @@
 //! What a step does: a verb of its host, or something the server does itself.
 
+use crate::limit::HOST_NAME_BYTES_MAX;
+use crate::subject::Etype;
 use crate::time::Span;
 use crate::verb::{Effect, Verb};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,6 +23,10 @@ pub enum StepVerb {
 pub enum ServerVerb {
     /// Waits for a span of time, without a slot.
     Wait,
+    /// Publishes an event.
+    Publish,
+    /// Publishes a detection.
+    Detect,
 }
 
 /// A server-side action with its arguments.
@@ -28,6 +34,69 @@ pub enum ServerVerb {
 pub enum ServerCall {
     /// Wait so long.
     Wait(Span),
+    /// Publish this event.
+    Publish(Publish),
+    /// Publish this detection.
+    Detect(Detect),
+}
+
+/// An event to be published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Its type.
+    pub etype: Etype,
+    /// Its payload, nested at most [`crate::limit::NESTING_MAX`] levels.
+    #[serde(default)]
+    pub data: Value,
+    /// The host it concerns, by its id or name; absent: the job's, null: none.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = false))]
+    pub host: EventHost,
+}
+
+/// The host of an event that a step publishes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum EventHost {
+    /// The job's.
+    #[default]
+    #[serde(skip)]
+    OfJob,
+    /// Another, by its id or name.
+    Named(String),
+    /// None.
+    Nobody,
+}
+
+/// A detection to be published: an event of a known form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Detect {
+    /// Its type; default `detection`.
+    #[serde(default = "detection")]
+    pub etype: Etype,
+    /// What was detected, in 1 to 200 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
+    pub cat: String,
+    /// How urgent it is, 0 to 10; default 0.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 10))]
+    pub priority: u8,
+    /// More about it, nested at most [`crate::limit::NESTING_MAX`] levels less two.
+    #[serde(default)]
+    pub data: Value,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventHost, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name.map_or(EventHost::Nobody, EventHost::Named))
+}
+
+fn detection() -> Etype {
+    Etype::detection()
 }
 
 /// A word that names nothing that a step can do.
@@ -45,17 +114,23 @@ pub struct InvalidServerCall {
 
 impl ServerVerb {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Wait];
+    pub const ALL: &'static [Self] = &[Self::Wait, Self::Publish, Self::Detect];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wait => "wait",
+            Self::Publish => "publish",
+            Self::Detect => "detect",
         }
     }
 }
 
 impl ServerCall {
+    /// Longest `cat` of a detection, in characters.
+    pub const CAT_CHARS_MAX: usize = 200;
+    /// The highest `priority` of a detection.
+    pub const PRIORITY_MAX: u8 = 10;
     /// The longest wait.
     pub const WAIT_MAX: Span = Span::from_secs(7 * 24 * 3600);
 
@@ -73,6 +148,33 @@ impl ServerCall {
                     return Err(invalid(reason));
                 }
                 Ok(Self::Wait(span))
+            }
+            ServerVerb::Publish => {
+                let publish: Publish =
+                    serde_json::from_value(args).map_err(|error| invalid(error.to_string()))?;
+                match &publish.host {
+                    EventHost::Named(name) if !(1..=HOST_NAME_BYTES_MAX).contains(&name.len()) => {
+                        Err(invalid(format!(
+                            "host has {} bytes, expected 1 to {HOST_NAME_BYTES_MAX}",
+                            name.len()
+                        )))
+                    }
+                    _ => Ok(Self::Publish(publish)),
+                }
+            }
+            ServerVerb::Detect => {
+                let detect: Detect =
+                    serde_json::from_value(args).map_err(|error| invalid(error.to_string()))?;
+                let chars = detect.cat.chars().count();
+                if !(1..=Self::CAT_CHARS_MAX).contains(&chars) || detect.cat.contains(char::is_control) {
+                    let most = Self::CAT_CHARS_MAX;
+                    return Err(invalid(format!("cat must be 1 to {most} characters on one line")));
+                }
+                if detect.priority > Self::PRIORITY_MAX {
+                    let most = Self::PRIORITY_MAX;
+                    return Err(invalid(format!("priority {} is above {most}", detect.priority)));
+                }
+                Ok(Self::Detect(detect))
             }
         }
     }

@@ -7,8 +7,8 @@ use tripline_protocol::event::{Attestation, EventRef};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{
-    ArtifactRef, OnError, Retry, RetryOn, ServerCall, ServerVerb, Step, StepReport, StepStatus, StepVerb,
-    Truncated, When,
+    ArtifactRef, EventHost, ForEach, OnError, Retry, RetryOn, ServerCall, ServerVerb, Step, StepReport,
+    StepStatus, StepVerb, Truncated, When,
 };
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{Fault, FaultClass, Span};
@@ -111,6 +111,12 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         )
     };
     golden.both_ways("job, everything given", &whole);
+    let cleaning = JobSpec {
+        finally: vec![Step::new(Verb::Unisolate, json!({}))],
+        finally_timeout: Some(Span::from_secs(30)),
+        ..job("contain", vec![Step::new(Verb::Isolate, json!({}))])
+    };
+    golden.both_ways("job, with steps for its end", &cleaning);
     let short = job("look", vec![Step::new(Verb::ListProcesses, json!({}))]);
     golden.both_ways("job, as short as it can be", &short);
     let fetch = Step {
@@ -132,6 +138,19 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
     golden.both_ways("step, on a condition", &choosy);
     let wait = Step::new(ServerVerb::Wait, json!("30s"));
     golden.both_ways("step, a wait", &wait);
+    let publish =
+        json!({"etype": "acme.contained", "data": {"pid": "{{ steps.look.output.pid }}"}, "host": null});
+    let each = Step {
+        for_each: Some(ForEach {
+            items: json!("{{ steps.look.output.files }}"),
+            max: 20,
+        }),
+        ..Step::new(Verb::DeleteFile, json!({"path": "{{ item.path }}"}))
+    };
+    golden.both_ways("step, for every element of a list", &each);
+    golden.both_ways("step, an event", &Step::new(ServerVerb::Publish, publish));
+    let detect = json!({"cat": "miner", "priority": 5});
+    golden.both_ways("step, a detection", &Step::new(ServerVerb::Detect, detect));
     let decided = Step {
         when: Some(When::No {
             no: "event.data.pid > 1".into(),
@@ -175,6 +194,16 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         "its condition does not hold: event.data.pid > 1",
     ));
     golden.both_ways("step report, skipped", &skipped);
+    let list = StepReport {
+        items: Some(2),
+        ..report("each", Verb::DeleteFile, StepStatus::Failed)
+    };
+    golden.both_ways("step report, of a list", &list);
+    let last = StepReport {
+        finally: true,
+        ..report("finally1", Verb::Unisolate, StepStatus::Succeeded)
+    };
+    golden.both_ways("step report, of a step of finally", &last);
     let again = StepReport {
         tries: Some(2),
         ..report("pause", ServerVerb::Wait, StepStatus::Running)
@@ -249,6 +278,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(JobSpec::EXPIRES_DEFAULT.to_string(), "1d");
     assert_eq!(JobSpec::TIMEOUT_DEFAULT.to_string(), "10m");
     assert_eq!(JobSpec::STEP_TIMEOUT_DEFAULT.to_string(), "2m");
+    assert_eq!(JobSpec::FINALLY_TIMEOUT_DEFAULT.to_string(), "2m");
     let step: Step = json(r#"{"list_processes": null}"#).unwrap();
     assert_eq!(step, Step::new(Verb::ListProcesses, json!({})));
     assert_eq!((step.on_error, step.idempotent), (OnError::Fail, false));
@@ -376,6 +406,18 @@ fn a_retry_beyond_its_bounds_is_refused_with_them() {
 }
 
 #[test]
+fn a_list_is_written_alone_or_with_its_longest_length() {
+    let read = |text: &str| json::<ForEach>(text);
+    assert_eq!(read(r#""{{ vars.l }}""#).unwrap().max, 50);
+    assert_eq!(read("[1, 2]").unwrap().items, json!([1, 2]));
+    let whole = read(r#"{"in": [1], "max": 3}"#).unwrap();
+    assert_eq!((whole.items, whole.max), (json!([1]), 3));
+    for text in [r#"{"max": 3}"#, r#"{"in": [], "mx": 3}"#, "3", "true"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_wait_is_taken_up_to_a_week() {
     let parse = |text: &str| ServerCall::parse(ServerVerb::Wait, json!(text));
     assert_eq!(parse("1s").unwrap(), ServerCall::Wait(Span::from_secs(1)));
@@ -387,6 +429,63 @@ fn a_wait_is_taken_up_to_a_week() {
         );
     }
     assert!(ServerCall::parse(ServerVerb::Wait, json!({})).is_err());
+}
+
+#[test]
+fn an_event_and_a_detection_are_taken_within_their_bounds() {
+    let parse = |verb, text: &str| ServerCall::parse(verb, json(text).unwrap());
+    let publish = |text: &str| match parse(ServerVerb::Publish, text).unwrap() {
+        ServerCall::Publish(publish) => publish,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(publish(r#"{"etype": "a.b"}"#).host, EventHost::OfJob);
+    assert_eq!(publish(r#"{"etype": "a", "host": null}"#).host, EventHost::Nobody);
+    assert_eq!(
+        publish(r#"{"etype": "a", "host": "web-1"}"#).host,
+        EventHost::Named("web-1".into())
+    );
+    let ServerCall::Detect(detect) = parse(ServerVerb::Detect, r#"{"cat": "miner"}"#).unwrap() else {
+        panic!("no detection")
+    };
+    assert_eq!((detect.etype.as_str(), detect.priority), ("detection", 0));
+    let longest = format!(r#"{{"cat": "{}", "priority": 10}}"#, "é".repeat(200));
+    parse(ServerVerb::Detect, &longest).unwrap();
+    let host = format!(r#"{{"etype": "a", "host": "{}"}}"#, "x".repeat(255));
+    parse(ServerVerb::Publish, &host).unwrap();
+    for (verb, text, expected) in [
+        (ServerVerb::Publish, "{}".to_owned(), "missing field `etype`"),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a b"}"#.to_owned(),
+            "is not a valid etype",
+        ),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a", "hsot": "x"}"#.to_owned(),
+            "unknown field `hsot`",
+        ),
+        (ServerVerb::Publish, host.replace("xx", "xxx"), "host has"),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a", "host": ""}"#.to_owned(),
+            "host has 0 bytes",
+        ),
+        (ServerVerb::Detect, "{}".to_owned(), "missing field `cat`"),
+        (
+            ServerVerb::Detect,
+            longest.replacen('é', "éé", 1),
+            "cat must be 1 to 200 characters",
+        ),
+        (ServerVerb::Detect, r#"{"cat": "a\nb"}"#.to_owned(), "on one line"),
+        (
+            ServerVerb::Detect,
+            r#"{"cat": "a", "priority": 11}"#.to_owned(),
+            "priority 11 is above 10",
+        ),
+    ] {
+        let error = parse(verb, &text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(super) struct Findings<'s> {
     pub(super) early: bool,
     /// Whether it names what is known only when a step is about to run.
     pub(super) late: bool,
+    /// Whether it names the element of a step's list.
+    pub(super) item: bool,
     /// Whether one of these names is looked at for every element of a list.
     pub(super) square: bool,
     pub(super) regexes: Vec<Pattern>,
@@ -131,6 +133,7 @@ impl<'s> Findings<'s> {
             host: false,
             early: false,
             late: false,
+            item: false,
             square: false,
             regexes: Vec::new(),
             additions: 0,
@@ -169,6 +172,7 @@ impl<'s> Findings<'s> {
             self.host |= name == "host";
             self.early |= known == Known::Early;
             self.late |= known == Known::Late;
+            self.item |= matches!(name, "item" | "index");
             self.square |= self.loop_depth > 0;
             return Ok(());
         }

@@ -49,6 +49,7 @@ pub(super) struct Condition {
     regexes: Vec<Pattern>,
     host: bool,
     late: bool,
+    item: bool,
     square: bool,
 }
 
@@ -138,6 +139,7 @@ impl Condition {
             host,
             early,
             late,
+            item,
             square,
             regexes,
             ..
@@ -155,6 +157,7 @@ impl Condition {
             regexes,
             host,
             late,
+            item,
             square,
         })
     }
@@ -172,6 +175,11 @@ impl Condition {
     /// Whether it names what is known only when a step is about to run.
     pub(super) fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// Whether it names the element of the list that a step runs over.
+    pub(super) fn asks_item(&self) -> bool {
+        self.item
     }
 
     /// Evaluates it over an event and its host, if it has one.

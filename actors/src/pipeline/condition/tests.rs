@@ -14,6 +14,7 @@ const OF_EVENT: Scope<'static> = Scope {
     host: true,
     params: None,
     steps: None,
+    item: false,
 };
 
 fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> T {

@@ -34,6 +34,8 @@ pub(super) struct Scope<'a> {
     pub(super) params: Option<&'a [&'a str]>,
     /// Ids of earlier steps, where outputs may be used.
     pub(super) steps: Option<&'a [String]>,
+    /// The step runs over a list, and its element is known.
+    pub(super) item: bool,
 }
 
 /// When a name has its value.
@@ -53,13 +55,14 @@ impl Scope<'_> {
             "host" if self.host => Some(Known::Early),
             "params" if self.params.is_some() => Some(Known::Early),
             "steps" if self.steps.is_some() => Some(Known::Late),
+            "item" | "index" if self.item => Some(Known::Late),
             _ => None,
         }
     }
 
     /// All names that are known here.
     pub(super) fn names(&self) -> Vec<&'static str> {
-        let names = ["event", "host", "params", "steps"];
+        let names = ["event", "host", "params", "steps", "item", "index"];
         names
             .into_iter()
             .filter(|name| self.known(name).is_some())
@@ -217,6 +220,7 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
         "host" => "host is not known here; only outputs of earlier steps are".into(),
         "params" => "params is known in named jobs only".into(),
         "steps" => "steps is not known here; only a step's arguments may use it".into(),
+        "item" | "index" => format!("{root} is not known here; only a step with for_each has one"),
         other => {
             let known = scope.names();
             let hint = suggestion(other, known.iter().copied());

@@ -180,7 +180,7 @@ fn bad_steps() -> Vec<Bad> {
             &[(
                 5,
                 7,
-                "unknown key \"list_proceses\" in a step, expected a verb or one of id, when, timeout, on_error, retry, idempotent; did you mean \"list_processes\"?",
+                "unknown key \"list_proceses\" in a step, expected a verb or one of id, when, for_each, timeout, on_error, retry, idempotent; did you mean \"list_processes\"?",
             )],
         ),
         (

@@ -47,6 +47,9 @@ impl Session {
         ack: Option<CommandId>,
     ) -> Option<Vec<Effect>> {
         let reason = self.mark_failed(index, fault);
+        if self.fails_quietly(index) {
+            return None;
+        }
         let step = self.record.steps.get(index);
         let reason = match step.map(|step| step.on_error.clone()).unwrap_or_default() {
             OnError::Continue => return None,

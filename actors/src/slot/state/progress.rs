@@ -15,14 +15,17 @@ impl Session {
 
     /// The record as it is to be stored, with what goes on record then.
     pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
+        self.unsaved = false;
         let notes = std::mem::take(&mut self.record.notes);
         let passed = std::mem::take(&mut self.record.passed);
         let dropped = std::mem::take(&mut self.record.dropped);
+        let outgoing = std::mem::take(&mut self.record.outgoing);
         let record = self.record.clone();
         Box::new(JobRecord {
             notes,
             passed,
             dropped,
+            outgoing,
             ..record
         })
     }
@@ -50,9 +53,16 @@ impl Session {
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
-        let anew = self.record.begin_anew(outcome, &reason, self.moment.now);
-        let end = match anew {
+        let now = self.moment.now;
+        let (outcome, reason) = match self.record.ending.clone() {
+            Some(ending) => (ending.outcome, ending.reason),
+            None => (outcome, reason),
+        };
+        let end = match self.record.begin_anew(outcome, &reason, now) {
             Some(_) => SessionEnd::Rests,
+            None if self.is_host_there() && self.record.begin_finally(outcome, &reason, now) => {
+                return self.finally(ack);
+            }
             None => SessionEnd::Ended(outcome, reason),
         };
         vec![Effect::End {
@@ -129,13 +139,8 @@ impl Session {
     pub(super) fn next(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let mut effects = Vec::new();
         loop {
-            let pending = |status| matches!(status, StepStatus::Pending | StepStatus::Running);
-            let Some(index) = self
-                .record
-                .reports
-                .iter()
-                .position(|report| pending(report.status))
-            else {
+            self.record.settle_loops(Some(self.moment.now));
+            let Some(index) = self.next_step() else {
                 effects.extend(self.finished(ack));
                 return effects;
             };
@@ -143,14 +148,18 @@ impl Session {
                 effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
                 return effects;
             }
-            match self.choose(index) {
+            let chosen = match self.is_unexpanded(index) {
+                true => self.expand(index).map(|()| None),
+                false => self.choose(index),
+            };
+            match chosen {
                 Ok(Some(Call::Host(call))) => {
                     effects.extend(self.send(index, call, ack));
                     return effects;
                 }
-                Ok(Some(Call::Server(ServerCall::Wait(span)))) => {
-                    if let Some(rest) = self.wait(index, span) {
-                        effects.extend(self.rest(rest, ack));
+                Ok(Some(Call::Server(call))) => {
+                    if let Some(left) = self.serve(index, call, ack) {
+                        effects.extend(left);
                         return effects;
                     }
                 }
@@ -165,6 +174,22 @@ impl Session {
         }
     }
 
+    /// Does what the server does itself. Returns how the session ends if that ends it.
+    fn serve(&mut self, index: usize, call: ServerCall, ack: Option<CommandId>) -> Option<Vec<Effect>> {
+        let served = match call {
+            ServerCall::Wait(span) => return self.wait(index, span).map(|rest| self.rest(rest, ack)),
+            ServerCall::Publish(publish) => self.publish(index, publish),
+            ServerCall::Detect(detect) => self.detect(index, detect),
+        };
+        let fault = served.err()?;
+        if Self::is_passing(&fault)
+            && let Some(rest) = self.try_again(index, &fault)
+        {
+            return Some(self.rest(rest, ack));
+        }
+        self.step_failed(index, fault, ack)
+    }
+
     pub(super) fn timeout_reason(&self) -> Reason {
         Reason::new(
             "job_timeout",
@@ -176,6 +201,7 @@ impl Session {
     pub(super) fn finished(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let count = |status| {
             let reports = self.record.reports.iter();
+            let reports = reports.filter(|report| report.items.is_none());
             reports.filter(|report| report.status == status).count()
         };
         let text = match (count(StepStatus::Failed), count(StepStatus::Skipped)) {
@@ -211,7 +237,7 @@ impl Session {
         if self.record.intent.is_some() {
             self.note(index, (command_id, &call), None);
         }
-        if self.record.intent.is_some() || ack.is_some() {
+        if self.record.intent.is_some() || ack.is_some() || self.unsaved {
             effects.push(Effect::Persist(self.snapshot()));
         }
         effects.push(Effect::Announce(Box::new(self.record.clone())));
@@ -241,12 +267,15 @@ impl Session {
     /// The job waits again for its host, unless it has done so too often.
     pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         for report in &mut self.record.reports {
-            if report.status == StepStatus::Running {
+            if report.status == StepStatus::Running && report.items.is_none() {
                 report.status = StepStatus::Pending;
                 report.started_at = None;
             }
         }
         self.record.intent = None;
+        if let Some(ending) = self.record.ending.clone() {
+            return self.end(ending.outcome, ending.reason, ack);
+        }
         if self.record.cancel_requested {
             let reason = Reason::new("cancelled", "it was cancelled while its host was away");
             return self.end(Outcome::Cancelled, reason, ack);

@@ -36,6 +36,10 @@ impl Session {
             return self.again((in_flight.step, code), ack);
         }
         self.mark_interrupted(&in_flight, code);
+        if self.fails_quietly(in_flight.step) && self.is_host_there() {
+            self.unsaved = true;
+            return self.next(ack);
+        }
         let text = format!(
             "nobody knows whether {} ran, and it is not run twice",
             in_flight.flight.call.verb()
@@ -94,7 +98,7 @@ impl Session {
             .as_ref()
             .map(crate::record::encode)
             .unwrap_or_default();
-        let fits = self.inline_bytes + bytes.len() <= OUTPUTS_INLINE_BYTES_MAX;
+        let fits = self.inline_bytes + bytes.len() <= self.inline_bytes_max();
         if bytes.len() > OUTPUT_INLINE_BYTES_MAX || !fits {
             return self.spill(result, bytes);
         }
@@ -109,7 +113,7 @@ impl Session {
 
     /// A fault as it fits into the job's result.
     pub(super) fn bound(&mut self, fault: Fault) -> Fault {
-        let room = OUTPUTS_INLINE_BYTES_MAX.saturating_sub(self.inline_bytes);
+        let room = self.inline_bytes_max().saturating_sub(self.inline_bytes);
         let (fault, bytes) = bounded(fault, room);
         self.inline_bytes += bytes;
         fault

@@ -77,7 +77,7 @@ fn a_condition_without_a_value_fails_its_step() {
 fn a_step_that_was_decided_against_when_the_job_was_accepted_never_runs() {
     let mut record = job(vec![delete(), list()]);
     record.steps[0].when = Some(When::No { no: "false".into() });
-    record.reports = crate::record::reports(&record.steps);
+    record.reports = crate::record::reports(&record.steps, 0);
     assert_eq!(record.reports[0].status, StepStatus::Skipped, "at once");
     let mut rig = Rig::new();
     assert_eq!(rig.run(record).last().unwrap(), "execute 1/1");
@@ -128,4 +128,11 @@ fn steps_that_a_jobs_end_came_before_say_so() {
     );
     rig.ended = Some(record);
     assert_eq!(reasons(&rig), [None, Some("job_ended".into())]);
+}
+
+#[test]
+fn a_long_condition_is_told_up_to_a_bound() {
+    let of = |chars: usize| crate::record::condition_false(&"é".repeat(chars)).text;
+    assert!(of(200).ends_with(&format!(": {}", "é".repeat(200))));
+    assert_eq!(of(201), of(200));
 }
