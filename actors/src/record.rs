@@ -8,6 +8,7 @@ use crate::pipeline::step_id;
 use crate::store::{Batch, Table};
 use crate::trace::Passed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
@@ -126,6 +127,10 @@ pub(crate) struct JobRecord {
     pub(crate) loops: Vec<Loop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) intent: Option<Intent>,
+    /// The values of its `let`, for what is rendered when its step is about to run. A version that knew none wrote
+    /// none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) vars: Map<String, Value>,
     /// A person cancelled it while it ran.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cancel_requested: bool,
@@ -494,6 +499,24 @@ mod tests {
         assert_eq!(record.key_sha256, Some(Sha256::from_digest(&[0; 32])));
         let written: serde_json::Value = serde_json::from_slice(&encode(&record)).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(OLD).unwrap());
+    }
+
+    /// A job as it was written before there was `let`.
+    const OLD_JOB: &str = r#"{"job_id":"11111111-2222-4333-8444-555555555555","org":"default","name":"look",
+        "host":{"host_id":"6a476cc7-fafe-5985-9fb8-67233a7efb39","hostname":"amelie"},"seq":1,"priority":"normal",
+        "state":"queued","run":0,"attempt":0,"queued_at":"2026-11-20T10:00:00Z","expires_at":"2026-11-21T10:00:00Z",
+        "timeout":"10m","depth":0,"steps":[{"list_processes":{}}],
+        "reports":[{"id":"step1","verb":"list_processes","status":"pending"}]}"#;
+
+    #[test]
+    fn a_job_of_a_version_without_let_is_read_and_written_unchanged() {
+        let record: JobRecord = decode("job", OLD_JOB.as_bytes()).unwrap();
+        assert_eq!(record.vars, Map::new());
+        let written: Value = serde_json::from_slice(&encode(&record)).unwrap();
+        assert_eq!(written, serde_json::from_str::<Value>(OLD_JOB).unwrap());
+        let vars = Map::from_iter([("who".to_owned(), "amelie".into())]);
+        let record = JobRecord { vars, ..record };
+        assert_eq!(decode::<JobRecord>("job", &encode(&record)).unwrap(), record);
     }
 
     #[test]

@@ -443,6 +443,15 @@ pub struct PipelineView {
     pub version: Sha256,
     /// The file it came from.
     pub file: String,
+    /// Whether it acts; one that does not is loaded and checked all the same.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// The orgs on whose events it acts; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orgs: Option<Vec<Org>>,
+    /// The oldest event it acts on, where that is not what the server takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_max_age: Option<Span>,
     /// The etypes it listens to.
     pub on: Vec<String>,
     /// Its condition.
@@ -450,6 +459,11 @@ pub struct PipelineView {
     pub when: Option<String>,
     /// Its job's name.
     pub job: Name,
+}
+
+/// A server that does not say has none that are disabled.
+fn enabled() -> bool {
+    true
 }
 
 /// `GET /v1/pipelines`.

@@ -6,6 +6,7 @@ use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use tripline_protocol::Org;
 use tripline_protocol::api::PipelinesView;
 
 #[derive(Debug, Subcommand)]
@@ -76,12 +77,22 @@ fn rows(view: &PipelinesView) -> String {
     let rows = view.pipelines.iter().map(|pipeline| {
         [
             pipeline.name.to_string(),
+            if pipeline.enabled { "enabled" } else { "disabled" }.to_owned(),
             pipeline.on.join(" "),
+            or_dash(pipeline.orgs.as_ref().map(|orgs| words(orgs))),
+            or_dash(pipeline.events_max_age),
             or_dash(pipeline.when.as_ref()),
             pipeline.job.to_string(),
             pipeline.file.clone(),
             pipeline.version.as_str().chars().take(12).collect(),
         ]
     });
-    table(["NAME", "ON", "WHEN", "JOB", "FILE", "VERSION"], rows)
+    let head = [
+        "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "JOB", "FILE", "VERSION",
+    ];
+    table(head, rows)
+}
+
+fn words(orgs: &[Org]) -> String {
+    orgs.iter().map(Org::as_str).collect::<Vec<_>>().join(" ")
 }

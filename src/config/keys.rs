@@ -87,7 +87,7 @@ section! {
 section! {
     /// `[events]`: what is taken from NATS.
     Events, "events" {
-        /// Older events become dead letters.
+        /// Older events become dead letters, unless a pipeline takes them.
         max_age: Span = Span::from_secs(HOUR_SECONDS),
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::audit::By;
 use crate::ground::Ground;
-use crate::pipeline::{self, RuleSet};
+use crate::pipeline::{self, RenderedJob, RuleSet};
 use crate::ports::OutMessage;
 use crate::refusal::Refusal;
 use crate::router::HostBook;
 use crate::scheduler::NewJob;
+use serde_json::Map;
 use tripline_protocol::JobId;
 use tripline_protocol::api::SubmitJob;
-use tripline_protocol::job::JobSpec;
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(super) fn new_job(
 ) -> Result<NewJob, Refusal> {
     let book = HostBook::new(&ground.store, &ground.attachments);
     let host = book.named(request.org.as_ref(), &request.host)?;
-    let spec = spec(&book, rules, &request, &host)?;
+    let RenderedJob { spec, vars } = rendered(&book, rules, &request, &host)?;
     let job_id = match &request.idempotency_key {
         Some(key) if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX => {
             return Err(invalid(
@@ -40,6 +40,7 @@ pub(super) fn new_job(
         job_id,
         org: host.org.clone(),
         spec,
+        vars,
         host: host.to_ref(),
         pipeline: None,
         event: None,
@@ -57,18 +58,22 @@ fn invalid(code: &'static str, detail: impl Into<String>) -> Refusal {
     }
 }
 
-fn spec(
+fn rendered(
     book: &HostBook<'_>,
     rules: &RuleSet,
     request: &SubmitJob,
     host: &crate::record::HostRecord,
-) -> Result<JobSpec, Refusal> {
+) -> Result<RenderedJob, Refusal> {
     match (&request.job, &request.named) {
         (Some(_), None) if !request.params.is_empty() => Err(invalid(
             "bad_params",
             "params belong to a named job; an inline job takes none",
         )),
         (Some(spec), None) => pipeline::prepare_submitted(spec.clone())
+            .map(|spec| RenderedJob {
+                spec,
+                vars: Map::new(),
+            })
             .map_err(|error| invalid(error.code(), error.to_string())),
         (None, Some(name)) => {
             let not_found = || Refusal::NotFound {
@@ -76,9 +81,8 @@ fn spec(
                 id: name.to_string(),
             };
             let named = rules.named_job(name).ok_or_else(not_found)?;
-            let rendered = named.render(&request.params, &book.facts(host)?);
-            rendered
-                .map(|job| job.spec)
+            named
+                .render(&request.params, &book.facts(host)?)
                 .map_err(|error| invalid(error.code(), error.to_string()))
         }
         _ => Err(invalid("bad_job", "exactly one of job and named is needed")),

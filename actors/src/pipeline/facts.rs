@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tripline_protocol::Event;
 
 /// What is known when a job is made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Facts<'a> {
     pub(super) event: Option<&'a Event>,
     pub(super) host: Option<&'a HostFacts>,
@@ -21,6 +21,21 @@ impl StepFacts {
     /// Of a step behind these, which are maps of `status`, `output` and the like by their ids.
     pub fn over(steps: Map<String, Value>) -> Self {
         Self(Map::from_iter([("steps".to_owned(), Value::Object(steps))]))
+    }
+
+    /// The same of a job with these values of `let`.
+    pub fn with_vars(mut self, vars: Map<String, Value>) -> Self {
+        if !vars.is_empty() {
+            self.0.insert("vars".to_owned(), Value::Object(vars));
+        }
+        self
+    }
+
+    /// The names of `let`.
+    pub(super) fn vars(&self) -> Vec<&str> {
+        let vars = self.0.get("vars").and_then(Value::as_object);
+        vars.map(|vars| vars.keys().map(String::as_str).collect())
+            .unwrap_or_default()
     }
 
     /// The same of a step for this element of a list, which has this place in it, from 0.

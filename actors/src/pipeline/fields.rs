@@ -83,10 +83,8 @@ fn unexpected<T>(node: &Node, expected: &str, problems: &mut Problems<'_>) -> Op
 
 /// The entries of a map.
 pub(super) fn map<'n>(node: &'n Node, what: &str, problems: &mut Problems<'_>) -> Option<&'n [(Key, Node)]> {
-    match &node.kind {
-        Kind::Map(entries) => Some(entries),
-        _ => unexpected(node, &format!("a map for {what}"), problems),
-    }
+    node.entries()
+        .or_else(|| unexpected(node, &format!("a map for {what}"), problems))
 }
 
 /// The items of a list.
@@ -95,6 +93,36 @@ pub(super) fn list<'n>(node: &'n Node, expected: &str, problems: &mut Problems<'
         Kind::List(items) => Some(items),
         _ => unexpected(node, expected, problems),
     }
+}
+
+/// One text, or the items of a list of 1 to `most`; `what` they are is for messages.
+pub(super) fn one_or_many<'n>(
+    node: &'n Node,
+    what: &str,
+    most: usize,
+    problems: &mut Problems<'_>,
+) -> Option<&'n [Node]> {
+    let items = match &node.kind {
+        Kind::Text(_) => std::slice::from_ref(node),
+        _ => list(node, &format!("a list of {what}"), problems)?,
+    };
+    if !(1..=most).contains(&items.len()) {
+        return problems.add(node.at, format!("{} {what}, expected 1 to {most}", items.len()));
+    }
+    Some(items)
+}
+
+/// Every item as a type that parses itself.
+pub(super) fn all_parsed<T: FromStr<Err: Display>>(
+    items: &[Node],
+    expected: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<T>> {
+    let parsed: Vec<_> = items
+        .iter()
+        .map(|item| parsed(item, expected, problems))
+        .collect();
+    parsed.into_iter().collect()
 }
 
 /// A text.

@@ -9,8 +9,9 @@ use super::render_error::RenderError;
 use super::server_step::wait_problem;
 use super::steps::{self, Part, StepTemplate};
 use super::template::{Budget, Scope};
+use super::vars::{self, Context, Let};
 use super::yaml::Node;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
 use tripline_protocol::step::{ForEach, Retry, Step};
 use tripline_protocol::{Name, Span};
@@ -23,11 +24,12 @@ pub(super) const INLINE: Shape = Shape {
         "timeout",
         "priority",
         "retry",
+        "let",
         "steps",
         "finally",
         "finally_timeout",
     ],
-    later: &["let", "approvals", "dry_run"],
+    later: &["approvals", "dry_run"],
 };
 
 /// A job made from a pipeline or a named job, ready to be accepted.
@@ -35,6 +37,8 @@ pub(super) const INLINE: Shape = Shape {
 pub struct RenderedJob {
     /// Arguments are rendered, except those over `steps.*`, which are marked (see [`super::is_late`]).
     pub spec: JobSpec,
+    /// The values of `let`, as `vars` for what is rendered later.
+    pub vars: Map<String, Value>,
 }
 
 /// A job whose arguments are still templates.
@@ -45,6 +49,7 @@ pub(super) struct JobTemplate {
     timeout: Option<Span>,
     priority: Priority,
     retry: Option<Retry>,
+    values: Let,
     steps: Vec<StepTemplate>,
     finally: Vec<StepTemplate>,
     finally_timeout: Option<Span>,
@@ -71,6 +76,12 @@ impl JobTemplate {
         let retry = fields
             .get("retry")
             .and_then(|node| steps::read_retry(node, true, problems));
+        let values = Let::read(fields, scope, problems);
+        let known: Vec<&str> = scope.vars.iter().copied().chain(vars::names(fields)).collect();
+        let scope = &Scope {
+            vars: &known,
+            ..scope.clone()
+        };
         let mut ids = Vec::new();
         let steps = fields
             .need("steps", "a list of steps", problems)
@@ -92,6 +103,7 @@ impl JobTemplate {
             timeout,
             priority: priority.unwrap_or_default(),
             retry,
+            values,
             steps,
             finally: finally.flatten().unwrap_or_default(),
             finally_timeout,
@@ -103,17 +115,22 @@ impl JobTemplate {
         &self.name
     }
 
-    /// Renders every step over the variables in `context`, and decides the conditions that `facts` decide.
-    pub(super) fn render(
-        &self,
-        facts: &Facts<'_>,
-        context: &minijinja::Value,
-    ) -> Result<RenderedJob, RenderError> {
+    /// Renders its `let`, and every step over that and what `context` knows, and decides the conditions that `facts`
+    /// decide.
+    pub(super) fn render(&self, facts: &Facts<'_>, mut context: Context) -> Result<RenderedJob, RenderError> {
+        context.define(&self.values)?;
+        let seen = context.value();
+        let mut values = facts.values.cloned().unwrap_or_default();
+        values.insert("vars".to_owned(), Value::Object(context.vars().clone()));
+        let facts = Facts {
+            values: Some(&values),
+            ..*facts
+        };
         let mut budget = Budget::new(RENDERED_BYTES_MAX);
         let mut render = |part: Part, steps: &[StepTemplate]| {
             let steps = steps.iter().enumerate().map(|(index, step)| {
                 let id = step.id.clone().unwrap_or_else(|| part.implicit_id(index));
-                let rendered = step.render(facts, context, &mut budget);
+                let rendered = step.render(&facts, &seen, &mut budget);
                 rendered.map_err(|error| error.in_step(&id))
             });
             steps.collect::<Result<Vec<_>, _>>()
@@ -132,6 +149,7 @@ impl JobTemplate {
                 finally,
                 finally_timeout: self.finally_timeout,
             },
+            vars: context.into_vars(),
         })
     }
 }

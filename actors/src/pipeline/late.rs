@@ -82,7 +82,9 @@ pub fn is_late(args: &Value) -> bool {
 /// `missing_field` when an output has not what the template names, `template_error`, `too_large`.
 pub fn render_late(args: &Value, facts: &StepFacts) -> Result<Value, RenderError> {
     let steps = facts.ids();
+    let vars = facts.vars();
     let scope = Scope {
+        vars: &vars,
         steps: Some(&steps),
         item: facts.has_item(),
         ..Scope::default()

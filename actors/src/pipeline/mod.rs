@@ -13,6 +13,7 @@ mod condition;
 mod facts;
 mod fields;
 mod files;
+mod gate;
 mod host;
 mod index;
 mod job;
@@ -24,17 +25,22 @@ mod params;
     reason = "the module is named after its main type, as all are"
 )]
 mod pipeline;
+mod pipeline_job;
 mod problem;
 mod render_error;
 mod rule_set;
 mod server_step;
 mod steps;
 mod template;
+mod vars;
 mod when;
 mod yaml;
 
 pub use condition::Match;
 pub use facts::StepFacts;
+#[cfg(test)]
+pub(crate) use gate::AGE_MAX;
+pub use gate::Closed;
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;

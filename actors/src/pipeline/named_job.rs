@@ -9,6 +9,7 @@ use super::params::{self, Param};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::template::{Scope, from_json, host_value};
+use super::vars::Context;
 use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
@@ -19,6 +20,7 @@ pub(super) const SHAPE: Shape = Shape {
         "name",
         "description",
         "params",
+        "let",
         "steps",
         "expires",
         "timeout",
@@ -27,7 +29,7 @@ pub(super) const SHAPE: Shape = Shape {
         "finally",
         "finally_timeout",
     ],
-    later: &["let", "approvals", "dry_run", "tests", "enabled", "orgs"],
+    later: &["approvals", "dry_run", "tests", "enabled", "orgs"],
 };
 
 /// A named job.
@@ -130,14 +132,13 @@ impl NamedJob {
     ) -> Result<RenderedJob, RenderError> {
         let params = Value::Object(params::fill(&self.params, params)?);
         late::refuse_marked(&params)?;
-        let context =
-            minijinja::Value::from_pairs([("host", host_value(host)), ("params", from_json(&params))]);
+        let context = Context::new([("host", host_value(host)), ("params", from_json(&params))]);
         let values = Map::from_iter([("params".to_owned(), params)]);
         let facts = Facts {
             event: None,
             host: Some(host),
             values: Some(&values),
         };
-        self.job.render(&facts, &context)
+        self.job.render(&facts, context)
     }
 }

@@ -9,7 +9,9 @@ pub struct RenderError {
     subject: Option<String>,
     /// The step's id.
     step: Option<String>,
-    /// Path of the argument or parameter within its step: `argv[1]`.
+    /// Whether the argument is a name of `let`.
+    of_let: bool,
+    /// Path of the argument, the parameter or the value of `let`: `argv[1]`.
     argument: String,
     cause: Cause,
 }
@@ -38,6 +40,7 @@ impl RenderError {
         Self {
             subject: None,
             step: None,
+            of_let: false,
             argument: String::new(),
             cause,
         }
@@ -77,6 +80,14 @@ impl RenderError {
         self
     }
 
+    /// The same, found in the value `name` of `let`.
+    pub(super) fn in_let(self, name: &str) -> Self {
+        Self {
+            of_let: true,
+            ..self.under(name)
+        }
+    }
+
     pub(super) fn in_step(mut self, step: &str) -> Self {
         self.step = Some(step.to_owned());
         self
@@ -114,10 +125,10 @@ impl fmt::Display for RenderError {
         places.extend(self.subject.clone());
         places.extend(self.step.as_ref().map(|step| format!("step {step}")));
         if !self.argument.is_empty() {
-            let what = if self.step.is_some() {
-                "argument"
-            } else {
-                "parameter"
+            let what = match (&self.step, self.of_let) {
+                (_, true) => "let",
+                (Some(_), false) => "argument",
+                (None, false) => "parameter",
             };
             places.push(format!("{what} {}", self.argument));
         }

@@ -9,3 +9,4 @@ mod index;
 mod rendering;
 mod server_steps;
 mod submitted;
+mod vars;

@@ -55,8 +55,9 @@ pub(super) fn condition(node: &Node, scope: &Scope<'_>, problems: &mut Problems<
 }
 
 /// Compiles a condition on any thread.
-fn compile_late(source: &str, ids: &[String], item: bool) -> Result<Condition, RenderError> {
+fn compile_late(source: &str, vars: &[&str], ids: &[String], item: bool) -> Result<Condition, RenderError> {
     let scope = Scope {
+        vars,
         steps: Some(ids),
         item,
         ..Scope::default()
@@ -71,7 +72,7 @@ fn compile_late(source: &str, ids: &[String], item: bool) -> Result<Condition, R
 pub(super) fn check_submitted(when: Option<&When>, ids: &[String], item: bool) -> Result<(), RenderError> {
     match when {
         None => Ok(()),
-        Some(When::Late(source)) => compile_late(source, ids, item).map(drop),
+        Some(When::Late(source)) => compile_late(source, &[], ids, item).map(drop),
         Some(When::No { .. }) => Err(RenderError::bad_job("when must be a condition in CEL, as a text")),
     }
 }
@@ -82,7 +83,10 @@ pub(super) fn check_submitted(when: Option<&When>, ids: &[String], item: bool) -
 ///
 /// `condition_error` when it has no value.
 pub fn holds_late(source: &str, facts: &StepFacts) -> Result<bool, RenderError> {
-    holds(&compile_late(source, &facts.ids(), facts.has_item())?, facts)
+    holds(
+        &compile_late(source, &facts.vars(), &facts.ids(), facts.has_item())?,
+        facts,
+    )
 }
 
 /// The same of a step over a list, before the list is looked at; `None`: it depends on the element.
@@ -91,7 +95,7 @@ pub fn holds_late(source: &str, facts: &StepFacts) -> Result<bool, RenderError> 
 ///
 /// As [`holds_late`].
 pub fn holds_for_all(source: &str, facts: &StepFacts) -> Result<Option<bool>, RenderError> {
-    let condition = compile_late(source, &facts.ids(), true)?;
+    let condition = compile_late(source, &facts.vars(), &facts.ids(), true)?;
     match condition.asks_item() {
         true => Ok(None),
         false => holds(&condition, facts).map(Some),

@@ -52,6 +52,14 @@ impl Node {
         }
     }
 
+    /// The entries, if it is a map.
+    pub(super) fn entries(&self) -> Option<&[(Key, Node)]> {
+        match &self.kind {
+            Kind::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
     /// The value without places.
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {

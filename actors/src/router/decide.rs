@@ -2,14 +2,25 @@
 
 use super::lookup::{HostBook, Resolution};
 use crate::ingest::Dead;
-use crate::pipeline::{HostFacts, Match, Pipeline};
+use crate::pipeline::{Closed, HostFacts, Match, Pipeline};
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::NewJob;
 use std::sync::Arc;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::job::PipelineRef;
-use tripline_protocol::{Event, JobId};
+use tripline_protocol::{Event, JobId, Span};
+
+/// The reason of an event that is too old.
+pub(super) const STALE: &str = "stale";
+
+/// How old an event is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Age {
+    pub(super) age: Span,
+    /// The oldest that is taken by pipelines that do not say.
+    pub(super) age_max: Span,
+}
 
 /// What an event causes.
 #[derive(Debug, Default)]
@@ -88,9 +99,11 @@ fn hint_text(hint: &HostHint) -> String {
     }
 }
 
+/// Every candidate decides by itself. An event is `stale` only when all that could act on it find it too old.
 pub(super) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
+    Age { age, age_max }: Age,
     book: &HostBook<'_>,
 ) -> Result<Decision, Refusal> {
     let mut host = EventHost {
@@ -99,12 +112,27 @@ pub(super) fn decide<'a>(
         found: None,
     };
     let mut decision = Decision::default();
+    let (mut looked_at, mut too_old_for) = (false, None);
     for pipeline in candidates {
+        match pipeline.closed_to(event, age, age_max) {
+            None => looked_at = true,
+            Some(Closed::Stale { age_max }) => {
+                too_old_for = too_old_for.max(Some(age_max));
+                continue;
+            }
+            Some(Closed::Disabled | Closed::WrongOrg) => continue,
+        }
         match consider(pipeline, (event, run), &mut host)? {
             Ok(Some(job)) => decision.jobs.push(job),
             Ok(None) => {}
             Err(dead) => add_dead(&mut decision, pipeline, dead),
         }
+    }
+    if let Some(age_max) = too_old_for.filter(|_| !looked_at) {
+        decision.dead = Some(Dead {
+            reason: STALE,
+            text: format!("the event is {age} old, at most {age_max} is taken"),
+        });
     }
     Ok(decision)
 }
@@ -158,6 +186,7 @@ fn consider(
             run,
             org: event.org.clone(),
             spec: rendered.spec,
+            vars: rendered.vars,
             host: record.to_ref(),
             pipeline: Some(PipelineRef {
                 name: pipeline.name().clone(),

@@ -24,7 +24,7 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
-use decide::Decision;
+use decide::{Age, Decision, STALE};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +66,6 @@ pub(crate) struct Rules {
     pub(crate) loaded_at: Timestamp,
     pub(crate) refused: Option<String>,
 }
-
-/// The reason of an event that is too old.
-const STALE: &str = "stale";
 
 /// An event to decide about.
 struct Given<'a> {
@@ -176,21 +173,13 @@ impl EtypeRouter {
     fn decide(&self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
         let Given { event, replay, .. } = given;
         // A replay is as old as the wish for it.
-        let age = now.since(replay.map_or(event.time, |replay| replay.at));
-        let age_max = self.ground.config.events_max_age;
-        if age > age_max {
-            let dead = Dead {
-                reason: STALE,
-                text: format!("the event is {age} old, at most {age_max} is taken"),
-            };
-            return Ok(Decision {
-                jobs: Vec::new(),
-                dead: Some(dead),
-            });
-        }
+        let age = Age {
+            age: now.since(replay.map_or(event.time, |replay| replay.at)),
+            age_max: self.ground.config.events_max_age,
+        };
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.candidates(&event.etype);
-        decide::decide(candidates, (event, given.run()), &book)
+        decide::decide(candidates, (event, given.run()), age, &book)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {

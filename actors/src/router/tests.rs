@@ -129,6 +129,11 @@ fn hosts_of_one_name_are_counted_up_to_a_bound() {
 }
 
 #[test]
+fn no_pipeline_takes_an_event_that_is_older_than_the_marks_of_handled_ones() {
+    assert_eq!(crate::pipeline::AGE_MAX, HANDLED_RETAIN);
+}
+
+#[test]
 fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
     let Hosts { _dir, store, .. } = hosts_of([]);
     let at = Timestamp::from_micros(1_800_000_000_000_000);

@@ -236,6 +236,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         name: spec.name,
         steps: spec.steps,
         intent: None,
+        vars: job.vars,
         cancel_requested: false,
         by: job.by,
         notes: Vec::new(),

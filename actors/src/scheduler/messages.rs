@@ -9,6 +9,7 @@ use crate::record::JobRecord;
 use crate::store::Batch;
 use crate::trace::TraceSpan;
 use actix::prelude::*;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
@@ -23,6 +24,8 @@ pub(crate) struct NewJob {
     pub(crate) job_id: JobId,
     pub(crate) org: Org,
     pub(crate) spec: JobSpec,
+    /// The values of `let` that its late arguments may name.
+    pub(crate) vars: Map<String, Value>,
     pub(crate) host: HostRef,
     pub(crate) pipeline: Option<PipelineRef>,
     pub(crate) event: Option<EventRef>,

@@ -101,7 +101,7 @@ fn facts(record: &JobRecord, index: usize) -> StepFacts {
         steps.insert(report.id.clone(), own);
         at = next;
     }
-    let facts = StepFacts::over(steps);
+    let facts = StepFacts::over(steps).with_vars(record.vars.clone());
     match record.item_of(index) {
         Some((item, place)) => facts.at(item.clone(), place),
         None => facts,

@@ -100,6 +100,7 @@ fn accepted(spec: JobSpec) -> JobRecord {
         loops: Vec::new(),
         steps: spec.steps,
         intent: None,
+        vars: Default::default(),
         cancel_requested: false,
         by: None,
         notes: Vec::new(),

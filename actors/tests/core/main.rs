@@ -17,6 +17,8 @@ mod fixture;
 #[cfg(test)]
 mod forget;
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod isolation;
@@ -26,6 +28,8 @@ mod jobs;
 mod keys;
 #[cfg(test)]
 mod labels;
+#[cfg(test)]
+mod lets;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

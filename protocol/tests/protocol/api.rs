@@ -10,7 +10,7 @@ use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
 use tripline_protocol::littlebrother::{LoginMapping, UserConfig};
 use tripline_protocol::step::{Step, StepStatus};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{Attestation, Event, HostId, InstallId, Org};
+use tripline_protocol::{Attestation, Event, HostId, InstallId, Org, Span};
 
 fn token() -> TokenView {
     TokenView {
@@ -323,6 +323,9 @@ fn slots_and_pipelines(golden: &mut Golden) {
         name: p("contain-miner"),
         version: hash(),
         file: "contain-miner.yaml".into(),
+        enabled: false,
+        orgs: Some(vec![Org::default_org(), p("acme")]),
+        events_max_age: Some(Span::from_secs(6 * 3600)),
         on: vec!["PROHIBITED_PROCESS".into(), "acme.alert.*".into()],
         when: Some("host.platform == \"linux\"".into()),
         job: p("contain-miner"),

@@ -204,10 +204,10 @@ impl<'s> Findings<'s> {
         self.walk(&mut select.operand)
     }
 
-    /// A field of a name whose fields are known: steps and parameters.
+    /// A field of a name whose fields are known: steps, parameters and `let`.
     fn field(&self, node: u64, root: &str, field: &str) -> Result<(), Refused> {
         let of_others = self.locals.iter().any(|local| local == root) || self.scope.known(root).is_none();
-        if of_others || !matches!(root, "steps" | "params") {
+        if of_others || !matches!(root, "steps" | "params" | "vars") {
             return Ok(());
         }
         unknown_field(root, field, self.scope).map_err(|reason| Refused { node, reason })

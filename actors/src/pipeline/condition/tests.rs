@@ -13,6 +13,8 @@ const OF_EVENT: Scope<'static> = Scope {
     event: true,
     host: true,
     params: None,
+    vars: &[],
+    vars_later: &[],
     steps: None,
     item: false,
 };

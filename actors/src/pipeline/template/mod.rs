@@ -32,6 +32,10 @@ pub(super) struct Scope<'a> {
     pub(super) host: bool,
     /// Parameters of the named job.
     pub(super) params: Option<&'a [&'a str]>,
+    /// Names of `let` that have their values.
+    pub(super) vars: &'a [&'a str],
+    /// Names of the same `let` that get theirs later.
+    pub(super) vars_later: &'a [&'a str],
     /// Ids of earlier steps, where outputs may be used.
     pub(super) steps: Option<&'a [String]>,
     /// The step runs over a list, and its element is known.
@@ -45,6 +49,8 @@ pub(super) enum Known {
     Early,
     /// When the step is about to run.
     Late,
+    /// Before the job is accepted, and it is kept.
+    Always,
 }
 
 impl Scope<'_> {
@@ -54,15 +60,21 @@ impl Scope<'_> {
             "event" if self.event => Some(Known::Early),
             "host" if self.host => Some(Known::Early),
             "params" if self.params.is_some() => Some(Known::Early),
+            "vars" if self.has_vars() => Some(Known::Always),
             "steps" if self.steps.is_some() => Some(Known::Late),
             "item" | "index" if self.item => Some(Known::Late),
             _ => None,
         }
     }
 
+    /// Whether there is a `let`.
+    fn has_vars(&self) -> bool {
+        !self.vars.is_empty() || !self.vars_later.is_empty()
+    }
+
     /// All names that are known here.
     pub(super) fn names(&self) -> Vec<&'static str> {
-        let names = ["event", "host", "params", "steps", "item", "index"];
+        let names = ["event", "host", "params", "vars", "steps", "item", "index"];
         names
             .into_iter()
             .filter(|name| self.known(name).is_some())
@@ -116,7 +128,10 @@ impl Template {
             });
         }
         if early && late {
-            return Err("one argument may use event, host and params, or steps, but not both".into());
+            return Err(
+                "one argument may use event, host and params, or steps, but not both; put the value into let"
+                    .into(),
+            );
         }
         Ok(Some(Self { pieces, late }))
     }
@@ -208,6 +223,7 @@ fn check(
         match scope.known(root) {
             Some(Known::Early) => *early = true,
             Some(Known::Late) => *late = true,
+            Some(Known::Always) => {}
             None => return Err(unknown(root, scope)),
         }
     }
@@ -219,6 +235,7 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
         "event" => "event is not known here; hand it on as a parameter".into(),
         "host" => "host is not known here; only outputs of earlier steps are".into(),
         "params" => "params is known in named jobs only".into(),
+        "vars" => "vars is not known here: it has the values of let, and there are none".into(),
         "steps" => "steps is not known here; only a step's arguments may use it".into(),
         "item" | "index" => format!("{root} is not known here; only a step with for_each has one"),
         other => {
@@ -244,6 +261,7 @@ fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {
         "event" => (EVENT_FIELDS, "event has no field"),
         "host" => (HOST_FIELDS, "host has no field"),
         "params" => (scope.params.unwrap_or_default(), "there is no parameter"),
+        "vars" => (scope.vars, "let has no name"),
         "steps" => {
             steps = scope
                 .steps
@@ -257,6 +275,9 @@ fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {
     };
     match used.field {
         Some(field) if known.contains(&field) => Ok(()),
+        Some(field) if used.root == "vars" && scope.vars_later.contains(&field) => Err(format!(
+            "vars.{field} has no value yet: those of let are rendered in their order, put {field:?} before this one"
+        )),
         Some(field) => {
             let hint = suggestion(field, known.iter().copied());
             let expected = if known.is_empty() {

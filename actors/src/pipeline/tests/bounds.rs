@@ -24,6 +24,7 @@ fn etypes_steps_and_expressions_are_taken_up_to_their_bounds() {
             (0..count).map(|n| format!("a{n}, ")).collect::<String>()
         )
     };
+    let orgs = |count: usize| on(count).replacen("on", "orgs", 1);
     let steps = |count: usize| format!("job: {{ steps: [{}] }}\n", "list_processes: {}, ".repeat(count));
     let path = |expression: String| {
         format!("job: {{ steps: [ delete_file: {{ path: \"{{{{{expression}}}}}\" }} ] }}\n")
@@ -33,6 +34,16 @@ fn etypes_steps_and_expressions_are_taken_up_to_their_bounds() {
     let plain = || on(1);
     let cases = [
         (on(256) + &steps(1), on(257) + &steps(1), "expected 1 to 256"),
+        (
+            plain() + "events: { max_age: 7d }\n" + &steps(1),
+            plain() + "events: { max_age: 168h 1s }\n" + &steps(1),
+            "expected at most 7d",
+        ),
+        (
+            plain() + &orgs(256) + &steps(1),
+            plain() + &orgs(257) + &steps(1),
+            "257 orgs, expected 1 to 256",
+        ),
         (plain() + &steps(64), plain() + &steps(65), "64"),
         (
             plain() + &padded(1024),

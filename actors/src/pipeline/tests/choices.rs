@@ -89,3 +89,28 @@ fn hostile_conditions_are_compiled_and_asked_on_any_stack() {
     let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(hostile);
     thread.unwrap().join().unwrap();
 }
+
+#[test]
+fn the_values_of_let_are_known_to_conditions_and_late_arguments_of_steps() {
+    let text = "name: p\non: a\nlet: { n: \"{{ event.data.n }}\" }\njob:\n  let: { two: 2 }\n  steps:\n    - { list_processes: {}, when: \"vars.n == vars.two\" }\n    - { list_processes: {}, when: \"vars.n == steps.step1.output.n\" }\n    - get_file: { path: \"/{{ vars.n }}/{{ steps.step1.status }}\" }\n";
+    let rules = parse(text, "").unwrap();
+    let pipeline = rules.pipelines().next().unwrap();
+    let job = |n: i64| pipeline.render(&event(json!({ "n": n })), &host()).unwrap();
+    assert_eq!(job(2).spec.steps[0].when, None);
+    assert_eq!(job(3).spec.steps[0].when, no("vars.n == vars.two"));
+    let late = job(2);
+    assert_eq!(
+        late.spec.steps[1].when,
+        Some(When::Late("vars.n == steps.step1.output.n".into()))
+    );
+    assert_eq!(
+        late.spec.steps[2].args,
+        json!({"path": {"$late": "/{{ vars.n }}/{{ steps.step1.status }}"}})
+    );
+    let one = Map::from_iter([(
+        "step1".to_owned(),
+        json!({"status": "succeeded", "output": {"n": 2}}),
+    )]);
+    let facts = StepFacts::over(one).with_vars(late.vars);
+    assert_eq!(holds_late("vars.n == steps.step1.output.n", &facts), Ok(true));
+}

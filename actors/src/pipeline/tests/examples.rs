@@ -71,14 +71,17 @@ fn the_files_shown_in_the_reference_load() {
     let shown = shown.map(|rest| rest.split("```").next().unwrap());
     let (pipelines, jobs): (Vec<_>, Vec<_>) = shown.partition(|text| text.contains("\non: "));
     assert!(pipelines.len() > 1 && !jobs.is_empty());
+    let triage = include_str!("../../../../examples/jobs/triage.yaml");
+    let jobs: Vec<_> = jobs.into_iter().chain([triage]).collect();
     parse(&pipelines.join("\n---\n"), &jobs.join("\n---\n")).unwrap();
 }
 
 #[test]
 fn the_reference_names_every_key() {
-    use crate::pipeline::{job, named_job, params, pipeline, steps};
+    use crate::pipeline::{gate, job, named_job, params, pipeline, steps};
     for shape in [
         pipeline::SHAPE,
+        gate::EVENTS,
         job::INLINE,
         steps::SHAPE,
         named_job::SHAPE,

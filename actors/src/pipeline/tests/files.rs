@@ -25,7 +25,7 @@ fn bad_pipelines() -> Vec<Bad> {
                 (
                     1,
                     1,
-                    "unknown key \"naem\" in a pipeline, expected one of name, description, on, when, job, params; did you mean \"name\"?",
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, job, params; did you mean \"name\"?",
                 ),
                 (1, 1, "the key \"name\" is missing"),
             ],
@@ -52,6 +52,36 @@ fn bad_pipelines() -> Vec<Bad> {
         (
             format!("name: p\non: []\n{job}\n"),
             &[(2, 5, "0 etypes, expected 1 to 256")],
+        ),
+        (
+            pipeline(&format!("enabled: yes\norgs: []\n{job}")),
+            &[
+                (3, 10, "expected true or false, found a text"),
+                (4, 7, "0 orgs, expected 1 to 256"),
+            ],
+        ),
+        (
+            pipeline(&format!("orgs: [acme, _, 7]\n{job}")),
+            &[
+                (3, 14, "\"_\" is not a valid org"),
+                (3, 17, "expected an org, found a number"),
+            ],
+        ),
+        (
+            pipeline(&format!("events: {{ max_age: 0s }}\n{job}")),
+            &[(3, 20, "expected a span of time above zero")],
+        ),
+        (
+            pipeline(&format!("events: {{ maxage: 6h }}\n{job}")),
+            &[(
+                3,
+                11,
+                "unknown key \"maxage\" in the events of a pipeline, expected one of max_age; did you mean \"max_age\"?",
+            )],
+        ),
+        (
+            pipeline(&format!("events: 6h\n{job}")),
+            &[(3, 9, "expected a map for the events of a pipeline, found a text")],
         ),
         (
             pipeline(&format!("suppress: {{ max: 1 }}\ntests: []\n{job}")),

@@ -136,3 +136,25 @@ fn a_long_condition_is_told_up_to_a_bound() {
     assert!(of(200).ends_with(&format!(": {}", "é".repeat(200))));
     assert_eq!(of(201), of(200));
 }
+
+#[test]
+fn the_values_of_let_are_known_to_late_arguments_and_conditions() {
+    let late = Step {
+        args: json!({ "path": { "$late": "{{ vars.folder }}/{{ steps.step1.output.name }}" } }),
+        when: Some(When::Late(
+            "vars.wanted && steps.step1.status == 'succeeded'".into(),
+        )),
+        ..delete()
+    };
+    for (wanted, last) in [(true, "execute 1/1"), (false, "end succeeded completed, ack 0/1")] {
+        let mut record = job(vec![list(), delete()]);
+        record.steps[1] = late.clone();
+        record.vars = serde_json::Map::from_iter([
+            ("folder".to_owned(), json!("/evidence")),
+            ("wanted".to_owned(), json!(wanted)),
+        ]);
+        let mut rig = Rig::new();
+        rig.run(record);
+        assert_eq!(rig.answer(0, 1, json!({ "name": "a" })).last().unwrap(), last);
+    }
+}
