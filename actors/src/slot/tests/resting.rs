@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use tripline_protocol::job::Outcome;
-use tripline_protocol::step::{Retry, ServerVerb};
+use tripline_protocol::step::{ForEach, Retry, ServerVerb};
 
 fn wait(span: &str) -> Step {
     Step::new(ServerVerb::Wait, json!(span))
@@ -262,31 +262,73 @@ enum Answer {
     NotOffered,
 }
 
-/// A step: whether it changes the host, how often it is tried, whether it may fail.
-type Plan = (bool, u32, bool);
+/// A step: whether it changes the host, how often it is tried, whether it may fail, and how long its list is.
+#[derive(Debug, Clone)]
+struct Plan {
+    mutates: bool,
+    tries: u32,
+    may_fail: bool,
+    items: Option<usize>,
+}
+
+impl Plan {
+    fn step(&self, number: usize) -> Step {
+        Step {
+            id: Some(format!("s{number}")),
+            retry: (self.tries > 1).then(|| retry(self.tries)),
+            on_error: if self.may_fail {
+                OnError::Continue
+            } else {
+                OnError::Fail
+            },
+            for_each: self.items.map(|count| ForEach {
+                items: json!(vec![0; count]),
+                max: 10,
+            }),
+            ..if self.mutates { delete() } else { list() }
+        }
+    }
+
+    /// The ids of what runs of it.
+    fn ids(&self, number: usize) -> Vec<String> {
+        match self.items {
+            None => vec![format!("s{number}")],
+            Some(count) => (1..=count).map(|item| format!("s{number}-{item}")).collect(),
+        }
+    }
+}
 
 /// Which steps run, in order, and whether the job succeeds: loop in loop in loop.
-fn slowly(steps: &[Plan], job_tries: u32, mut answers: impl Iterator<Item = Answer>) -> (Vec<usize>, bool) {
-    let mut ran = Vec::new();
+fn slowly(
+    steps: &[Plan],
+    job_tries: u32,
+    finally: usize,
+    mut answers: impl Iterator<Item = Answer>,
+) -> (Vec<String>, bool) {
+    let (mut ran, mut succeeded) = (Vec::new(), false);
     'job: for _ in 0..job_tries {
-        for (index, (_, tries, may_fail)) in steps.iter().enumerate() {
-            let mut done = false;
-            for _ in 0..*tries {
-                ran.push(index);
-                match answers.next().unwrap() {
-                    Answer::Done => done = true,
-                    Answer::Failed => continue,
-                    Answer::NotOffered => {}
+        for (number, plan) in steps.iter().enumerate() {
+            for id in plan.ids(number) {
+                let mut done = false;
+                for _ in 0..plan.tries {
+                    ran.push(id.clone());
+                    match answers.next().unwrap() {
+                        Answer::Done => done = true,
+                        Answer::Failed => continue,
+                        Answer::NotOffered => {}
+                    }
+                    break;
                 }
-                break;
-            }
-            if !done && !may_fail {
-                continue 'job;
+                if !done && !plan.may_fail {
+                    continue 'job;
+                }
             }
         }
-        return (ran, true);
+        succeeded = true;
+        break;
     }
-    (ran, false)
+    ran.extend((1..=finally).map(|number| format!("finally{number}")));
+    (ran, succeeded)
 }
 
 /// The step and attempt of the last command in words such as `execute 2/1` or `adopt 2/1`.
@@ -305,19 +347,17 @@ fn last_command(words: &[String]) -> Option<(bool, usize, u32)> {
 fn quickly(
     steps: &[Plan],
     job_tries: u32,
+    finally: usize,
     mut answers: impl Iterator<Item = Answer>,
     mut dies: impl Iterator<Item = bool>,
-) -> (Vec<usize>, bool) {
-    let step = |(mutates, tries, may_fail): &Plan| Step {
-        retry: (*tries > 1).then(|| retry(*tries)),
-        on_error: if *may_fail {
-            OnError::Continue
-        } else {
-            OnError::Fail
-        },
-        ..if *mutates { delete() } else { list() }
-    };
-    let mut record = job(steps.iter().map(step).collect());
+) -> (Vec<String>, bool) {
+    let own = steps.iter().enumerate().map(|(number, plan)| plan.step(number));
+    let mut record = accepted(JobSpec {
+        finally: (0..finally)
+            .map(|n| if n == 0 { delete() } else { list() })
+            .collect(),
+        ..JobSpec::new("test".parse().unwrap(), own.collect())
+    });
     record.retry = (job_tries > 1).then(|| retry(job_tries));
     let mut rig = Rig::new();
     let mut words = rig.run(record);
@@ -329,7 +369,9 @@ fn quickly(
             continue;
         }
         let (_, index, mut attempt) = last_command(&words).expect("it neither runs nor rests");
-        ran.push(index);
+        let record = rig.state.record().unwrap();
+        let mutates = record.steps[index].verb == Verb::DeleteFile;
+        ran.push(record.reports[index].id.clone());
         if dies.next().unwrap() {
             let (stored, now) = (rig.stored.take().unwrap(), rig.now);
             rig = Rig { now, ..Rig::new() };
@@ -337,7 +379,7 @@ fn quickly(
             let (adopted, same, again) = last_command(&words).expect("it did not go on");
             assert_eq!(same, index);
             assert_eq!(
-                adopted, steps[index].0,
+                adopted, mutates,
                 "what changes a host is not sent twice, what reads is"
             );
             attempt = again;
@@ -356,16 +398,30 @@ fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![3 => Just(Answer::Done), 3 => Just(Answer::Failed), 1 => Just(Answer::NotOffered)]
 }
 
+fn plan() -> impl Strategy<Value = Plan> {
+    let items = prop::option::weighted(0.4, 0_usize..4);
+    (any::<bool>(), 1_u32..4, any::<bool>(), items).prop_map(|(mutates, tries, may_fail, items)| Plan {
+        mutates,
+        tries,
+        may_fail,
+        items,
+    })
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
-    fn tries_are_those_of_the_model_whenever_the_server_dies(
-        steps in prop::collection::vec((any::<bool>(), 1_u32..4, any::<bool>()), 1..4),
-        job_tries in 1_u32..4,
+    fn steps_and_tries_are_those_of_the_model_whenever_the_server_dies(
+        steps in prop::collection::vec(plan(), 1..4),
+        job_tries in 1_u32..3,
+        finally in 0_usize..3,
         answers in prop::collection::vec(answer(), 1..12),
         dies in prop::collection::vec(any::<bool>(), 1..12),
     ) {
-        let expected = slowly(&steps, job_tries, answers.iter().copied().cycle());
-        let found = quickly(&steps, job_tries, answers.iter().copied().cycle(), dies.iter().copied().cycle());
+        let answers = || answers.iter().copied().cycle();
+        let expected = slowly(&steps, job_tries, finally, answers());
+        let found = quickly(&steps, job_tries, finally, answers(), dies.iter().copied().cycle());
         prop_assert_eq!(found, expected);
     }
 }
