@@ -105,6 +105,14 @@ openapi: ## write docs/openapi.json, the document of the HTTP API, anew
 	$(CARGO) run --quiet --bin tripline -- openapi > docs/openapi.json.new
 	mv docs/openapi.json.new docs/openapi.json
 
+# Tests compare them, as they do the document.
+.PHONY: schemas
+schemas: ## write docs/pipeline.schema.json and docs/job.schema.json anew
+	$(CARGO) run --quiet --bin tripline -- pipeline schema > docs/pipeline.schema.json.new
+	$(CARGO) run --quiet --bin tripline -- pipeline schema --jobs > docs/job.schema.json.new
+	mv docs/pipeline.schema.json.new docs/pipeline.schema.json
+	mv docs/job.schema.json.new docs/job.schema.json
+
 .PHONY: deny
 deny: ## licences, sources and bans (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources

@@ -4,10 +4,10 @@
 //! job's file.
 
 use serde_json::json;
-use tripline_actors::pipeline::{RuleSet, SourceFile};
+use tripline_actors::pipeline::{HostFacts, RuleSet, SourceFile};
 use tripline_protocol::event::{Event, WireEvent};
 use tripline_protocol::job::JobSpec;
-use tripline_protocol::{Etype, Org, Timestamp};
+use tripline_protocol::{Etype, HostId, Org, Timestamp};
 
 /// What is taken answers for an event; what is refused says where it is wrong.
 pub fn run(data: &[u8]) {
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Lets every pipeline that listens look at an event without a host.
+/// Lets every pipeline look at an event without a host, and make its job for one.
 fn decide(rules: &RuleSet) {
     let (org, etype): (Org, Etype) = (Org::default_org(), "acme.alert".parse().expect("an etype"));
     let data = json!({"pid": 42, "name": "amelie", "list": [1, 2, 3], "deep": {"a": {"b": "c"}}});
@@ -45,7 +45,24 @@ fn decide(rules: &RuleSet) {
         stored_at: Timestamp::from_micros(1_700_000_000_000_000),
     });
     let event = event.expect("an event");
+    let host = host(&org);
     for pipeline in rules.pipelines() {
         let _ = pipeline.matches(&event, None);
+        if let Err(error) = pipeline.render(&event, &host) {
+            assert!(!error.to_string().is_empty(), "an error without a word");
+        }
+    }
+}
+
+fn host(org: &Org) -> HostFacts {
+    HostFacts {
+        host_id: HostId::derive_littlebrother(org, "amelie"),
+        hostname: "amelie".into(),
+        platform: "linux".into(),
+        arch: "x86_64".into(),
+        os_version: String::new(),
+        labels: vec!["dmz".into()],
+        addresses: Vec::new(),
+        attached: true,
     }
 }

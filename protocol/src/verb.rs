@@ -16,11 +16,11 @@ use std::fmt;
 use std::str::FromStr;
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $variant:ident($args:ident) = $name:literal, $effect:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident($args:ident) = $name:literal, $effect:ident;)*) => {
         /// The name of a verb.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum Verb { $($(#[$doc])* $variant,)* }
+        pub enum Verb { $($(#[doc = $doc])* $variant,)* }
 
         impl Verb {
             /// All verbs, in the order of the documentation.
@@ -40,17 +40,23 @@ macro_rules! verbs {
         /// A verb with its arguments: `{"get_file": {"path": "/etc/hosts"}}`.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum VerbCall { $($(#[$doc])* $variant($args),)* }
+        pub enum VerbCall { $($(#[doc = $doc])* $variant($args),)* }
 
         #[cfg(feature = "openapi")]
         impl Verb {
+            /// What it does, in one sentence.
+            pub fn description(self) -> &'static str {
+                let text = match self { $(Verb::$variant => concat!($($doc),*),)* };
+                text.trim_start()
+            }
+
             /// The name of the schema of its arguments.
-            pub(crate) fn name_of_arguments(self) -> std::borrow::Cow<'static, str> {
+            pub fn name_of_arguments(self) -> std::borrow::Cow<'static, str> {
                 match self { $(Verb::$variant => <$args as utoipa::ToSchema>::name(),)* }
             }
 
             /// Adds the schemas of the arguments of all verbs.
-            pub(crate) fn add_arguments(schemas: &mut crate::openapi::Schemas) {
+            pub fn add_arguments(schemas: &mut crate::openapi::Schemas) {
                 $(crate::openapi::add::<$args>(schemas);)*
             }
         }

@@ -6,6 +6,7 @@ use crate::rules::{Folders, count};
 use clap::{Args, Subcommand};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use tripline_actors::pipeline::{job_schema, pipeline_schema};
 use tripline_protocol::Org;
 use tripline_protocol::api::PipelinesView;
 
@@ -19,6 +20,13 @@ pub(super) enum Verb {
     Check(Check),
     /// List the pipelines in force
     List,
+    /// Print the JSON Schema of pipeline files, for editors
+    #[command(
+        after_help = "An editor with a YAML language server takes it from a file's first line:\n  \
+                            # yaml-language-server: $schema=pipeline.schema.json\n\n\
+                            Example:\n  tripline pipeline schema > pipeline.schema.json"
+    )]
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -29,6 +37,21 @@ pub(super) struct Check {
     /// Folder of named jobs that the pipelines use
     #[arg(long, value_name = "DIR")]
     jobs: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// That of files of named jobs instead
+    #[arg(long)]
+    jobs: bool,
+}
+
+/// Prints the schema that is asked for.
+pub(super) fn schema(arguments: &Schema) -> Result<(), Failure> {
+    print_json(&match arguments.jobs {
+        true => job_schema(),
+        false => pipeline_schema(),
+    })
 }
 
 pub(super) fn check(global: &Global, arguments: &Check) -> Result<(), Failure> {

@@ -50,6 +50,7 @@ fn every_command_is_understood() {
         "tripline event publish acme.alert.high --data {} --id 7",
         "tripline pipeline check a b --jobs c",
         "tripline pipeline list",
+        "tripline pipeline schema --jobs",
         "tripline token create --name web --role enrol --uses 3 --expires 24h",
         "tripline token list",
         "tripline token revoke abc",

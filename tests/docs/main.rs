@@ -7,6 +7,7 @@
 mod commands;
 mod constants;
 mod grafana;
+mod keys;
 mod limits;
 mod links;
 mod metrics;
@@ -15,3 +16,4 @@ mod no_limits;
 mod pages;
 mod porting;
 mod rules;
+mod schemas;

@@ -183,6 +183,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "a number or a text that only has such a name",
         &[
+            "actors/src/pipeline/job.rs FINALLY_TIMEOUT",
+            "actors/src/pipeline/job.rs TIMEOUT",
+            "actors/src/pipeline/steps.rs TIMEOUT",
             "actors/src/slot/state/lists.rs TOO_MANY_ITEMS",
             "actors/src/slot/state/resting.rs WAIT",
             "src/cli/session/console/grammar.rs AFTER_HELP",

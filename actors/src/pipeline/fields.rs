@@ -2,21 +2,11 @@
 //! something else notes the problem and gives `None`.
 
 use super::problem::{At, Problems, suggestion};
+pub(super) use super::shape::{Field, Form, Shape, Takes};
 use super::yaml::{Key, Kind, Node};
 use std::fmt::Display;
 use std::str::FromStr;
 use tripline_protocol::Span;
-
-/// What a map may hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// For messages: `a pipeline`.
-    pub(super) what: &'static str,
-    /// Keys in force.
-    pub(super) keys: &'static [&'static str],
-    /// Keys of the language that are not built yet.
-    pub(super) later: &'static [&'static str],
-}
 
 /// A map with the keys of a [`Shape`]; other keys are gone, with a problem noted for each.
 pub(super) struct Fields<'n> {
@@ -34,10 +24,11 @@ impl<'n> Fields<'n> {
         };
         for (key, value) in entries {
             let name = key.text.as_str();
-            if shape.keys.contains(&name) {
+            if shape.names().any(|known| known == name) {
                 fields.entries.push((key, value));
             } else {
-                unknown_key(key, shape, shape.keys, problems);
+                let known: Vec<&str> = shape.names().collect();
+                unknown_key(key, shape, &known, problems);
             }
         }
         Some(fields)
@@ -70,7 +61,7 @@ pub(super) fn unknown_key(key: &Key, shape: &Shape, known: &[&str], problems: &m
         return;
     }
     let hint = suggestion(name, known.iter().chain(shape.later).copied());
-    let keys = shape.keys.join(", ");
+    let keys = shape.names().collect::<Vec<_>>().join(", ");
     problems.add::<()>(
         key.at,
         format!("unknown key {name:?} in {what}, expected one of {keys}{hint}"),
@@ -139,6 +130,15 @@ pub(super) fn boolean(node: &Node, problems: &mut Problems<'_>) -> Option<bool> 
         Kind::Scalar(serde_json::Value::Bool(value)) => Some(*value),
         _ => unexpected(node, "true or false", problems),
     }
+}
+
+/// A whole number that is not negative.
+pub(super) fn number(node: &Node, problems: &mut Problems<'_>) -> Option<u32> {
+    let number = match &node.kind {
+        Kind::Scalar(value) => value.as_u64().and_then(|number| u32::try_from(number).ok()),
+        _ => None,
+    };
+    number.or_else(|| unexpected(node, "a whole number", problems))
 }
 
 /// A text of a type that parses itself.

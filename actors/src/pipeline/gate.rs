@@ -1,17 +1,38 @@
 //! What a pipeline asks of an event before its condition is looked at: whether it acts at all, on the events of
 //! which orgs, and how old they may be.
 
-use super::fields::{self, Fields, Shape};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::problem::Problems;
 use super::yaml::Node;
 use tripline_protocol::{Event, Org, Span};
 
 /// `events` of a pipeline.
-pub(super) const EVENTS: Shape = Shape {
-    what: "the events of a pipeline",
-    keys: &["max_age"],
-    later: &[],
-};
+pub(super) const EVENTS: Shape = Shape::new(
+    "the events of a pipeline",
+    &[Field::new(
+        "max_age",
+        Takes::Text(Form::Span),
+        "The oldest event it acts on, at most 7d. Absent: the server's `events.max_age`.",
+    )],
+    &[],
+);
+
+pub(super) const ENABLED: Field = Field::new(
+    "enabled",
+    Takes::Flag,
+    "Whether it acts. A pipeline that is disabled is loaded, checked and listed.",
+)
+.or("true");
+pub(super) const ORGS: Field = Field::new(
+    "orgs",
+    Takes::OneOrMany(&Takes::Text(Form::Org), ORGS_MAX),
+    "The orgs on whose events it acts. Absent: all.",
+);
+pub(super) const OF_EVENTS: Field = Field::new(
+    "events",
+    Takes::Map(&EVENTS),
+    "What it asks of events beside `on` and `when`.",
+);
 
 /// Most orgs in `orgs`.
 const ORGS_MAX: usize = 256;

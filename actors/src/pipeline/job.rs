@@ -2,35 +2,75 @@
 
 use super::argument::Argument;
 use super::facts::Facts;
-use super::fields::{self, Fields, Shape};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
+use super::retry;
 use super::server_step::wait_problem;
 use super::steps::{self, Part, StepTemplate};
 use super::template::{Budget, Scope};
-use super::vars::{self, Context, Let};
+use super::vars::{self, Context, LET, Let};
 use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
+use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
 use tripline_protocol::step::{ForEach, Retry, Step};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
-pub(super) const INLINE: Shape = Shape {
-    what: "a job",
-    keys: &[
-        "expires",
-        "timeout",
-        "priority",
-        "retry",
-        "let",
-        "steps",
-        "finally",
-        "finally_timeout",
+pub(super) const INLINE: Shape = Shape::new(
+    "a job",
+    &[
+        EXPIRES,
+        TIMEOUT,
+        PRIORITY,
+        RETRY,
+        LET,
+        STEPS,
+        FINALLY,
+        FINALLY_TIMEOUT,
     ],
-    later: &["approvals", "dry_run"],
-};
+    &["approvals", "dry_run"],
+);
+
+/// Those that inline and named jobs share, beside `let`.
+pub(super) const EXPIRES: Field = Field::new(
+    "expires",
+    Takes::Text(Form::Span),
+    "How long it may wait for its host and a slot.",
+)
+.or("24h");
+pub(super) const TIMEOUT: Field =
+    Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("10m");
+pub(super) const PRIORITY: Field = Field::new(
+    "priority",
+    Takes::Text(Form::Priority),
+    "Orders hosts that wait for a slot; never the jobs of one host.",
+)
+.or("normal");
+pub(super) const RETRY: Field = Field::new(
+    "retry",
+    Takes::Map(&retry::SHAPE),
+    "Begins anew, after a while, when it failed.",
+);
+pub(super) const STEPS: Field = Field::new(
+    "steps",
+    Takes::List(&Takes::Step(&steps::SHAPE), STEPS_MAX),
+    "What it does, one after the other.",
+)
+.needed();
+pub(super) const FINALLY: Field = Field::new(
+    "finally",
+    Takes::List(&Takes::Step(&steps::FINALLY_SHAPE), FINALLY_MAX),
+    "Steps that run once its own are over, however they went, while the host is there.",
+);
+pub(super) const FINALLY_TIMEOUT: Field = Field::new(
+    "finally_timeout",
+    Takes::Text(Form::Span),
+    "How long the steps of `finally` may run in all, at most 1h.",
+)
+.or("2m");
 
 /// A job made from a pipeline or a named job, ready to be accepted.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +115,7 @@ impl JobTemplate {
             .and_then(|node| fields::parsed(node, "low, normal or high", problems));
         let retry = fields
             .get("retry")
-            .and_then(|node| steps::read_retry(node, true, problems));
+            .and_then(|node| retry::read(node, true, problems));
         let values = Let::read(fields, scope, problems);
         let known: Vec<&str> = scope.vars.iter().copied().chain(vars::names(fields)).collect();
         let scope = &Scope {

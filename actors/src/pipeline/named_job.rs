@@ -2,35 +2,51 @@
 
 use super::HostFacts;
 use super::facts::Facts;
-use super::fields::{self, Fields, Shape};
-use super::job::{JobTemplate, RenderedJob};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::job::{
+    EXPIRES, FINALLY, FINALLY_TIMEOUT, JobTemplate, PRIORITY, RETRY, RenderedJob, STEPS, TIMEOUT,
+};
 use super::late;
 use super::params::{self, Param};
+use super::pipeline::DESCRIPTION;
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::template::{Scope, from_json, host_value};
-use super::vars::Context;
+use super::vars::{Context, LET};
 use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a named job",
-    keys: &[
-        "name",
-        "description",
-        "params",
-        "let",
-        "steps",
-        "expires",
-        "timeout",
-        "priority",
-        "retry",
-        "finally",
-        "finally_timeout",
+pub(super) const SHAPE: Shape = Shape::new(
+    "a named job",
+    &[
+        Field::new(
+            "name",
+            Takes::Text(Form::Name),
+            "Its name, which no other named job has.",
+        )
+        .needed(),
+        DESCRIPTION,
+        Field::new(
+            "params",
+            Takes::Names {
+                names: Some(Form::ParamName),
+                most: None,
+                takes: &Takes::Map(&params::SHAPE),
+            },
+            "Its parameters, seen as `params.NAME`.",
+        ),
+        LET,
+        STEPS,
+        FINALLY,
+        FINALLY_TIMEOUT,
+        EXPIRES,
+        TIMEOUT,
+        PRIORITY,
+        RETRY,
     ],
-    later: &["approvals", "dry_run", "tests", "enabled", "orgs"],
-};
+    &["approvals", "dry_run", "tests", "enabled", "orgs"],
+);
 
 /// A named job.
 #[derive(Debug)]

@@ -1,17 +1,43 @@
 //! Typed parameters of named jobs.
 
-use super::fields::{self, Fields, Shape};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::pipeline::DESCRIPTION;
 use super::problem::Problems;
 use super::render_error::{Cause, RenderError};
 use super::yaml::{Key, Node};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tripline_protocol::Name;
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a parameter",
-    keys: &["type", "required", "default", "description"],
-    later: &[],
-};
+pub(super) const SHAPE: Shape = Shape::new(
+    "a parameter",
+    &[
+        Field::new("type", Takes::Text(Form::ParamType), "What its values are.").needed(),
+        Field::new(
+            "required",
+            Takes::Flag,
+            "Whether it must be given. Absent: true without a default, else false.",
+        ),
+        Field::new("default", Takes::Literal, "What holds when it is not given."),
+        DESCRIPTION,
+    ],
+    &[],
+)
+.with_rules(defaults_fit);
+
+/// As [`param`] asks: a default is of the parameter's type, and there is none where one must be given.
+fn defaults_fit() -> Vec<Value> {
+    let of_type = |(name, kind): &(&str, ParamKind)| {
+        json!({
+            "if": {"required": ["type"], "properties": {"type": {"const": name}}},
+            "then": {"properties": {"default": {"type": kind.json_type()}}},
+        })
+    };
+    let none = json!({
+        "if": {"required": ["required"], "properties": {"required": {"const": true}}},
+        "then": {"properties": {"default": false}},
+    });
+    TYPES.iter().map(of_type).chain([none]).collect()
+}
 
 /// A declared parameter.
 #[derive(Debug)]
@@ -22,8 +48,9 @@ pub(super) struct Param {
     default: Option<Value>,
 }
 
+/// What values of a parameter are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ParamKind {
+pub(super) enum ParamKind {
     String,
     Integer,
     Number,
@@ -32,18 +59,23 @@ enum ParamKind {
     Map,
 }
 
+/// Their names in files.
+pub(super) const TYPES: [(&str, ParamKind); 6] = [
+    ("string", ParamKind::String),
+    ("integer", ParamKind::Integer),
+    ("number", ParamKind::Number),
+    ("boolean", ParamKind::Boolean),
+    ("list", ParamKind::List),
+    ("map", ParamKind::Map),
+];
+
 impl std::str::FromStr for ParamKind {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        Ok(match text {
-            "string" => Self::String,
-            "integer" => Self::Integer,
-            "number" => Self::Number,
-            "boolean" => Self::Boolean,
-            "list" => Self::List,
-            "map" => Self::Map,
-            _ => return Err("expected string, integer, number, boolean, list or map"),
-        })
+        let found = TYPES.iter().find(|(name, _)| *name == text);
+        found
+            .map(|(_, kind)| *kind)
+            .ok_or("expected string, integer, number, boolean, list or map")
     }
 }
 
@@ -56,6 +88,18 @@ impl ParamKind {
             Self::Boolean => value.is_boolean(),
             Self::List => value.is_array(),
             Self::Map => value.is_object(),
+        }
+    }
+
+    /// The word of JSON Schema.
+    fn json_type(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::List => "array",
+            Self::Map => "object",
         }
     }
 

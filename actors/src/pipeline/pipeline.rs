@@ -1,36 +1,66 @@
 //! Pipelines: on which etypes, when, which job.
 
-use super::condition::{Condition, Match};
-use super::fields::{self, Fields, Shape};
-use super::gate::{Closed, Gate};
-use super::job::RenderedJob;
+use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
+use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::gate::{self, Closed, Gate};
+use super::job::{INLINE, RenderedJob};
 use super::pipeline_job::{PipelineJob, Source};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::template::{Scope, event_value, host_value};
-use super::vars::{self, Context, Let};
+use super::vars::{self, Context, LET, Let};
 use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
+use serde_json::{Value, json};
 use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Event, Name, Sha256, Span};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a pipeline",
-    keys: &[
-        "name",
-        "description",
-        "enabled",
-        "on",
-        "orgs",
-        "events",
-        "when",
-        "let",
-        "job",
-        "params",
+pub(super) const SHAPE: Shape = Shape::new(
+    "a pipeline",
+    &[
+        Field::new(
+            "name",
+            Takes::Text(Form::Name),
+            "Its name, which no other pipeline has.",
+        )
+        .needed(),
+        DESCRIPTION,
+        gate::ENABLED,
+        Field::new(
+            "on",
+            Takes::OneOrMany(&Takes::Text(Form::EtypePattern), PATTERNS_MAX),
+            "The etypes it listens to: one, or a list.",
+        )
+        .needed(),
+        gate::ORGS,
+        gate::OF_EVENTS,
+        Field::new(
+            "when",
+            Takes::Condition {
+                bytes_max: SOURCE_BYTES_MAX,
+            },
+            "A condition in CEL over `event` and `host`. Absent: always; a missing field means no.",
+        ),
+        LET,
+        Field::new(
+            "job",
+            Takes::Either(&[Takes::Text(Form::Name), Takes::Map(&INLINE)]),
+            "The name of a named job, or a job.",
+        )
+        .needed(),
+        Field::new(
+            "params",
+            Takes::Names {
+                names: None,
+                most: None,
+                takes: &Takes::Value,
+            },
+            "Parameters of the named job. Values may be templates over `event`, `host` and `vars`.",
+        ),
     ],
-    later: &[
+    &[
         "suppress",
         "tests",
         "target",
@@ -42,7 +72,20 @@ pub(super) const SHAPE: Shape = Shape {
         "auto_pause",
         "protected",
     ],
-};
+)
+.with_rules(params_need_a_named_job);
+
+/// What a pipeline, a named job or a parameter is for.
+pub(super) const DESCRIPTION: Field =
+    Field::new("description", Takes::AnyText, "What it is for, for people.");
+
+/// As [`PipelineJob::read`] asks.
+fn params_need_a_named_job() -> Vec<Value> {
+    vec![json!({
+        "if": {"required": ["job"], "properties": {"job": {"type": "object"}}},
+        "then": {"properties": {"params": false}},
+    })]
+}
 
 /// What a pipeline's condition may name, and its job beside `vars`.
 const OF_EVENT: Scope<'static> = Scope {

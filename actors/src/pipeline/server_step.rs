@@ -3,11 +3,12 @@
 use super::argument::Argument;
 use super::fields;
 use super::problem::{Problems, suggestion};
-use super::template::{Scope, has_template};
-use super::yaml::{Key, Kind, Node};
+use super::template::Scope;
+use super::yaml::{Key, Node};
+use serde_json::{Map, Value};
+use tripline_protocol::Span;
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::step::{ServerCall, ServerVerb, StepVerb};
-use tripline_protocol::{Etype, Span};
 
 /// Compiles the arguments of a server-side action.
 pub(super) fn arguments(
@@ -18,7 +19,14 @@ pub(super) fn arguments(
     problems: &mut Problems<'_>,
 ) -> Option<Argument> {
     let args = Argument::compile(node, scope, problems)?;
-    check_keys(verb, key, node, problems)?;
+    match keys_of(verb) {
+        None => drop(fields::text(
+            node,
+            "a span of time such as 30s, 2m, 24h or 7d",
+            problems,
+        )?),
+        Some(keys) => check_keys(verb, keys, (key, node), scope, problems)?,
+    }
     if let Some(literal) = args.literal()
         && let Err(error) = ServerCall::parse(verb, literal)
     {
@@ -36,40 +44,54 @@ fn keys_of(verb: ServerVerb) -> Option<(&'static [&'static str], &'static str)> 
     }
 }
 
-/// Notes arguments that the verb has not, or that are missing, and an etype that is none.
-fn check_keys(verb: ServerVerb, key: &Key, node: &Node, problems: &mut Problems<'_>) -> Option<()> {
-    let Some((known, needed)) = keys_of(verb) else {
-        return Some(());
-    };
-    let verb = verb.as_str();
-    let entries = fields::map(node, &format!("the arguments of {verb}"), problems)?;
+/// Notes arguments that the verb has not, that are of a wrong type, or that are missing.
+fn check_keys(
+    verb: ServerVerb,
+    (known, needed): (&[&str], &str),
+    (key, node): (&Key, &Node),
+    scope: &Scope<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<()> {
+    let name_of_verb = verb.as_str();
+    let entries = fields::map(node, &format!("the arguments of {name_of_verb}"), problems)?;
     let before = problems.count();
     for (key, value) in entries {
-        if !known.contains(&key.text.as_str()) {
-            let hint = suggestion(&key.text, known.iter().copied());
-            let (name, expected) = (&key.text, known.join(", "));
-            let message = format!("{verb} has no argument {name:?}, expected one of: {expected}{hint}");
+        let name = key.text.as_str();
+        if !known.contains(&name) {
+            let hint = suggestion(name, known.iter().copied());
+            let expected = known.join(", ");
+            let message =
+                format!("{name_of_verb} has no argument {name:?}, expected one of: {expected}{hint}");
             problems.add::<()>(key.at, message);
-        }
-        if let ("etype", Kind::Text(text)) = (key.text.as_str(), &value.kind)
-            && !has_template(text)
-        {
-            fields::parsed::<Etype>(value, "an etype", problems);
+        } else if let Some(reason) = refusal(verb, needed, name, value, scope) {
+            problems.add::<()>(value.at, format!("argument {name:?} of {reason}"));
         }
     }
     if entries.iter().all(|(key, _)| key.text != needed) {
-        problems.add::<()>(key.at, format!("{verb} needs the argument {needed:?}"));
+        problems.add::<()>(key.at, format!("{name_of_verb} needs the argument {needed:?}"));
     }
     (problems.count() == before).then_some(())
+}
+
+/// Why the verb refuses one argument, whatever the others are; `needed` is the one it must have.
+fn refusal(verb: ServerVerb, needed: &str, name: &str, value: &Node, scope: &Scope<'_>) -> Option<String> {
+    // Problems within the template are noted already.
+    let mut ignored = Vec::new();
+    let compiled = Argument::compile(value, scope, &mut Problems::new("", &mut ignored))?;
+    let example = compiled.example()?;
+    let mut args = Map::from_iter([(needed.to_owned(), Value::from("x"))]);
+    args.insert(name.to_owned(), example);
+    let refused = ServerCall::parse(verb, Value::Object(args)).err();
+    refused.map(|error| error.to_string())
 }
 
 /// What is wrong with the waits of a job that may run so long.
 pub(super) fn wait_problem(
     timeout: Option<Span>,
-    steps: impl Iterator<Item = (StepVerb, Option<serde_json::Value>)>,
+    steps: impl Iterator<Item = (StepVerb, Option<Value>)>,
 ) -> Option<String> {
     let timeout = timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT);
-    let wait = |(verb, args): (StepVerb, Option<serde_json::Value>)| {
+    let wait = |(verb, args): (StepVerb, Option<Value>)| {
         let StepVerb::Server(verb @ ServerVerb::Wait) = verb else {
             return None;
         };

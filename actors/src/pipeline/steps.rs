@@ -1,32 +1,92 @@
 //! The steps of a job in a file: one verb each, its arguments checked as far as templates allow.
 
 use super::argument::Argument;
-use super::fields::{self, Fields, Shape, unknown_key};
-use super::late::{COMMAND_TEMPLATE, check_max, implicit_id, taken_by_list};
+use super::condition::SOURCE_BYTES_MAX;
+use super::fields::{self, Field, Form, Shape, Takes, unknown_key};
+use super::for_each;
+use super::late::{COMMAND_TEMPLATE, implicit_id, taken_by_list};
 use super::problem::{Problems, suggestion};
+use super::retry;
 use super::server_step;
 use super::template::Scope;
 use super::when::{StepWhen, goto_problem};
 use super::yaml::{Key, Kind, Node};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
-use tripline_protocol::step::{ForEach, OnError, Retry, ServerVerb, StepVerb};
+use tripline_protocol::step::{OnError, Retry, ServerVerb, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
 
-pub(super) const SHAPE: Shape = Shape {
-    what: "a step",
-    keys: &[
-        "id",
-        "when",
-        "for_each",
-        "timeout",
-        "on_error",
-        "retry",
-        "idempotent",
+const ID: Field = Field::new(
+    "id",
+    Takes::Text(Form::Name),
+    "How later steps and results name it; unique in its job. Absent: `step<N>`, from 1.",
+);
+const WHEN: Field = Field::new(
+    "when",
+    Takes::Condition {
+        bytes_max: SOURCE_BYTES_MAX,
+    },
+    "A condition in CEL: when it does not hold, the step is skipped.",
+);
+const TIMEOUT: Field = Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("2m");
+const IDEMPOTENT: Field = Field::new(
+    "idempotent",
+    Takes::Flag,
+    "Whether it may be run again when nobody knows how it ended.",
+)
+.or("false");
+
+pub(super) const SHAPE: Shape = Shape::new(
+    "a step",
+    &[
+        ID,
+        WHEN,
+        Field::new(
+            "for_each",
+            Takes::Either(&for_each::TAKES),
+            "A list: the step runs once for every element, known as `item`.",
+        ),
+        TIMEOUT,
+        Field::new(
+            "on_error",
+            Takes::Text(Form::OnError),
+            "What its failure means: `fail` ends the job, `continue` goes on and counts the failure, `goto ID` goes on with \
+             that later step.",
+        )
+        .or("fail"),
+        Field::new(
+            "retry",
+            Takes::Map(&retry::SHAPE),
+            "Tried again, after a while, when it failed.",
+        ),
+        IDEMPOTENT,
     ],
-    later: &["let", "approval"],
-};
+    &["let", "approval"],
+);
+
+/// A step for the end of its job.
+pub(super) const FINALLY_SHAPE: Shape =
+    Shape::new("a step of finally", &[ID, WHEN, TIMEOUT, IDEMPOTENT], &[]).with_rules(no_wait);
+
+/// As [`check_finally`] asks.
+fn no_wait() -> Vec<Value> {
+    vec![json!({"properties": {"wait": false}})]
+}
+
+/// Arguments of which a step gives exactly one.
+pub(super) const ONE_OF: [(Verb, &[&str]); 2] = [
+    (Verb::CreateProcess, &["argv", "command"]),
+    (Verb::PutFile, &["content", "content_b64", "artifact"]),
+];
+
+/// Arguments that take no template.
+pub(super) const fn plain_arguments(verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::CreateProcess => &["command"],
+        _ => &[],
+    }
+}
 
 /// Keys that a step of `finally` cannot have.
 pub(super) const NOT_IN_FINALLY: [&str; 4] = ["on_error", "retry", "for_each", "wait"];
@@ -45,12 +105,6 @@ pub(super) struct StepTemplate {
     pub(super) retry: Option<Retry>,
     pub(super) idempotent: bool,
 }
-
-const FOR_EACH: Shape = Shape {
-    what: "for_each",
-    keys: &["in", "max"],
-    later: &[],
-};
 
 /// Which steps of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +229,9 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         item: value_of(node, "for_each").is_some(),
         ..scope.clone()
     };
-    let mut for_each = None;
+    let mut list = None;
     let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
-    let (mut when, mut retry) = (None, None);
+    let (mut when, mut again) = (None, None);
     let mut verbs: Vec<(StepVerb, &Key, &Node)> = Vec::new();
     for (key, value) in entries {
         match key.text.as_str() {
@@ -186,8 +240,8 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             "timeout" => timeout = fields::span(value, problems),
             "on_error" => on_error = fields::parsed(value, "fail, continue or goto ID", problems),
             "idempotent" => idempotent = fields::boolean(value, problems),
-            "for_each" => for_each = read_for_each(value, of_list, problems),
-            "retry" => retry = read_retry(value, false, problems),
+            "for_each" => list = for_each::read(value, of_list, problems),
+            "retry" => again = retry::read(value, false, problems),
             name => match name.parse::<StepVerb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
                 Err(_) => unknown_verb(key, problems),
@@ -215,72 +269,17 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         verb,
         args: args?,
         when,
-        for_each,
+        for_each: list,
         timeout,
         on_error: on_error.unwrap_or_default(),
-        retry,
+        retry: again,
         idempotent: idempotent.unwrap_or_default(),
     })
 }
 
-/// The list of a step, and its longest length.
-fn read_for_each(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<(Argument, u32)> {
-    let (list, max) = match &node.kind {
-        Kind::Map(_) => {
-            let fields = Fields::of(node, &FOR_EACH, problems)?;
-            let list = fields.need("in", "a list, or a template that gives one", problems)?;
-            let max = match fields.get("max") {
-                Some(max) => read_max(max, problems)?,
-                None => ForEach::MAX_DEFAULT,
-            };
-            (list, max)
-        }
-        _ => (node, ForEach::MAX_DEFAULT),
-    };
-    let items = Argument::compile(list, scope, problems)?;
-    match items.example() {
-        Some(example) if !example.is_array() => {
-            let found = list.describe();
-            problems.add(
-                list.at,
-                format!("expected a list, or a template that gives one, found {found}"),
-            )
-        }
-        _ => Some((items, max)),
-    }
-}
-
-fn read_max(node: &Node, problems: &mut Problems<'_>) -> Option<u32> {
-    let number = match &node.kind {
-        Kind::Scalar(value) => value.as_u64().and_then(|number| u32::try_from(number).ok()),
-        _ => None,
-    };
-    match number
-        .ok_or_else(|| "expected a number".to_owned())
-        .and_then(|max| check_max(max).map(|()| max))
-    {
-        Ok(max) => Some(max),
-        Err(problem) => problems.add(node.at, problem),
-    }
-}
-
-/// `retry` of a step, or of a job.
-pub(super) fn read_retry(node: &Node, of_job: bool, problems: &mut Problems<'_>) -> Option<Retry> {
-    let retry = match serde_json::from_value::<Retry>(node.to_json()) {
-        Ok(retry) => retry,
-        Err(error) => return problems.add(node.at, format!("retry: {error}")),
-    };
-    match retry.check(of_job) {
-        Ok(()) => Some(retry),
-        Err(error) => problems.add(node.at, error.to_string()),
-    }
-}
-
 fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
     let known: Vec<&str> = SHAPE
-        .keys
-        .iter()
-        .copied()
+        .names()
         .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
         .chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()))
         .collect();
@@ -289,7 +288,7 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
         return;
     }
     let hint = suggestion(&key.text, known.iter().copied());
-    let expected = SHAPE.keys.join(", ");
+    let expected = SHAPE.names().collect::<Vec<_>>().join(", ");
     let message = format!(
         "unknown key {:?} in a step, expected a verb or one of {expected}{hint}",
         key.text
@@ -338,7 +337,7 @@ fn check_argument(verb: Verb, key: &Key, node: &Node, scope: &Scope<'_>, problem
     let compiled = Argument::compile(node, scope, &mut Problems::new("", &mut ignored));
     let literal = compiled.as_ref().and_then(Argument::literal);
     let example = compiled.as_ref().and_then(Argument::example);
-    if verb == Verb::CreateProcess && key.text == "command" && literal.is_none() {
+    if plain_arguments(verb).contains(&key.text.as_str()) && literal.is_none() {
         problems.add::<()>(node.at, COMMAND_TEMPLATE);
         return;
     }
@@ -410,6 +409,25 @@ fn check_together(
     for missing in backticked(&reason) {
         if entries.iter().all(|(key, _)| key.text != missing) {
             problems.add::<()>(key.at, format!("{verb} needs the argument {missing:?}"));
+        }
+    }
+    check_one_of(verb, key, entries, problems);
+}
+
+/// Whether exactly one is given of those that exclude each other, whatever it will be.
+fn check_one_of(verb: Verb, key: &Key, entries: &[(Key, Node)], problems: &mut Problems<'_>) {
+    let is_given = |name: &&str| {
+        entries
+            .iter()
+            .any(|(key, node)| key.text == *name && !matches!(node.kind, Kind::Scalar(Value::Null)))
+    };
+    for (_, names) in ONE_OF.iter().filter(|(other, _)| *other == verb) {
+        if names.iter().filter(|name| is_given(name)).count() != 1 {
+            let names = names.join(", ");
+            problems.add::<()>(
+                key.at,
+                format!("{verb} needs exactly one of the arguments {names}"),
+            );
         }
     }
 }

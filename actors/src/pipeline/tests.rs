@@ -7,6 +7,7 @@ mod examples;
 mod files;
 mod index;
 mod rendering;
+mod schema;
 mod server_steps;
 mod submitted;
 mod vars;

@@ -2,7 +2,7 @@
 //! them as `vars`.
 
 use super::argument::Argument;
-use super::fields::{self, Fields};
+use super::fields::{self, Field, Fields, Form, Takes};
 use super::problem::Problems;
 use super::render_error::{Cause, RenderError};
 use super::template::{Budget, Scope, from_json};
@@ -15,6 +15,17 @@ const NAMES_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 /// Most bytes that all of them have as JSON, with their names.
 const VALUES_BYTES_MAX: usize = 64 * 1024;
+
+/// `let` of a pipeline or a job.
+pub(super) const LET: Field = Field::new(
+    "let",
+    Takes::Names {
+        names: Some(Form::VarName),
+        most: Some(NAMES_MAX),
+        takes: &Takes::Value,
+    },
+    "Named values, rendered in their order before the job is accepted; templates see them as `vars.NAME`.",
+);
 
 /// The values of one `let`, in their order.
 #[derive(Debug, Default)]

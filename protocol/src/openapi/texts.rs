@@ -80,6 +80,7 @@ schemas! {
         .max_length(Some(200))
         .examples(["acme.alert.high"]).into();
     EtypePattern => text("A pattern over etypes: `*` is one word, a last `>` one or more.")
+        .pattern(Some(format!(r"^(({WORD}|\*)(\.({WORD}|\*))*(\.>)?|>)$")))
         .max_length(Some(200))
         .examples(["acme.alert.*"]).into();
 }

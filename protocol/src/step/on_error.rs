@@ -31,7 +31,10 @@ impl FromStr for OnError {
             "continue" => Ok(Self::Continue),
             _ => {
                 let id = text.strip_prefix("goto ").ok_or_else(invalid)?;
-                id.trim().parse().map(Self::Goto).map_err(|_| invalid())
+                id.trim_matches(' ')
+                    .parse()
+                    .map(Self::Goto)
+                    .map_err(|_| invalid())
             }
         }
     }

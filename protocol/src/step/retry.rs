@@ -3,6 +3,7 @@
 use crate::job::Outcome;
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// How often a step or a job is tried, and how long is waited in between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,17 @@ pub enum RetryOn {
     Failed,
     /// It ran longer than its timeout.
     TimedOut,
+}
+
+impl FromStr for RetryOn {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "failed" => Ok(Self::Failed),
+            "timed_out" => Ok(Self::TimedOut),
+            _ => Err("expected failed or timed_out"),
+        }
+    }
 }
 
 /// A retry whose numbers are out of bounds.

@@ -44,6 +44,11 @@ pub(super) fn file(path: &str, text: &str) -> SourceFile {
 }
 
 /// One file of pipelines, one of named jobs.
+///
+/// What is taken is valid by the JSON Schemas, too.
 pub(super) fn parse(pipelines: &str, jobs: &str) -> Result<RuleSet, LoadError> {
-    RuleSet::parse(&[file("p.yaml", pipelines)], &[file("j.yaml", jobs)])
+    let rules = RuleSet::parse(&[file("p.yaml", pipelines)], &[file("j.yaml", jobs)])?;
+    let faults = super::schema::faults(pipelines, jobs);
+    assert_eq!(faults, [""; 0], "{pipelines}\n{jobs}");
+    Ok(rules)
 }

@@ -73,24 +73,9 @@ fn the_files_shown_in_the_reference_load() {
     assert!(pipelines.len() > 1 && !jobs.is_empty());
     let triage = include_str!("../../../../examples/jobs/triage.yaml");
     let jobs: Vec<_> = jobs.into_iter().chain([triage]).collect();
-    parse(&pipelines.join("\n---\n"), &jobs.join("\n---\n")).unwrap();
-}
-
-#[test]
-fn the_reference_names_every_key() {
-    use crate::pipeline::{gate, job, named_job, params, pipeline, steps};
-    for shape in [
-        pipeline::SHAPE,
-        gate::EVENTS,
-        job::INLINE,
-        steps::SHAPE,
-        named_job::SHAPE,
-        params::SHAPE,
-    ] {
-        for key in shape.keys.iter().chain(shape.later) {
-            assert!(REFERENCE.contains(&format!("`{key}`")), "{key} of {}", shape.what);
-        }
-    }
+    let (pipelines, jobs) = (pipelines.join("\n---\n"), jobs.join("\n---\n"));
+    parse(&pipelines, &jobs).unwrap();
+    super::schema::agree("the reference", &pipelines, &jobs);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Files: what is read, and every mistake with its place.
 
 use super::events::{file, parse};
+use super::schema;
 use crate::pipeline::RuleSet;
 use std::fs;
 
@@ -406,6 +407,7 @@ fn every_problem_is_told_with_its_place() {
         if !as_expected {
             wrong.push(format!("{text}expected {expected:?}, found {problems:#?}"));
         }
+        schema::agree("a file with a problem", &text, "");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
@@ -483,6 +485,7 @@ fn the_problems_of_named_jobs_and_of_their_callers_are_told() {
         ),
     ] {
         let problems = parse(&pipelines, &jobs).map(drop).unwrap_err().problems;
+        schema::agree("files with a problem", &pipelines, &jobs);
         assert_eq!(problems.len(), 1, "{message}\n{problems:#?}");
         assert_eq!(problems[0].line, line, "{}", problems[0]);
         assert!(problems[0].message.contains(message), "{}", problems[0]);

@@ -205,7 +205,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - publish: { etype: \"a b\" }",
-            "6:25 \"a b\" is not a valid etype",
+            "6:25 argument \"etype\" of publish: ",
         ),
         (
             "    - publish: { etpye: a }",
@@ -221,7 +221,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - detect: { cat: a, priority: 11 }",
-            "6:7 detect: priority 11 is above 10",
+            "6:35 argument \"priority\" of detect: priority 11 is above 10",
         ),
         (
             "    - publish: now",
@@ -233,7 +233,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { list_processes: {}, retry: { tries: 2 } }",
-            "6:36 retry: unknown field `tries`",
+            "6:36 the key \"attempts\" is missing",
         ),
         (
             "    - { list_processes: {}, retry: { attempts: 2, on: [failed] } }",
@@ -262,7 +262,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { for_each: { on: [1] }, list_processes: {} }",
-            "6:21 unknown key \"on\" in for_each, expected one of in, max",
+            "6:19 the key \"in\" is missing, expected a list, or a template that gives one",
         ),
         (
             "    - { for_each: \"{{ item }}\", list_processes: {} }",

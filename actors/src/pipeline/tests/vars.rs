@@ -202,6 +202,7 @@ fn every_mistake_in_let_is_told_with_its_place() {
     ];
     for (of_pipeline, of_job, argv, line, column, says) in cases {
         let text = text(of_pipeline, of_job, argv);
+        super::schema::agree("a file with a problem", &text, "");
         let problems = parse(&text, "").map(drop).unwrap_err().problems;
         let first = &problems[0];
         assert_eq!((first.line, first.column), (*line, *column), "{text}{first}");
