@@ -147,6 +147,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "more than there can be: a guard against a mistake of ours",
         &[
+            "actors/src/pipeline/retry.rs ON_MAX",
             "actors/src/check/repair.rs ROUNDS_MAX",
             "actors/src/session/command.rs OPEN_COMMANDS_MAX",
         ],

@@ -452,6 +452,11 @@ impl Handler<CancelJob> for JobScheduler {
 
 impl JobScheduler {
     fn cancel_job(&mut self, message: CancelJob) {
+        // What cancelling starts, the last steps of a job, is not cancelled with it.
+        let slot = match self.state.phase(message.job_id) {
+            Some(Phase::Running { slot }) => self.slots.get(slot as usize).cloned(),
+            _ => None,
+        };
         let answer = self.cancel(&message);
         let CancelJob {
             org,
@@ -460,9 +465,7 @@ impl JobScheduler {
             reply,
         } = message;
         // A running job's slot writes it down, and only then is it answered.
-        if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
-            && let Some(slot) = self.slots.get(slot as usize)
-        {
+        if let (Ok(_), Some(slot)) = (&answer, slot) {
             return slot.do_send(Cancel {
                 org,
                 job_id,

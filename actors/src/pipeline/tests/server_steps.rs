@@ -1,7 +1,7 @@
 //! Steps that the server does, tries, steps for the end, and steps over lists: in files and in submitted jobs.
 
 use super::events::{event, host, parse};
-use crate::pipeline::prepare_submitted;
+use crate::pipeline::{FileProblem, prepare_submitted};
 use serde_json::{Value, json};
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::step::{ForEach, RetryOn, ServerVerb, StepVerb};
@@ -190,8 +190,10 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
             &format!("name: p\non: a\njob:\n  steps:\n    - list_processes: {{}}\n{text}\n"),
             "",
         );
-        let problem = error.unwrap_err().problems.remove(0);
-        format!("{}:{} {}", problem.line, problem.column, problem.message)
+        let problems = error.unwrap_err().problems;
+        let line =
+            |problem: &FileProblem| format!("{}:{} {}\n", problem.line, problem.column, problem.message);
+        problems.iter().map(line).collect::<String>()
     };
     for (text, expected) in [
         ("    - wait: soon", "6:7 wait: "),
@@ -278,6 +280,6 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
     ] {
         let found = wrong(text);
-        assert!(found.starts_with(expected), "{expected}: {found}");
+        assert!(found.contains(expected), "{expected}: {found}");
     }
 }

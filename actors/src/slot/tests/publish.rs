@@ -53,7 +53,7 @@ fn an_event_of_the_last_step_goes_out_with_the_jobs_end() {
 
 #[test]
 fn an_event_that_is_published_again_after_a_crash_is_the_same() {
-    let record = job(vec![publish(json!({ "etype": "a" })), list()]);
+    let record = job(vec![publish(json!({ "etype": "a" }))]);
     let ids = |record: &JobRecord| {
         let mut rig = Rig::new();
         rig.run(record.clone());
