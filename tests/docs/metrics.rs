@@ -171,7 +171,7 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 10] = [
         "reason",
         &[
             ("actors/src/ingest/intake.rs", "", "reason: "),
-            ("actors/src/router/mod.rs", "", "STALE: &str = "),
+            ("actors/src/router/decide.rs", "", "STALE: &str = "),
             ("actors/src/router/decide.rs", "", "reason: "),
             ("actors/src/pipeline/render_error.rs", "", "=> "),
             ("protocol/src/event.rs", "pub const fn reason", "=> "),

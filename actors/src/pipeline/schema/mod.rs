@@ -98,6 +98,8 @@ fn document(shape: &'static Shape, title: &str, command: &str) -> Value {
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("$defs".into(), Value::Object(definitions));
     }
+    // Whatever order other crates ask serde_json for.
+    schema.sort_all_objects();
     schema
 }
 
