@@ -244,7 +244,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ("  finally: []", "6:12 0 steps, expected 1 to 16"),
         (
             "  finally: [ { unisolate: {}, on_error: fail } ]",
-            "6:43 a step of finally cannot have \"on_error\"",
+            "6:41 a step of finally cannot have \"on_error\"",
         ),
         (
             "  finally: [ { id: step1, unisolate: {} } ]",
@@ -260,7 +260,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { for_each: { in: [1], max: 0 }, list_processes: {} }",
-            "6:37 max of for_each is 0, expected 1 to 200",
+            "6:35 max of for_each is 0, expected 1 to 200",
         ),
         (
             "    - { for_each: { on: [1] }, list_processes: {} }",
