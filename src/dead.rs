@@ -6,13 +6,14 @@ use futures_util::future::BoxFuture;
 use tripline_protocol::Timestamp;
 
 /// Why messages become dead letters: what their subjects say.
-pub const REASONS: [&str; 16] = [
+pub const REASONS: [&str; 17] = [
     "ambiguous_host",
     "bad_argument",
     "bad_attribute",
     "bad_job",
     "bad_params",
     "bad_subject",
+    "condition_error",
     "etype_mismatch",
     "missing_field",
     "no_host",

@@ -47,3 +47,8 @@ impl Clock for ManualClock {
         *self.0.lock()
     }
 }
+
+/// A time as people read it in reasons.
+pub(crate) fn clock_text(time: Timestamp) -> String {
+    Timestamp::from_micros(time.as_micros() / 1_000_000 * 1_000_000).to_string()
+}

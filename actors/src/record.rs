@@ -1,17 +1,22 @@
 //! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
 
+mod loops;
+
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
+use crate::pipeline::step_id;
 use crate::store::{Batch, Table};
 use crate::trace::Passed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
-use tripline_protocol::job::{JobState, Outcome, PipelineRef, Priority, Reason};
+use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{Step, StepReport, StepStatus};
-use tripline_protocol::{CommandId, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::step::{ArtifactRef, Retry, Step, StepReport, StepStatus, When};
+use tripline_protocol::{
+    CommandId, Event, HostId, InstallId, Isolation, JobId, Name, Org, Sha256, Span, Timestamp,
+};
 use uuid::Uuid;
 
 /// A stored value that cannot be read.
@@ -42,6 +47,24 @@ pub(crate) struct Intent {
     pub(crate) journal_id: Uuid,
 }
 
+/// What a job waits for that has given its slot back for a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rest {
+    /// It does not go on before.
+    pub(crate) not_before: Timestamp,
+    /// Why it waits.
+    pub(crate) reason: Reason,
+}
+
+pub(crate) use loops::Loop;
+
+/// How a job ends whose last steps still run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Reason,
+}
+
 /// A job, from its acceptance until it is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobRecord {
@@ -58,6 +81,28 @@ pub(crate) struct JobRecord {
     /// Attempts of these that only went on with a transfer that was cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) pauses: u32,
+    /// Attempts of these that do not count either: before them it waited for a time, or it had begun anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) rests: u32,
+    /// How often it began anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) retries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<Retry>,
+    /// It waits for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rest: Option<Rest>,
+    /// When it has run for as long as it may, where that is known because it waited for a time after it had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<Timestamp>,
+    /// How many of its last steps are those of `finally`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) finally: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finally_timeout: Option<Span>,
+    /// How it ends, when only those are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ending: Option<Ending>,
     pub(crate) queued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) timeout: Span,
@@ -77,6 +122,9 @@ pub(crate) struct JobRecord {
     pub(crate) depth: u8,
     pub(crate) steps: Vec<Step>,
     pub(crate) reports: Vec<StepReport>,
+    /// The lists that are known of steps that run over one, in the order of their steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) loops: Vec<Loop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) intent: Option<Intent>,
     /// The values of its `let`, for what is rendered when its step is about to run. A version that knew none wrote
@@ -101,6 +149,49 @@ pub(crate) struct JobRecord {
     /// What it has behind it and is told to traces with its next batch.
     #[serde(skip)]
     pub(crate) passed: Vec<Passed>,
+    /// Artifacts of a try before this one, on which it has no hold any more.
+    #[serde(skip)]
+    pub(crate) dropped: Vec<ArtifactRef>,
+    /// Events of its steps that go out with its next batch.
+    #[serde(skip)]
+    pub(crate) outgoing: Vec<Event>,
+}
+
+/// Characters of a condition that are told in a reason.
+const CONDITION_CHARS_MAX: usize = 200;
+
+/// Why a step whose condition does not hold is skipped.
+pub(crate) fn condition_false(condition: &str) -> Reason {
+    let condition: String = condition.chars().take(CONDITION_CHARS_MAX).collect();
+    Reason::new(
+        "condition_false",
+        format!("its condition does not hold: {condition}"),
+    )
+}
+
+/// Why a step is skipped that the end of its job came before.
+fn job_ended() -> Reason {
+    Reason::new("job_ended", "the job ended before it")
+}
+
+/// The reports of steps none of which has begun; the last `finally` of them are for the end of their job. Those whose
+/// condition was decided already are skipped.
+pub(crate) fn reports(steps: &[Step], finally: u32) -> Vec<StepReport> {
+    let first_of_finally = steps.len().saturating_sub(finally as usize);
+    let report = |(index, step): (usize, &Step)| {
+        let mut report = StepReport::pending(step_id(step, index), step.verb);
+        report.finally = index >= first_of_finally;
+        if let Some(When::No { no }) = &step.when {
+            report.skip(condition_false(no));
+        }
+        report
+    };
+    steps.iter().enumerate().map(report).collect()
+}
+
+/// How many steps a job has for its end.
+pub(crate) fn finally_len(spec: &JobSpec) -> u32 {
+    u32::try_from(spec.finally.len()).unwrap_or(u32::MAX)
 }
 
 /// Whether a counter need not be written.
@@ -118,8 +209,16 @@ impl JobRecord {
         }
     }
 
+    /// Until when it may wait: to start, or to go on once it has begun.
+    pub(crate) fn leaves_at(&self) -> Timestamp {
+        self.deadline.unwrap_or(self.expires_at)
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
+        for artifact in &self.dropped {
+            forget_use(batch, &artifact.sha256, &self.org, self.job_id);
+        }
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
             note_use(batch, &artifact.sha256, &self.org, self.job_id);
         }
@@ -154,24 +253,60 @@ impl JobRecord {
         }
     }
 
-    /// Ends it. Steps that never began are skipped; one under way is `interrupted`.
+    /// Ends it. Steps that never began are skipped; one under way is `interrupted`. An end that was decided before its
+    /// last steps stands.
     pub(crate) fn end(&mut self, now: Timestamp, outcome: Outcome, reason: Reason) {
+        let (outcome, reason) = match self.ending.take() {
+            Some(ending) => (ending.outcome, ending.reason),
+            None => (outcome, reason),
+        };
         self.state = JobState::Ended(outcome);
         self.reason = Some(reason);
         self.finished_at = Some(now);
+        self.rest = None;
         self.intent = None;
-        for report in &mut self.reports {
+        self.close(0);
+    }
+
+    /// The steps of `finally` are what is left of it. `false`: it has none, or it never began, and simply ends.
+    pub(crate) fn begin_finally(&mut self, outcome: Outcome, reason: &Reason, now: Timestamp) -> bool {
+        let over = self.started_at.is_none() || self.ending.is_some();
+        if over || self.finally == 0 || outcome == Outcome::Expired {
+            return false;
+        }
+        let timeout = self.finally_timeout.unwrap_or(JobSpec::FINALLY_TIMEOUT_DEFAULT);
+        self.ending = Some(Ending {
+            outcome,
+            reason: reason.clone(),
+        });
+        self.deadline = Some(now.after(timeout));
+        self.rest = None;
+        self.intent = None;
+        // Whoever cancels it now does not want these either.
+        self.cancel_requested = false;
+        self.close(self.finally as usize);
+        true
+    }
+
+    /// Closes the reports of all steps but the last `left`.
+    fn close(&mut self, left: usize) {
+        let closed = self.reports.len().saturating_sub(left);
+        for report in self.reports.iter_mut().take(closed) {
             match report.status {
-                StepStatus::Pending => report.status = StepStatus::Skipped,
+                StepStatus::Running if report.items.is_some() => {}
+                // A step that waits changes nothing.
+                StepStatus::Running if report.verb.host().is_none() => report.skip(job_ended()),
+                StepStatus::Pending => report.skip(job_ended()),
                 StepStatus::Running => report.status = StepStatus::Interrupted,
                 _ => {}
             }
         }
+        self.settle_loops(self.finished_at);
     }
 
     /// The result of an ended job.
     pub(crate) fn to_result(&self) -> Option<JobResult> {
-        let failed = |report: &&StepReport| report.status == StepStatus::Failed;
+        let failed = |report: &&StepReport| report.items.is_none() && report.status == StepStatus::Failed;
         Some(JobResult {
             job_id: self.job_id,
             org: self.org.clone(),

@@ -130,6 +130,13 @@ impl JobId {
     }
 }
 
+impl JobId {
+    /// The id of the event that a step of this job publishes, however often it does.
+    pub fn event_id(self, step: &str) -> Uuid {
+        derive("published", &[self.as_bytes(), step.as_bytes()])
+    }
+}
+
 impl CommandId {
     /// The command of a job's step in one attempt. Sent again after a crash it is the same id, so an agent
     /// that has it in its journal does not run it twice.

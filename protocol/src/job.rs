@@ -1,7 +1,7 @@
 //! Jobs: what people and pipelines ask for, and the words for where a job is and how it ended.
 
 use crate::id::{Name, Sha256};
-use crate::step::Step;
+use crate::step::{Retry, Step};
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -49,9 +49,20 @@ pub struct JobSpec {
     /// Its host's place in the queue.
     #[serde(default)]
     pub priority: Priority,
+    /// It begins anew when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// At least one, at most [`crate::limit::STEPS_MAX`].
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub steps: Vec<Step>,
+    /// Steps that run once those are over, however they went, while the host is there. Their failures do not change
+    /// the outcome. At most [`crate::limit::FINALLY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
+    pub finally: Vec<Step>,
+    /// How long they may run in all; default 2 minutes, at most one hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finally_timeout: Option<Span>,
 }
 
 impl JobSpec {
@@ -61,6 +72,24 @@ impl JobSpec {
     pub const TIMEOUT_DEFAULT: Span = Span::from_secs(600);
     /// How long a step may run when it does not say.
     pub const STEP_TIMEOUT_DEFAULT: Span = Span::from_secs(120);
+    /// How long the steps of `finally` may run when it does not say.
+    pub const FINALLY_TIMEOUT_DEFAULT: Span = Span::from_secs(120);
+    /// How long they may run at most.
+    pub const FINALLY_TIMEOUT_MAX: Span = Span::from_secs(3600);
+
+    /// A job with defaults.
+    pub fn new(name: Name, steps: Vec<Step>) -> Self {
+        Self {
+            name,
+            expires: None,
+            timeout: None,
+            priority: Priority::Normal,
+            retry: None,
+            steps,
+            finally: Vec::new(),
+            finally_timeout: None,
+        }
+    }
 }
 
 /// Where a job is that has not ended, or how it ended.

@@ -20,6 +20,12 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 pub const INLINE_CONTENT_BYTES_MAX: usize = 64 * 1024;
 /// Most steps a job may have.
 pub const STEPS_MAX: usize = 64;
+/// Most steps a job may have beside these, for when they are over (`finally`).
+pub const FINALLY_MAX: usize = 16;
+/// Most elements of a list that a step runs over.
+pub const FOR_EACH_MAX: u32 = 200;
+/// Most steps a job may have when its lists are known, one for each element and those for its end included.
+pub const STEPS_EXPANDED_MAX: usize = 256;
 /// Most entries a listing (`list_directory`, `list_processes`, `walk`) returns; more are counted.
 pub const LIST_ENTRIES_MAX: usize = 2_000;
 /// Deepest chain of events that cause jobs that cause events.
@@ -123,7 +129,10 @@ pub(crate) fn shallow_job<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let job = Option::<JobSpec>::deserialize(deserializer)?;
     let shallow = job
         .iter()
-        .flat_map(|job| &job.steps)
-        .all(|step| has_shallow_values(&step.args));
+        .flat_map(|job| job.steps.iter().chain(&job.finally))
+        .all(|step| {
+            has_shallow_values(&step.args)
+                && step.for_each.as_ref().is_none_or(|list| is_shallow(&list.items))
+        });
     refuse_deep(job, shallow)
 }

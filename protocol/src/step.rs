@@ -1,31 +1,33 @@
-//! A step of a job: one verb with its arguments and how its failure is taken.
+//! A step of a job: one verb, or one server-side action, with its arguments and how its failure is taken.
 //!
 //! On the wire and in files a step is a map with exactly one key that is a verb:
 //! `{"id": "processes", "list_processes": {}, "on_error": "continue"}`. A person writes it, so a key that is
 //! unknown, or there twice, is an error. Whether the arguments suit the verb is asked by
 //! [`crate::verb::VerbCall::parse`], once their templates are rendered.
 
-use crate::fault::Fault;
-use crate::id::Sha256;
-use crate::time::{Span, Timestamp};
-use crate::verb::{Effect, Verb};
+mod for_each;
+mod on_error;
+mod report;
+mod retry;
+mod verb;
+mod when;
+
+pub use for_each::ForEach;
+pub use on_error::{InvalidOnError, OnError};
+pub use report::{ArtifactRef, StepReport, StepStatus, Truncated};
+pub use retry::{InvalidRetry, Retry, RetryOn};
+pub use verb::{
+    Detect, EventHost, InvalidServerCall, Publish, ServerCall, ServerVerb, StepVerb, UnknownStepVerb,
+};
+pub use when::When;
+
+use crate::time::Span;
+use crate::verb::Verb;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::fmt;
-
-/// What a step's failure means for its job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The job fails and later steps are skipped.
-    #[default]
-    Fail,
-    /// The job goes on; the failure is counted in `steps_failed`.
-    Continue,
-}
 
 /// A step as a job carries it. Arguments are JSON; those that contain a template over `steps.*` are
 /// rendered just before the step runs.
@@ -33,34 +35,43 @@ pub enum OnError {
 pub struct Step {
     /// Unique in its job; `step<N>` (from 1) when the author gave none.
     pub id: Option<String>,
-    /// The verb.
-    pub verb: Verb,
-    /// Its arguments, an object.
+    /// What it does.
+    pub verb: StepVerb,
+    /// Its arguments: an object, or a span for `wait`.
     pub args: Value,
+    /// Only if this holds; absent: always.
+    pub when: Option<When>,
+    /// Once for every element of a list.
+    pub for_each: Option<ForEach>,
     /// How long it may run; default 2 minutes.
     pub timeout: Option<Span>,
     /// What its failure means.
     pub on_error: OnError,
+    /// Tried again before that.
+    pub retry: Option<Retry>,
     /// Whether it may be run again when its outcome is unknown.
     pub idempotent: bool,
 }
 
 impl Step {
     /// A step with defaults.
-    pub fn new(verb: Verb, args: Value) -> Self {
+    pub fn new(verb: impl Into<StepVerb>, args: Value) -> Self {
         Self {
             id: None,
-            verb,
+            verb: verb.into(),
             args,
+            when: None,
+            for_each: None,
             timeout: None,
             on_error: OnError::Fail,
+            retry: None,
             idempotent: false,
         }
     }
 
     /// Whether it may be repeated when its outcome is unknown: it only reads, or its author says so.
     pub fn may_repeat(&self) -> bool {
-        self.idempotent || self.verb.effect() == Effect::Reads
+        self.idempotent || !self.verb.mutates()
     }
 }
 
@@ -71,11 +82,20 @@ impl Serialize for Step {
             map.serialize_entry("id", id)?;
         }
         map.serialize_entry(self.verb.as_str(), &self.args)?;
+        if let Some(when) = &self.when {
+            map.serialize_entry("when", when)?;
+        }
+        if let Some(for_each) = &self.for_each {
+            map.serialize_entry("for_each", for_each)?;
+        }
         if let Some(timeout) = &self.timeout {
             map.serialize_entry("timeout", timeout)?;
         }
         if self.on_error != OnError::Fail {
             map.serialize_entry("on_error", &self.on_error)?;
+        }
+        if let Some(retry) = &self.retry {
+            map.serialize_entry("retry", retry)?;
         }
         if self.idempotent {
             map.serialize_entry("idempotent", &true)?;
@@ -104,11 +124,14 @@ impl<'de> Visitor<'de> for StepVisitor {
             let value = map.next_value::<Value>()?;
             match key.as_str() {
                 "id" => step.id = field(&key, value)?,
+                "when" => step.when = field(&key, value)?,
+                "for_each" => step.for_each = field(&key, value)?,
                 "timeout" => step.timeout = field(&key, value)?,
+                "retry" => step.retry = field(&key, value)?,
                 "on_error" => step.on_error = field(&key, value)?,
                 "idempotent" => step.idempotent = field(&key, value)?,
                 other => {
-                    let found = other.parse().map_err(|_| {
+                    let found: StepVerb = other.parse().map_err(|_| {
                         A::Error::custom(format_args!("{other:?} is neither a key of a step nor a verb"))
                     })?;
                     if let Some(first) = verb.replace(found) {
@@ -132,8 +155,9 @@ fn field<T: serde::de::DeserializeOwned, E: serde::de::Error>(key: &str, value: 
 /// What they must be is the verb's business, once their templates are rendered; here they are an object.
 /// How deep they are is asked where they come in ([`crate::api::SubmitJob`]): a step that was accepted and
 /// stored must be readable for ever.
-fn arguments<E: serde::de::Error>(verb: Verb, value: Value) -> Result<Value, E> {
+fn arguments<E: serde::de::Error>(verb: StepVerb, value: Value) -> Result<Value, E> {
     match value {
+        Value::String(_) if verb == StepVerb::Server(ServerVerb::Wait) => Ok(value),
         Value::Null => Ok(Value::Object(Map::new())),
         Value::Object(_) => Ok(value),
         _ => Err(E::custom(format_args!(
@@ -146,75 +170,4 @@ impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(StepVisitor)
     }
-}
-
-/// Where a step is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// Sent to the host, or about to be.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Ended with an error.
-    Failed,
-    /// Never begun, because the job ended before it.
-    Skipped,
-    /// Begun, and nobody knows how it ended.
-    Interrupted,
-}
-
-/// A file's content kept by the server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ArtifactRef {
-    /// Of its content; also its address.
-    pub sha256: Sha256,
-    /// Its size.
-    pub bytes: u64,
-    /// The file's name on the host, or `<step>.json` for an output too large for a result.
-    pub name: String,
-}
-
-/// Bytes left out of an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Truncated {
-    /// How many.
-    pub bytes: u64,
-}
-
-/// How a step went, as results and job views report it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct StepReport {
-    /// The step's id.
-    pub id: String,
-    /// Its verb.
-    pub verb: Verb,
-    /// Where it is.
-    pub status: StepStatus,
-    /// What the verb returned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Outputs, required = false))]
-    pub output: Option<Value>,
-    /// The file it fetched, or its output when that was too large.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact: Option<ArtifactRef>,
-    /// What was left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub truncated: Option<Truncated>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Fault>,
-    /// When it was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
 }

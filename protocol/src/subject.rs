@@ -33,6 +33,11 @@ pub const HEADER_MSG_ID: &str = "Nats-Msg-Id";
 pub struct Etype(Arc<str>);
 
 impl Etype {
+    /// Of detections that pipelines publish.
+    pub fn detection() -> Self {
+        Self("detection".into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -30,10 +30,11 @@ impl Watch {
         if news && !ended {
             lines.push(state_line(&job));
         }
-        for (index, step) in job.steps.iter().enumerate() {
+        for step in &job.steps {
+            // By id: a list that has become known puts steps between others.
             let known = before
                 .as_ref()
-                .and_then(|before| before.steps.get(index))
+                .and_then(|before| before.steps.iter().find(|known| known.id == step.id))
                 .map(|step| step.status);
             if known.unwrap_or_default() != step.status {
                 lines.push(step_line(step));
@@ -116,6 +117,9 @@ pub(super) fn line(at: Option<Timestamp>, what: &str, detail: &str) -> String {
 pub(crate) fn step_detail(step: &StepReport) -> String {
     if let Some(error) = &step.error {
         return error.to_string();
+    }
+    if let Some(reason) = &step.reason {
+        return reason.text.clone();
     }
     if let Some(artifact) = &step.artifact {
         return format!(

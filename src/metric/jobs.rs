@@ -42,6 +42,26 @@ const JOB_METRICS: &[Metric] = &[
     )
     .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
     .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),
+    counter(
+        "tripline_scheduler_rests_total",
+        "jobs",
+        "jobs that gave their slot back to wait for a time, by why",
+    )
+    .by(&[label("reason", &["backing_off", "wait"])])
+    .act("many `backing_off`: `tripline job list` has what fails and is tried again"),
+    counter(
+        "tripline_slot_events_published_total",
+        "events",
+        "events that steps of jobs published",
+    )
+    .act("more than expected: a pipeline matches too much; `tripdepth` ends what trips itself"),
+    counter(
+        "tripline_slot_events_refused_total",
+        "events",
+        "events that steps of jobs could not publish, by why",
+    )
+    .by(&[label("reason", &["bad_argument", "outbox_full", "too_deep", "too_large"])])
+    .act("`too_deep`: pipelines trip each other in a circle; `outbox_full`: the broker is away"),
     gauge("tripline_scheduler_jobs_open", "jobs", "jobs that have not ended")
         .act("grows: hosts are offline (`tripline_host_attached`) or slots are all in use (`tripline_scheduler_slots`)"),
     gauge(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tripline_actors::pipeline::map_keys;
 
 /// Where the page has the keys of a map, by what the map is in messages.
-const HEADINGS: [(&str, &str); 9] = [
+const HEADINGS: [(&str, &str); 12] = [
     ("a pipeline", "## Pipeline"),
     ("the events of a pipeline", "### Events"),
     ("suppress", "## Suppression"),
@@ -13,6 +13,9 @@ const HEADINGS: [(&str, &str); 9] = [
     ("auto_pause", "### Pausing itself"),
     ("a job", "## Job"),
     ("a step", "## Step"),
+    ("for_each", "### Steps over a list"),
+    ("a retry", "### Trying again"),
+    ("a step of finally", "### Steps for the end"),
     ("a named job", "## Named job"),
     ("a parameter", "### Parameters"),
 ];

@@ -129,10 +129,11 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         &[
             "actors/src/host/littlebrother/answer.rs EVENT_BYTES",
             "actors/src/outbox/state.rs MEMORY_BYTES_MAX",
-            "actors/src/pipeline/rule_set.rs STACK_BYTES",
+            "actors/src/pipeline/aside.rs STACK_BYTES",
             "actors/src/pipeline/suppress.rs KEY_BUDGET_BYTES",
             "actors/src/pipeline/template/engine.rs SWEPT_MIN",
             "actors/src/scheduler/mod.rs RECORDS_CACHED_MAX",
+            "actors/src/slot/state/lists.rs REPORT_BYTES",
             "actors/src/store/inspect.rs CACHE_BYTES",
             "actors/src/store/load.rs CACHE_BYTES",
             "actors/src/store/snapshot.rs KEPT_ENTRY_BYTES",
@@ -157,6 +158,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "more than there can be: a guard against a mistake of ours",
         &[
+            "actors/src/pipeline/retry.rs ON_MAX",
             "actors/src/check/repair.rs ROUNDS_MAX",
             "actors/src/session/command.rs OPEN_COMMANDS_MAX",
         ],
@@ -193,7 +195,11 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "a number or a text that only has such a name",
         &[
+            "actors/src/pipeline/job.rs FINALLY_TIMEOUT",
             "actors/src/pipeline/job.rs TIMEOUT",
+            "actors/src/pipeline/steps.rs TIMEOUT",
+            "actors/src/slot/state/lists.rs TOO_MANY_ITEMS",
+            "actors/src/slot/state/resting.rs WAIT",
             "src/cli/session/console/grammar.rs AFTER_HELP",
             "src/cli/store/progress.rs BYTES",
             "src/http/carbonblack/hresult.rs TIMEOUT",

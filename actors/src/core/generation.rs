@@ -93,12 +93,13 @@ impl Peers {
         outbox_context.run(outbox_actor);
         directory_context.run(directory_actor);
         for (index, context) in (0..).zip(slot_contexts) {
-            let (scheduler, directory) = (scheduler.clone(), directory.clone());
+            let (scheduler, directory, outbox) = (scheduler.clone(), directory.clone(), outbox.clone());
             context.run(SessionSlot::new(
                 Arc::clone(ground),
                 index,
                 scheduler,
                 directory,
+                outbox,
                 guard("slot"),
             ));
         }

@@ -34,17 +34,17 @@ const OF_PAUSE: Shape = Shape::new(
     &[],
 );
 
-pub(super) const MAX_HOSTS: Field = Field::new(
+pub(super) const HOST_GUARD: Field = Field::new(
     "max_hosts",
     Takes::Map(&OF_HOSTS),
     "On how many hosts it acts within a span of time. Absent: on any number.",
 );
-pub(super) const MAX_IN_FLIGHT: Field = Field::new(
+pub(super) const FLIGHT_GUARD: Field = Field::new(
     "max_in_flight",
     Takes::Count(1, IN_FLIGHT_MAX),
     "How many of its jobs may be open. Absent: any number.",
 );
-pub(super) const AUTO_PAUSE: Field = Field::new(
+pub(super) const PAUSE_GUARD: Field = Field::new(
     "auto_pause",
     Takes::Map(&OF_PAUSE),
     "It is paused when so many of its last jobs failed. Absent: it goes on.",

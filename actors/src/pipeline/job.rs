@@ -1,24 +1,37 @@
 //! Jobs as files describe them: `expires`, `timeout`, `priority` and steps with templates.
 
 use super::argument::Argument;
+use super::facts::Facts;
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::late::{self, RENDERED_BYTES_MAX};
 use super::problem::Problems;
 use super::render_error::RenderError;
-use super::steps::{self, StepTemplate};
+use super::retry;
+use super::server_step::wait_problem;
+use super::steps::{self, Part, StepTemplate};
 use super::template::{Budget, Scope};
 use super::vars::{self, Context, LET, Let};
+use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
-use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::Step;
+use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
+use tripline_protocol::step::{ForEach, Retry, Step};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
 pub(super) const INLINE: Shape = Shape::new(
     "a job",
-    &[EXPIRES, TIMEOUT, PRIORITY, LET, STEPS],
-    &["retry", "finally", "for_each", "approvals", "dry_run"],
+    &[
+        EXPIRES,
+        TIMEOUT,
+        PRIORITY,
+        RETRY,
+        LET,
+        STEPS,
+        FINALLY,
+        FINALLY_TIMEOUT,
+    ],
+    &["approvals", "dry_run"],
 );
 
 /// Those that inline and named jobs share, beside `let`.
@@ -36,12 +49,28 @@ pub(super) const PRIORITY: Field = Field::new(
     "Orders hosts that wait for a slot; never the jobs of one host.",
 )
 .or("normal");
+pub(super) const RETRY: Field = Field::new(
+    "retry",
+    Takes::Map(&retry::SHAPE),
+    "Begins anew, after a while, when it failed.",
+);
 pub(super) const STEPS: Field = Field::new(
     "steps",
     Takes::List(&Takes::Step(&steps::SHAPE), STEPS_MAX),
     "What it does, one after the other.",
 )
 .needed();
+pub(super) const FINALLY: Field = Field::new(
+    "finally",
+    Takes::List(&Takes::Step(&steps::FINALLY_SHAPE), FINALLY_MAX),
+    "Steps that run once its own are over, however they went, while the host is there.",
+);
+pub(super) const FINALLY_TIMEOUT: Field = Field::new(
+    "finally_timeout",
+    Takes::Text(Form::Span),
+    "How long the steps of `finally` may run in all, at most 1h.",
+)
+.or("2m");
 
 /// A job made from a pipeline or a named job, ready to be accepted.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,8 +88,11 @@ pub(super) struct JobTemplate {
     expires: Option<Span>,
     timeout: Option<Span>,
     priority: Priority,
+    retry: Option<Retry>,
     values: Let,
     steps: Vec<StepTemplate>,
+    finally: Vec<StepTemplate>,
+    finally_timeout: Option<Span>,
 }
 
 impl JobTemplate {
@@ -81,23 +113,40 @@ impl JobTemplate {
         let priority = fields
             .get("priority")
             .and_then(|node| fields::parsed(node, "low, normal or high", problems));
+        let retry = fields
+            .get("retry")
+            .and_then(|node| retry::read(node, true, problems));
         let values = Let::read(fields, scope, problems);
         let known: Vec<&str> = scope.vars.iter().copied().chain(vars::names(fields)).collect();
-        let scope = Scope {
+        let scope = &Scope {
             vars: &known,
             ..scope.clone()
         };
+        let mut ids = Vec::new();
         let steps = fields
             .need("steps", "a list of steps", problems)
-            .and_then(|node| steps::read(node, &scope, problems));
+            .and_then(|node| steps::read(node, Part::Steps, scope, &mut ids, problems));
+        let finally = fields
+            .get("finally")
+            .map(|node| steps::read(node, Part::Finally, scope, &mut ids, problems));
+        let finally_timeout = fields
+            .get("finally_timeout")
+            .and_then(|node| finally_timeout(node, problems));
         let (name, steps) = (name?.clone(), steps?);
+        let waits = steps.iter().map(|step| (step.verb, step.args.literal()));
+        if let (Some(problem), Some(node)) = (wait_problem(timeout, waits), fields.get("steps")) {
+            problems.add::<()>(node.at, problem);
+        }
         (problems.count() == before).then(|| Self {
             name,
             expires,
             timeout,
             priority: priority.unwrap_or_default(),
+            retry,
             values,
             steps,
+            finally: finally.flatten().unwrap_or_default(),
+            finally_timeout,
         })
     }
 
@@ -106,24 +155,39 @@ impl JobTemplate {
         &self.name
     }
 
-    /// Renders its `let`, and every step over that and what `context` knows.
-    pub(super) fn render(&self, mut context: Context) -> Result<RenderedJob, RenderError> {
+    /// Renders its `let`, and every step over that and what `context` knows, and decides the conditions that `facts`
+    /// decide.
+    pub(super) fn render(&self, facts: &Facts<'_>, mut context: Context) -> Result<RenderedJob, RenderError> {
         context.define(&self.values)?;
         let seen = context.value();
+        let mut values = facts.values.cloned().unwrap_or_default();
+        values.insert("vars".to_owned(), Value::Object(context.vars().clone()));
+        let facts = Facts {
+            values: Some(&values),
+            ..*facts
+        };
         let mut budget = Budget::new(RENDERED_BYTES_MAX);
-        let steps = self.steps.iter().enumerate().map(|(index, step)| {
-            let id = step.id.clone().unwrap_or_else(|| late::implicit_id(index));
-            step.render(&seen, &mut budget)
-                .map_err(|error| error.in_step(&id))
-        });
-        let steps = steps.collect::<Result<Vec<_>, _>>()?;
+        let mut render = |part: Part, steps: &[StepTemplate]| {
+            let steps = steps.iter().enumerate().map(|(index, step)| {
+                let id = step.id.clone().unwrap_or_else(|| part.implicit_id(index));
+                let rendered = step.render(&facts, &seen, &mut budget);
+                rendered.map_err(|error| error.in_step(&id))
+            });
+            steps.collect::<Result<Vec<_>, _>>()
+        };
+        let steps = render(Part::Steps, &self.steps)?;
+        let mut finally = render(Part::Finally, &self.finally)?;
+        late::name_finally(&mut finally);
         Ok(RenderedJob {
             spec: JobSpec {
                 name: self.name.clone(),
                 expires: self.expires,
                 timeout: self.timeout,
                 priority: self.priority,
+                retry: self.retry.clone(),
                 steps,
+                finally,
+                finally_timeout: self.finally_timeout,
             },
             vars: context.into_vars(),
         })
@@ -131,7 +195,25 @@ impl JobTemplate {
 }
 
 impl StepTemplate {
-    fn render(&self, context: &minijinja::Value, budget: &mut Budget) -> Result<Step, RenderError> {
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        context: &minijinja::Value,
+        budget: &mut Budget,
+    ) -> Result<Step, RenderError> {
+        let when = self.when.as_ref().map(|when| when.decide(facts)).transpose()?;
+        let for_each = match &self.for_each {
+            None => None,
+            Some((items, max)) => {
+                let items = items
+                    .render(context, budget)
+                    .map_err(|error| error.under("for_each"))?;
+                if !items.is_array() && !late::is_late(&items) {
+                    return Err(RenderError::bad_argument("for_each needs a list"));
+                }
+                Some(ForEach { items, max: *max })
+            }
+        };
         let args: Value = self.args.render(context, budget)?;
         let checked = matches!(self.args, Argument::Literal(_)) || self.args.is_late();
         if !checked {
@@ -141,9 +223,20 @@ impl StepTemplate {
             id: self.id.clone(),
             verb: self.verb,
             args,
+            when: when.flatten(),
+            for_each,
             timeout: self.timeout,
-            on_error: self.on_error,
+            on_error: self.on_error.clone(),
+            retry: self.retry.clone(),
             idempotent: self.idempotent,
         })
+    }
+}
+
+fn finally_timeout(node: &Node, problems: &mut Problems<'_>) -> Option<Span> {
+    let span = fields::span(node, problems)?;
+    match late::finally_timeout_problem(Some(span)) {
+        Some(problem) => problems.add(node.at, problem),
+        None => Some(span),
     }
 }

@@ -5,20 +5,26 @@
 //! own text are ever marked so: whatever an event, a host, a parameter or a step's output says is data,
 //! and a map with that key in it is refused. So an event that contains `{{ … }}` runs nothing.
 
+use super::facts::StepFacts;
 use super::render_error::{Cause, RenderError};
+use super::server_step::wait_problem;
+use super::steps::{NOT_IN_FINALLY, Part};
 use super::template::{Budget, Scope, Template, from_json, has_template};
+use super::when::{check_submitted, goto_problem};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
-use tripline_protocol::Name;
 use tripline_protocol::job::JobSpec;
-use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::Step;
+use tripline_protocol::limit::FOR_EACH_MAX;
+use tripline_protocol::step::{OnError, Retry, ServerCall, Step, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
+use tripline_protocol::{Name, Span};
 
 /// The key of a map that stands for a late argument.
 pub(super) const MARKER: &str = "$late";
 /// Most bytes that rendering a job, or a late step, may give.
 pub(super) const RENDERED_BYTES_MAX: usize = 256 * 1024;
+
+/// Most bytes that the lists of a job have, all of them together.
+pub const LOOP_BYTES_MAX: usize = 256 * 1024;
 
 /// A late argument with this text.
 pub(super) fn mark(text: &str) -> Value {
@@ -68,22 +74,23 @@ pub fn is_late(args: &Value) -> bool {
     }
 }
 
-/// Renders a step's late arguments. `outputs` maps the ids of the steps before it to
-/// `{"status": …, "output": …}`; the result holds no template and must pass `VerbCall::parse`.
+/// Renders a step's late arguments over what it knows; the result holds no template and must pass
+/// `VerbCall::parse`.
 ///
 /// # Errors
 ///
 /// `missing_field` when an output has not what the template names, `template_error`, `too_large`.
-pub fn render_late(args: &Value, outputs: &Map<String, Value>) -> Result<Value, RenderError> {
-    let steps: Vec<String> = outputs.keys().cloned().collect();
+pub fn render_late(args: &Value, facts: &StepFacts) -> Result<Value, RenderError> {
+    let steps = facts.ids();
+    let vars = facts.vars();
     let scope = Scope {
+        vars: &vars,
         steps: Some(&steps),
+        item: facts.has_item(),
         ..Scope::default()
     };
-    let outputs = outputs
-        .iter()
-        .map(|(id, output)| (id.as_str(), from_json(output)));
-    let context = minijinja::Value::from_pairs([("steps", minijinja::Value::from_pairs(outputs))]);
+    let values = facts.values().iter();
+    let context = minijinja::Value::from_pairs(values.map(|(name, value)| (name.as_str(), from_json(value))));
     render(args, &scope, &context, &mut Budget::new(RENDERED_BYTES_MAX))
 }
 
@@ -136,28 +143,101 @@ fn render_text(
 pub fn prepare_submitted(mut spec: JobSpec) -> Result<JobSpec, RenderError> {
     let name = spec.name.clone();
     let named = |error: RenderError| error.in_subject("job", &name);
-    if !(1..=STEPS_MAX).contains(&spec.steps.len()) {
-        let count = spec.steps.len();
-        return Err(named(RenderError::bad_job(format!(
-            "{count} steps, expected 1 to {STEPS_MAX}"
-        ))));
+    let mut ids: Vec<String> = Vec::new();
+    prepare_steps(&mut spec.steps, Part::Steps, &mut ids).map_err(named)?;
+    name_finally(&mut spec.finally);
+    if !spec.finally.is_empty() {
+        prepare_steps(&mut spec.finally, Part::Finally, &mut ids).map_err(named)?;
     }
-    let mut earlier: Vec<String> = Vec::new();
-    let mut seen = HashSet::new();
-    for (index, step) in spec.steps.iter_mut().enumerate() {
-        let id = step_id(step, index);
-        prepare_step(step, &id, &earlier).map_err(|error| named(error.in_step(&id)))?;
-        if !seen.insert(id.clone()) {
-            return Err(named(RenderError::bad_job(format!(
-                "two steps have the id {id:?}"
-            ))));
-        }
-        earlier.push(id);
+    let waits = spec.steps.iter().map(|step| (step.verb, Some(step.args.clone())));
+    let problem = wait_problem(spec.timeout, waits).or_else(|| finally_timeout_problem(spec.finally_timeout));
+    if let Some(problem) = problem {
+        return Err(named(RenderError::bad_job(problem)));
     }
-    Ok(spec)
+    check_retry(spec.retry.as_ref(), true).map_err(named)?;
+    let listed = spec
+        .steps
+        .iter()
+        .zip(&ids)
+        .filter(|(step, _)| step.for_each.is_some());
+    let lists: Vec<&str> = listed.map(|(_, id)| id.as_str()).collect();
+    match ids.iter().find_map(|id| taken_by_list(id, lists.iter().copied())) {
+        Some(problem) => Err(named(RenderError::bad_job(problem))),
+        None => Ok(spec),
+    }
 }
 
-fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), RenderError> {
+/// Gives steps of `finally` their ids, which do not follow from their place among all steps.
+pub(super) fn name_finally(steps: &mut [Step]) {
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.id.get_or_insert_with(|| Part::Finally.implicit_id(index));
+    }
+}
+
+/// What is wrong with how long the steps of `finally` may run.
+pub(super) fn finally_timeout_problem(timeout: Option<Span>) -> Option<String> {
+    let most = JobSpec::FINALLY_TIMEOUT_MAX;
+    timeout
+        .filter(|span| *span == Span::ZERO || *span > most)
+        .map(|span| format!("finally_timeout is {span}, expected above zero and at most {most}"))
+}
+
+/// Checks and marks some steps; `ids` are those of the steps before them, and then also of these.
+fn prepare_steps(steps: &mut [Step], part: Part, ids: &mut Vec<String>) -> Result<(), RenderError> {
+    let (count, most, before) = (steps.len(), part.most(), ids.len());
+    if !(1..=most).contains(&count) {
+        let reason = format!("{count} steps, expected 1 to {most}");
+        return Err(RenderError::bad_job(reason));
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        let id = step_id(step, index);
+        prepare_step(step, part, &id, ids).map_err(|error| error.in_step(&id))?;
+        if ids.contains(&id) {
+            return Err(RenderError::bad_job(format!("two steps have the id {id:?}")));
+        }
+        ids.push(id);
+    }
+    for (index, step) in steps.iter().enumerate() {
+        if let Some(problem) = goto_problem(&step.on_error, before + index, ids) {
+            return Err(RenderError::bad_job(problem).in_step(&step_id(step, index)));
+        }
+    }
+    Ok(())
+}
+
+/// A key that a step of `finally` cannot have.
+fn not_in_finally(step: &Step) -> Option<&'static str> {
+    let has = |key: &&&str| match **key {
+        "on_error" => step.on_error != OnError::Fail,
+        "retry" => step.retry.is_some(),
+        "for_each" => step.for_each.is_some(),
+        key => step.verb.as_str() == key,
+    };
+    NOT_IN_FINALLY.iter().find(has).copied()
+}
+
+/// Whether a list may be so long.
+pub(super) fn check_max(max: u32) -> Result<(), String> {
+    match (1..=FOR_EACH_MAX).contains(&max) {
+        true => Ok(()),
+        false => Err(format!("max of for_each is {max}, expected 1 to {FOR_EACH_MAX}")),
+    }
+}
+
+/// An id that stands for an element of another step's list.
+pub(super) fn taken_by_list<'i>(id: &str, lists: impl IntoIterator<Item = &'i str>) -> Option<String> {
+    let (list, number) = id.rsplit_once('-')?;
+    let counts = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty();
+    let taken = counts && lists.into_iter().any(|other| other == list);
+    taken.then(|| format!("the id {id:?} stands for an element of the list of step {list:?}"))
+}
+
+fn check_retry(retry: Option<&Retry>, of_job: bool) -> Result<(), RenderError> {
+    let checked = retry.map_or(Ok(()), |retry| retry.check(of_job));
+    checked.map_err(|error| RenderError::bad_job(error.to_string()))
+}
+
+fn prepare_step(step: &mut Step, part: Part, id: &str, earlier: &[String]) -> Result<(), RenderError> {
     id.parse::<Name>()
         .map_err(|error| RenderError::bad_job(error.to_string()))?;
     let verb = step.verb;
@@ -165,6 +245,23 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
         steps: Some(earlier),
         ..Scope::default()
     };
+    let item = step.for_each.is_some();
+    if let Some(for_each) = &mut step.for_each {
+        check_max(for_each.max).map_err(RenderError::bad_job)?;
+        refuse_marked(&for_each.items)?;
+        for_each.items = mark_texts(&for_each.items, &scope)?;
+        if !is_late(&for_each.items) && !for_each.items.is_array() {
+            return Err(RenderError::bad_job("for_each needs a list"));
+        }
+    }
+    let scope = Scope { item, ..scope };
+    if let Some(key) = not_in_finally(step).filter(|_| part == Part::Finally) {
+        return Err(RenderError::bad_job(format!(
+            "a step of finally cannot have {key:?}"
+        )));
+    }
+    check_retry(step.retry.as_ref(), false)?;
+    check_submitted(step.when.as_ref(), earlier, item)?;
     refuse_marked(&step.args)?;
     if has_template_command(verb, &step.args) {
         return Err(RenderError::bad_argument(COMMAND_TEMPLATE).under("command"));
@@ -180,7 +277,7 @@ fn prepare_step(step: &mut Step, id: &str, earlier: &[String]) -> Result<(), Ren
 pub(super) const COMMAND_TEMPLATE: &str =
     "command takes no template, as its words are split after rendering; use argv";
 
-fn has_template_command(verb: Verb, args: &Value) -> bool {
+fn has_template_command(verb: StepVerb, args: &Value) -> bool {
     verb == Verb::CreateProcess
         && args
             .get("command")
@@ -189,10 +286,13 @@ fn has_template_command(verb: Verb, args: &Value) -> bool {
 }
 
 /// Whether the verb takes these arguments.
-pub(super) fn parse(verb: Verb, args: &Value) -> Result<(), RenderError> {
-    VerbCall::parse(verb, args.clone())
-        .map(drop)
-        .map_err(|error| RenderError::bad_argument(error.to_string()))
+pub(super) fn parse(verb: StepVerb, args: &Value) -> Result<(), RenderError> {
+    let args = args.clone();
+    let wrong = match verb {
+        StepVerb::Host(verb) => VerbCall::parse(verb, args).err().map(|error| error.to_string()),
+        StepVerb::Server(verb) => ServerCall::parse(verb, args).err().map(|error| error.to_string()),
+    };
+    wrong.map_or(Ok(()), |reason| Err(RenderError::bad_argument(reason)))
 }
 
 fn mark_texts(value: &Value, scope: &Scope<'_>) -> Result<Value, RenderError> {

@@ -8,9 +8,12 @@
 //! reads files.
 
 mod argument;
+mod aside;
 mod condition;
+mod facts;
 mod fields;
 mod files;
+mod for_each;
 mod gate;
 mod guards;
 mod host;
@@ -27,16 +30,20 @@ mod pipeline;
 mod pipeline_job;
 mod problem;
 mod render_error;
+mod retry;
 mod rule_set;
 mod schema;
+mod server_step;
 mod shape;
 mod steps;
 mod suppress;
 mod template;
 mod vars;
+mod when;
 mod yaml;
 
 pub use condition::Match;
+pub use facts::StepFacts;
 #[cfg(test)]
 pub(crate) use gate::AGE_MAX;
 pub use gate::Closed;
@@ -44,7 +51,7 @@ pub use guards::{AutoPause, MaxHosts, PipelineGuards};
 pub use host::HostFacts;
 pub use index::Candidates;
 pub use job::RenderedJob;
-pub use late::{is_late, prepare_submitted, render_late, step_id};
+pub use late::{LOOP_BYTES_MAX, is_late, prepare_submitted, render_late, step_id};
 pub use named_job::NamedJob;
 pub use pipeline::Pipeline;
 pub use problem::{FileProblem, LoadError, SourceFile, Warnings};
@@ -52,6 +59,7 @@ pub use render_error::RenderError;
 pub use rule_set::RuleSet;
 pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};
 pub use suppress::{Suppress, SuppressScope};
+pub use when::{holds_for_all, holds_late};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;

@@ -1,8 +1,11 @@
 //! Named jobs: reusable jobs with typed parameters.
 
 use super::HostFacts;
+use super::facts::Facts;
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
-use super::job::{EXPIRES, JobTemplate, PRIORITY, RenderedJob, STEPS, TIMEOUT};
+use super::job::{
+    EXPIRES, FINALLY, FINALLY_TIMEOUT, JobTemplate, PRIORITY, RETRY, RenderedJob, STEPS, TIMEOUT,
+};
 use super::late;
 use super::params::{self, Param};
 use super::pipeline::DESCRIPTION;
@@ -35,20 +38,14 @@ pub(super) const SHAPE: Shape = Shape::new(
         ),
         LET,
         STEPS,
+        FINALLY,
+        FINALLY_TIMEOUT,
         EXPIRES,
         TIMEOUT,
         PRIORITY,
+        RETRY,
     ],
-    &[
-        "retry",
-        "finally",
-        "for_each",
-        "approvals",
-        "dry_run",
-        "tests",
-        "enabled",
-        "orgs",
-    ],
+    &["approvals", "dry_run", "tests", "enabled", "orgs"],
 );
 
 /// A named job.
@@ -140,18 +137,24 @@ impl NamedJob {
     ///
     /// `bad_params`, or what its templates give over these values; see [`RenderError::code`].
     pub fn render(&self, params: &Map<String, Value>, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        self.render_with(params, &host_value(host))
+        self.render_with(params, host)
             .map_err(|error| error.in_subject("job", &self.name))
     }
 
     pub(super) fn render_with(
         &self,
         params: &Map<String, Value>,
-        host: &minijinja::Value,
+        host: &HostFacts,
     ) -> Result<RenderedJob, RenderError> {
         let params = Value::Object(params::fill(&self.params, params)?);
         late::refuse_marked(&params)?;
-        let context = Context::new([("host", host.clone()), ("params", from_json(&params))]);
-        self.job.render(context)
+        let context = Context::new([("host", host_value(host)), ("params", from_json(&params))]);
+        let values = Map::from_iter([("params".to_owned(), params)]);
+        let facts = Facts {
+            event: None,
+            host: Some(host),
+            values: Some(&values),
+        };
+        self.job.render(&facts, context)
     }
 }

@@ -12,6 +12,7 @@ use super::render_error::RenderError;
 use super::suppress::{self, Suppress};
 use super::template::{Scope, event_value, host_value};
 use super::vars::{self, Context, LET, Let};
+use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
 use serde_json::{Value, json};
@@ -47,9 +48,9 @@ pub(super) const SHAPE: Shape = Shape::new(
         ),
         LET,
         suppress::SUPPRESS,
-        guards::MAX_HOSTS,
-        guards::MAX_IN_FLIGHT,
-        guards::AUTO_PAUSE,
+        guards::HOST_GUARD,
+        guards::FLIGHT_GUARD,
+        guards::PAUSE_GUARD,
         Field::new(
             "job",
             Takes::Either(&[Takes::Text(Form::Name), Takes::Map(&INLINE)]),
@@ -66,17 +67,7 @@ pub(super) const SHAPE: Shape = Shape::new(
             "Parameters of the named job. Values may be templates over `event`, `host` and `vars`.",
         ),
     ],
-    &[
-        "tests",
-        "target",
-        "dry_run",
-        "approvals",
-        "retry",
-        "canary",
-        "protected",
-        "for_each",
-        "finally",
-    ],
+    &["tests", "target", "dry_run", "approvals", "canary", "protected"],
 )
 .with_rules(params_need_a_named_job);
 
@@ -91,6 +82,17 @@ fn params_need_a_named_job() -> Vec<Value> {
         "then": {"properties": {"params": false}},
     })]
 }
+
+/// What a pipeline's condition may name, and its job beside `vars`.
+const OF_EVENT: Scope<'static> = Scope {
+    event: true,
+    host: true,
+    params: None,
+    vars: &[],
+    vars_later: &[],
+    steps: None,
+    item: false,
+};
 
 /// Most patterns in `on`.
 const PATTERNS_MAX: usize = 256;
@@ -127,17 +129,14 @@ impl Pipeline {
         let on = fields
             .need("on", "a list of etypes", problems)
             .and_then(|node| patterns(node, problems));
-        let when = fields.get("when").and_then(|node| condition(node, problems));
-        let scope = Scope {
-            event: true,
-            host: true,
-            ..Scope::default()
-        };
-        let values = Let::read(&fields, &scope, problems);
+        let when = fields
+            .get("when")
+            .and_then(|node| condition(node, &OF_EVENT, problems));
+        let values = Let::read(&fields, &OF_EVENT, problems);
         let known = vars::names(&fields);
         let scope = Scope {
             vars: &known,
-            ..scope
+            ..OF_EVENT
         };
         let suppress = fields
             .get("suppress")
@@ -300,7 +299,7 @@ impl Pipeline {
     }
 
     fn render_job(&self, event: &Event, host: &HostFacts) -> Result<RenderedJob, RenderError> {
-        self.job.render(self.context(event, host)?, &host_value(host))
+        self.job.render((event, host), self.context(event, host)?)
     }
 }
 
@@ -309,23 +308,6 @@ fn patterns(node: &Node, problems: &mut Problems<'_>) -> Option<Vec<EtypePattern
     let patterns = fields::all_parsed(items, "an etype, or a pattern such as acme.alert.*", problems)?;
     warn_of_covered(items, &patterns, problems);
     Some(patterns)
-}
-
-fn condition(node: &Node, problems: &mut Problems<'_>) -> Option<Condition> {
-    let source = fields::text(node, "a condition in CEL, as a text", problems)?;
-    match Condition::compile(source) {
-        Ok(condition) => Some(condition),
-        Err(invalid) => {
-            // Where in the file is known for a condition on one line; in a block it is the block's place.
-            let place = invalid
-                .offset
-                .map(|offset| format!(" (character {} of the condition)", offset + 1));
-            problems.add(
-                node.at,
-                format!("{}{}", invalid.reason, place.unwrap_or_default()),
-            )
-        }
-    }
 }
 
 /// Warns of etypes that add nothing: others of the list cover them.

@@ -1,6 +1,8 @@
 //! The job of a pipeline: written inline, or a named one with parameters.
 
+use super::HostFacts;
 use super::argument::Argument;
+use super::facts::Facts;
 use super::fields::{self, Fields};
 use super::job::{INLINE, JobTemplate, RenderedJob};
 use super::late::RENDERED_BYTES_MAX;
@@ -14,7 +16,7 @@ use super::yaml::{Key, Kind, Node};
 use serde_json::Map;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::Name;
+use tripline_protocol::{Event, Name};
 
 /// The named jobs a pipeline may name.
 pub(super) type NamedJobs = HashMap<Name, Arc<NamedJob>>;
@@ -97,11 +99,18 @@ impl PipelineJob {
     /// Makes a job of what `context` knows, on this host.
     pub(super) fn render(
         &self,
+        (event, host): (&Event, &HostFacts),
         context: Context,
-        host: &minijinja::Value,
     ) -> Result<RenderedJob, RenderError> {
         match self {
-            Self::Inline(job) => job.render(context),
+            Self::Inline(job) => {
+                let facts = Facts {
+                    event: Some(event),
+                    host: Some(host),
+                    values: None,
+                };
+                job.render(&facts, context)
+            }
             Self::Named { job, params } => {
                 let context = context.value();
                 let mut budget = Budget::new(RENDERED_BYTES_MAX);

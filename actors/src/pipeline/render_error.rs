@@ -25,6 +25,8 @@ pub(super) enum Cause {
     Template { reason: String },
     #[error("{reason}")]
     BadArgument { reason: String },
+    #[error("the condition failed: {reason}")]
+    Condition { reason: String },
     #[error("rendered, it is longer than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
     #[error("{reason}")]
@@ -96,11 +98,13 @@ impl RenderError {
         self
     }
 
-    /// A stable word: `missing_field`, `template_error`, `bad_argument`, `too_large`, `bad_params`, `bad_job`.
+    /// A stable word: `missing_field`, `template_error`, `condition_error`, `bad_argument`, `too_large`, `bad_params`,
+    /// `bad_job`.
     pub fn code(&self) -> &'static str {
         match self.cause {
             Cause::Missing { .. } => "missing_field",
             Cause::Template { .. } => "template_error",
+            Cause::Condition { .. } => "condition_error",
             Cause::BadArgument { .. } => "bad_argument",
             Cause::TooLarge { .. } => "too_large",
             Cause::BadParams { .. } => "bad_params",

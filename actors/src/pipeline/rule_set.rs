@@ -1,5 +1,6 @@
 //! A set of pipelines and named jobs, read and checked as a whole: all of it comes into force, or none.
 
+use super::aside::aside;
 use super::files;
 use super::index::{Candidates, Index};
 use super::named_job::NamedJob;
@@ -11,11 +12,7 @@ use super::yaml::{self, Node};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use tripline_protocol::{Etype, Event, Name, Sha256};
-
-/// Stack of the thread that parses: authors' texts may nest deeper than other threads could bear.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The rules in force. Immutable; share it as an `Arc`.
 #[derive(Debug)]
@@ -87,15 +84,8 @@ impl RuleSet {
                 message,
             }])
         };
-        thread::scope(|scope| {
-            thread::Builder::new()
-                .name("pipeline-load".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || parse_all(pipelines, jobs))
-                .map_err(|error| failed(&format!("failed to start a thread: {error}")))?
-                .join()
-                .unwrap_or_else(|_| Err(failed("the files could not be parsed: the parser failed")))
-        })
+        aside(|| parse_all(pipelines, jobs))
+            .unwrap_or_else(|why| Err(failed(&format!("the files could not be parsed: {why}"))))
     }
 
     /// The pipelines that listen to `etype`, each once; their conditions are not looked at.

@@ -103,6 +103,10 @@ pub(super) enum Takes {
     Value,
     /// Anything, as it stands.
     Literal,
+    /// A whole number.
+    Number { least: u32, most: u32 },
+    /// A text that is one whole template.
+    WholeTemplate,
     /// One of these, or a list of 1 to so many.
     OneOrMany(&'static Takes, usize),
     /// A list of 1 to so many.
@@ -138,6 +142,8 @@ pub(super) enum Form {
     OnError,
     /// Over what `suppress` counts.
     SuppressScope,
+    /// An outcome after which a job begins anew.
+    RetryOn,
     /// The type of a parameter.
     ParamType,
     /// The name of a parameter.

@@ -1,43 +1,78 @@
 //! The steps of a job in a file: one verb each, its arguments checked as far as templates allow.
 
 use super::argument::Argument;
+use super::condition::SOURCE_BYTES_MAX;
 use super::fields::{self, Field, Form, Shape, Takes, unknown_key};
-use super::late::{COMMAND_TEMPLATE, implicit_id};
+use super::for_each;
+use super::late::{COMMAND_TEMPLATE, implicit_id, taken_by_list};
 use super::problem::{Found, Problems, suggestion};
+use super::retry;
+use super::server_step;
 use super::template::Scope;
+use super::when::{StepWhen, goto_problem};
 use super::yaml::{Key, Kind, Node};
-use serde_json::{Map, Value};
-use tripline_protocol::limit::STEPS_MAX;
-use tripline_protocol::step::OnError;
+use serde_json::{Map, Value, json};
+use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
+use tripline_protocol::step::{OnError, Retry, ServerVerb, StepVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Span};
+
+const ID: Field = Field::new(
+    "id",
+    Takes::Text(Form::Name),
+    "How later steps and results name it; unique in its job. Absent: `step<N>`, from 1.",
+);
+const WHEN: Field = Field::new(
+    "when",
+    Takes::Condition {
+        bytes_max: SOURCE_BYTES_MAX,
+    },
+    "A condition in CEL: when it does not hold, the step is skipped.",
+);
+const TIMEOUT: Field = Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("2m");
+const IDEMPOTENT: Field = Field::new(
+    "idempotent",
+    Takes::Flag,
+    "Whether it may be run again when nobody knows how it ended.",
+)
+.or("false");
 
 pub(super) const SHAPE: Shape = Shape::new(
     "a step",
     &[
+        ID,
+        WHEN,
         Field::new(
-            "id",
-            Takes::Text(Form::Name),
-            "How later steps and results name it; unique in its job. Absent: `step<N>`, from 1.",
+            "for_each",
+            Takes::Either(&for_each::TAKES),
+            "A list: the step runs once for every element, known as `item`.",
         ),
-        Field::new("timeout", Takes::Text(Form::Span), "How long it may run.").or("2m"),
+        TIMEOUT,
         Field::new(
             "on_error",
             Takes::Text(Form::OnError),
-            "What its failure means: `fail` ends the job, `continue` goes on and counts the failure.",
+            "What its failure means: `fail` ends the job, `continue` goes on and counts the failure, `goto ID` goes on with \
+             that later step.",
         )
         .or("fail"),
         Field::new(
-            "idempotent",
-            Takes::Flag,
-            "Whether it may be run again when nobody knows how it ended.",
-        )
-        .or("false"),
+            "retry",
+            Takes::Map(&retry::SHAPE),
+            "Tried again, after a while, when it failed.",
+        ),
+        IDEMPOTENT,
     ],
-    &[
-        "when", "for_each", "let", "retry", "publish", "detect", "wait", "approval", "finally",
-    ],
+    &["let", "approval"],
 );
+
+/// A step for the end of its job.
+pub(super) const FINALLY_SHAPE: Shape =
+    Shape::new("a step of finally", &[ID, WHEN, TIMEOUT, IDEMPOTENT], &[]).with_rules(no_wait);
+
+/// As [`check_finally`] asks.
+fn no_wait() -> Vec<Value> {
+    vec![json!({"properties": {"wait": false}})]
+}
 
 /// Arguments of which a step gives exactly one.
 pub(super) const ONE_OF: [(Verb, &[&str]); 2] = [
@@ -53,68 +88,161 @@ pub(super) const fn plain_arguments(verb: Verb) -> &'static [&'static str] {
     }
 }
 
+/// Keys that a step of `finally` cannot have.
+pub(super) const NOT_IN_FINALLY: [&str; 4] = ["on_error", "retry", "for_each", "wait"];
+
 /// A step whose arguments are still templates.
 #[derive(Debug)]
 pub(super) struct StepTemplate {
     pub(super) id: Option<String>,
-    pub(super) verb: Verb,
+    pub(super) verb: StepVerb,
     pub(super) args: Argument,
+    pub(super) when: Option<StepWhen>,
+    /// The list that it runs over, and its longest length.
+    pub(super) for_each: Option<(Argument, u32)>,
     pub(super) timeout: Option<Span>,
     pub(super) on_error: OnError,
+    pub(super) retry: Option<Retry>,
     pub(super) idempotent: bool,
 }
 
-/// Reads `steps:`; `scope` is what their templates may name, apart from the steps themselves.
-pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<Vec<StepTemplate>> {
-    let items = fields::list(node, "a list of steps", problems)?;
-    if !(1..=STEPS_MAX).contains(&items.len()) {
-        return problems.add(
-            node.at,
-            format!("{} steps, expected 1 to {STEPS_MAX}", items.len()),
-        );
+/// Which steps of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Its own.
+    Steps,
+    /// Those for its end.
+    Finally,
+}
+
+impl Part {
+    /// Most of them.
+    pub(super) fn most(self) -> usize {
+        match self {
+            Self::Steps => STEPS_MAX,
+            Self::Finally => FINALLY_MAX,
+        }
     }
-    let mut earlier: Vec<String> = Vec::new();
+
+    /// The id of one that was given none.
+    pub(super) fn implicit_id(self, index: usize) -> String {
+        match self {
+            Self::Steps => implicit_id(index),
+            Self::Finally => format!("finally{}", index + 1),
+        }
+    }
+}
+
+/// Reads a list of steps; `scope` is what their templates may name, apart from the steps themselves, `earlier` are the
+/// ids of those before them, and then also of these.
+pub(super) fn read(
+    node: &Node,
+    part: Part,
+    scope: &Scope<'_>,
+    earlier: &mut Vec<String>,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<StepTemplate>> {
+    let items = fields::list(node, "a list of steps", problems)?;
+    let most = part.most();
+    if !(1..=most).contains(&items.len()) {
+        return problems.add(node.at, format!("{} steps, expected 1 to {most}", items.len()));
+    }
+    let before = earlier.len();
     let mut steps = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let scope = Scope {
-            steps: Some(&earlier),
+            steps: Some(earlier),
             ..scope.clone()
         };
         let step = read_step(item, &scope, problems);
-        let id = given_id(item).map_or_else(|| implicit_id(index), str::to_owned);
+        if part == Part::Finally {
+            check_finally(item, problems);
+        }
+        let id = given_id(item).map_or_else(|| part.implicit_id(index), str::to_owned);
         if earlier.contains(&id) {
             problems.add::<()>(item.at, format!("two steps have the id {id:?}"));
         }
         earlier.push(id);
         steps.push(step);
     }
+    let lists: Vec<&str> = items
+        .iter()
+        .zip(earlier.iter().skip(before))
+        .filter(|(item, _)| value_of(item, "for_each").is_some())
+        .map(|(_, id)| id.as_str())
+        .collect();
+    for (item, id) in items.iter().zip(earlier.iter().skip(before)) {
+        if let Some(problem) = taken_by_list(id, lists.iter().copied()) {
+            problems.add::<()>(item.at, problem);
+        }
+    }
+    for (index, item) in items.iter().enumerate() {
+        check_goto(item, before + index, earlier, problems);
+    }
     steps.into_iter().collect()
+}
+
+/// Notes what a step for the end of its job cannot have: it is not waited for, and its failure leads nowhere.
+fn check_finally(node: &Node, problems: &mut Problems<'_>) {
+    for name in NOT_IN_FINALLY {
+        if let Some(value) = value_of(node, name) {
+            problems.add::<()>(value.at, format!("a step of finally cannot have {name:?}"));
+        }
+    }
+}
+
+/// The value of a step's key, whatever else is in it.
+fn value_of<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Kind::Map(entries) = &node.kind else {
+        return None;
+    };
+    let (_, value) = entries.iter().find(|(key, _)| key.text == name)?;
+    Some(value)
 }
 
 /// The id as it is written, so that a step with another problem can still be named by later ones.
 fn given_id(node: &Node) -> Option<&str> {
-    let Kind::Map(entries) = &node.kind else {
-        return None;
-    };
-    let (_, id) = entries.iter().find(|(key, _)| key.text == "id")?;
-    match &id.kind {
+    match &value_of(node, "id")?.kind {
         Kind::Text(id) => Some(id),
         _ => None,
+    }
+}
+
+/// Notes a failure that leads nowhere; `ids` are those of all steps.
+fn check_goto(node: &Node, index: usize, ids: &[String], problems: &mut Problems<'_>) {
+    let Some(value) = value_of(node, "on_error") else {
+        return;
+    };
+    let Kind::Text(text) = &value.kind else { return };
+    if let Ok(on_error) = text.parse()
+        && let Some(problem) = goto_problem(&on_error, index, ids)
+    {
+        problems.add::<()>(value.at, problem);
     }
 }
 
 fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<StepTemplate> {
     let entries = fields::map(node, "a step", problems)?;
     let before = problems.count();
+    let of_list = scope;
+    let scope = &Scope {
+        item: value_of(node, "for_each").is_some(),
+        ..scope.clone()
+    };
+    let mut list = None;
     let (mut id, mut timeout, mut on_error, mut idempotent) = (None, None, None, None);
-    let mut verbs: Vec<(Verb, &Key, &Node)> = Vec::new();
+    let (mut when, mut again) = (None, None);
+    let mut verbs: Vec<(StepVerb, &Key, &Node)> = Vec::new();
     for (key, value) in entries {
         match key.text.as_str() {
             "id" => id = fields::parsed::<Name>(value, "an id", problems),
+            "when" => when = StepWhen::read(value, scope, problems),
             "timeout" => timeout = fields::span(value, problems),
-            "on_error" => on_error = read_on_error(value, problems),
+            "on_error" => on_error = fields::parsed(value, "fail, continue or goto ID", problems),
             "idempotent" => idempotent = fields::boolean(value, problems),
-            name => match name.parse::<Verb>() {
+            "for_each" => list = for_each::read(value, of_list, problems),
+            "retry" => again = retry::read(value, false, problems),
+            name => match name.parse::<StepVerb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
                 Err(_) => unknown_verb(key, problems),
             },
@@ -129,7 +257,10 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             return problems.add(key.at, format!("a step has one verb, not {first} and {second}"));
         }
     };
-    let args = arguments(verb, key, args, scope, problems);
+    let args = match verb {
+        StepVerb::Host(verb) => arguments(verb, key, args, scope, problems),
+        StepVerb::Server(verb) => server_step::arguments(verb, key, args, scope, problems),
+    };
     if problems.count() > before {
         return None;
     }
@@ -137,8 +268,11 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
         id: id.map(|id| id.as_str().to_owned()),
         verb,
         args: args?,
+        when,
+        for_each: list,
         timeout,
         on_error: on_error.unwrap_or_default(),
+        retry: again,
         idempotent: idempotent.unwrap_or_default(),
     })
 }
@@ -147,6 +281,7 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
     let known: Vec<&str> = SHAPE
         .names()
         .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
+        .chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()))
         .collect();
     if SHAPE.later.contains(&key.text.as_str()) {
         unknown_key(key, &SHAPE, &known, problems);
@@ -159,15 +294,6 @@ fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
         key.text
     );
     problems.add::<()>(key.at, message);
-}
-
-fn read_on_error(node: &Node, problems: &mut Problems<'_>) -> Option<OnError> {
-    match fields::text(node, "fail or continue", problems)? {
-        "fail" => Some(OnError::Fail),
-        "continue" => Some(OnError::Continue),
-        text if text.starts_with("goto") => problems.add(node.at, "on_error: goto is not supported yet"),
-        text => problems.add(node.at, format!("expected fail or continue, found {text:?}")),
-    }
 }
 
 /// Compiles a verb's arguments and checks what can be checked before anything is rendered.

@@ -1,6 +1,7 @@
 //! The language as a whole, by files and events.
 
 mod bounds;
+mod choices;
 pub(super) mod events;
 mod examples;
 mod files;
@@ -10,6 +11,7 @@ mod index;
 pub(super) mod random;
 mod rendering;
 mod schema;
+mod server_steps;
 mod submitted;
 mod vars;
 mod warnings;

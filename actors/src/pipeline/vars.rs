@@ -154,6 +154,11 @@ impl Context {
         Ok(())
     }
 
+    /// The values as far as they are rendered.
+    pub(super) fn vars(&self) -> &Map<String, Value> {
+        &self.vars
+    }
+
     /// The values, for what is rendered later.
     pub(super) fn into_vars(self) -> Map<String, Value> {
         self.vars

@@ -5,7 +5,7 @@ use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of};
 use crate::audit::Entry;
 use crate::once::{self, Made, Once};
 use crate::outbox::Outgoing;
-use crate::record::JobRecord;
+use crate::record::{JobRecord, finally_len, reports};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use crate::trace;
@@ -14,8 +14,7 @@ use std::sync::Arc;
 use tripline_protocol::api::JobView;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
-use tripline_protocol::step::{StepReport, StepStatus};
-use tripline_protocol::verb::Verb;
+use tripline_protocol::step::StepVerb;
 
 impl Handler<Accept> for JobScheduler {
     type Result = ();
@@ -110,7 +109,7 @@ impl JobScheduler {
             return Ok(Submission::known(self.view(known)));
         }
         if let Some(known) = self.record_of(job.job_id)? {
-            let waiting = self.waiting_view(known.job_id);
+            let waiting = self.waiting_view(&known);
             return Ok(Submission::known(known.to_view(waiting)));
         }
         if self
@@ -133,7 +132,7 @@ impl JobScheduler {
             .note(wanted, || Made::Job(job_id), now, &mut batch)?;
         let (record, outgoing) = self.take(job, &mut batch);
         batch.audit(self.submission(&record));
-        let waiting = self.waiting_view(record.job_id);
+        let waiting = self.waiting_view(&record);
         Ok(Submission {
             batch,
             outgoing,
@@ -144,7 +143,7 @@ impl JobScheduler {
 
     /// The record of a job that somebody submitted. Its arguments are on record with its commands.
     fn submission(&self, record: &JobRecord) -> Entry {
-        let verbs: Vec<Verb> = record.steps.iter().map(|step| step.verb).collect();
+        let verbs: Vec<StepVerb> = record.steps.iter().map(|step| step.verb).collect();
         let entry = self
             .ground
             .audit(Action::JobSubmit, &record.by(), Some(&record.org));
@@ -202,18 +201,10 @@ impl JobScheduler {
 }
 
 fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRecord {
-    let spec = job.spec;
-    let reports = spec.steps.iter().enumerate().map(|(index, step)| StepReport {
-        id: crate::pipeline::step_id(step, index),
-        verb: step.verb,
-        status: StepStatus::Pending,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
-    });
+    let mut spec = job.spec;
+    let finally = finally_len(&spec);
+    spec.steps.append(&mut spec.finally);
+    let reports = reports(&spec.steps, finally);
     JobRecord {
         job_id: job.job_id,
         org: job.org,
@@ -224,6 +215,14 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         run: job.run,
         attempt: 0,
         pauses: 0,
+        rests: 0,
+        retries: 0,
+        retry: spec.retry,
+        rest: None,
+        deadline: None,
+        finally,
+        finally_timeout: spec.finally_timeout,
+        ending: None,
         queued_at: now,
         expires_at: now.after(spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT)),
         timeout: spec.timeout.unwrap_or(JobSpec::TIMEOUT_DEFAULT),
@@ -234,7 +233,8 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         event: job.event,
         traceparent: job.traceparent,
         depth: job.depth,
-        reports: reports.collect(),
+        reports,
+        loops: Vec::new(),
         name: spec.name,
         steps: spec.steps,
         intent: None,
@@ -245,5 +245,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),
+        dropped: Vec::new(),
+        outgoing: Vec::new(),
     }
 }

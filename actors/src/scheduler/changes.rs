@@ -15,13 +15,14 @@ pub(crate) struct HostTold(pub(crate) Box<HostChange>);
 fn change(ground: &Ground, record: &JobRecord) -> JobChange {
     let begun = |report: &&tripline_protocol::step::StepReport| report.started_at.is_some();
     let step = record.reports.iter().rev().find(begun);
+    let rest = record.rest.as_ref().map(|rest| &rest.reason);
     JobChange {
         job_id: record.job_id,
         org: record.org.clone(),
         name: record.name.clone(),
         state: record.state,
         host: record.host.clone(),
-        reason: record.reason.clone(),
+        reason: record.reason.clone().or_else(|| rest.cloned()),
         attempt: record.attempt,
         step: step.map(|step| StepChange {
             id: step.id.clone(),

@@ -42,7 +42,14 @@ impl JobScheduler {
                 let Some(record) = record.filter(|record| org.is_none_or(|org| *org == record.org)) else {
                     continue;
                 };
-                let verbs = record.steps.iter().rev().map(|step| step.verb);
+                // What it does at its end it undoes.
+                let own = record.steps.len().saturating_sub(record.finally as usize);
+                let verbs = record
+                    .steps
+                    .iter()
+                    .take(own)
+                    .rev()
+                    .filter_map(|step| step.verb.host());
                 let wanted = verbs.clone().find_map(|verb| match verb {
                     Verb::Isolate => Some(true),
                     Verb::Unisolate => Some(false),

@@ -147,6 +147,8 @@ pub(crate) enum SessionEnd {
     Ended(Outcome, Reason),
     /// The host went away before anything irrevocable: the job waits again.
     GivenBack,
+    /// The job waits for a time, as its record says.
+    Rests,
 }
 
 /// A slot is free again; from the slot.

@@ -17,6 +17,7 @@ mod pause;
 mod protected;
 mod prune;
 mod query;
+mod rest;
 mod sessions;
 mod slots;
 mod state;
@@ -46,6 +47,7 @@ use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
 use crate::ports::OutMessage;
+use crate::published::stage_events;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::router::EtypeRouter;
@@ -61,7 +63,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::{JobView, Pause};
 use tripline_protocol::audit::Action;
-use tripline_protocol::job::{JobState, Outcome, Reason};
+use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::JobResult;
 use tripline_protocol::{HostId, JobId, Timestamp};
@@ -131,11 +133,14 @@ impl JobScheduler {
                 let Some(record) = record else { continue };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
-                } else if record.cancel_requested {
+                } else if record.cancel_requested && record.ending.is_none() {
                     cancelled.push(record.job_id);
                 }
                 let offline = || false;
                 state.add(entry_of(&record), offline, ground.now());
+                if let Some(rest) = &record.rest {
+                    state.rest(record.job_id, rest.not_before, record.leaves_at());
+                }
             }
         }
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
@@ -226,9 +231,9 @@ impl JobScheduler {
     fn end(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
-        let staged = self.stage_end(&mut batch, &record);
+        let mut staged = self.put_on_record(&mut batch, &record);
+        staged.extend(self.stage_end(&mut batch, &record));
         self.tell_end(&mut batch, &record);
-        self.put_on_record(&mut batch, &record);
         let (ground, spans) = (Arc::clone(&self.ground), trace::ended(&self.ground, &record));
         let notice = self.notice(&record);
         self.state.remove(record.job_id);
@@ -241,12 +246,13 @@ impl JobScheduler {
         });
     }
 
-    /// Puts on record what happened to a job's commands, and what was done to the job.
-    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) {
+    /// Puts on record what happened to a job's commands, and what was done to the job; stages the events of its steps.
+    fn put_on_record(&mut self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         for note in &record.notes {
             batch.audit(audit::of_job(&self.ground, record, note));
         }
         self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+        stage_events(&self.ground, batch, record)
     }
 
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
@@ -274,11 +280,7 @@ impl JobScheduler {
         for job_id in self.state.expired(now, EXPIRE_MAX) {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
-                Ok(Some(record)) => {
-                    let why = self.wait_text(wait);
-                    let reason = Reason::new("expired", format!("it did not start in time: {why}"));
-                    self.end(record, Outcome::Expired, reason);
-                }
+                Ok(Some(record)) => self.leave(record, wait),
                 Ok(None) => drop(self.state.remove(job_id)),
                 Err(error) => tracing::error!(job = %job_id, %error, "an expired job cannot be ended"),
             }
@@ -291,7 +293,8 @@ impl JobScheduler {
         match self.record_of(job_id) {
             Ok(Some(record)) => {
                 let reason = Reason::new("cancelled", "it was cancelled while it ran");
-                self.end(record, Outcome::Cancelled, reason);
+                // Its host attaches only after this.
+                self.conclude(record, Outcome::Cancelled, reason, true);
             }
             Ok(None) => drop(self.state.remove(job_id)),
             Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
@@ -320,7 +323,7 @@ fn entry_of(record: &JobRecord) -> Entry {
         host_id: record.host.host_id,
         seq: record.seq,
         priority: record.priority,
-        expires_at: record.expires_at,
+        expires_at: record.leaves_at(),
         pipeline: record.pipeline.as_ref().map(|pipeline| pipeline.name.clone()),
     }
 }
@@ -402,6 +405,7 @@ impl Actor for JobScheduler {
         }
         ctx.run_interval(TICK, |scheduler, _| {
             scheduler.tick_sessions();
+            scheduler.state.wake(scheduler.ground.now());
             scheduler.expire();
             scheduler.tick_forgetting();
             scheduler.pruner.tick(&scheduler.ground);
@@ -438,19 +442,10 @@ impl Handler<SessionEnded> for JobScheduler {
         match message.end {
             SessionEnd::Ended(outcome, reason) => self.end(record, outcome, reason),
             SessionEnd::GivenBack => {
-                record.state = JobState::Queued;
-                let mut batch = Batch::new();
-                let (ground, spans) = (Arc::clone(&self.ground), trace::given_back(&self.ground, &record));
-                record.attempt_at = None;
-                record.put(&mut batch);
-                self.put_on_record(&mut batch, &record);
-                let notice = self.notice(&record);
-                self.commit(batch, Vec::new(), move || {
-                    notice();
-                    ground.traces.send(spans);
-                });
+                self.keep_waiting(&mut record, "host_offline");
                 self.state.give_back(record.job_id);
             }
+            SessionEnd::Rests => self.rest(record),
         }
         // The agent forgets its result only when what it led to is durable.
         if let Some(command_id) = message.ack {
@@ -473,6 +468,11 @@ impl Handler<CancelJob> for JobScheduler {
 
 impl JobScheduler {
     fn cancel_job(&mut self, message: CancelJob) {
+        // What cancelling starts, the last steps of a job, is not cancelled with it.
+        let slot = match self.state.phase(message.job_id) {
+            Some(Phase::Running { slot }) => self.slots.get(slot as usize).cloned(),
+            _ => None,
+        };
         let answer = self.cancel(&message);
         let CancelJob {
             org,
@@ -481,9 +481,7 @@ impl JobScheduler {
             reply,
         } = message;
         // A running job's slot writes it down, and only then is it answered.
-        if let (Ok(_), Some(Phase::Running { slot })) = (&answer, self.state.phase(job_id))
-            && let Some(slot) = self.slots.get(slot as usize)
-        {
+        if let (Ok(_), Some(slot)) = (&answer, slot) {
             return slot.do_send(Cancel {
                 org,
                 job_id,
@@ -507,17 +505,25 @@ impl JobScheduler {
                 code: "job_ended",
                 detail: format!("job {job_id} has already ended: {}", record.state),
             }),
-            Some(Phase::Waiting) => {
+            Some(Phase::Waiting | Phase::Resting { .. }) => {
                 let mut ended = record.clone();
                 let entry = self
                     .ground
                     .audit(Action::JobCancel, &message.by, Some(&record.org));
                 self.on_record.push(entry.host(&record.host).on("job", job_id));
-                let reason = Reason::new("cancelled", "it was cancelled before it started");
+                let text = match record.started_at {
+                    None => "it was cancelled before it started",
+                    Some(_) => "it was cancelled while it waited to go on",
+                };
+                let reason = Reason::new("cancelled", text);
                 ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
-                self.end(record, Outcome::Cancelled, reason);
+                let there = self.is_there(&record);
+                let view = match self.conclude(record, Outcome::Cancelled, reason, there) {
+                    true => self.view(self.record_of(job_id)?.ok_or_else(not_found)?),
+                    false => ended.to_view(None),
+                };
                 self.dispatch();
-                Ok(ended.to_view(None))
+                Ok(view)
             }
             Some(Phase::Running { .. }) => Ok(self.view(record)),
         }
@@ -530,9 +536,4 @@ impl Handler<Drain> for JobScheduler {
         self.draining = Some(message.reply);
         self.finish_drain();
     }
-}
-
-/// A time as people read it in reasons.
-fn clock_text(time: Timestamp) -> String {
-    Timestamp::from_micros(time.as_micros() / 1_000_000 * 1_000_000).to_string()
 }

@@ -4,8 +4,9 @@
 //! queued; what waits expires as ever. Interactive sessions are people at work and are not held back: who looks
 //! into what made the pause necessary needs them.
 
-use super::{JobScheduler, clock_text};
+use super::JobScheduler;
 use crate::audit::By;
+use crate::clock::clock_text;
 use crate::door::Reply;
 use crate::ground::{Ground, read};
 use crate::record::encode;

@@ -2,7 +2,8 @@
 
 use super::messages::{CountOpen, GetJob, GetJobCounts, GetSlots, ListJobs};
 use super::state::{Phase, Wait};
-use super::{JobScheduler, clock_text, pause};
+use super::{JobScheduler, pause};
+use crate::clock::clock_text;
 use crate::core::JobFilter;
 use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
@@ -23,19 +24,26 @@ fn wait_text(wait: Option<Wait>) -> String {
         Some(Wait::HostOffline { since, .. }) => format!("host offline since {}", clock_text(since)),
         Some(Wait::BehindJob { job_id, .. }) => format!("behind job {job_id}"),
         Some(Wait::NoFreeSlot { .. }) => "no free slot".into(),
+        Some(Wait::Resting { until, .. }) => format!("it waits until {}", clock_text(until)),
     }
 }
 
 /// Why a job or session waits, as the API shows it.
 pub(super) fn waiting_of(wait: Wait) -> Waiting {
+    let until = match wait {
+        Wait::Resting { until, .. } => Some(until),
+        _ => None,
+    };
     let (position, code) = match wait {
         Wait::HostOffline { position, .. } => (position, "host_offline"),
         Wait::BehindJob { position, .. } => (position, "behind_job"),
         Wait::NoFreeSlot { position } => (position, "no_free_slot"),
+        Wait::Resting { position, .. } => (position, "resting"),
     };
     Waiting {
         position,
         reason: Reason::new(code, wait_text(Some(wait))),
+        until,
     }
 }
 
@@ -107,10 +115,12 @@ impl Pages {
 }
 
 impl JobScheduler {
-    pub(super) fn waiting_view(&self, job_id: JobId) -> Option<Waiting> {
-        let wait = self.state.waiting(job_id)?;
+    pub(super) fn waiting_view(&self, record: &JobRecord) -> Option<Waiting> {
+        let wait = self.state.waiting(record.job_id)?;
         let mut waiting = waiting_of(wait);
-        if self.pause.is_some() {
+        if let (Some(_), Some(rest)) = (waiting.until, &record.rest) {
+            waiting.reason = rest.reason.clone();
+        } else if self.pause.is_some() {
             waiting.reason = Reason::new("paused", self.wait_text(Some(wait)));
         }
         Some(waiting)
@@ -129,10 +139,10 @@ impl JobScheduler {
     pub(super) fn view(&self, mut record: JobRecord) -> JobView {
         match self.state.phase(record.job_id) {
             Some(Phase::Running { .. }) => record.state = JobState::Running,
-            Some(Phase::Waiting) => record.state = JobState::Queued,
+            Some(Phase::Waiting | Phase::Resting { .. }) => record.state = JobState::Queued,
             None => {}
         }
-        let waiting = self.waiting_view(record.job_id);
+        let waiting = self.waiting_view(&record);
         record.to_view(waiting)
     }
 

@@ -1,7 +1,8 @@
 //! The order of jobs: a lane per host, hosts that are ready by priority, slots that are free.
 //!
 //! Jobs of one host run in the order they were accepted, one at a time. Priority orders hosts: a host counts
-//! with the highest priority among its waiting jobs, and among equals by its oldest job.
+//! with the highest priority among its waiting jobs, and among equals by its oldest job. A job that waits for a time
+//! is out of its host's lane until then, and comes back to its old place.
 
 use super::slots::{Kind, Slots};
 use std::cmp::Reverse;
@@ -33,7 +34,13 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Waiting,
-    Running { slot: u32 },
+    Running {
+        slot: u32,
+    },
+    /// It waits for a time.
+    Resting {
+        until: Timestamp,
+    },
 }
 
 /// Which limit a job met.
@@ -69,6 +76,7 @@ pub(super) enum Wait {
     HostOffline { position: u64, since: Timestamp },
     BehindJob { position: u64, job_id: JobId },
     NoFreeSlot { position: u64 },
+    Resting { position: u64, until: Timestamp },
 }
 
 type ReadyKey = (Reverse<Priority>, u64, HostId);
@@ -79,6 +87,8 @@ struct Lane {
     /// Waiting jobs by priority: low, normal, high.
     counts: [u32; 3],
     running: Option<JobId>,
+    /// Jobs that wait for a time.
+    resting: BTreeMap<u64, JobId>,
     offline_since: Option<Timestamp>,
     ready: Option<ReadyKey>,
 }
@@ -91,6 +101,11 @@ impl Lane {
             (_, 1..) => Priority::Normal,
             _ => Priority::Low,
         }
+    }
+
+    /// Jobs that have not ended and do not run.
+    fn waiting_len(&self) -> usize {
+        self.queue.len() + self.resting.len()
     }
 
     fn count(&mut self, priority: Priority) -> &mut u32 {
@@ -116,6 +131,7 @@ pub(super) struct State {
     lanes: HashMap<HostId, Lane>,
     ready: BTreeSet<ReadyKey>,
     expiry: BTreeSet<(Timestamp, JobId)>,
+    resting: BTreeSet<(Timestamp, JobId)>,
     pipelines: HashMap<Name, u32>,
     slots: Slots,
     seq_last: u64,
@@ -131,6 +147,7 @@ impl State {
             lanes: HashMap::new(),
             ready: BTreeSet::new(),
             expiry: BTreeSet::new(),
+            resting: BTreeSet::new(),
             pipelines: HashMap::new(),
             slots,
             seq_last: 0,
@@ -175,15 +192,21 @@ impl State {
 
     pub(super) fn host_open_len(&self, host_id: HostId) -> u32 {
         self.lanes.get(&host_id).map_or(0, |lane| {
-            u32::try_from(lane.queue.len()).unwrap_or(u32::MAX) + u32::from(lane.running.is_some())
+            u32::try_from(lane.waiting_len()).unwrap_or(u32::MAX) + u32::from(lane.running.is_some())
         })
     }
 
-    /// The jobs of a host that wait, in order.
+    /// The jobs of a host that wait, those for a time last.
     pub(super) fn waiting_of(&self, host_id: HostId) -> Vec<JobId> {
         let lane = self.lanes.get(&host_id);
-        lane.map(|lane| lane.queue.values().copied().collect())
-            .unwrap_or_default()
+        lane.map(|lane| {
+            lane.queue
+                .values()
+                .chain(lane.resting.values())
+                .copied()
+                .collect()
+        })
+        .unwrap_or_default()
     }
 
     /// The job of a host that runs.
@@ -193,7 +216,7 @@ impl State {
 
     /// Whether another job may wait.
     pub(super) fn room(&self, host_id: HostId, pipeline: Option<&Name>) -> Result<(), Full> {
-        let waiting = |lane: &Lane| lane.queue.len() >= self.limits.per_host as usize;
+        let waiting = |lane: &Lane| lane.waiting_len() >= self.limits.per_host as usize;
         if self.jobs.len() >= self.limits.total as usize {
             return Err(Full::Total);
         }
@@ -216,6 +239,7 @@ impl State {
             queue: BTreeMap::new(),
             counts: [0; 3],
             running: None,
+            resting: BTreeMap::new(),
             offline_since: if attached() { None } else { Some(now) },
             ready: None,
         });
@@ -252,7 +276,7 @@ impl State {
             }
             lane.ready = key;
         }
-        if lane.queue.is_empty() && lane.running.is_none() {
+        if lane.waiting_len() == 0 && lane.running.is_none() {
             self.lanes.remove(&host_id);
         }
     }
@@ -314,6 +338,15 @@ impl State {
         }
     }
 
+    fn leave_rest(&mut self, job_id: JobId, open: &Open) {
+        if let Phase::Resting { until } = open.phase {
+            self.resting.remove(&(until, job_id));
+            if let Some(lane) = self.lanes.get_mut(&open.entry.host_id) {
+                lane.resting.remove(&open.entry.seq);
+            }
+        }
+    }
+
     fn leave_slot(&mut self, job_id: JobId, open: &Open) {
         if let Phase::Running { slot } = open.phase {
             self.slots.give_back(Kind::Job, slot);
@@ -340,17 +373,49 @@ impl State {
             }
         }
         self.leave_slot(job_id, &open);
+        self.leave_rest(job_id, &open);
         self.leave_queue(&open.entry);
         self.refresh(open.entry.host_id);
         true
     }
 
-    /// A job gives its slot back and waits again, in its old place.
+    /// A job gives its slot back, or leaves the lane, and waits for a time; so long it may wait in all.
+    pub(super) fn rest(&mut self, job_id: JobId, until: Timestamp, expires_at: Timestamp) {
+        let Some(mut open) = self.jobs.remove(&job_id) else {
+            return;
+        };
+        self.leave_slot(job_id, &open);
+        self.leave_rest(job_id, &open);
+        self.leave_queue(&open.entry);
+        self.expiry.remove(&(open.entry.expires_at, job_id));
+        open.entry.expires_at = expires_at;
+        open.phase = Phase::Resting { until };
+        self.expiry.insert((expires_at, job_id));
+        self.resting.insert((until, job_id));
+        let (host_id, seq) = (open.entry.host_id, open.entry.seq);
+        self.jobs.insert(job_id, open);
+        if let Some(lane) = self.lanes.get_mut(&host_id) {
+            lane.resting.insert(seq, job_id);
+        }
+        self.refresh(host_id);
+    }
+
+    /// Puts jobs whose time has come back into their lanes.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        while let Some((until, job_id)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
+            self.give_back(job_id);
+            // Whatever it was, it does not stay.
+            self.resting.remove(&(until, job_id));
+        }
+    }
+
+    /// A job gives its slot back, or has waited for its time, and waits again in its old place.
     pub(super) fn give_back(&mut self, job_id: JobId) {
         let Some(mut open) = self.jobs.remove(&job_id) else {
             return;
         };
         self.leave_slot(job_id, &open);
+        self.leave_rest(job_id, &open);
         open.phase = Phase::Waiting;
         let entry = open.entry.clone();
         self.jobs.insert(job_id, open);
@@ -377,6 +442,7 @@ impl State {
         let mut counts = JobCounts {
             open: self.jobs.len() as u64,
             running: u64::from(self.slots.used(Kind::Job)),
+            resting: self.resting.len() as u64,
             ..JobCounts::default()
         };
         for lane in self.lanes.values().filter(|lane| !lane.queue.is_empty()) {
@@ -396,12 +462,14 @@ impl State {
 
     /// Why a job waits and where in the queue; `None` when it does not wait.
     pub(super) fn waiting(&self, job_id: JobId) -> Option<Wait> {
-        let open = self
-            .jobs
-            .get(&job_id)
-            .filter(|open| open.phase == Phase::Waiting)?;
+        let open = self.jobs.get(&job_id)?;
         let lane = self.lanes.get(&open.entry.host_id)?;
         let position = 1 + lane.queue.range(..open.entry.seq).count() as u64;
+        match open.phase {
+            Phase::Waiting => {}
+            Phase::Running { .. } => return None,
+            Phase::Resting { until } => return Some(Wait::Resting { position, until }),
+        }
         if let Some(since) = lane.offline_since {
             return Some(Wait::HostOffline { position, since });
         }
@@ -425,7 +493,7 @@ impl State {
         let running: Vec<&Open> = self
             .jobs
             .values()
-            .filter(|open| open.phase != Phase::Waiting)
+            .filter(|open| matches!(open.phase, Phase::Running { .. }))
             .collect();
         assert_eq!(running.len() as u32, self.slots.used(Kind::Job));
         let mut used: BTreeSet<u32> = BTreeSet::new();
@@ -437,7 +505,9 @@ impl State {
         }
         self.slots.assert_invariants();
         let queued: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
-        assert_eq!(queued + running.len(), self.jobs.len());
+        assert_eq!(queued + running.len() + self.resting.len(), self.jobs.len());
+        let resting: usize = self.lanes.values().map(|lane| lane.resting.len()).sum();
+        assert_eq!(resting, self.resting.len());
         for (host_id, lane) in &self.lanes {
             assert_eq!(lane.counts.iter().sum::<u32>() as usize, lane.queue.len());
             let of_host = running

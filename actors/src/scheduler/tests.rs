@@ -132,6 +132,46 @@ fn while_paused_nothing_starts_but_what_was_under_way_at_the_last_stop() {
 }
 
 #[test]
+fn a_job_that_waits_for_a_time_lets_others_go_first_and_keeps_its_number() {
+    let mut state = state();
+    let first = add(&mut state, 1, Priority::Normal, true);
+    let second = add(&mut state, 1, Priority::Low, true);
+    state.dispatch();
+    let (until, leaves) = (START.after(Span::from_secs(30)), START.after(Span::from_secs(50)));
+    state.rest(job(first), until, leaves);
+    assert_eq!(state.phase(job(first)), Some(Phase::Resting { until }));
+    assert_eq!(
+        state.waiting(job(first)),
+        Some(Wait::Resting { position: 1, until })
+    );
+    assert_eq!((state.host_open_len(host(1)), state.counts().resting), (2, 1));
+    assert_eq!(state.dispatch(), Some((0, job(second))), "it steps aside");
+    state.give_back(job(second));
+    state.wake(START.after(Span::from_secs(29)));
+    assert_eq!(state.counts().resting, 1, "its time has not come");
+    state.wake(until);
+    assert_eq!(state.counts().resting, 0);
+    assert_eq!(state.dispatch(), Some((0, job(first))), "it has its number");
+    state.assert_invariants();
+}
+
+#[test]
+fn a_job_that_waits_for_a_time_leaves_when_it_may_wait_no_longer() {
+    let mut state = state();
+    let seq = add(&mut state, 1, Priority::Normal, true);
+    state.dispatch();
+    let leaves = START.after(Span::from_secs(10));
+    state.rest(job(seq), START.after(Span::from_secs(30)), leaves);
+    assert_eq!(state.expired(START.after(Span::from_secs(9)), 10), []);
+    assert_eq!(state.expired(leaves, 10), [job(seq)]);
+    assert_eq!(state.waiting_of(host(1)), [job(seq)]);
+    assert!(state.remove(job(seq)));
+    state.wake(START.after(Span::from_secs(30)));
+    assert_eq!(state.open_len(), 0);
+    state.assert_invariants();
+}
+
+#[test]
 fn numbers_go_on_after_those_that_were_read_from_the_store() {
     let mut state = state();
     state.add(entry(41, 1, Priority::Normal), || true, START);
@@ -180,6 +220,7 @@ fn what_a_job_waits_for_is_said_with_its_position() {
         host_offline: 1,
         behind_job: 2,
         no_free_slot: 2,
+        resting: 0,
     };
     assert_eq!(state.counts(), counts);
 }
@@ -224,6 +265,7 @@ enum Op {
     Finish(prop::sample::Index),
     Cancel(prop::sample::Index),
     GiveBack(prop::sample::Index),
+    Rest(prop::sample::Index, u64, u64),
     Pass(u64),
 }
 
@@ -243,6 +285,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => index().prop_map(Op::Finish),
         1 => index().prop_map(Op::Cancel),
         2 => index().prop_map(Op::GiveBack),
+        3 => (index(), 1_u64..30, 0_u64..60).prop_map(|(job, rests, leaves)| Op::Rest(job, rests, leaves)),
         1 => (0_u64..20).prop_map(Op::Pass),
     ]
 }
@@ -251,6 +294,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct Model {
     state: State,
     jobs: Vec<(Entry, Option<u32>)>,
+    /// Those that wait for a time.
+    resting: HashMap<JobId, Timestamp>,
     attached: HashSet<HostId>,
     offline_since: HashMap<HostId, Timestamp>,
     now: Timestamp,
@@ -261,6 +306,7 @@ impl Model {
         Self {
             state: state(),
             jobs: Vec::new(),
+            resting: HashMap::new(),
             attached: HashSet::new(),
             offline_since: HashMap::new(),
             now: START,
@@ -276,11 +322,15 @@ impl Model {
     fn queue(&self, host_id: HostId) -> Vec<&Entry> {
         let mut queue: Vec<&Entry> = self
             .of_host(host_id)
-            .filter(|(_, slot)| slot.is_none())
+            .filter(|(entry, slot)| slot.is_none() && !self.resting.contains_key(&entry.job_id))
             .map(|(entry, _)| entry)
             .collect();
         queue.sort_by_key(|entry| entry.seq);
         queue
+    }
+
+    fn waiting_count(&self, host_id: HostId) -> usize {
+        self.of_host(host_id).filter(|(_, slot)| slot.is_none()).count()
     }
 
     fn running(&self, host_id: HostId) -> Option<JobId> {
@@ -311,7 +361,7 @@ impl Model {
             .filter(|(other, _)| other.pipeline == entry.pipeline);
         if self.jobs.len() >= LIMITS.total as usize {
             Err(Full::Total)
-        } else if self.queue(entry.host_id).len() >= LIMITS.per_host as usize {
+        } else if self.waiting_count(entry.host_id) >= LIMITS.per_host as usize {
             Err(Full::Host)
         } else if entry.pipeline.is_some() && of_pipeline.count() >= LIMITS.per_pipeline as usize {
             Err(Full::Pipeline)
@@ -322,6 +372,13 @@ impl Model {
 
     fn waiting(&self, entry: &Entry) -> Wait {
         let queue = self.queue(entry.host_id);
+        if let Some(until) = self.resting.get(&entry.job_id) {
+            let earlier = queue.iter().filter(|other| other.seq < entry.seq).count() as u64;
+            return Wait::Resting {
+                position: 1 + earlier,
+                until: *until,
+            };
+        }
         let place = queue.iter().position(|other| other.seq == entry.seq).unwrap();
         let position = 1 + place as u64;
         if let Some(since) = self.offline_since.get(&entry.host_id) {
@@ -375,6 +432,7 @@ impl Model {
         assert!(self.state.remove(job_id));
         assert!(!self.state.remove(job_id), "it was removed twice");
         self.jobs.retain(|(entry, _)| entry.job_id != job_id);
+        self.resting.remove(&job_id);
         self.forget_empty();
     }
 
@@ -439,9 +497,23 @@ impl Model {
                     given.unwrap().1 = None;
                 }
             }
+            Op::Rest(index, rests, leaves) => {
+                if let Some(job_id) = self.pick(index, true) {
+                    let after = |seconds| self.now.after(Span::from_secs(seconds));
+                    let (until, leaves) = (after(rests), after(leaves));
+                    self.state.rest(job_id, until, leaves);
+                    let rested = self.jobs.iter_mut().find(|(entry, _)| entry.job_id == job_id);
+                    let rested = rested.unwrap();
+                    rested.1 = None;
+                    rested.0.expires_at = leaves;
+                    self.resting.insert(job_id, until);
+                }
+            }
             Op::Pass(seconds) => {
                 self.now = self.now.after(Span::from_secs(seconds));
                 self.expire();
+                self.state.wake(self.now);
+                self.resting.retain(|_, until| *until > self.now);
             }
         }
     }

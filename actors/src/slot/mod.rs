@@ -24,13 +24,15 @@ use crate::door::Reply;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
+use crate::outbox::{Enqueue, Outbox};
+use crate::published::stage_events;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::{CancelJob, GetJob, JobScheduler, SessionEnd, SessionEnded, notice};
 use crate::store::Batch;
 use crate::trace;
 use actix::prelude::*;
-use state::{Effect, State, ToHostEffect};
+use state::{Effect, Moment, State, ToHostEffect};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::{JobView, SlotHolder, SlotSession, SlotView, SlotsView};
@@ -39,7 +41,6 @@ use tripline_protocol::frame::CommandResult;
 use tripline_protocol::step::ArtifactRef;
 use tripline_protocol::verb::{PutFile, VerbCall};
 use tripline_protocol::{CommandId, Fault, HostId, JobId, Org};
-use uuid::Uuid;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -132,6 +133,7 @@ pub(crate) struct SessionSlot {
     index: u32,
     scheduler: Addr<JobScheduler>,
     directory: Addr<Directory>,
+    outbox: Addr<Outbox>,
     state: State,
     /// At most one of the two has something.
     interactive: interactive::State,
@@ -150,6 +152,7 @@ impl SessionSlot {
         index: u32,
         scheduler: Addr<JobScheduler>,
         directory: Addr<Directory>,
+        outbox: Addr<Outbox>,
         sentinel: Sentinel,
     ) -> Self {
         let grace = ground.config.reconnect_grace;
@@ -158,6 +161,7 @@ impl SessionSlot {
             index,
             scheduler,
             directory,
+            outbox,
             state: State::new(grace),
             interactive: interactive::State::new(grace),
             on_record: Vec::new(),
@@ -177,8 +181,15 @@ impl SessionSlot {
                         batch.audit(audit::of_job(&self.ground, &record, note));
                     }
                     self.on_record.drain(..).for_each(|entry| batch.audit(entry));
+                    let events = stage_events(&self.ground, &mut batch, &record);
                     let (ground, spans) = (Arc::clone(&self.ground), trace::passed(&self.ground, &record));
-                    self.ground.store.commit(batch, move || ground.traces.send(spans));
+                    let outbox = self.outbox.clone();
+                    self.ground.store.commit(batch, move || {
+                        if !events.is_empty() {
+                            outbox.do_send(Enqueue(events));
+                        }
+                        ground.traces.send(spans);
+                    });
                 }
                 Effect::Announce(record) => self.ground.after_commit(notice(&self.ground, &record)),
                 Effect::Host { host_id, command } => self.tell_host(host_id, command, ctx),
@@ -209,10 +220,18 @@ impl SessionSlot {
         self.directory.do_send(ToHost { host_id, command });
     }
 
-    /// The journal of the session's host, if it is attached.
-    fn journal_id(&self) -> Option<Uuid> {
-        let host_id = self.state.host_id()?;
-        Some(self.ground.attachments.get(host_id)?.journal_id)
+    fn moment_of(&self, host_id: Option<HostId>) -> Moment {
+        let live = host_id.and_then(|host_id| self.ground.attachments.get(host_id));
+        Moment {
+            now: self.ground.now(),
+            journal_id: live.map(|live| live.journal_id),
+            outbox_admits: self.ground.load.admits(),
+        }
+    }
+
+    /// Now, with the host of the job's session.
+    fn moment(&self) -> Moment {
+        self.moment_of(self.state.host_id())
     }
 
     /// Why a command must not be sent: it would give a host a file of another org.
@@ -257,7 +276,7 @@ impl Actor for SessionSlot {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, |slot, ctx| {
-            let effects = slot.state.tick(slot.ground.now());
+            let effects = slot.state.tick(slot.moment());
             slot.apply(effects, ctx);
             slot.tick_interactive(ctx);
         });
@@ -267,12 +286,8 @@ impl Actor for SessionSlot {
 impl Handler<RunJob> for SessionSlot {
     type Result = ();
     fn handle(&mut self, RunJob(record): RunJob, ctx: &mut Self::Context) {
-        let journal_id = self
-            .ground
-            .attachments
-            .get(record.host.host_id)
-            .map(|live| live.journal_id);
-        let effects = self.state.run(*record, journal_id, self.ground.now());
+        let moment = self.moment_of(Some(record.host.host_id));
+        let effects = self.state.run(*record, moment);
         self.apply(effects, ctx);
     }
 }
@@ -297,7 +312,7 @@ impl Handler<Cancel> for SessionSlot {
         let view = record.to_view(None);
         let entry = self.ground.audit(Action::JobCancel, &by, Some(&record.org));
         self.on_record.push(entry.host(&record.host).on("job", job_id));
-        let effects = self.state.cancel(job_id, self.ground.now());
+        let effects = self.state.cancel(job_id, self.moment());
         self.apply(effects, ctx);
         self.ground.after_commit(move || reply.send(Ok(view)));
     }
@@ -312,10 +327,7 @@ impl Handler<HostReport> for SessionSlot {
                 state.report(command_id, report, journal, now)
             });
         }
-        let journal_id = self.journal_id();
-        let effects = self
-            .state
-            .report(command_id, report, journal_id, self.ground.now());
+        let effects = self.state.report(command_id, report, self.moment());
         self.apply(effects, ctx);
     }
 }
@@ -323,7 +335,7 @@ impl Handler<HostReport> for SessionSlot {
 impl Handler<HostRestarted> for SessionSlot {
     type Result = ();
     fn handle(&mut self, HostRestarted(host_id): HostRestarted, ctx: &mut Self::Context) {
-        let effects = self.state.host_restarted(host_id, self.ground.now());
+        let effects = self.state.host_restarted(host_id, self.moment());
         self.apply(effects, ctx);
         self.with_interactive(ctx, |state, _, now| state.host_restarted(host_id, now));
     }
@@ -338,10 +350,7 @@ impl Handler<Spilled> for SessionSlot {
                 state.spilled(command_id, result, journal, now)
             });
         }
-        let journal_id = self.journal_id();
-        let effects = self
-            .state
-            .spilled(command_id, result, journal_id, self.ground.now());
+        let effects = self.state.spilled(command_id, result, self.moment());
         self.apply(effects, ctx);
     }
 }

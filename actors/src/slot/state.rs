@@ -1,24 +1,29 @@
 //! A session with a job, as a state machine: no actix, no clock, no I/O.
 
+mod choice;
+mod finally;
+mod lists;
 mod passing;
 mod progress;
+mod publish;
 mod reports;
+mod resting;
 mod stopping;
 
 use super::flight::{
     ATTEMPTS_MAX, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX, bounded,
     transfer_cut,
 };
-use super::run::{Rendered, render};
+use super::run::{Call, render, unwanted};
 use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
-use crate::record::{Intent, JobRecord};
+use crate::record::{Intent, JobRecord, Rest};
 use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
-use tripline_protocol::step::{ArtifactRef, OnError, StepStatus};
+use tripline_protocol::step::{ArtifactRef, OnError, ServerCall, StepStatus};
 use tripline_protocol::verb::VerbCall;
-use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Span, Timestamp, TransferId};
+use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Name, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
 /// All outputs of a job that stay inline together; leaves room for the rest of the result.
@@ -70,13 +75,26 @@ struct InFlight {
     flight: Flight<Stop>,
 }
 
+/// When something happens to a session, and what is so then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// The journal of the session's host, if it is attached.
+    pub(super) journal_id: Option<Uuid>,
+    /// The outbox takes more than the results of jobs.
+    pub(super) outbox_admits: bool,
+}
+
 #[derive(Debug)]
 struct Session {
     record: JobRecord,
+    moment: Moment,
     since: Timestamp,
     deadline: Timestamp,
     in_flight: Option<InFlight>,
     inline_bytes: usize,
+    /// Something was decided that must be durable before the next command is sent.
+    unsaved: bool,
 }
 
 #[derive(Debug)]
@@ -115,15 +133,12 @@ impl State {
     }
 
     /// Begins a session with a job, or goes on with one that was under way when the server stopped.
-    pub(super) fn run(
-        &mut self,
-        mut record: JobRecord,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-    ) -> Vec<Effect> {
+    pub(super) fn run(&mut self, mut record: JobRecord, moment: Moment) -> Vec<Effect> {
+        let now = moment.now;
         record.state = JobState::Running;
         record.started_at.get_or_insert(now);
-        let deadline = now.after(record.timeout);
+        record.rest = None;
+        let deadline = record.deadline.unwrap_or(now.after(record.timeout));
         let inline_bytes = record
             .reports
             .iter()
@@ -131,14 +146,16 @@ impl State {
             .sum();
         let mut session = Session {
             record,
+            moment,
             since: now,
             deadline,
             in_flight: None,
             inline_bytes,
+            unsaved: false,
         };
         let effects = match session.record.intent.clone() {
-            Some(intent) => session.resume(intent, now),
-            None => session.begin(journal_id, now),
+            Some(intent) => session.resume(intent),
+            None => session.begin(),
         };
         self.settle(session, effects)
     }
@@ -150,38 +167,33 @@ impl State {
         effects
     }
 
-    fn with(&mut self, act: impl FnOnce(&mut Session) -> Vec<Effect>) -> Vec<Effect> {
+    fn with(&mut self, moment: Moment, act: impl FnOnce(&mut Session) -> Vec<Effect>) -> Vec<Effect> {
         let Some(mut session) = self.session.take() else {
             return Vec::new();
         };
+        session.moment = moment;
         let effects = act(&mut session);
         self.settle(session, effects)
     }
 
     /// A person wants it ended.
-    pub(super) fn cancel(&mut self, job_id: JobId, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn cancel(&mut self, job_id: JobId, moment: Moment) -> Vec<Effect> {
         if self.record().is_none_or(|record| record.job_id != job_id) {
             return Vec::new();
         }
-        self.with(|session| {
+        self.with(moment, |session| {
             session.record.cancel_requested = true;
             let mut effects = vec![Effect::Persist(session.snapshot())];
-            effects.extend(session.stop(Stop::Cancelled, now));
+            effects.extend(session.stop(Stop::Cancelled));
             effects
         })
     }
 
-    pub(super) fn report(
-        &mut self,
-        command_id: CommandId,
-        report: Report,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-    ) -> Vec<Effect> {
+    pub(super) fn report(&mut self, command_id: CommandId, report: Report, moment: Moment) -> Vec<Effect> {
         if !self.is_in_flight(command_id) {
             return Vec::new();
         }
-        self.with(|session| session.report(report, journal_id, now))
+        self.with(moment, |session| session.report(report))
     }
 
     fn is_in_flight(&self, command_id: CommandId) -> bool {
@@ -193,32 +205,31 @@ impl State {
     }
 
     /// The Host actor was made anew and knows nothing of the command.
-    pub(super) fn host_restarted(&mut self, host_id: HostId, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn host_restarted(&mut self, host_id: HostId, moment: Moment) -> Vec<Effect> {
         if self.host_id() != Some(host_id) {
             return Vec::new();
         }
-        self.with(|session| session.adopt_again(now))
+        self.with(moment, Session::adopt_again)
     }
 
     pub(super) fn spilled(
         &mut self,
         command_id: CommandId,
         artifact: Result<ArtifactRef, Fault>,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
+        moment: Moment,
     ) -> Vec<Effect> {
         if !self.is_in_flight(command_id) {
             return Vec::new();
         }
-        self.with(|session| session.spilled(artifact, journal_id, now))
+        self.with(moment, |session| session.spilled(artifact))
     }
 
-    pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn tick(&mut self, moment: Moment) -> Vec<Effect> {
         if self.session.is_none() {
             return Vec::new();
         }
         let grace = self.grace;
-        self.with(|session| session.tick(grace, now))
+        self.with(moment, |session| session.tick(grace))
     }
 }
 

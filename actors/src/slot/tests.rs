@@ -1,15 +1,20 @@
 //! A session with a job, transition by transition. What it does is written as words, in order:
 //! `execute 0/1` is the command of step 0 in attempt 1.
 
+mod choices;
+mod finally;
+mod lists;
 mod lost;
 mod paused;
+mod publish;
+mod resting;
 mod resume;
 mod steps;
 mod stopping;
 
 use super::Report;
-use super::state::{Effect, State, ToHostEffect};
-use crate::record::JobRecord;
+use super::state::{Effect, Moment, State, ToHostEffect};
+use crate::record::{JobRecord, finally_len, reports};
 use crate::scheduler::SessionEnd;
 use serde_json::{Value, json};
 use tripline_protocol::frame::CommandResult;
@@ -17,7 +22,7 @@ use tripline_protocol::job::{JobSpec, JobState};
 use tripline_protocol::result::HostRef;
 use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus};
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{CommandId, Fault, HostId, JobId, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{CommandId, Event, Fault, HostId, JobId, Org, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -50,25 +55,15 @@ fn idempotent(step: Step) -> Step {
 
 /// A job as the scheduler hands it over.
 fn job(steps: Vec<Step>) -> JobRecord {
-    let spec = JobSpec {
-        name: "test".parse().unwrap(),
-        expires: None,
-        timeout: None,
-        priority: Default::default(),
-        steps,
-    };
-    let spec = crate::pipeline::prepare_submitted(spec).unwrap();
-    let report = |(index, step): (usize, &Step)| StepReport {
-        id: crate::pipeline::step_id(step, index),
-        verb: step.verb,
-        status: StepStatus::Pending,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
-    };
+    accepted(JobSpec::new("test".parse().unwrap(), steps))
+}
+
+/// The same of any job.
+fn accepted(spec: JobSpec) -> JobRecord {
+    let mut spec = crate::pipeline::prepare_submitted(spec).unwrap();
+    let finally = finally_len(&spec);
+    spec.steps.append(&mut spec.finally);
+    let reports = reports(&spec.steps, finally);
     JobRecord {
         job_id: JOB,
         org: Org::default_org(),
@@ -84,6 +79,14 @@ fn job(steps: Vec<Step>) -> JobRecord {
         ends_kept: 0,
         attempt: 0,
         pauses: 0,
+        rests: 0,
+        retries: 0,
+        retry: spec.retry,
+        rest: None,
+        deadline: None,
+        finally,
+        finally_timeout: spec.finally_timeout,
+        ending: None,
         queued_at: START,
         expires_at: START.after(JobSpec::EXPIRES_DEFAULT),
         timeout: JobSpec::TIMEOUT_DEFAULT,
@@ -94,7 +97,8 @@ fn job(steps: Vec<Step>) -> JobRecord {
         event: None,
         traceparent: None,
         depth: 0,
-        reports: spec.steps.iter().enumerate().map(report).collect(),
+        reports,
+        loops: Vec::new(),
         steps: spec.steps,
         intent: None,
         vars: Default::default(),
@@ -103,6 +107,8 @@ fn job(steps: Vec<Step>) -> JobRecord {
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),
+        dropped: Vec::new(),
+        outgoing: Vec::new(),
     }
 }
 
@@ -111,7 +117,7 @@ fn command(step: usize, attempt: u32) -> CommandId {
 }
 
 fn named(command_id: CommandId) -> String {
-    let all = (0..64).flat_map(|step| (1..20).map(move |attempt| (step, attempt)));
+    let all = (1..80).flat_map(|attempt| (0..64).map(move |step| (step, attempt)));
     let found = all
         .clone()
         .find(|(step, attempt)| command(*step, *attempt) == command_id);
@@ -132,6 +138,9 @@ struct Rig {
     state: State,
     now: Timestamp,
     journal: Option<Uuid>,
+    outbox_admits: bool,
+    /// What went out with what was persisted or ended.
+    published: Vec<Event>,
     /// As it was last persisted.
     stored: Option<JobRecord>,
     /// As it was given to the scheduler.
@@ -147,6 +156,8 @@ impl Rig {
             state: State::new(GRACE),
             now: START,
             journal: Some(JOURNAL),
+            outbox_admits: true,
+            published: Vec::new(),
             stored: None,
             ended: None,
             reason: String::new(),
@@ -162,19 +173,27 @@ impl Rig {
         rig
     }
 
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            journal_id: self.journal,
+            outbox_admits: self.outbox_admits,
+        }
+    }
+
     fn run(&mut self, record: JobRecord) -> Vec<String> {
-        let effects = self.state.run(record, self.journal, self.now);
+        let effects = self.state.run(record, self.moment());
         self.words(effects)
     }
 
     fn pass(&mut self, seconds: u64) -> Vec<String> {
         self.now = self.now.after(Span::from_secs(seconds));
-        let effects = self.state.tick(self.now);
+        let effects = self.state.tick(self.moment());
         self.words(effects)
     }
 
     fn report(&mut self, command_id: CommandId, report: Report) -> Vec<String> {
-        let effects = self.state.report(command_id, report, self.journal, self.now);
+        let effects = self.state.report(command_id, report, self.moment());
         self.words(effects)
     }
 
@@ -197,19 +216,17 @@ impl Rig {
     }
 
     fn cancel(&mut self) -> Vec<String> {
-        let effects = self.state.cancel(JOB, self.now);
+        let effects = self.state.cancel(JOB, self.moment());
         self.words(effects)
     }
 
     fn spilled(&mut self, step: usize, result: Result<ArtifactRef, Fault>) -> Vec<String> {
-        let effects = self
-            .state
-            .spilled(command(step, 1), result, self.journal, self.now);
+        let effects = self.state.spilled(command(step, 1), result, self.moment());
         self.words(effects)
     }
 
     fn host_restarted(&mut self) -> Vec<String> {
-        let effects = self.state.host_restarted(HOST, self.now);
+        let effects = self.state.host_restarted(HOST, self.moment());
         self.words(effects)
     }
 
@@ -220,6 +237,7 @@ impl Rig {
     fn word(&mut self, effect: Effect) -> String {
         match effect {
             Effect::Persist(record) => {
+                self.published.extend(record.outgoing.iter().cloned());
                 self.stored = Some(*record);
                 "persist".into()
             }
@@ -246,10 +264,18 @@ impl Rig {
                 format!("spill {name}")
             }
             Effect::End { record, end, ack } => {
-                self.ended = Some(*record);
+                self.ended = Some(*record.clone());
+                self.published.extend(record.outgoing.iter().cloned());
                 let ack = ack.map_or(String::new(), |id| format!(", ack {}", named(id)));
                 match end {
                     SessionEnd::GivenBack => format!("given back{ack}"),
+                    SessionEnd::Rests => {
+                        let rest = record.rest.clone().expect("it rests for a time");
+                        self.reason = rest.reason.text;
+                        let millis = rest.not_before.since(self.now).as_millis();
+                        self.stored = Some(*record);
+                        format!("rests {millis} ms {}{ack}", rest.reason.code)
+                    }
                     SessionEnd::Ended(outcome, reason) => {
                         self.reason = reason.text;
                         format!("end {outcome} {}{ack}", reason.code)

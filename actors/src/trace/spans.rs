@@ -193,14 +193,13 @@ fn last_attempt(
     ))
 }
 
-/// A job whose host went away, so that it waits again: its attempt is over.
-pub(crate) fn given_back(ground: &Ground, record: &JobRecord) -> Vec<TraceSpan> {
+/// A job that waits again: its attempt is over.
+pub(crate) fn given_back(ground: &Ground, record: &JobRecord, why: &str) -> Vec<TraceSpan> {
     let Some(context) = ground.traces.wanted(|| Context::of_job(record)) else {
         return Vec::new();
     };
     let mut spans = passed(ground, record);
-    let why = Some("host_offline".to_owned());
-    spans.extend(last_attempt(context, record, ground.now(), why));
+    spans.extend(last_attempt(context, record, ground.now(), Some(why.to_owned())));
     spans
 }
 

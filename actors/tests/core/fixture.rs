@@ -398,13 +398,7 @@ pub(crate) fn page(limit: usize) -> HostFilter {
 }
 
 pub(crate) fn request(host_id: HostId, steps: Vec<Step>) -> SubmitJob {
-    let job = JobSpec {
-        name: "test".parse().unwrap(),
-        expires: None,
-        timeout: None,
-        priority: Default::default(),
-        steps,
-    };
+    let job = JobSpec::new("test".parse().unwrap(), steps);
     SubmitJob {
         org: None,
         host: host_id.to_string(),

@@ -167,7 +167,7 @@ async fn a_command_stays_with_whom_it_was_sent_to() {
     let mut agent = fixture.attach(host, "amelie").await;
     client.ends(&fixture, 7).await;
     let next = agent.obey().await;
-    assert_eq!(next.call.verb(), delete().verb, "the kill was the client's");
+    assert_eq!(delete().verb, next.call.verb(), "the kill was the client's");
     assert_eq!(fixture.ended(job.job_id).await.state, SUCCEEDED);
 }
 

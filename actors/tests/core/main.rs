@@ -11,6 +11,8 @@ mod clients;
 #[cfg(test)]
 mod decisions;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fixture;
@@ -54,6 +56,8 @@ mod recover;
 mod replay;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod resting;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

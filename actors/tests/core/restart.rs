@@ -56,8 +56,8 @@ async fn a_queued_job_survives() {
     let fixture = fixture.restart().await;
     let mut agent = fixture.attach(host.host_id, "amelie").await;
     assert_eq!(
-        agent.obey().await.call.verb(),
         list().verb,
+        agent.obey().await.call.verb(),
         "in the order of acceptance"
     );
     agent.obey().await;

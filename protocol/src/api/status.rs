@@ -61,6 +61,9 @@ pub struct JobCounts {
     pub behind_job: u64,
     /// Those that wait for nothing but a slot, or for the end of a pause.
     pub no_free_slot: u64,
+    /// Those that wait for a time.
+    #[serde(default)]
+    pub resting: u64,
 }
 
 /// Hosts.

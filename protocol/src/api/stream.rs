@@ -4,9 +4,8 @@ use super::HostView;
 use crate::id::{JobId, Name, Org};
 use crate::job::{JobState, Reason};
 use crate::result::HostRef;
-use crate::step::StepStatus;
+use crate::step::{StepStatus, StepVerb};
 use crate::time::Timestamp;
-use crate::verb::Verb;
 use serde::{Deserialize, Serialize};
 
 /// The name of a [`JobChange`] on the stream.
@@ -51,7 +50,7 @@ pub struct StepChange {
     /// Its id in the job.
     pub id: String,
     /// What it does.
-    pub verb: Verb,
+    pub verb: StepVerb,
     /// How far it is.
     pub status: StepStatus,
 }

@@ -4,6 +4,7 @@ use crate::id::{
     CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
 };
 use crate::network::Network;
+use crate::step::{OnError, When};
 use crate::subject::{Etype, EtypePattern};
 use crate::time::{Span, Timestamp, UNITS};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
@@ -64,6 +65,12 @@ schemas! {
     Label => formed("A word that groups hosts.", "^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}$", "owner:ana");
     Timestamp => of_format("Date and time of RFC 3339. Written in UTC with up to six decimals; any offset is read.",
         SchemaFormat::KnownFormat(KnownFormat::DateTime), "2026-11-20T14:00:00Z");
+    OnError => formed(
+        "What a step's failure means for its job: it fails, it goes on, or it goes on with a later step.",
+        "^(fail|continue|goto +[a-z0-9][a-z0-9_-]{0,63} *)$", "goto tell");
+    When => text("A condition in CEL over `steps`, asked when the step is about to run; if it does not hold, the step is skipped.")
+        .max_length(Some(2048))
+        .examples(["steps.look.output.processes.exists(p, p.pid == 42)"]).into();
     Span => formed("A span of time: numbers, each with its unit (`w d h m s ms`).", span(), "1h 30m");
     Network => text("An IP address or a range of addresses.")
         .pattern(Some("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"))

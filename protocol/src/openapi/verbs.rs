@@ -2,7 +2,7 @@
 
 use super::anything;
 use crate::limit::STEPS_MAX;
-use crate::step::{OnError, Step};
+use crate::step::{Detect, OnError, Publish, Retry, ServerVerb, Step, StepVerb, When};
 use crate::time::Span;
 use crate::verb::*;
 use std::borrow::Cow;
@@ -143,10 +143,36 @@ impl PartialSchema for Outputs {
     }
 }
 
+impl ToSchema for StepVerb {
+    fn schemas(schemas: &mut Schemas) {
+        add::<Verb>(schemas);
+    }
+}
+
+impl PartialSchema for StepVerb {
+    fn schema() -> RefOr<Schema> {
+        let server = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What the server does itself."))
+            .enum_values(Some(ServerVerb::ALL.iter().map(|verb| verb.as_str())));
+        OneOfBuilder::new()
+            .description(Some(
+                "What a step does: a verb of its host, or something the server does itself.",
+            ))
+            .item(Ref::from_schema_name(Verb::name()))
+            .item(server)
+            .into()
+    }
+}
+
 impl ToSchema for Step {
     fn schemas(schemas: &mut Schemas) {
         add::<Span>(schemas);
         add::<OnError>(schemas);
+        add::<When>(schemas);
+        add::<Retry>(schemas);
+        add::<Publish>(schemas);
+        add::<Detect>(schemas);
         add::<Arguments>(schemas);
     }
 }
@@ -154,11 +180,13 @@ impl ToSchema for Step {
 impl PartialSchema for Step {
     /// Exactly one of its keys is a verb.
     fn schema() -> RefOr<Schema> {
-        let one_verb = Verb::ALL.iter().fold(OneOfBuilder::new(), |one, verb| {
-            one.item(ObjectBuilder::new().required(verb.as_str()))
+        let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
+        let verbs = verbs.chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()));
+        let one_verb = verbs.fold(OneOfBuilder::new(), |one, verb| {
+            one.item(ObjectBuilder::new().required(verb))
         });
         let description = format!(
-            "A step of a job: a map with exactly one verb, whose value are its arguments. At most {STEPS_MAX} are in a job."
+            "A step of a job: a map with exactly one verb, of its host or the server's, whose value are its arguments. At most {STEPS_MAX} are in a job."
         );
         AllOfBuilder::new()
             .description(Some(description))
@@ -191,12 +219,52 @@ fn keys_of_a_step() -> ObjectBuilder {
             "timeout",
             timeout.description(Some("How long it may run; default 2 minutes.")),
         )
+        .property("when", or_null(Ref::from_schema_name(When::name()).into()))
+        .property("for_each", list_of_a_step())
         .property("on_error", Ref::from_schema_name(OnError::name()))
+        .property("retry", or_null(Ref::from_schema_name(Retry::name()).into()))
         .property("idempotent", flag)
+        .property("wait", wait_of_a_step())
+        .property(
+            "publish",
+            server_arguments("An event that the server publishes, as in `Publish`."),
+        )
+        .property(
+            "detect",
+            server_arguments("A detection that the server publishes, as in `Detect`."),
+        )
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     Verb::ALL.iter().fold(keys, |keys, verb| {
         keys.property(verb.as_str(), arguments_of_a_step(*verb))
     })
+}
+
+fn list_of_a_step() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .description(Some(
+            "The step runs once for every element of a list: the list, a template over `steps.*` that gives one, or \
+             `{in, max}` with either and its longest length (default 50, at most 200). The step's templates and \
+             condition know the element as `item` and its place, from 0, as `index`.",
+        ))
+        .examples([serde_json::json!({"in": "{{ steps.look.output.processes }}", "max": 20})])
+}
+
+fn server_arguments(what: &str) -> ObjectBuilder {
+    let description =
+        format!("{what} A text may be a template over `steps.*`; it is rendered before the step runs.");
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(description))
+}
+
+fn wait_of_a_step() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "The server waits so long, at most 7 days, and the job holds no slot meanwhile. It may be a template over \
+             `steps.*`.",
+        ))
+        .examples(["30s"])
 }
 
 fn arguments_of_a_step(verb: Verb) -> ObjectBuilder {

@@ -222,13 +222,7 @@ fn littlebrother_settings(golden: &mut Golden) {
 }
 
 fn jobs(golden: &mut Golden) {
-    let look = JobSpec {
-        name: p("look"),
-        expires: None,
-        timeout: None,
-        priority: Priority::Normal,
-        steps: vec![Step::new(Verb::ListProcesses, json!({}))],
-    };
+    let look = JobSpec::new(p("look"), vec![Step::new(Verb::ListProcesses, json!({}))]);
     let inline = SubmitJob {
         org: Some(Org::default_org()),
         host: "web-1".into(),
@@ -256,6 +250,7 @@ fn jobs(golden: &mut Golden) {
         waiting: Some(Waiting {
             position: 1,
             reason: Reason::new("no_free_slot", "no free slot"),
+            until: Some(at("14:01:00")),
         }),
         host: web_1(),
         pipeline: Some(contain_miner()),

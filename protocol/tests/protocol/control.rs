@@ -246,6 +246,7 @@ fn status(golden: &mut Golden) {
             host_offline: 2,
             behind_job: 1,
             no_free_slot: 4,
+            resting: 3,
         },
         hosts: HostCounts {
             total: 40,

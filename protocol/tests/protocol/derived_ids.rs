@@ -82,3 +82,16 @@ fn a_command_id_is_of_the_job_the_step_and_the_attempt() {
     assert_ne!(CommandId::derive(job(0), 0, 2), CommandId::derive(job(0), 0, 1));
     assert_ne!(CommandId::derive(job(1), 0, 1), CommandId::derive(job(0), 0, 1));
 }
+
+#[test]
+fn the_id_of_a_steps_event_is_of_the_job_and_the_step() {
+    assert_eq!(
+        job(0).event_id("tell").to_string(),
+        "97bbd5ca-5035-571b-b83c-a6cef89547c2"
+    );
+    assert_eq!(
+        job(0).event_id("each-1").to_string(),
+        "9cfc849c-6fea-599e-b984-35071874f754"
+    );
+    assert_ne!(job(1).event_id("tell"), job(0).event_id("tell"));
+}

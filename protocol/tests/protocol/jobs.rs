@@ -6,31 +6,21 @@ use serde_json::json;
 use tripline_protocol::event::{Attestation, EventRef};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
-use tripline_protocol::step::{ArtifactRef, OnError, Step, StepReport, StepStatus, Truncated};
+use tripline_protocol::step::{
+    ArtifactRef, EventHost, ForEach, OnError, Retry, RetryOn, ServerCall, ServerVerb, Step, StepReport,
+    StepStatus, StepVerb, Truncated, When,
+};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{Fault, FaultClass, Span};
 
 fn job(name: &str, steps: Vec<Step>) -> JobSpec {
-    JobSpec {
-        name: p(name),
-        expires: None,
-        timeout: None,
-        priority: Priority::Normal,
-        steps,
-    }
+    JobSpec::new(p(name), steps)
 }
 
-pub(crate) fn report(id: &str, verb: Verb, status: StepStatus) -> StepReport {
+pub(crate) fn report(id: &str, verb: impl Into<StepVerb>, status: StepStatus) -> StepReport {
     StepReport {
-        id: id.into(),
-        verb,
         status,
-        output: None,
-        artifact: None,
-        truncated: None,
-        error: None,
-        started_at: None,
-        finished_at: None,
+        ..StepReport::pending(id, verb)
     }
 }
 
@@ -53,6 +43,15 @@ pub(crate) fn cause() -> EventRef {
         id: "evt-1".into(),
         source: "nats".into(),
         etype: p("PROHIBITED_PROCESS"),
+    }
+}
+
+fn retry() -> Retry {
+    Retry {
+        attempts: 3,
+        backoff: Span::from_secs(5),
+        backoff_max: None,
+        on: Vec::new(),
     }
 }
 
@@ -86,6 +85,11 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         expires: Some(p("7d")),
         timeout: Some(Span::from_secs(120)),
         priority: Priority::High,
+        retry: Some(Retry {
+            backoff_max: Some(Span::from_secs(60)),
+            on: vec![RetryOn::Failed, RetryOn::TimedOut],
+            ..retry()
+        }),
         ..job(
             "contain-miner",
             vec![
@@ -96,6 +100,7 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
                 Step {
                     timeout: Some(Span::from_secs(30)),
                     on_error: OnError::Continue,
+                    retry: Some(retry()),
                     idempotent: true,
                     ..Step::new(
                         Verb::KillProcess,
@@ -106,6 +111,12 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         )
     };
     golden.both_ways("job, everything given", &whole);
+    let cleaning = JobSpec {
+        finally: vec![Step::new(Verb::Unisolate, json!({}))],
+        finally_timeout: Some(Span::from_secs(30)),
+        ..job("contain", vec![Step::new(Verb::Isolate, json!({}))])
+    };
+    golden.both_ways("job, with steps for its end", &cleaning);
     let short = job("look", vec![Step::new(Verb::ListProcesses, json!({}))]);
     golden.both_ways("job, as short as it can be", &short);
     let fetch = Step {
@@ -119,6 +130,34 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         "step, arguments with a template",
         &Step::new(Verb::KillProcess, template),
     );
+    let choosy = Step {
+        when: Some(When::Late("steps.look.status == 'succeeded'".into())),
+        on_error: OnError::Goto(p("tell")),
+        ..Step::new(Verb::ListProcesses, json!({}))
+    };
+    golden.both_ways("step, on a condition", &choosy);
+    let wait = Step::new(ServerVerb::Wait, json!("30s"));
+    golden.both_ways("step, a wait", &wait);
+    let publish =
+        json!({"etype": "acme.contained", "data": {"pid": "{{ steps.look.output.pid }}"}, "host": null});
+    let each = Step {
+        for_each: Some(ForEach {
+            items: json!("{{ steps.look.output.files }}"),
+            max: 20,
+        }),
+        ..Step::new(Verb::DeleteFile, json!({"path": "{{ item.path }}"}))
+    };
+    golden.both_ways("step, for every element of a list", &each);
+    golden.both_ways("step, an event", &Step::new(ServerVerb::Publish, publish));
+    let detect = json!({"cat": "miner", "priority": 5});
+    golden.both_ways("step, a detection", &Step::new(ServerVerb::Detect, detect));
+    let decided = Step {
+        when: Some(When::No {
+            no: "event.data.pid > 1".into(),
+        }),
+        ..Step::new(Verb::ListProcesses, json!({}))
+    };
+    golden.both_ways("step, whose condition did not hold", &decided);
     golden.both_ways("priority low", &Priority::Low);
 
     let fault = Fault::live_response("ENOENT", "no such file or directory");
@@ -149,6 +188,27 @@ fn jobs_steps_and_results_are_as_the_golden_file_has_them() {
         ..report("step2", Verb::KillProcess, StepStatus::Failed)
     };
     golden.both_ways("step report, failed", &failed);
+    let mut skipped = report("step3", Verb::ListProcesses, StepStatus::Pending);
+    skipped.skip(Reason::new(
+        "condition_false",
+        "its condition does not hold: event.data.pid > 1",
+    ));
+    golden.both_ways("step report, skipped", &skipped);
+    let list = StepReport {
+        items: Some(2),
+        ..report("each", Verb::DeleteFile, StepStatus::Failed)
+    };
+    golden.both_ways("step report, of a list", &list);
+    let last = StepReport {
+        finally: true,
+        ..report("finally1", Verb::Unisolate, StepStatus::Succeeded)
+    };
+    golden.both_ways("step report, of a step of finally", &last);
+    let again = StepReport {
+        tries: Some(2),
+        ..report("pause", ServerVerb::Wait, StepStatus::Running)
+    };
+    golden.both_ways("step report, a wait at its second try", &again);
 
     golden.both_ways("result, of an event", &of_an_event());
     let never_started = JobResult {
@@ -218,6 +278,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(JobSpec::EXPIRES_DEFAULT.to_string(), "1d");
     assert_eq!(JobSpec::TIMEOUT_DEFAULT.to_string(), "10m");
     assert_eq!(JobSpec::STEP_TIMEOUT_DEFAULT.to_string(), "2m");
+    assert_eq!(JobSpec::FINALLY_TIMEOUT_DEFAULT.to_string(), "2m");
     let step: Step = json(r#"{"list_processes": null}"#).unwrap();
     assert_eq!(step, Step::new(Verb::ListProcesses, json!({})));
     assert_eq!((step.on_error, step.idempotent), (OnError::Fail, false));
@@ -258,7 +319,15 @@ fn a_step_written_wrongly_is_refused_with_what_is_wrong() {
         ),
         (
             r#"{"list_processes": {}, "on_error": "ignore"}"#,
-            r#"step key "on_error": unknown variant `ignore`"#,
+            r#"step key "on_error": expected fail, continue or goto ID, found "ignore""#,
+        ),
+        (
+            r#"{"list_processes": {}, "on_error": "goto Step 2"}"#,
+            r#"step key "on_error": expected fail, continue or goto ID"#,
+        ),
+        (
+            r#"{"list_processes": {}, "when": true}"#,
+            r#"step key "when": expected a condition in CEL, as a text"#,
         ),
         (
             r#"{"list_processes": {}, "idempotent": "yes"}"#,
@@ -280,4 +349,153 @@ fn a_word_for_a_state_that_is_none_is_answered_with_those_that_are() {
     let error = "started".parse::<JobState>().unwrap_err();
     assert!(error.contains("queued") && error.contains("interrupted"));
     assert!(json::<JobState>(r#""Running""#).is_err());
+}
+
+#[test]
+fn a_retry_within_its_bounds_is_taken() {
+    let short: Retry = json(r#"{"attempts": 2}"#).unwrap();
+    assert_eq!(
+        (short.backoff, short.longest()),
+        (Span::from_secs(10), Span::from_secs(300))
+    );
+    let slow: Retry = json(r#"{"attempts": 10, "backoff": "1h"}"#).unwrap();
+    assert_eq!(slow.longest(), Span::from_secs(3600));
+    for retry in [&short, &slow] {
+        retry.check(false).unwrap();
+        retry.check(true).unwrap();
+        for outcome in [Outcome::Failed, Outcome::TimedOut] {
+            assert!(retry.takes(outcome));
+        }
+        for outcome in [
+            Outcome::Succeeded,
+            Outcome::Expired,
+            Outcome::Cancelled,
+            Outcome::Interrupted,
+        ] {
+            assert!(!retry.takes(outcome));
+        }
+    }
+    let on: Retry = json(r#"{"attempts": 2, "on": ["timed_out"]}"#).unwrap();
+    assert!(on.takes(Outcome::TimedOut) && !on.takes(Outcome::Failed));
+    on.check(true).unwrap();
+}
+
+#[test]
+fn a_retry_beyond_its_bounds_is_refused_with_them() {
+    for (text, expected) in [
+        (r#"{"attempts": 1}"#, "retry: 1 attempts, expected 2 to 10"),
+        (r#"{"attempts": 11}"#, "retry: 11 attempts, expected 2 to 10"),
+        (r#"{"attempts": 2, "backoff": "0s"}"#, "above zero and at most 1d"),
+        (
+            r#"{"attempts": 2, "backoff": "25h"}"#,
+            "above zero and at most 1d",
+        ),
+        (
+            r#"{"attempts": 2, "backoff": "5s", "backoff_max": "4s"}"#,
+            "backoff_max is shorter than backoff",
+        ),
+        (
+            r#"{"attempts": 2, "on": ["failed"]}"#,
+            "on belongs to the retry of a job",
+        ),
+    ] {
+        let error = json::<Retry>(text).unwrap().check(false).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    assert!(json::<Retry>(r#"{"attempts": 2, "bakoff": "5s"}"#).is_err());
+}
+
+#[test]
+fn a_list_is_written_alone_or_with_its_longest_length() {
+    let read = |text: &str| json::<ForEach>(text);
+    assert_eq!(read(r#""{{ vars.l }}""#).unwrap().max, 50);
+    assert_eq!(read("[1, 2]").unwrap().items, json!([1, 2]));
+    let whole = read(r#"{"in": [1], "max": 3}"#).unwrap();
+    assert_eq!((whole.items, whole.max), (json!([1]), 3));
+    for text in [r#"{"max": 3}"#, r#"{"in": [], "mx": 3}"#, "3", "true"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_wait_is_taken_up_to_a_week() {
+    let parse = |text: &str| ServerCall::parse(ServerVerb::Wait, json!(text));
+    assert_eq!(parse("1s").unwrap(), ServerCall::Wait(Span::from_secs(1)));
+    assert_eq!(parse("7d").unwrap(), ServerCall::Wait(ServerCall::WAIT_MAX));
+    for text in ["0s", "7d 1s", "soon"] {
+        assert!(
+            parse(text).unwrap_err().to_string().starts_with("wait: "),
+            "{text}"
+        );
+    }
+    assert!(ServerCall::parse(ServerVerb::Wait, json!({})).is_err());
+}
+
+#[test]
+fn an_event_and_a_detection_are_taken_within_their_bounds() {
+    let parse = |verb, text: &str| ServerCall::parse(verb, json(text).unwrap());
+    let publish = |text: &str| match parse(ServerVerb::Publish, text).unwrap() {
+        ServerCall::Publish(publish) => publish,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(publish(r#"{"etype": "a.b"}"#).host, EventHost::OfJob);
+    assert_eq!(publish(r#"{"etype": "a", "host": null}"#).host, EventHost::Nobody);
+    assert_eq!(
+        publish(r#"{"etype": "a", "host": "web-1"}"#).host,
+        EventHost::Named("web-1".into())
+    );
+    let ServerCall::Detect(detect) = parse(ServerVerb::Detect, r#"{"cat": "miner"}"#).unwrap() else {
+        panic!("no detection")
+    };
+    assert_eq!((detect.etype.as_str(), detect.priority), ("detection", 0));
+    let longest = format!(r#"{{"cat": "{}", "priority": 10}}"#, "é".repeat(200));
+    parse(ServerVerb::Detect, &longest).unwrap();
+    let host = format!(r#"{{"etype": "a", "host": "{}"}}"#, "x".repeat(255));
+    parse(ServerVerb::Publish, &host).unwrap();
+    for (verb, text, expected) in [
+        (ServerVerb::Publish, "{}".to_owned(), "missing field `etype`"),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a b"}"#.to_owned(),
+            "is not a valid etype",
+        ),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a", "hsot": "x"}"#.to_owned(),
+            "unknown field `hsot`",
+        ),
+        (ServerVerb::Publish, host.replace("xx", "xxx"), "host has"),
+        (
+            ServerVerb::Publish,
+            r#"{"etype": "a", "host": ""}"#.to_owned(),
+            "host has 0 bytes",
+        ),
+        (ServerVerb::Detect, "{}".to_owned(), "missing field `cat`"),
+        (
+            ServerVerb::Detect,
+            longest.replacen('é', "éé", 1),
+            "cat must be 1 to 200 characters",
+        ),
+        (ServerVerb::Detect, r#"{"cat": "a\nb"}"#.to_owned(), "on one line"),
+        (
+            ServerVerb::Detect,
+            r#"{"cat": "a", "priority": 11}"#.to_owned(),
+            "priority 11 is above 10",
+        ),
+    ] {
+        let error = parse(verb, &text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_a_step_does_is_a_verb_of_its_host_or_of_the_server() {
+    assert_eq!(
+        "wait".parse::<StepVerb>().unwrap(),
+        StepVerb::Server(ServerVerb::Wait)
+    );
+    assert_eq!("kill_process".parse::<StepVerb>().unwrap(), Verb::KillProcess);
+    assert_ne!("wait".parse::<StepVerb>().unwrap(), Verb::KillProcess);
+    assert!("nap".parse::<StepVerb>().is_err());
+    assert!(Step::new(ServerVerb::Wait, json!("1s")).may_repeat());
 }

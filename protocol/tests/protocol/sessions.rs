@@ -30,6 +30,7 @@ fn pending() -> SessionView {
         waiting: Some(Waiting {
             position: 2,
             reason: Reason::new("no_free_slot", "no free slot"),
+            until: None,
         }),
         reason: None,
         error: None,

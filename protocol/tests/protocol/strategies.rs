@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tripline_protocol::frame::*;
-use tripline_protocol::step::{OnError, Step, Truncated};
+use tripline_protocol::step::{OnError, Step, Truncated, When};
 use tripline_protocol::verb::*;
 use tripline_protocol::*;
 use uuid::Uuid;
@@ -283,18 +283,25 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
+fn on_error() -> impl Strategy<Value = OnError> {
+    let goto = "[a-z0-9][a-z0-9_-]{0,63}".prop_map(|id| OnError::Goto(id.parse().unwrap()));
+    prop_oneof![Just(OnError::Fail), Just(OnError::Continue), goto]
+}
+
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     (
         call(),
         of(any::<String>()),
         of(span()),
-        any::<bool>(),
+        of(any::<String>()),
+        on_error(),
         any::<bool>(),
     )
-        .prop_map(|(call, id, timeout, goes_on, idempotent)| Step {
+        .prop_map(|(call, id, timeout, when, on_error, idempotent)| Step {
             id,
             timeout,
-            on_error: if goes_on { OnError::Continue } else { OnError::Fail },
+            when: when.map(When::Late),
+            on_error,
             idempotent,
             ..Step::new(call.verb(), call.to_args())
         })

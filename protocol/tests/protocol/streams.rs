@@ -27,7 +27,7 @@ fn queued() -> JobChange {
 fn kill(status: StepStatus) -> Option<StepChange> {
     Some(StepChange {
         id: "kill".into(),
-        verb: Verb::KillProcess,
+        verb: Verb::KillProcess.into(),
         status,
     })
 }

@@ -86,16 +86,12 @@ fn job(call: VerbCall, expires: Span) -> Result<JobSpec, Failure> {
     let call = call.checked().map_err(|error| Failure::input(&error))?;
     let mut step = Step::new(call.verb(), call.to_args());
     step.idempotent = true;
+    let name = call.verb().as_str().parse();
+    let name = name.map_err(|error| Failure::input(&error))?;
     Ok(JobSpec {
-        name: call
-            .verb()
-            .as_str()
-            .parse()
-            .map_err(|error| Failure::input(&error))?,
         expires: Some(expires),
-        timeout: None,
         priority: Priority::High,
-        steps: vec![step],
+        ..JobSpec::new(name, vec![step])
     })
 }
 

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use tripline_protocol::api::{JobView, SubmitJob};
-use tripline_protocol::job::{JobSpec, Priority};
+use tripline_protocol::job::JobSpec;
 use tripline_protocol::step::Step;
 use tripline_protocol::verb::{Verb, VerbCall};
 use tripline_protocol::{Name, Org, Span};
@@ -133,11 +133,8 @@ fn single(verb: Verb, args: Option<&str>, timeout: Option<Span>) -> Result<JobSp
     let mut step = Step::new(verb, args);
     step.timeout = timeout;
     Ok(JobSpec {
-        name,
-        expires: None,
         timeout,
-        priority: Priority::Normal,
-        steps: vec![step],
+        ..JobSpec::new(name, vec![step])
     })
 }
 

@@ -231,8 +231,14 @@ pub(super) fn lines(view: &StatusView) -> Vec<(&'static str, String)> {
         (
             "jobs",
             format!(
-                "{} open, {} run; {} lanes wait: {} for a slot, {} behind another job, {} for their host",
-                jobs.open, jobs.running, jobs.lanes, jobs.no_free_slot, jobs.behind_job, jobs.host_offline
+                "{} open, {} run; {} lanes wait: {} for a slot, {} behind another job, {} for their host; {} for a time",
+                jobs.open,
+                jobs.running,
+                jobs.lanes,
+                jobs.no_free_slot,
+                jobs.behind_job,
+                jobs.host_offline,
+                jobs.resting
             ),
         ),
         (

@@ -102,11 +102,9 @@ fn job(isolated: bool) -> Result<JobSpec, tripline_protocol::id::InvalidId> {
     let mut step = Step::new(call.verb(), call.to_args());
     step.idempotent = true;
     Ok(JobSpec {
-        name: call.verb().as_str().parse()?,
         expires: Some(WAITS),
-        timeout: None,
         priority: Priority::High,
-        steps: vec![step],
+        ..JobSpec::new(call.verb().as_str().parse()?, vec![step])
     })
 }
 
@@ -161,7 +159,8 @@ mod tests {
             let job = job(isolated).expect("a job");
             assert_eq!(job.expires, Some(WAITS));
             let step = &job.steps[0];
-            VerbCall::parse(step.verb, step.args.clone()).expect("a call");
+            let verb = step.verb.host().expect("a verb of the host");
+            VerbCall::parse(verb, step.args.clone()).expect("a call");
         }
     }
 }

@@ -61,6 +61,7 @@ fn submit() -> Operation {
                 "bad_argument",
                 "missing_field",
                 "template_error",
+                "condition_error",
                 "too_large",
             ],
         )

@@ -5,6 +5,7 @@
 use super::value::Pattern;
 use crate::pipeline::host::{EVENT_FIELDS, HOST_FIELDS};
 use crate::pipeline::problem::suggestion;
+use crate::pipeline::template::{Known, Scope, unknown_field};
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 use regex::RegexBuilder;
 
@@ -72,10 +73,17 @@ pub(super) struct Refused {
 }
 
 /// What the walk learned.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
+#[derive(Debug)]
+pub(super) struct Findings<'s> {
+    scope: &'s Scope<'s>,
     pub(super) host: bool,
-    /// Whether `event` or `host` is looked at for every element of a list.
+    /// Whether it names what is known before a job is accepted.
+    pub(super) early: bool,
+    /// Whether it names what is known only when a step is about to run.
+    pub(super) late: bool,
+    /// Whether it names the element of a step's list.
+    pub(super) item: bool,
+    /// Whether one of these names is looked at for every element of a list.
     pub(super) square: bool,
     pub(super) regexes: Vec<Pattern>,
     additions: usize,
@@ -117,7 +125,23 @@ fn children(expr: &Expr) -> Vec<&IdedExpr> {
     }
 }
 
-impl Findings {
+impl<'s> Findings<'s> {
+    /// Of a condition over these names.
+    pub(super) fn over(scope: &'s Scope<'s>) -> Self {
+        Self {
+            scope,
+            host: false,
+            early: false,
+            late: false,
+            item: false,
+            square: false,
+            regexes: Vec::new(),
+            additions: 0,
+            loop_depth: 0,
+            locals: Vec::new(),
+        }
+    }
+
     /// Walks a tree that [`depth`] accepted, and puts compiled patterns in place of those of `re`.
     pub(super) fn walk(&mut self, node: &mut IdedExpr) -> Result<(), Refused> {
         let id = node.id;
@@ -149,15 +173,20 @@ impl Findings {
         if self.locals.iter().any(|local| local == name) {
             return Ok(());
         }
-        if name == "event" || name == "host" {
+        if let Some(known) = self.scope.known(name) {
             self.host |= name == "host";
+            self.early |= known == Known::Early;
+            self.late |= known == Known::Late;
+            self.item |= matches!(name, "item" | "index");
             self.square |= self.loop_depth > 0;
             return Ok(());
         }
-        let hint = suggestion(name, ["event", "host"]);
+        let names = self.scope.names();
+        let hint = suggestion(name, names.iter().copied());
+        let names = names.join(" or ");
         Err(Refused {
             node,
-            reason: format!("unknown name {name:?}, expected event or host{hint}"),
+            reason: format!("unknown name {name:?}, expected {names}{hint}"),
         })
     }
 
@@ -174,13 +203,31 @@ impl Findings {
             let reason = format!("{root} has no field {field:?}, expected one of {fields}{hint}");
             return Err(Refused { node, reason });
         }
+        if let Expr::Ident(root) = &select.operand.expr {
+            self.field(node, root, &select.field)?;
+        }
         self.walk(&mut select.operand)
+    }
+
+    /// A field of a name whose fields are known: steps, parameters and `let`.
+    fn field(&self, node: u64, root: &str, field: &str) -> Result<(), Refused> {
+        let of_others = self.locals.iter().any(|local| local == root) || self.scope.known(root).is_none();
+        if of_others || !matches!(root, "steps" | "params" | "vars") {
+            return Ok(());
+        }
+        unknown_field(root, field, self.scope).map_err(|reason| Refused { node, reason })
     }
 
     fn call(&mut self, node: u64, call: &mut CallExpr) -> Result<(), Refused> {
         self.callable(node, call)?;
         if call.func_name == "re" && call.target.is_none() {
             return self.pattern(node, call);
+        }
+        if call.func_name == operators::INDEX
+            && let [root, field] = call.args.as_slice()
+            && let (Expr::Ident(root), Expr::Literal(LiteralValue::String(field))) = (&root.expr, &field.expr)
+        {
+            self.field(node, root, field.inner())?;
         }
         if let Some(target) = &mut call.target {
             self.walk(target)?;

@@ -14,6 +14,8 @@ pub(super) mod need;
 mod value;
 
 use super::HostFacts;
+use super::facts::Facts;
+use super::template::Scope;
 use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelString, STRING_TYPE};
 use cel::common::value::CowVal;
@@ -49,6 +51,8 @@ pub(super) struct Condition {
     regexes: Vec<Pattern>,
     needs: Box<[Need]>,
     host: bool,
+    late: bool,
+    item: bool,
     square: bool,
 }
 
@@ -64,6 +68,16 @@ pub(super) struct Invalid {
     /// Characters from the start of the source, where that is known.
     pub(super) offset: Option<usize>,
     pub(super) reason: String,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)?;
+        match self.offset {
+            Some(offset) => write!(f, " (character {} of the condition)", offset + 1),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The functions of CEL and `re`; no optional values.
@@ -99,9 +113,9 @@ fn re<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executio
 }
 
 impl Condition {
-    /// Compiles and checks `source`. Must run on a large stack: parsing and dropping what is refused
-    /// recurse as deep as the source says.
-    pub(super) fn compile(source: &str) -> Result<Self, Invalid> {
+    /// Compiles and checks `source` over the names of `scope`. Must run on a large stack: parsing and dropping what is
+    /// refused recurse as deep as the source says.
+    pub(super) fn compile(source: &str, scope: &Scope<'_>) -> Result<Self, Invalid> {
         if source.len() > SOURCE_BYTES_MAX {
             let reason = format!(
                 "the condition has {} bytes, at most {SOURCE_BYTES_MAX} are taken",
@@ -122,20 +136,32 @@ impl Condition {
         };
         check::depth(program.expression()).map_err(invalid)?;
         let mut expression = program.expression().clone();
-        let mut findings = Findings::default();
+        let mut findings = Findings::over(scope);
         findings.walk(&mut expression).map_err(invalid)?;
         let Findings {
             host,
+            early,
+            late,
+            item,
             square,
             regexes,
             ..
         } = findings;
+        if early && late {
+            let reason = "one condition may use event, host and params, or steps, but not both; put the value into let";
+            return Err(Invalid {
+                offset: None,
+                reason: reason.to_owned(),
+            });
+        }
         Ok(Self {
             source: source.to_owned(),
             needs: need::of(&expression).into(),
             expression,
             regexes,
             host,
+            late,
+            item,
             square,
         })
     }
@@ -161,12 +187,31 @@ impl Condition {
         !self.needs.iter().all(|need| need::may_hold(need, event))
     }
 
-    /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
+    /// Whether it names what is known only when a step is about to run.
+    pub(super) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Whether it names the element of the list that a step runs over.
+    pub(super) fn asks_item(&self) -> bool {
+        self.item
+    }
+
+    /// Evaluates it over an event and its host, if it has one.
     pub(super) fn matches(&self, event: &Event, host: Option<&HostFacts>) -> Match {
         if self.is_ruled_out(event) {
             return Match::No;
         }
-        let variables = Variables::new(event, host, &self.regexes, self.square);
+        self.holds(&Facts {
+            event: Some(event),
+            host,
+            values: None,
+        })
+    }
+
+    /// Evaluates it. Never panics: what the crate's interpreter might do becomes [`Match::Error`].
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Match {
+        let variables = Variables::new(facts, &self.regexes, self.square);
         catch_unwind(AssertUnwindSafe(|| self.evaluate(&variables)))
             .unwrap_or_else(|_| Match::Error("the condition could not be evaluated".to_owned()))
     }

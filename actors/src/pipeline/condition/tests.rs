@@ -11,6 +11,16 @@ mod needs;
 const LARGE: usize = 64 * 1024 * 1024;
 const SMALL: usize = 2 * 1024 * 1024;
 
+const OF_EVENT: Scope<'static> = Scope {
+    event: true,
+    host: true,
+    params: None,
+    vars: &[],
+    vars_later: &[],
+    steps: None,
+    item: false,
+};
+
 fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         thread::Builder::new()
@@ -24,7 +34,7 @@ fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> T {
 
 fn compile(source: &str) -> Result<Condition, String> {
     on_stack(LARGE, || {
-        Condition::compile(source).map_err(|invalid| invalid.reason)
+        Condition::compile(source, &OF_EVENT).map_err(|invalid| invalid.reason)
     })
 }
 
@@ -79,7 +89,11 @@ fn texts_are_lent_to_the_evaluation_and_not_copied() {
         ("[event.data.m][0].l[0].s", of_list),
     ] {
         let condition = compile(source).unwrap();
-        let variables = Variables::new(&event, None, &condition.regexes, condition.square);
+        let facts = Facts {
+            event: Some(&event),
+            ..Facts::default()
+        };
+        let variables = Variables::new(&facts, &condition.regexes, condition.square);
         let mut context = ROOT.new_inner_scope();
         context.set_variable_resolver(&variables);
         let value = Value::resolve_val(&condition.expression, &context).unwrap();
@@ -349,7 +363,8 @@ proptest! {
     fn no_event_makes_a_condition_panic(data in any_json()) {
         let event = event(data);
         for condition in conditions() {
-            let variables = Variables::new(&event, None, &condition.regexes, condition.square);
+            let facts = Facts { event: Some(&event), ..Facts::default() };
+            let variables = Variables::new(&facts, &condition.regexes, condition.square);
             // Without the net that `matches` has below it.
             drop(condition.evaluate(&variables));
         }

@@ -2,6 +2,7 @@
 //! nothing of the event is copied. Only a list is laid out when it is touched, one box per element.
 
 use crate::pipeline::HostFacts;
+use crate::pipeline::facts::Facts;
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer, Sizer};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, MAP_TYPE, Type};
@@ -34,21 +35,22 @@ static REGEX: Type = Type::new_unspecified_type("regex");
 pub(super) struct Variables<'a> {
     event: Object<'a>,
     host: Object<'a>,
+    values: Option<&'a Map<String, Value>>,
     regexes: &'a [Pattern],
+    square: bool,
 }
 
 impl<'a> Variables<'a> {
-    /// `square`: whether the condition looks at `event` or `host` for every element of a list.
-    pub(super) fn new(
-        event: &'a Event,
-        host: Option<&'a HostFacts>,
-        regexes: &'a [Pattern],
-        square: bool,
-    ) -> Self {
+    /// `square`: whether the condition looks at what it knows for every element of a list.
+    pub(super) fn new(facts: &Facts<'a>, regexes: &'a [Pattern], square: bool) -> Self {
         Self {
-            event: Object::Event(event, square),
-            host: host.map_or(Object::Nothing, Object::Host),
+            event: facts
+                .event
+                .map_or(Object::Nothing, |event| Object::Event(event, square)),
+            host: facts.host.map_or(Object::Nothing, Object::Host),
+            values: facts.values,
             regexes,
+            square,
         }
     }
 }
@@ -59,6 +61,9 @@ impl VariableResolver for Variables<'_> {
             "event" => Some(CowVal::Borrowed(&self.event)),
             "host" => Some(CowVal::Borrowed(&self.host)),
             other => {
+                if let Some(value) = self.values.and_then(|values| values.get(other)) {
+                    return Some(CowVal::Owned(json(value, self.square)));
+                }
                 let index: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
                 self.regexes
                     .get(index)

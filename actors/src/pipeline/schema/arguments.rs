@@ -3,12 +3,20 @@
 use super::forms::{TEMPLATE, WHOLE_TEMPLATE, to, types};
 use crate::pipeline::steps::{ONE_OF, plain_arguments};
 use serde_json::{Map, Value, json};
+use tripline_protocol::openapi::{Schemas, add};
+use tripline_protocol::step::{Detect, Publish, ServerVerb};
 use tripline_protocol::verb::Verb;
+
+/// The names of the schemas of what the server publishes.
+const PUBLISH: &str = "Publish";
+const DETECT: &str = "Detect";
 
 /// The schemas of all arguments, and of what is in them.
 pub(super) fn definitions() -> Map<String, Value> {
-    let names: Vec<String> = Verb::ALL.iter().map(|verb| definition_of(*verb)).collect();
-    let mut definitions: Map<String, Value> = types(Verb::add_arguments)
+    let of_server = [PUBLISH, DETECT].map(str::to_owned);
+    let names = Verb::ALL.iter().map(|verb| definition_of(*verb));
+    let names: Vec<String> = names.chain(of_server).collect();
+    let mut definitions: Map<String, Value> = types(add_all)
         .into_iter()
         .map(|(name, schema)| {
             // All arguments together are a map in any case.
@@ -22,6 +30,29 @@ pub(super) fn definitions() -> Map<String, Value> {
         }
     }
     definitions
+}
+
+fn add_all(schemas: &mut Schemas) {
+    Verb::add_arguments(schemas);
+    add::<Publish>(schemas);
+    add::<Detect>(schemas);
+}
+
+/// A step's arguments of what the server does itself.
+pub(super) fn of_server(verb: ServerVerb) -> Value {
+    let (schema, says) = match verb {
+        ServerVerb::Wait => (
+            json!({"anyOf": [to("span"), to(TEMPLATE)]}),
+            "The job waits so long, at most 7d, without a slot.",
+        ),
+        ServerVerb::Publish => (to(PUBLISH), "Publishes an event."),
+        ServerVerb::Detect => (to(DETECT), "Publishes a detection."),
+    };
+    let mut schema = schema;
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("description".into(), says.into());
+    }
+    schema
 }
 
 fn definition_of(verb: Verb) -> String {

@@ -6,7 +6,7 @@ use crate::pipeline::shape::Form;
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::Priority;
 use tripline_protocol::openapi::{Schemas, add};
-use tripline_protocol::step::OnError;
+use tripline_protocol::step::{OnError, RetryOn};
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Name, Org, Span};
 
@@ -19,7 +19,7 @@ pub(super) const TEMPLATE: &str = "template";
 /// A text that is one template and so may have a value of any type.
 pub(super) const WHOLE_TEMPLATE: &str = "whole_template";
 
-const ALL: [Form; 10] = [
+const ALL: [Form; 11] = [
     Form::Name,
     Form::EtypePattern,
     Form::Org,
@@ -27,6 +27,7 @@ const ALL: [Form; 10] = [
     Form::Priority,
     Form::OnError,
     Form::SuppressScope,
+    Form::RetryOn,
     Form::ParamType,
     Form::ParamName,
     Form::VarName,
@@ -42,6 +43,7 @@ const fn name(form: Form) -> &'static str {
         Form::Priority => "priority",
         Form::OnError => "on_error",
         Form::SuppressScope => "suppress_scope",
+        Form::RetryOn => "retry_on",
         Form::ParamType => "parameter_type",
         Form::ParamName => "parameter_name",
         Form::VarName => "let_name",
@@ -96,6 +98,7 @@ fn definition(form: Form) -> Value {
         Form::Priority => type_of(add::<Priority>),
         Form::OnError => type_of(add::<OnError>),
         Form::SuppressScope => json!({"enum": SuppressScope::WORDS}),
+        Form::RetryOn => type_of(add::<RetryOn>),
         Form::ParamType => {
             let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
             json!({"enum": types})

@@ -13,6 +13,7 @@ use super::{named_job, pipeline};
 use forms::reference;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use tripline_protocol::step::ServerVerb;
 use tripline_protocol::verb::Verb;
 
 /// What the schemas are written in.
@@ -80,6 +81,8 @@ fn gather_in(takes: &'static Takes, found: &mut BTreeMap<&'static str, &'static 
         | Takes::Text(_)
         | Takes::Condition { .. }
         | Takes::Value
+        | Takes::Number { .. }
+        | Takes::WholeTemplate
         | Takes::Literal => {}
     }
 }
@@ -166,6 +169,8 @@ fn of(takes: &'static Takes) -> Map<String, Value> {
             json!({"type": "string", "minLength": 1, "maxLength": bytes_max})
         }
         Takes::Value | Takes::Literal => json!({}),
+        Takes::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Takes::WholeTemplate => forms::to(forms::WHOLE_TEMPLATE),
         Takes::OneOrMany(one, most) => json!({"anyOf": [of(one), list(one, *most)]}),
         Takes::List(item, most) => list(item, *most),
         Takes::Map(shape) => return map(shape),
@@ -203,8 +208,15 @@ fn step(shape: &'static Shape) -> Map<String, Value> {
                 .iter()
                 .map(|verb| (verb.to_string(), arguments::of(*verb))),
         );
+        properties.extend(
+            ServerVerb::ALL
+                .iter()
+                .map(|verb| (verb.as_str().to_owned(), arguments::of_server(*verb))),
+        );
     }
-    let one = Verb::ALL.iter().map(|verb| json!({"required": [verb]}));
+    let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
+    let verbs = verbs.chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()));
+    let one = verbs.map(|verb| json!({"required": [verb]}));
     schema.insert("oneOf".into(), Value::Array(one.collect()));
     schema
 }

@@ -39,12 +39,47 @@ pub(super) struct Scope<'a> {
     pub(super) vars_later: &'a [&'a str],
     /// Ids of earlier steps, where outputs may be used.
     pub(super) steps: Option<&'a [String]>,
+    /// The step runs over a list, and its element is known.
+    pub(super) item: bool,
+}
+
+/// When a name has its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Before the job is accepted.
+    Early,
+    /// When the step is about to run.
+    Late,
+    /// Before the job is accepted, and it is kept.
+    Always,
 }
 
 impl Scope<'_> {
+    /// When `root` has its value, if it is known here.
+    pub(super) fn known(&self, root: &str) -> Option<Known> {
+        match root {
+            "event" if self.event => Some(Known::Early),
+            "host" if self.host => Some(Known::Early),
+            "params" if self.params.is_some() => Some(Known::Early),
+            "vars" if self.has_vars() => Some(Known::Always),
+            "steps" if self.steps.is_some() => Some(Known::Late),
+            "item" | "index" if self.item => Some(Known::Late),
+            _ => None,
+        }
+    }
+
     /// Whether there is a `let`.
     fn has_vars(&self) -> bool {
         !self.vars.is_empty() || !self.vars_later.is_empty()
+    }
+
+    /// All names that are known here.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let names = ["event", "host", "params", "vars", "steps", "item", "index"];
+        names
+            .into_iter()
+            .filter(|name| self.known(name).is_some())
+            .collect()
     }
 }
 
@@ -94,7 +129,10 @@ impl Template {
             });
         }
         if early && late {
-            return Err("one argument may use event, host and params, or steps, but not both".into());
+            return Err(
+                "one argument may use event, host and params, or steps, but not both; put the value into let"
+                    .into(),
+            );
         }
         pieces.shrink_to_fit();
         Ok(Some(Self { pieces, late }))
@@ -183,14 +221,12 @@ fn check(
     early: &mut bool,
     late: &mut bool,
 ) -> Result<(), String> {
-    for root in compiled.undeclared_variables(false) {
-        match root.as_str() {
-            "event" if scope.event => *early = true,
-            "host" if scope.host => *early = true,
-            "params" if scope.params.is_some() => *early = true,
-            "vars" if scope.has_vars() => *early = true,
-            "steps" if scope.steps.is_some() => *late = true,
-            other => return Err(unknown(other, scope)),
+    for root in &compiled.undeclared_variables(false) {
+        match scope.known(root) {
+            Some(Known::Early) => *early = true,
+            Some(Known::Late) => *late = true,
+            Some(Known::Always) => {}
+            None => return Err(unknown(root, scope)),
         }
     }
     uses.iter().try_for_each(|used| check_field(used, scope))
@@ -203,19 +239,9 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
         "params" => "params is known in named jobs only".into(),
         "vars" => "vars is not known here: it has the values of let, and there are none".into(),
         "steps" => "steps is not known here; only a step's arguments may use it".into(),
+        "item" | "index" => format!("{root} is not known here; only a step with for_each has one"),
         other => {
-            let names = [
-                ("event", scope.event),
-                ("host", scope.host),
-                ("params", scope.params.is_some()),
-                ("vars", scope.has_vars()),
-                ("steps", scope.steps.is_some()),
-            ];
-            let known: Vec<&str> = names
-                .iter()
-                .filter(|(_, known)| *known)
-                .map(|(name, _)| *name)
-                .collect();
+            let known = scope.names();
             let hint = suggestion(other, known.iter().copied());
             format!(
                 "unknown name {other:?}, expected one of {}{hint}",
@@ -223,6 +249,12 @@ fn unknown(root: &str, scope: &Scope<'_>) -> String {
             )
         }
     }
+}
+
+/// Refuses a field that `root` has not.
+pub(super) fn unknown_field(root: &str, field: &str, scope: &Scope<'_>) -> Result<(), String> {
+    let field = Some(field);
+    check_field(&Use { root, field }, scope)
 }
 
 fn check_field(used: &Use<'_>, scope: &Scope<'_>) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! The examples load and do what their texts say.
 
-use super::events::{event, host};
+use super::events::{event, host, parse};
 use crate::pipeline::{Match, RuleSet};
 use serde_json::json;
 use std::path::Path;
@@ -61,6 +61,23 @@ fn the_examples_with_named_jobs_render() {
             "{name}"
         );
     }
+}
+
+const REFERENCE: &str = include_str!("../../../../docs/pipelines.md");
+
+#[test]
+fn the_files_shown_in_the_reference_load() {
+    let shown = REFERENCE.split("```yaml\n").skip(1);
+    let shown = shown.map(|rest| rest.split("```").next().unwrap());
+    // Others are keys by themselves.
+    let files = shown.filter(|text| text.starts_with("name:"));
+    let (pipelines, jobs): (Vec<_>, Vec<_>) = files.partition(|text| text.contains("\non: "));
+    assert!(pipelines.len() > 1 && !jobs.is_empty());
+    let triage = include_str!("../../../../examples/jobs/triage.yaml");
+    let jobs: Vec<_> = jobs.into_iter().chain([triage]).collect();
+    let (pipelines, jobs) = (pipelines.join("\n---\n"), jobs.join("\n---\n"));
+    parse(&pipelines, &jobs).unwrap();
+    super::schema::agree("the reference", &pipelines, &jobs);
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn bad_pipelines() -> Vec<Bad> {
             ],
         ),
         (
-            pipeline("job: { retry: { attempts: 3 }, steps: [ list_processes: {} ] }"),
-            &[(3, 8, "key \"retry\" of a job is not supported yet")],
+            pipeline("job: { approvals: 2, steps: [ list_processes: {} ] }"),
+            &[(3, 8, "key \"approvals\" of a job is not supported yet")],
         ),
         (
             pipeline("job: { tiemout: 3s, steps: [ list_processes: {} ] }"),
@@ -211,7 +211,7 @@ fn bad_steps() -> Vec<Bad> {
             &[(
                 5,
                 7,
-                "unknown key \"list_proceses\" in a step, expected a verb or one of id, timeout, on_error, idempotent; did you mean \"list_processes\"?",
+                "unknown key \"list_proceses\" in a step, expected a verb or one of id, when, for_each, timeout, on_error, retry, idempotent; did you mean \"list_processes\"?",
             )],
         ),
         (
@@ -223,20 +223,66 @@ fn bad_steps() -> Vec<Bad> {
             &[(5, 29, "a step has one verb, not list_processes and get_file")],
         ),
         (
-            step("{ list_processes: {}, when: \"true\" }"),
-            &[(5, 29, "key \"when\" of a step is not supported yet")],
+            step("{ list_processes: {}, when: true }"),
+            &[(
+                5,
+                35,
+                "expected a condition in CEL, as a text, found true or false",
+            )],
         ),
         (
-            step("{ publish: {} }"),
-            &[(5, 9, "key \"publish\" of a step is not supported yet")],
+            step("{ list_processes: {}, when: \"params.x == 1\" }"),
+            &[(5, 35, "unknown name \"params\", expected event or host or steps")],
+        ),
+        (
+            step("{ list_processes: {}, when: \"event.data.x == steps.step1.output\" }"),
+            &[(5, 35, "there is no earlier step \"step1\", expected one of: none")],
+        ),
+        (
+            step(
+                "list_processes: {}\n    - { list_processes: {}, when: \"steps['setp1'].status == host.id\" }",
+            ),
+            &[(
+                6,
+                35,
+                "there is no earlier step \"setp1\", expected one of: step1; did you mean \"step1\"?",
+            )],
+        ),
+        (
+            step("list_processes: {}\n    - { list_processes: {}, when: \"steps.step1.status == host.id\" }"),
+            &[(
+                6,
+                35,
+                "one condition may use event, host and params, or steps, but not both; put the value into let",
+            )],
+        ),
+        (
+            step("{ approval: {} }"),
+            &[(5, 9, "key \"approval\" of a step is not supported yet")],
         ),
         (
             step("{ list_processes: {}, on_error: goto end }"),
-            &[(5, 39, "on_error: goto is not supported yet")],
+            &[(5, 39, "there is no step \"end\" to go on with")],
+        ),
+        (
+            step("{ list_processes: {}, on_error: goto step1 }"),
+            &[(
+                5,
+                39,
+                "goto only leads forward, and step step1 is not after this one",
+            )],
+        ),
+        (
+            step("{ list_processes: {}, on_error: goto setp2 }\n    - list_processes: {}"),
+            &[(
+                5,
+                39,
+                "there is no step \"setp2\" to go on with; did you mean \"step2\"?",
+            )],
         ),
         (
             step("{ list_processes: {}, on_error: ignore }"),
-            &[(5, 39, "expected fail or continue, found \"ignore\"")],
+            &[(5, 39, "expected fail, continue or goto ID, found \"ignore\"")],
         ),
         (
             step("{ list_processes: {}, idempotent: yes }"),

@@ -2,7 +2,7 @@
 
 use super::events::{event, host, parse};
 use crate::pipeline::template::REASON_CHARS_MAX;
-use crate::pipeline::{RenderError, RuleSet, is_late, render_late};
+use crate::pipeline::{RenderError, RuleSet, StepFacts, is_late, render_late};
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::{JobSpec, Priority};
 use tripline_protocol::step::OnError;
@@ -44,7 +44,10 @@ fn everything_a_job_says_reaches_its_specification() {
         (step.id.as_deref(), step.timeout.unwrap().as_millis()),
         (Some("k"), 5_000)
     );
-    assert_eq!((step.on_error, step.idempotent), (OnError::Continue, true));
+    assert_eq!(
+        (step.on_error.clone(), step.idempotent),
+        (OnError::Continue, true)
+    );
     assert_eq!(step.args, json!({"pid": 7}));
 }
 
@@ -200,7 +203,7 @@ fn text_of_an_event_is_never_a_template() {
         "one".to_owned(),
         json!({"status": "succeeded", "output": "{{ event.id }}"}),
     )]);
-    let late = render_late(&args, &outputs).unwrap();
+    let late = render_late(&args, &StepFacts::over(outputs)).unwrap();
     assert_eq!(
         late,
         json!({"argv": ["{{ steps.one.output }}", "{{ event.id }}"]})
@@ -219,7 +222,8 @@ fn late_arguments_wait_and_keep_their_type() {
         .args
         .clone();
     let outputs = |output: Value| {
-        Map::from_iter([("one".to_owned(), json!({"status": "succeeded", "output": output}))])
+        let one = json!({"status": "succeeded", "output": output});
+        StepFacts::over(Map::from_iter([("one".to_owned(), one)]))
     };
     assert_eq!(
         render_late(&args, &outputs(json!({"n": 3}))).unwrap(),
@@ -313,7 +317,7 @@ fn hostile_expressions_in_templates_do_not_overflow_a_small_stack() {
             ] {
                 let args = json!({"argv": [{"$late": text}]});
                 let outputs = Map::from_iter([("one".to_owned(), json!({}))]);
-                drop(render_late(&args, &outputs));
+                drop(render_late(&args, &StepFacts::over(outputs)));
             }
         })
         .unwrap()

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 use tripline_protocol::job::JobSpec;
+use tripline_protocol::step::{ForEach, Retry, ServerVerb};
 use tripline_protocol::verb::{Verb, VerbCall};
 
 static PIPELINE: LazyLock<Validator> = LazyLock::new(|| validator(&pipeline_schema()));
@@ -40,7 +41,7 @@ pub(super) fn faults(pipelines: &str, jobs: &str) -> Vec<String> {
 }
 
 /// Parts of what the parser says of things that a schema cannot know.
-const BEYOND: [&str; 44] = [
+const BEYOND: [&str; 52] = [
     // What is no YAML, or not one document alone.
     "duplicate",
     "illegal placement",
@@ -54,6 +55,10 @@ const BEYOND: [&str; 44] = [
     "takes an integer, not",
     "takes an integer",
     "two steps have the id",
+    "to go on with",
+    "goto only leads forward",
+    "stands for an element of the list",
+    "on belongs to the retry of a job",
     "the pipeline's let has the name",
     // Expressions.
     "the condition",
@@ -84,6 +89,10 @@ const BEYOND: [&str; 44] = [
     // Sums and measures.
     "names, expected at most",
     "jobs, expected at most",
+    "a step waits",
+    "finally_timeout is",
+    "backoff_max is shorter",
+    "and at most",
     "the values are longer than",
     "handled events are not remembered",
     "is no base64",
@@ -133,7 +142,10 @@ fn named_job() -> Value {
             "more": {"type": "map", "default": {"x": 1}},
         },
         "let": {"top": "{{ params.text }}", "z_n2": [1, {"x": "{{ vars.top }}"}]},
+        "retry": {"attempts": 3, "backoff": "5s", "backoff_max": "1m", "on": ["failed", "timed_out"]},
         "steps": [{"id": "one", "timeout": "5s", "on_error": "continue", "idempotent": true, "list_processes": null}],
+        "finally": [{"id": "last", "when": "steps.one.status == 'failed'", "timeout": "5s", "idempotent": true, "unisolate": {}}],
+        "finally_timeout": "30s",
     })
 }
 
@@ -150,7 +162,17 @@ fn pipelines() -> Vec<Value> {
             "name": "p", "on": "a", "orgs": "default",
             "job": {
                 "expires": "7d", "timeout": "1h 30m", "priority": "low", "let": {"x": {"y": null}},
-                "steps": [{"id": "a", "list_processes": {}}, {"get_file": {"path": "{{ steps.a.output }}"}}],
+                "retry": {"attempts": 2, "on": "failed"},
+                "steps": [
+                    {"id": "a", "list_processes": {}, "on_error": "goto b", "retry": {"attempts": 2, "backoff": "5s"}},
+                    {"get_file": {"path": "{{ steps.a.output }}"}, "when": "steps.a.status != 'x'"},
+                    {"id": "b", "for_each": {"in": ["x"], "max": 3}, "get_file": {"path": "/x"}},
+                    {"for_each": ["x", {"y": 1}], "list_processes": {}},
+                    {"for_each": "{{ steps.a.output }}", "list_processes": {}},
+                    {"wait": "1m"},
+                    {"wait": "{{ event.data.m }}m"},
+                ],
+                "finally": [{"publish": {"etype": "a"}}],
             },
         }),
     ]
@@ -207,6 +229,21 @@ fn arguments() -> Vec<(Verb, Value)> {
         (Verb::CreateRegistryKey, key.clone()),
         (Verb::DeleteRegistryKey, key.clone()),
         (Verb::DeleteRegistryValue, key),
+    ]
+}
+
+/// Arguments of what the server does itself, each at least once.
+fn server_arguments() -> Vec<(ServerVerb, Value)> {
+    vec![
+        (ServerVerb::Wait, json!("30s")),
+        (
+            ServerVerb::Publish,
+            json!({"etype": "a.b", "data": {"x": [1]}, "host": "web-1"}),
+        ),
+        (
+            ServerVerb::Detect,
+            json!({"etype": "a.b", "cat": "miner", "priority": 3, "data": "x"}),
+        ),
     ]
 }
 
@@ -301,6 +338,17 @@ fn whatever_is_changed_of_arguments_schema_and_parser_take_or_refuse_it_together
     }
 }
 
+#[test]
+fn whatever_is_changed_of_what_the_server_does_schema_and_parser_take_or_refuse_it_together() {
+    for (verb, arguments) in server_arguments() {
+        hold(&arguments, verb.as_str(), |arguments| {
+            let step = json!({verb.as_str(): arguments});
+            let pipeline = json!({"name": "p", "on": "a", "job": {"steps": [step]}});
+            (pipeline.to_string(), String::new())
+        });
+    }
+}
+
 /// All keys of maps in a value.
 fn keys_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -351,21 +399,17 @@ fn what_is_changed_has_every_key_every_verb_and_every_argument() {
 #[test]
 fn the_schemas_have_the_keys_of_every_map_and_every_verb_and_no_others() {
     let mut named: Vec<BTreeSet<String>> = Vec::new();
-    let mut of_steps = BTreeSet::new();
     for schema in [pipeline_schema(), job_schema()] {
         properties(&schema, &mut |properties| {
             let names: BTreeSet<String> = properties.keys().cloned().collect();
-            if names.contains("list_processes") {
-                of_steps = names.clone();
-            }
             named.push(names);
         });
     }
     for map in map_keys() {
         let mut keys: BTreeSet<String> = map.keys.iter().map(|key| (*key).to_owned()).collect();
-        if map.what == "a step" {
+        if map.what.starts_with("a step") {
             keys.extend(Verb::ALL.iter().map(|verb| verb.to_string()));
-            assert_eq!(of_steps, keys);
+            keys.extend(ServerVerb::ALL.iter().map(|verb| verb.as_str().to_owned()));
         }
         assert!(
             named.contains(&keys),
@@ -475,10 +519,20 @@ fn defaults_are_those_that_hold() {
         ("a job", "expires", JobSpec::EXPIRES_DEFAULT),
         ("a job", "timeout", JobSpec::TIMEOUT_DEFAULT),
         ("a step", "timeout", JobSpec::STEP_TIMEOUT_DEFAULT),
+        ("a job", "finally_timeout", JobSpec::FINALLY_TIMEOUT_DEFAULT),
     ] {
         let said = default(map, key);
         assert_eq!(said.as_str().unwrap().parse(), Ok(holds), "{key} of {map}");
     }
+    let schema = job_schema();
+    let of_retry = &schema["properties"]["retry"]["properties"];
+    let backoff = of_retry["backoff"]["default"].as_str().unwrap();
+    assert_eq!(backoff.parse(), Ok(Retry::BACKOFF_DEFAULT));
+    let of_list = &schema["properties"]["steps"]["items"]["properties"]["for_each"]["anyOf"][2];
+    assert_eq!(
+        of_list["properties"]["max"]["default"],
+        json!(ForEach::MAX_DEFAULT)
+    );
     let rules = RuleSet::parse(
         &[file(
             "p.yaml",

@@ -1,6 +1,6 @@
 //! Jobs as they are submitted, which nobody checked before.
 
-use crate::pipeline::{is_late, prepare_submitted, render_late, step_id};
+use crate::pipeline::{StepFacts, is_late, prepare_submitted, render_late, step_id};
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::JobSpec;
 
@@ -21,7 +21,7 @@ fn a_submitted_job_keeps_its_literals_and_marks_its_late_arguments() {
         "one".to_owned(),
         json!({"status": "succeeded", "output": {"n": 3}}),
     )]);
-    let args = render_late(&spec.steps[1].args, &outputs).unwrap();
+    let args = render_late(&spec.steps[1].args, &StepFacts::over(outputs)).unwrap();
     assert_eq!(args, json!({"argv": ["echo", 3, "}} plain {"]}));
     assert_eq!(
         (step_id(&spec.steps[0], 0), step_id(&spec.steps[1], 1)),
@@ -79,6 +79,21 @@ fn what_is_wrong_with_a_submitted_job_is_told() {
             json!([{"create_process": {"command": "a {{ 1 }}"}}]),
             "bad_argument",
             "argument command: command takes no template",
+        ),
+        (
+            json!([{"when": "event.id == ''", "list_processes": {}}]),
+            "condition_error",
+            "step step1: the condition failed: unknown name \"event\", expected steps",
+        ),
+        (
+            json!([{"when": {"no": "true"}, "list_processes": {}}]),
+            "bad_job",
+            "when must be a condition in CEL, as a text",
+        ),
+        (
+            json!([{"on_error": "goto step1", "list_processes": {}}]),
+            "bad_job",
+            "step step1: goto only leads forward",
         ),
         (
             json!([{"create_process": {"argv": ["a"], "environment": {"{{ 1 }}": "x"}}}]),

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// More than a job has steps: tells the transfers of a job that began anew from those before.
+const STEPS_OF_A_TRY: usize = 1_000_000;
+
 impl Session {
     pub(super) fn host(&self, command: ToHostEffect) -> Effect {
         Effect::Host {
@@ -12,12 +15,17 @@ impl Session {
 
     /// The record as it is to be stored, with what goes on record then.
     pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
+        self.unsaved = false;
         let notes = std::mem::take(&mut self.record.notes);
         let passed = std::mem::take(&mut self.record.passed);
+        let dropped = std::mem::take(&mut self.record.dropped);
+        let outgoing = std::mem::take(&mut self.record.outgoing);
         let record = self.record.clone();
         Box::new(JobRecord {
             notes,
             passed,
+            dropped,
+            outgoing,
             ..record
         })
     }
@@ -37,15 +45,26 @@ impl Session {
     }
 
     /// Notes how a command ended.
-    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End, now: Timestamp) {
+    pub(super) fn note_end(&mut self, in_flight: &InFlight, end: End) {
         let flight = &in_flight.flight;
         let failed = end.code.clone().filter(|_| end.result != "succeeded");
-        self.pass_command(in_flight, failed, now);
+        self.pass_command(in_flight, failed);
         self.note(in_flight.step, (flight.command_id, &flight.call), Some(end));
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
-        let end = SessionEnd::Ended(outcome, reason);
+        let now = self.moment.now;
+        let (outcome, reason) = match self.record.ending.clone() {
+            Some(ending) => (ending.outcome, ending.reason),
+            None => (outcome, reason),
+        };
+        let end = match self.record.begin_anew(outcome, &reason, now) {
+            Some(_) => SessionEnd::Rests,
+            None if self.is_host_there() && self.record.begin_finally(outcome, &reason, now) => {
+                return self.finally(ack);
+            }
+            None => SessionEnd::Ended(outcome, reason),
+        };
         vec![Effect::End {
             record: self.snapshot(),
             end,
@@ -55,10 +74,10 @@ impl Session {
 
     /// Begins another attempt. It is durable before its first command is sent, so that after a crash no other
     /// command has the same id.
-    pub(super) fn begin(&mut self, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn begin(&mut self) -> Vec<Effect> {
         // One that did not pass before was under way when the server stopped.
-        self.pass_attempt("server_stopped", now);
-        let mut effects = self.next(journal_id, now, None);
+        self.pass_attempt("server_stopped");
+        let mut effects = self.next(None);
         if !matches!(effects.first(), Some(Effect::Persist(_) | Effect::End { .. })) {
             effects.insert(0, Effect::Persist(self.snapshot()));
         }
@@ -66,7 +85,7 @@ impl Session {
     }
 
     /// Waits for a command that was sent before the server stopped.
-    pub(super) fn resume(&mut self, intent: Intent, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn resume(&mut self, intent: Intent) -> Vec<Effect> {
         let Some(step) = self.record.steps.get(intent.step) else {
             return self.end(
                 Outcome::Failed,
@@ -76,8 +95,9 @@ impl Session {
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
         let call = match render(&self.record, intent.step) {
-            Ok(Rendered::Call(call)) => call,
-            Ok(Rendered::Failed(fault)) | Err(fault) => {
+            Ok(Call::Host(call)) => call,
+            Ok(Call::Server(_)) => return self.begin(),
+            Err(fault) => {
                 return self.end(Outcome::Interrupted, Reason::new("bad_record", fault.text), None);
             }
         };
@@ -85,20 +105,20 @@ impl Session {
             step: intent.step,
             flight: Flight::new(
                 intent.command_id,
-                TransferId::derive(self.record.job_id, intent.step),
+                self.transfer_id(intent.step),
                 call,
-                now.after(timeout),
+                self.moment.now.after(timeout),
             ),
         });
-        let mut effects = self.adopt_again(now);
+        let mut effects = self.adopt_again();
         if self.record.cancel_requested {
-            effects.extend(self.stop(Stop::Cancelled, now));
+            effects.extend(self.stop(Stop::Cancelled));
         }
         effects
     }
 
     /// Makes a command under way known to a Host actor that does not know it.
-    pub(super) fn adopt_again(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn adopt_again(&mut self) -> Vec<Effect> {
         let Some(in_flight) = &mut self.in_flight else {
             return Vec::new();
         };
@@ -108,7 +128,7 @@ impl Session {
             .as_ref()
             .filter(|intent| intent.command_id == in_flight.flight.command_id)
             .map(|intent| intent.journal_id);
-        let adopt = in_flight.flight.adopt(None, journal_id, now);
+        let adopt = in_flight.flight.adopt(None, journal_id, self.moment.now);
         adopt
             .map(|adopt| self.host(ToHostEffect::Adopt(adopt)))
             .into_iter()
@@ -116,41 +136,58 @@ impl Session {
     }
 
     /// Goes on with the first step that has not ended; `ack` is a command whose result is in the record.
-    pub(super) fn next(
-        &mut self,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
+    pub(super) fn next(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let mut effects = Vec::new();
         loop {
-            let pending = |status| matches!(status, StepStatus::Pending | StepStatus::Running);
-            let Some(index) = self
-                .record
-                .reports
-                .iter()
-                .position(|report| pending(report.status))
-            else {
+            self.record.settle_loops(Some(self.moment.now));
+            let Some(index) = self.next_step() else {
                 effects.extend(self.finished(ack));
                 return effects;
             };
-            if now >= self.deadline {
+            if self.moment.now >= self.deadline {
                 effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
                 return effects;
             }
-            match render(&self.record, index) {
-                Ok(Rendered::Call(call)) => {
-                    effects.extend(self.send(index, call, journal_id, now, ack));
+            let chosen = match self.is_unexpanded(index) {
+                true => self.expand(index).map(|()| None),
+                false => self.choose(index),
+            };
+            match chosen {
+                Ok(Some(Call::Host(call))) => {
+                    effects.extend(self.send(index, call, ack));
                     return effects;
                 }
-                Ok(Rendered::Failed(fault)) | Err(fault) => {
-                    if let Some(ended) = self.step_failed(index, fault, now, ack) {
+                Ok(Some(Call::Server(call))) => {
+                    if let Some(left) = self.serve(index, call, ack) {
+                        effects.extend(left);
+                        return effects;
+                    }
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    if let Some(ended) = self.step_failed(index, fault, ack) {
                         effects.extend(ended);
                         return effects;
                     }
                 }
             }
         }
+    }
+
+    /// Does what the server does itself. Returns how the session ends if that ends it.
+    fn serve(&mut self, index: usize, call: ServerCall, ack: Option<CommandId>) -> Option<Vec<Effect>> {
+        let served = match call {
+            ServerCall::Wait(span) => return self.wait(index, span).map(|rest| self.rest(rest, ack)),
+            ServerCall::Publish(publish) => self.publish(index, publish),
+            ServerCall::Detect(detect) => self.detect(index, detect),
+        };
+        let fault = served.err()?;
+        if Self::is_passing(&fault)
+            && let Some(rest) = self.try_again(index, &fault)
+        {
+            return Some(self.rest(rest, ack));
+        }
+        self.step_failed(index, fault, ack)
     }
 
     pub(super) fn timeout_reason(&self) -> Reason {
@@ -162,75 +199,45 @@ impl Session {
 
     /// All steps have ended.
     pub(super) fn finished(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
-        let failed = self
-            .record
-            .reports
-            .iter()
-            .filter(|report| report.status == StepStatus::Failed)
-            .count();
-        let text = match failed {
-            0 => "all steps succeeded".to_owned(),
-            failed => format!("{failed} steps failed, all of them allowed to"),
+        let count = |status| {
+            let reports = self.record.reports.iter();
+            let reports = reports.filter(|report| report.items.is_none());
+            reports.filter(|report| report.status == status).count()
+        };
+        let text = match (count(StepStatus::Failed), count(StepStatus::Skipped)) {
+            (0, 0) => "all steps succeeded".to_owned(),
+            (0, skipped) => format!("{skipped} steps were skipped, all others succeeded"),
+            (failed, _) => format!("{failed} steps failed, all of them allowed to"),
         };
         self.end(Outcome::Succeeded, Reason::new("completed", text), ack)
     }
 
-    /// Marks a step failed. Returns how the job ends if that ends it.
-    pub(super) fn step_failed(
-        &mut self,
-        index: usize,
-        fault: Fault,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Option<Vec<Effect>> {
-        let on_error = self
-            .record
-            .steps
-            .get(index)
-            .map_or(OnError::Fail, |step| step.on_error);
-        let report = self.record.reports.get_mut(index)?;
-        let text = format!("step {} failed: {}", report.id, fault.text);
-        report.status = StepStatus::Failed;
-        report.started_at.get_or_insert(now);
-        report.finished_at = Some(now);
-        report.error = Some(fault);
-        match on_error {
-            OnError::Continue => None,
-            OnError::Fail => Some(self.end(Outcome::Failed, Reason::new("step_failed", text), ack)),
-        }
-    }
-
     /// Sends a step's command; a mutating one only once the intent to is durable.
-    pub(super) fn send(
-        &mut self,
-        index: usize,
-        call: VerbCall,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
+    pub(super) fn send(&mut self, index: usize, call: VerbCall, ack: Option<CommandId>) -> Vec<Effect> {
         let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
         let step = self.record.steps.get(index);
         let timeout = step
             .and_then(|step| step.timeout)
             .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
-        let deadline = now.after(timeout).min(self.deadline);
+        let deadline = self.moment.now.after(timeout).min(self.deadline);
         let mutates = call.verb().effect() == tripline_protocol::verb::Effect::Mutates;
         if let Some(report) = self.record.reports.get_mut(index) {
             report.status = StepStatus::Running;
-            report.started_at = Some(now);
+            report.started_at = Some(self.moment.now);
+            report.error = None;
         }
         let intent = |journal_id| Intent {
             step: index,
             command_id,
             journal_id,
         };
+        let journal_id = self.moment.journal_id;
         self.record.intent = journal_id.filter(|_| mutates).map(intent);
         let mut effects = Vec::new();
         if self.record.intent.is_some() {
             self.note(index, (command_id, &call), None);
         }
-        if self.record.intent.is_some() || ack.is_some() {
+        if self.record.intent.is_some() || ack.is_some() || self.unsaved {
             effects.push(Effect::Persist(self.snapshot()));
         }
         effects.push(Effect::Announce(Box::new(self.record.clone())));
@@ -240,7 +247,7 @@ impl Session {
             effects.extend(self.give_back(None));
             return effects;
         }
-        let transfer_id = TransferId::derive(self.record.job_id, index);
+        let transfer_id = self.transfer_id(index);
         let execute = Execute {
             command_id,
             session_id: None,
@@ -260,12 +267,15 @@ impl Session {
     /// The job waits again for its host, unless it has done so too often.
     pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         for report in &mut self.record.reports {
-            if report.status == StepStatus::Running {
+            if report.status == StepStatus::Running && report.items.is_none() {
                 report.status = StepStatus::Pending;
                 report.started_at = None;
             }
         }
         self.record.intent = None;
+        if let Some(ending) = self.record.ending.clone() {
+            return self.end(ending.outcome, ending.reason, ack);
+        }
         if self.record.cancel_requested {
             let reason = Reason::new("cancelled", "it was cancelled while its host was away");
             return self.end(Outcome::Cancelled, reason, ack);
@@ -281,9 +291,17 @@ impl Session {
         }]
     }
 
-    /// How often it was begun, without the times a transfer only went on.
+    /// How often it was begun, without the times a transfer only went on or the job had rested.
     pub(super) fn attempts(&self) -> u32 {
-        self.record.attempt.saturating_sub(self.record.pauses)
+        let others = self.record.pauses + self.record.rests;
+        self.record.attempt.saturating_sub(others)
+    }
+
+    /// What a step moves, in all attempts until the job begins anew: then nothing goes on where it stopped.
+    fn transfer_id(&self, index: usize) -> TransferId {
+        let anew = usize::try_from(self.record.retries).unwrap_or(usize::MAX);
+        let place = anew.saturating_mul(STEPS_OF_A_TRY).saturating_add(index);
+        TransferId::derive(self.record.job_id, place)
     }
 
     pub(super) fn may_repeat(&self, index: usize) -> bool {

@@ -3,45 +3,43 @@
 use super::*;
 
 impl Session {
-    pub(super) fn report(&mut self, report: Report, journal_id: Option<Uuid>, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn report(&mut self, report: Report) -> Vec<Effect> {
         let Some(in_flight) = &mut self.in_flight else {
             return Vec::new();
         };
         match report {
             Report::Lost => {
-                in_flight.flight.lost_since.get_or_insert(now);
+                in_flight.flight.lost_since.get_or_insert(self.moment.now);
                 Vec::new()
             }
             Report::Found => {
                 in_flight.flight.lost_since = None;
                 Vec::new()
             }
-            Report::JournalLost => self.unknown_outcome("journal_lost", journal_id, now, None),
-            Report::Ended(result, artifact) => self.command_ended(*result, artifact, journal_id, now),
+            Report::JournalLost => self.unknown_outcome("journal_lost", None),
+            Report::Ended(result, artifact) => self.command_ended(*result, artifact),
         }
     }
 
     /// Nobody knows whether the command ran: what may be repeated is, anything else ends the job.
-    pub(super) fn unknown_outcome(
-        &mut self,
-        code: &str,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
+    pub(super) fn unknown_outcome(&mut self, code: &str, ack: Option<CommandId>) -> Vec<Effect> {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
-        self.note_end(&in_flight, End::with_code("unknown", code), now);
+        self.note_end(&in_flight, End::with_code("unknown", code));
         self.record.intent = None;
         if let Some((stop, _)) = in_flight.flight.stopping {
-            self.mark_interrupted(&in_flight, code, now);
+            self.mark_interrupted(&in_flight, code);
             return self.stopped(stop, ack);
         }
         if self.may_repeat(in_flight.step) && self.attempts() < ATTEMPTS_MAX {
-            return self.again((in_flight.step, code), journal_id, now, ack);
+            return self.again((in_flight.step, code), ack);
         }
-        self.mark_interrupted(&in_flight, code, now);
+        self.mark_interrupted(&in_flight, code);
+        if self.fails_quietly(in_flight.step) && self.is_host_there() {
+            self.unsaved = true;
+            return self.next(ack);
+        }
         let text = format!(
             "nobody knows whether {} ran, and it is not run twice",
             in_flight.flight.call.verb()
@@ -50,40 +48,34 @@ impl Session {
     }
 
     /// Begins a step again, under another command.
-    fn again(
-        &mut self,
-        (step, why): (usize, &str),
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        ack: Option<CommandId>,
-    ) -> Vec<Effect> {
-        self.pass_attempt(why, now);
+    fn again(&mut self, (step, why): (usize, &str), ack: Option<CommandId>) -> Vec<Effect> {
+        self.pass_attempt(why);
         if let Some(report) = self.record.reports.get_mut(step) {
             report.status = StepStatus::Pending;
         }
-        self.next(journal_id, now, ack)
+        self.next(ack)
     }
 
     /// The transfer under way was cut, and nothing of it took effect: it goes on where it stopped.
-    fn go_on(&mut self, journal_id: Option<Uuid>, now: Timestamp, command_id: CommandId) -> Vec<Effect> {
+    fn go_on(&mut self, command_id: CommandId) -> Vec<Effect> {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
         // One that only reads is on record with its end alone, and that is still to come.
         if self.record.intent.take().is_some() {
-            self.note_end(&in_flight, End::with_code("failed", CODE_TRANSFER_PAUSED), now);
+            self.note_end(&in_flight, End::with_code("failed", CODE_TRANSFER_PAUSED));
         } else {
-            self.pass_command(&in_flight, Some(CODE_TRANSFER_PAUSED.to_owned()), now);
+            self.pass_command(&in_flight, Some(CODE_TRANSFER_PAUSED.to_owned()));
         }
         self.record.pauses += 1;
         let step = (in_flight.step, CODE_TRANSFER_PAUSED);
-        self.again(step, journal_id, now, Some(command_id))
+        self.again(step, Some(command_id))
     }
 
-    pub(super) fn mark_interrupted(&mut self, in_flight: &InFlight, code: &str, now: Timestamp) {
+    pub(super) fn mark_interrupted(&mut self, in_flight: &InFlight, code: &str) {
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = StepStatus::Interrupted;
-            report.finished_at = Some(now);
+            report.finished_at = Some(self.moment.now);
             report.error = Some(Fault::server(code, "nobody knows whether the command ran"));
         }
     }
@@ -92,28 +84,26 @@ impl Session {
         &mut self,
         result: CommandResult,
         artifact: Option<ArtifactRef>,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
     ) -> Vec<Effect> {
         let command_id = result.command_id;
         if let Some(fault) = result.error {
             let fault = self.bound(fault);
-            return self.command_failed(fault, journal_id, now, command_id);
+            return self.command_failed(fault, command_id);
         }
         if artifact.is_none() && self.fetches() {
-            return self.command_failed(transfer_cut(), journal_id, now, command_id);
+            return self.command_failed(transfer_cut(), command_id);
         }
         let bytes = result
             .output
             .as_ref()
             .map(crate::record::encode)
             .unwrap_or_default();
-        let fits = self.inline_bytes + bytes.len() <= OUTPUTS_INLINE_BYTES_MAX;
+        let fits = self.inline_bytes + bytes.len() <= self.inline_bytes_max();
         if bytes.len() > OUTPUT_INLINE_BYTES_MAX || !fits {
             return self.spill(result, bytes);
         }
         self.inline_bytes += bytes.len();
-        self.step_succeeded(result, artifact, journal_id, now)
+        self.step_succeeded(result, artifact)
     }
 
     /// Whether the command under way brings a file.
@@ -123,7 +113,7 @@ impl Session {
 
     /// A fault as it fits into the job's result.
     pub(super) fn bound(&mut self, fault: Fault) -> Fault {
-        let room = OUTPUTS_INLINE_BYTES_MAX.saturating_sub(self.inline_bytes);
+        let room = self.inline_bytes_max().saturating_sub(self.inline_bytes);
         let (fault, bytes) = bounded(fault, room);
         self.inline_bytes += bytes;
         fault
@@ -148,12 +138,7 @@ impl Session {
         }]
     }
 
-    pub(super) fn spilled(
-        &mut self,
-        artifact: Result<ArtifactRef, Fault>,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-    ) -> Vec<Effect> {
+    pub(super) fn spilled(&mut self, artifact: Result<ArtifactRef, Fault>) -> Vec<Effect> {
         let Some(result) = self.in_flight.as_mut().and_then(|now| now.flight.spilling.take()) else {
             return Vec::new();
         };
@@ -163,9 +148,9 @@ impl Session {
                     output: None,
                     ..result
                 };
-                self.step_succeeded(kept, Some(artifact), journal_id, now)
+                self.step_succeeded(kept, Some(artifact))
             }
-            Err(fault) => self.command_failed(fault, journal_id, now, result.command_id),
+            Err(fault) => self.command_failed(fault, result.command_id),
         }
     }
 
@@ -173,8 +158,6 @@ impl Session {
         &mut self,
         result: CommandResult,
         artifact: Option<ArtifactRef>,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
     ) -> Vec<Effect> {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
@@ -184,11 +167,11 @@ impl Session {
             code: None,
             artifact: artifact.clone(),
         };
-        self.note_end(&in_flight, end, now);
+        self.note_end(&in_flight, end);
         self.record.intent = None;
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = StepStatus::Succeeded;
-            report.finished_at = Some(now);
+            report.finished_at = Some(self.moment.now);
             report.output = result.output;
             report.artifact = artifact;
             report.truncated = result.truncated;
@@ -203,27 +186,21 @@ impl Session {
             Some((stop, _)) if !over && stop != Stop::StepTimeout => {
                 self.stopped(stop, Some(result.command_id))
             }
-            _ => self.next(journal_id, now, Some(result.command_id)),
+            _ => self.next(Some(result.command_id)),
         }
     }
 
-    pub(super) fn command_failed(
-        &mut self,
-        fault: Fault,
-        journal_id: Option<Uuid>,
-        now: Timestamp,
-        command_id: CommandId,
-    ) -> Vec<Effect> {
+    pub(super) fn command_failed(&mut self, fault: Fault, command_id: CommandId) -> Vec<Effect> {
         match self.in_flight.as_ref().map(|now| now.flight.fate(&fault)) {
             Some(Fate::Unknown(code)) => {
-                return self.unknown_outcome(code, journal_id, now, Some(command_id));
+                return self.unknown_outcome(code, Some(command_id));
             }
-            Some(Fate::NotBegun | Fate::Busy) => return self.adopt_again(now),
+            Some(Fate::NotBegun | Fate::Busy) => return self.adopt_again(),
             Some(Fate::Paused) if self.record.pauses < PAUSES_MAX => {
-                return self.go_on(journal_id, now, command_id);
+                return self.go_on(command_id);
             }
             Some(Fate::Cut) if self.attempts() < ATTEMPTS_MAX => {
-                return self.unknown_outcome(CODE_TRANSFER_CUT, journal_id, now, Some(command_id));
+                return self.unknown_outcome(CODE_TRANSFER_CUT, Some(command_id));
             }
             _ => {}
         }
@@ -239,14 +216,24 @@ impl Session {
             CODE_CANCELLED => "cancelled",
             _ => "failed",
         };
-        self.note_end(&in_flight, End::with_code(result, &fault.code), now);
+        self.note_end(&in_flight, End::with_code(result, &fault.code));
         // The agent ends a command at the earlier of two deadlines: that of its step and that of its job.
         let job_over = fault.class == FaultClass::Timeout && in_flight.flight.deadline == self.deadline;
-        let ended = self.step_failed(in_flight.step, fault, now, Some(command_id));
-        match in_flight.flight.stopping {
-            None if job_over => self.stopped(Stop::JobTimeout, Some(command_id)),
-            Some((stop @ (Stop::JobTimeout | Stop::Cancelled), _)) => self.stopped(stop, Some(command_id)),
-            _ => ended.unwrap_or_else(|| self.next(journal_id, now, Some(command_id))),
+        let over = match in_flight.flight.stopping {
+            None => job_over.then_some(Stop::JobTimeout),
+            Some((stop, _)) => Some(stop).filter(|stop| *stop != Stop::StepTimeout),
+        };
+        let ack = Some(command_id);
+        if let Some(stop) = over {
+            self.mark_failed(in_flight.step, fault);
+            return self.stopped(stop, ack);
+        }
+        if let Some(rest) = self.try_again(in_flight.step, &fault) {
+            return self.rest(rest, ack);
+        }
+        match self.step_failed(in_flight.step, fault, ack) {
+            Some(ended) => ended,
+            None => self.next(ack),
         }
     }
 }

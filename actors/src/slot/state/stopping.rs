@@ -20,7 +20,7 @@ impl Session {
     }
 
     /// Begins to end the command under way. A stronger reason replaces a step's timeout.
-    pub(super) fn stop(&mut self, stop: Stop, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn stop(&mut self, stop: Stop) -> Vec<Effect> {
         let Some(in_flight) = &mut self.in_flight else {
             return self.stopped(stop, None);
         };
@@ -31,29 +31,31 @@ impl Session {
             }
             Some(_) => Vec::new(),
             None => {
-                in_flight.flight.stop(stop, now);
+                in_flight.flight.stop(stop, self.moment.now);
                 let cancel = ToHostEffect::Cancel(in_flight.flight.command_id);
                 vec![self.host(cancel)]
             }
         }
     }
 
-    pub(super) fn tick(&mut self, grace: Span, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn tick(&mut self, grace: Span) -> Vec<Effect> {
         let Some(in_flight) = &self.in_flight else {
             return Vec::new();
         };
-        match in_flight.flight.due(grace, now) {
+        match in_flight.flight.due(grace, self.moment.now) {
             Due::Nothing => Vec::new(),
-            Due::HostGone => self.host_gone(now),
-            Due::Unconfirmed(stop) => self.unconfirmed(stop, now),
+            Due::HostGone => self.host_gone(),
+            Due::Unconfirmed(stop) => self.unconfirmed(stop),
             // A step's deadline is never later than its job's.
-            Due::Deadline if now >= self.deadline.after(DEADLINE_MARGIN) => self.stop(Stop::JobTimeout, now),
-            Due::Deadline => self.stop(Stop::StepTimeout, now),
+            Due::Deadline if self.moment.now >= self.deadline.after(DEADLINE_MARGIN) => {
+                self.stop(Stop::JobTimeout)
+            }
+            Due::Deadline => self.stop(Stop::StepTimeout),
         }
     }
 
     /// The host did not come back in time.
-    pub(super) fn host_gone(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn host_gone(&mut self) -> Vec<Effect> {
         let Some(in_flight) = &self.in_flight else {
             return Vec::new();
         };
@@ -63,30 +65,30 @@ impl Session {
         if let Some((stop, _)) = in_flight.flight.stopping {
             let in_flight = self.in_flight.take();
             if let Some(in_flight) = in_flight {
-                self.note_end(&in_flight, End::with_code("unknown", "host_gone"), now);
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
                 if !read_only {
-                    self.mark_interrupted(&in_flight, "host_gone", now);
+                    self.mark_interrupted(&in_flight, "host_gone");
                 }
             }
             effects.extend(self.stopped(stop, None));
         } else if self.may_repeat(in_flight.step) {
             if let Some(in_flight) = self.in_flight.take() {
-                self.note_end(&in_flight, End::with_code("unknown", "host_gone"), now);
+                self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
             }
             effects.extend(self.give_back(None));
         } else {
-            effects.extend(self.unknown_outcome("host_gone", None, now, None));
+            effects.extend(self.unknown_outcome("host_gone", None));
         }
         effects
     }
 
     /// The host never confirmed the end of the command; it keeps the next job waiting until it does.
-    pub(super) fn unconfirmed(&mut self, stop: Stop, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn unconfirmed(&mut self, stop: Stop) -> Vec<Effect> {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
         let mut effects = vec![self.host(ToHostEffect::Abandon(in_flight.flight.command_id))];
-        self.note_end(&in_flight, End::with_code("unknown", "not_confirmed"), now);
+        self.note_end(&in_flight, End::with_code("unknown", "not_confirmed"));
         let mutates = self.record.intent.take().is_some();
         if let Some(report) = self.record.reports.get_mut(in_flight.step) {
             report.status = if mutates {
@@ -94,7 +96,7 @@ impl Session {
             } else {
                 StepStatus::Failed
             };
-            report.finished_at = Some(now);
+            report.finished_at = Some(self.moment.now);
             report.error = Some(in_flight.flight.timeout());
         }
         effects.extend(self.stopped(stop, None));

@@ -72,7 +72,7 @@ fn all_commands_of_a_transfer_move_the_same_and_another_step_something_else() {
             _ => None,
         }));
     };
-    note(rig.state.run(job(vec![put(), put()]), rig.journal, rig.now));
+    note(rig.state.run(job(vec![put(), put()]), rig.moment()));
     let ended = |error: Option<Fault>, command_id| {
         let output = error.is_none().then(|| json!({}));
         let result = CommandResult {
@@ -84,9 +84,9 @@ fn all_commands_of_a_transfer_move_the_same_and_another_step_something_else() {
         Report::Ended(Box::new(result), None)
     };
     let cut = ended(Some(paused()), command(0, 1));
-    note(rig.state.report(command(0, 1), cut, rig.journal, rig.now));
+    note(rig.state.report(command(0, 1), cut, rig.moment()));
     let done = ended(None, command(0, 2));
-    note(rig.state.report(command(0, 2), done, rig.journal, rig.now));
+    note(rig.state.report(command(0, 2), done, rig.moment()));
     assert_eq!(moved.len(), 3);
     assert!(moved[0] == moved[1] && moved[1] != moved[2]);
 }
@@ -98,7 +98,7 @@ fn cuts_use_up_no_attempts_but_are_bounded() {
     record.pauses = PAUSES_MAX - 1;
     let mut rig = Rig::new();
     // Names are looked up among few attempts only.
-    let first = rig.state.run(record, rig.journal, rig.now);
+    let first = rig.state.run(record, rig.moment());
     assert_eq!(first.len(), 3);
     let fail = |rig: &mut Rig, fault: Fault| {
         let attempt = rig.state.record().unwrap().attempt;
@@ -110,7 +110,7 @@ fn cuts_use_up_no_attempts_but_are_bounded() {
             truncated: None,
         };
         let ended = Report::Ended(Box::new(result), None);
-        rig.state.report(command_id, ended, rig.journal, rig.now)
+        rig.state.report(command_id, ended, rig.moment())
     };
     // Its agent died some times: these are attempts.
     for _ in 1..ATTEMPTS_MAX - 1 {

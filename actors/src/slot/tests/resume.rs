@@ -79,7 +79,7 @@ fn a_new_host_actor_is_told_of_the_command_under_way() {
     let mut rig = Rig::running(vec![list()]);
     assert_eq!(rig.host_restarted(), ["adopt 0/1 without journal"]);
     let other = HostId(Uuid::from_u128(1));
-    assert!(rig.state.host_restarted(other, rig.now).is_empty());
+    assert!(rig.state.host_restarted(other, rig.moment()).is_empty());
 }
 
 #[test]

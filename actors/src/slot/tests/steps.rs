@@ -94,7 +94,7 @@ fn a_late_argument_is_rendered_from_the_output_of_an_earlier_step() {
         truncated: None,
     };
     let report = Report::Ended(Box::new(result), None);
-    let effects = rig.state.report(command(0, 1), report, rig.journal, rig.now);
+    let effects = rig.state.report(command(0, 1), report, rig.moment());
     let call = effects.into_iter().find_map(|effect| match effect {
         Effect::Host {
             command: ToHostEffect::Execute(execute),

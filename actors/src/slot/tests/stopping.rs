@@ -129,7 +129,7 @@ fn a_cancellation_outdoes_a_steps_timeout() {
 fn cancelling_another_job_does_nothing() {
     let mut rig = Rig::running(vec![list()]);
     let other = JobId(Uuid::from_u128(9));
-    assert!(rig.state.cancel(other, rig.now).is_empty());
+    assert!(rig.state.cancel(other, rig.moment()).is_empty());
     rig.answer(0, 1, json!({}));
     assert!(rig.cancel().is_empty(), "it has ended");
 }

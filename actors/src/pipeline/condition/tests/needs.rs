@@ -92,7 +92,8 @@ proptest! {
         let condition = compile(&source).unwrap();
         for event in events {
             let host = host();
-            let variables = Variables::new(&event, Some(&host), &condition.regexes, condition.square);
+            let facts = Facts { event: Some(&event), host: Some(&host), values: None };
+            let variables = Variables::new(&facts, &condition.regexes, condition.square);
             let evaluated = condition.evaluate(&variables);
             let found = condition.matches(&event, Some(&host));
             if condition.is_ruled_out(&event) {

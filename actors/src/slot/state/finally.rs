@@ -1,0 +1,43 @@
+//! The steps of `finally`: they run once the job's own steps are over, however they went, while the host is there.
+//! How the job ends is decided before them.
+
+use super::*;
+use tripline_protocol::step::StepReport;
+
+impl Session {
+    /// Whether the session's host can be reached.
+    pub(super) fn is_host_there(&self) -> bool {
+        self.moment.journal_id.is_some()
+    }
+
+    /// Only these steps are left.
+    fn is_closing(&self) -> bool {
+        self.record.ending.is_some()
+    }
+
+    /// Begins them, in the time that is theirs.
+    pub(super) fn finally(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        self.deadline = self.record.deadline.unwrap_or(self.deadline);
+        self.unsaved = true;
+        self.next(ack)
+    }
+
+    /// The first step that has not ended: of the job's own, or of these once those are over.
+    pub(super) fn next_step(&self) -> Option<usize> {
+        let closing = self.is_closing();
+        let open = |report: &StepReport| match report.status {
+            StepStatus::Pending => true,
+            // One over a list runs while its elements do.
+            StepStatus::Running => report.items.is_none(),
+            _ => false,
+        };
+        let mut reports = self.record.reports.iter();
+        reports.position(|report| report.finally == closing && open(report))
+    }
+
+    /// A step failed that the job's end does not depend on.
+    pub(super) fn fails_quietly(&self, index: usize) -> bool {
+        let report = self.record.reports.get(index);
+        report.is_some_and(|report| report.finally)
+    }
+}

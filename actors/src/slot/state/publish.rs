@@ -1,0 +1,120 @@
+//! Steps that publish an event. It goes out with the batch that says that the step is done, under an id that follows
+//! from the job and the step: a step that is run again after a crash publishes the same event.
+
+use super::*;
+use serde_json::{Value, json};
+use tripline_protocol::event::HostHint;
+use tripline_protocol::limit::{EVENT_BYTES_MAX, NESTING_MAX, TRIPDEPTH_MAX, is_shallow};
+use tripline_protocol::step::{Detect, EventHost, Publish};
+use tripline_protocol::{Attestation, Event, EventKey};
+
+/// Who made the events of steps.
+const SOURCE: &str = "tripline";
+/// The outbox has no room for more than the results of jobs.
+const OUTBOX_FULL: &str = "outbox_full";
+
+impl Session {
+    /// Publishes an event as step `index`, which is done then.
+    pub(super) fn publish(&mut self, index: usize, publish: Publish) -> Result<(), Fault> {
+        let published = self
+            .event(index, publish)
+            .and_then(|event| self.check_event(event));
+        let event = published.inspect_err(|fault| {
+            metrics::counter!("tripline_slot_events_refused_total", "reason" => fault.code.clone())
+                .increment(1);
+        })?;
+        if let Some(report) = self.record.reports.get_mut(index) {
+            report.status = StepStatus::Succeeded;
+            report.started_at.get_or_insert(self.moment.now);
+            report.finished_at = Some(self.moment.now);
+            report.error = None;
+            report.output = Some(json!({ "id": event.id, "etype": event.etype }));
+        }
+        self.record.outgoing.push(event);
+        self.unsaved = true;
+        Ok(())
+    }
+
+    /// The same of a detection.
+    pub(super) fn detect(&mut self, index: usize, detect: Detect) -> Result<(), Fault> {
+        let Detect {
+            etype,
+            cat,
+            priority,
+            data,
+        } = detect;
+        let mut event =
+            json!({ "cat": cat, "priority": priority, "data": data, "job_id": self.record.job_id });
+        if let (Some(pipeline), Value::Object(event)) = (&self.record.pipeline, &mut event) {
+            event.insert("pipeline".to_owned(), json!(pipeline.name));
+        }
+        let host = EventHost::OfJob;
+        self.publish(
+            index,
+            Publish {
+                etype,
+                data: event,
+                host,
+            },
+        )
+    }
+
+    fn event(&self, index: usize, publish: Publish) -> Result<Event, Fault> {
+        let record = &self.record;
+        let depth = record.depth.saturating_add(1);
+        if depth > TRIPDEPTH_MAX {
+            let text = format!("{} pipelines led to this event already", record.depth);
+            return Err(Fault::server("too_deep", text));
+        }
+        let report = record.reports.get(index);
+        let step = report.map_or("", |report| report.id.as_str());
+        let id = record.job_id.event_id(step).to_string();
+        let host = match publish.host {
+            EventHost::OfJob => Some(HostHint::HostId(record.host.host_id)),
+            EventHost::Nobody => None,
+            EventHost::Named(name) => Some(match name.parse() {
+                Ok(host_id) => HostHint::HostId(host_id),
+                Err(_) => HostHint::Subject(name),
+            }),
+        };
+        Ok(Event {
+            key: EventKey::derive(&record.org, SOURCE, &id),
+            id,
+            org: record.org.clone(),
+            source: SOURCE.to_owned(),
+            etype: publish.etype,
+            host,
+            time: self.moment.now,
+            data: publish.data,
+            // What it says may be anybody's words.
+            attested_by: Attestation::Publisher,
+            depth,
+            traceparent: record.traceparent.clone(),
+        })
+    }
+
+    /// Nothing is published that a publisher could not have published either.
+    fn check_event(&self, event: Event) -> Result<Event, Fault> {
+        if !is_shallow(&event.data) {
+            let text = format!("the event's data is nested more than {NESTING_MAX} levels deep");
+            return Err(Fault::server("bad_argument", text));
+        }
+        let bytes = crate::record::encode(&event.to_cloudevent()).len();
+        if bytes > EVENT_BYTES_MAX {
+            let text = format!("an event of {bytes} bytes, at most {EVENT_BYTES_MAX} are taken");
+            return Err(Fault::server("too_large", text));
+        }
+        if !self.moment.outbox_admits {
+            return Err(Fault::server(
+                OUTBOX_FULL,
+                "too many messages wait for the broker",
+            ));
+        }
+        Ok(event)
+    }
+
+    /// Whether a fault says that it may be better later.
+    pub(super) fn is_passing(fault: &Fault) -> bool {
+        fault.code == OUTBOX_FULL
+    }
+}
