@@ -56,7 +56,7 @@ pub struct JobSpec {
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub steps: Vec<Step>,
     /// Steps that run once those are over, however they went, while the host is there. Their failures do not change
-    /// the outcome. At most [`crate::limit::FINALLY_MAX`].
+    /// the outcome. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub finally: Vec<Step>,

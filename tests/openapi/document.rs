@@ -55,8 +55,11 @@ fn every_component_is_used() {
     walk(&DOCUMENT, &mut |object| {
         used.extend(object["$ref"].as_str().map(str::to_owned));
     });
-    // What comes in a text: an event of a stream, a line of records.
+    // What comes in a text: an event of a stream, a line of records. And arguments of a step that may be templates, which
+    // descriptions name.
     let in_texts = [
+        "Publish",
+        "Detect",
         "StreamedEvent",
         "StreamGap",
         "JobChange",

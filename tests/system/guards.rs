@@ -91,7 +91,7 @@ async fn what_a_pipeline_did_and_who_paused_it_is_known_after_a_kill() {
         "{listed:?}"
     );
     let unknown = tripline(&data, &["pipeline", "pause", "none"]).await;
-    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert_eq!(unknown.code, 2, "{unknown:?}");
 
     let resumed = tripline(&data, &["pipeline", "resume", "once"]).await;
     assert_eq!((resumed.code, resumed.stdout.as_str()), (0, "once acts\n"));

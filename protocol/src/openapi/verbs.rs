@@ -8,7 +8,8 @@ use crate::verb::*;
 use std::borrow::Cow;
 use std::fmt::Write;
 use utoipa::openapi::schema::{
-    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType,
+    Type,
 };
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -239,21 +240,31 @@ fn keys_of_a_step() -> ObjectBuilder {
     })
 }
 
-fn list_of_a_step() -> ObjectBuilder {
-    ObjectBuilder::new()
+fn list_of_a_step() -> OneOfBuilder {
+    let of = |kind: Type| ObjectBuilder::new().schema_type(kind);
+    let whole = of(Type::Object)
+        .property("in", anything())
+        .property("max", of(Type::Integer).minimum(Some(0)))
+        .required("in")
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    OneOfBuilder::new()
         .description(Some(
             "The step runs once for every element of a list: the list, a template over `steps.*` that gives one, or \
              `{in, max}` with either and its longest length (default 50, at most 200). The step's templates and \
              condition know the element as `item` and its place, from 0, as `index`.",
         ))
         .examples([serde_json::json!({"in": "{{ steps.look.output.processes }}", "max": 20})])
+        .item(whole)
+        .item(of(Type::String))
+        .item(ArrayBuilder::new().items(anything()))
+        .item(of(Type::Null))
 }
 
 fn server_arguments(what: &str) -> ObjectBuilder {
     let description =
         format!("{what} A text may be a template over `steps.*`; it is rendered before the step runs.");
     ObjectBuilder::new()
-        .schema_type(Type::Object)
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .description(Some(description))
 }
 
