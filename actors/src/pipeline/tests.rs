@@ -8,6 +8,7 @@ mod files;
 mod guards;
 mod hostile;
 mod index;
+mod problems;
 pub(super) mod random;
 mod rendering;
 mod schema;
