@@ -2,7 +2,7 @@
 
 use super::guard::{Guards, No, Wish};
 use super::lookup::{HostBook, Resolution};
-use super::withheld::Withheld;
+use super::withheld::{Why, Withheld};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
@@ -113,7 +113,8 @@ fn hint_text(hint: &HostHint) -> String {
     }
 }
 
-/// Every candidate decides by itself. An event is `stale` only when all that could act on it find it too old.
+/// Every candidate decides by itself. An event is `stale` when none that takes it matches, and one would that finds it too
+/// old.
 pub(super) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
@@ -128,24 +129,29 @@ pub(super) fn decide<'a>(
         found: None,
     };
     let mut decision = Decision::default();
-    let (mut looked_at, mut too_old_for) = (false, None);
+    let (mut matched, mut too_old_for) = (false, None);
     for pipeline in candidates {
-        match pipeline.closed_to(event, age, age_max) {
-            None => looked_at = true,
+        let verdict = match pipeline.closed_to(event, age, age_max) {
+            None => consider(pipeline, (event, run), &mut host, guards, now)?,
             Some(Closed::Stale { age_max }) => {
-                too_old_for = too_old_for.max(Some(age_max));
+                // Without a host that it asks for nobody knows whether it matches: as little may be lost in silence.
+                if !matches!(wants(pipeline, event, &mut host)?, Ok(false)) {
+                    too_old_for = too_old_for.max(Some(age_max));
+                    decision.withheld.push(stale(pipeline, age, age_max));
+                }
                 continue;
             }
             Some(Closed::Disabled | Closed::WrongOrg) => continue,
-        }
-        match consider(pipeline, (event, run), &mut host, guards, now)? {
+        };
+        matched |= !matches!(verdict, Verdict::No);
+        match verdict {
             Verdict::No => {}
             Verdict::Job(job) => decision.jobs.push(*job),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
     }
-    if let Some(age_max) = too_old_for.filter(|_| !looked_at) {
+    if let Some(age_max) = too_old_for.filter(|_| !matched) {
         decision.dead = Some(Dead {
             reason: STALE,
             text: format!("the event is {age} old, at most {age_max} is taken"),
@@ -153,6 +159,11 @@ pub(super) fn decide<'a>(
     }
     decision.counted = guards.take_counted();
     Ok(decision)
+}
+
+fn stale(pipeline: &Pipeline, age: Span, age_max: Span) -> Withheld {
+    let text = format!("the event is {age} old, it takes at most {age_max}");
+    Withheld::new(pipeline.name(), Why::Stale, text)
 }
 
 /// One dead letter per event: the first reason counts, every pipeline's text is kept.
@@ -172,6 +183,28 @@ fn add_dead(decision: &mut Decision, pipeline: &Pipeline, dead: Dead) {
     }
 }
 
+/// Whether the condition of a pipeline holds. The inner `Err`: it asks for a host that nobody knows.
+fn wants(
+    pipeline: &Pipeline,
+    event: &Event,
+    host: &mut EventHost<'_>,
+) -> Result<Result<bool, Dead>, Refusal> {
+    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
+        match host.get()? {
+            Ok((_, facts)) => Some(facts),
+            Err(dead) => return Ok(Err(dead.clone())),
+        }
+    } else {
+        None
+    };
+    let matches = pipeline.matches(event, facts);
+    if let Match::Error(why) = &matches {
+        metrics::counter!("tripline_router_condition_errors_total").increment(1);
+        tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
+    }
+    Ok(Ok(matches == Match::Yes))
+}
+
 fn consider(
     pipeline: &Arc<Pipeline>,
     (event, run): (&Event, u32),
@@ -179,22 +212,10 @@ fn consider(
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Verdict, Refusal> {
-    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
-        match host.get()? {
-            Ok((_, facts)) => Some(facts),
-            Err(dead) => return Ok(Verdict::Dead(dead.clone())),
-        }
-    } else {
-        None
-    };
-    match pipeline.matches(event, facts) {
-        Match::No => return Ok(Verdict::No),
-        Match::Error(why) => {
-            metrics::counter!("tripline_router_condition_errors_total").increment(1);
-            tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
-            return Ok(Verdict::No);
-        }
-        Match::Yes => {}
+    match wants(pipeline, event, host)? {
+        Ok(true) => {}
+        Ok(false) => return Ok(Verdict::No),
+        Err(dead) => return Ok(Verdict::Dead(dead)),
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));

@@ -47,6 +47,8 @@ reasons! {
     Paused = "paused";
     /// Only people touch its host.
     ProtectedHost = "protected_host";
+    /// The event is older than it takes.
+    Stale = "stale";
 }
 
 /// A decision not to act.
