@@ -15,7 +15,7 @@ use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
 use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
-use tripline_protocol::step::{ForEach, Retry, Step};
+use tripline_protocol::step::{ForEach, Retry, Step, When};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
@@ -202,6 +202,11 @@ impl StepTemplate {
         budget: &mut Budget,
     ) -> Result<Step, RenderError> {
         let when = self.when.as_ref().map(|when| when.decide(facts)).transpose()?;
+        let when = when.flatten();
+        if let Some(When::No { .. }) = when {
+            // It never runs, and what it would run with may well not be there: mostly that is why it has a condition.
+            return Ok(self.with(when, None, Value::Object(Map::new())));
+        }
         let for_each = match &self.for_each {
             None => None,
             Some((items, max)) => {
@@ -219,17 +224,22 @@ impl StepTemplate {
         if !checked {
             late::parse(self.verb, &args)?;
         }
-        Ok(Step {
+        Ok(self.with(when, for_each, args))
+    }
+
+    /// The step itself, with what was rendered of it.
+    fn with(&self, when: Option<When>, for_each: Option<ForEach>, args: Value) -> Step {
+        Step {
             id: self.id.clone(),
             verb: self.verb,
             args,
-            when: when.flatten(),
+            when,
             for_each,
             timeout: self.timeout,
             on_error: self.on_error.clone(),
             retry: self.retry.clone(),
             idempotent: self.idempotent,
-        })
+        }
     }
 }
 
