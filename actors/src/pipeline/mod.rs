@@ -9,6 +9,7 @@
 
 mod argument;
 mod aside;
+mod compiled;
 mod condition;
 mod facts;
 mod fields;

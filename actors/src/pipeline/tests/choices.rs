@@ -1,7 +1,7 @@
 //! Steps that run on a condition: what is decided when the job is made, and what waits.
 
 use super::events::{event, host, parse};
-use crate::pipeline::{RenderError, StepFacts, holds_late};
+use crate::pipeline::{RenderError, StepFacts, compiled, holds_late};
 use serde_json::{Map, Value, json};
 use tripline_protocol::step::{Step, When};
 
@@ -80,6 +80,10 @@ fn a_condition_over_earlier_steps_waits_for_them() {
     let text = "    - list_processes: {}\n    - { list_processes: {}, when: \"steps.step1.output.n > 1\" }\n";
     let late = steps(text, json!({})).unwrap().remove(1).when;
     assert_eq!(late, Some(When::Late("steps.step1.output.n > 1".into())));
+    assert!(
+        compiled::kept("steps.step1.output.n > 1").is_some(),
+        "it is compiled before the job begins"
+    );
     let holds = |output: Value| {
         let one = json!({"status": "succeeded", "output": output});
         let facts = StepFacts::over(Map::from_iter([("step1".to_owned(), one)]));
