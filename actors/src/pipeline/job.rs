@@ -137,6 +137,9 @@ impl JobTemplate {
         if let (Some(problem), Some(node)) = (wait_problem(timeout, waits), fields.get("steps")) {
             problems.add::<()>(node.at, problem);
         }
+        if problems.count() == before {
+            check_size(fields, &steps, finally.iter().flatten().flatten(), problems);
+        }
         (problems.count() == before).then(|| Self {
             name,
             expires,
@@ -240,6 +243,26 @@ impl StepTemplate {
             retry: self.retry.clone(),
             idempotent: self.idempotent,
         }
+    }
+}
+
+/// Notes steps that are longer than a job may be, whatever their templates give.
+fn check_size<'s>(
+    fields: &Fields<'_>,
+    steps: &'s [StepTemplate],
+    finally: impl Iterator<Item = &'s StepTemplate>,
+    problems: &mut Problems<'_>,
+) {
+    let arguments = steps.iter().chain(finally).flat_map(|step| {
+        let list = step.for_each.as_ref().map(|(items, _)| items);
+        list.into_iter().chain([&step.args])
+    });
+    let bytes: usize = arguments.map(Argument::fixed_bytes).sum();
+    if bytes > RENDERED_BYTES_MAX
+        && let Some(node) = fields.get("steps")
+    {
+        let message = format!("the arguments have {bytes} bytes, expected at most {RENDERED_BYTES_MAX}");
+        problems.add::<()>(node.at, message);
     }
 }
 
