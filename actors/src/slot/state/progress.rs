@@ -264,8 +264,8 @@ impl Session {
         effects
     }
 
-    /// The job waits again for its host, unless it has done so too often.
-    pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+    /// As if the step that runs had not begun.
+    pub(super) fn unbegin(&mut self) {
         for report in &mut self.record.reports {
             if report.status == StepStatus::Running && report.items.is_none() {
                 report.status = StepStatus::Pending;
@@ -273,9 +273,11 @@ impl Session {
             }
         }
         self.record.intent = None;
-        if let Some(ending) = self.record.ending.clone() {
-            return self.end(ending.outcome, ending.reason, ack);
-        }
+    }
+
+    /// The job waits again for its host, unless it has done so too often.
+    pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        self.unbegin();
         if self.record.cancel_requested {
             let reason = Reason::new("cancelled", "it was cancelled while its host was away");
             return self.end(Outcome::Cancelled, reason, ack);

@@ -115,6 +115,43 @@ fn a_host_that_goes_during_the_last_steps_ends_the_job_as_it_was() {
 }
 
 #[test]
+fn last_steps_wait_for_a_host_that_has_just_gone() {
+    let mut rig = running_with(vec![list(), delete(), list()]);
+    rig.answer(0, 1, json!({}));
+    rig.journal = None;
+    let words = rig.answer(1, 1, json!({}));
+    assert_eq!(words.last().unwrap(), "given back");
+    let given = rig.ended.take().unwrap();
+    rig.journal = Some(JOURNAL);
+    assert_eq!(rig.run(given).last().unwrap(), "execute 2/2");
+    assert_eq!(rig.answer(2, 2, json!({})).last().unwrap(), "execute 3/2");
+    assert_eq!(rig.answer(3, 2, json!({})), ["end succeeded completed, ack 3/2"]);
+}
+
+#[test]
+fn none_of_the_time_of_the_last_steps_passes_while_the_server_is_stopped() {
+    let mut rig = running_with(vec![delete(), list()]);
+    rig.answer(0, 1, json!({}));
+    let stored = rig.stored.take().unwrap();
+    for stored in [
+        stored.clone(),
+        JobRecord {
+            intent: None,
+            ..stored
+        },
+    ] {
+        let mut again = Rig::new();
+        again.now = rig.now.after(Span::from_secs(3600));
+        let words = again.run(stored);
+        let (_, index, attempt) = super::resting::last_command(&words).expect("it goes on");
+        assert_eq!(index, 1);
+        assert!(again.pass(1).is_empty(), "its command is not ended");
+        let words = again.answer(1, attempt, json!({}));
+        assert_eq!(words.last().unwrap(), &format!("execute 2/{attempt}"));
+    }
+}
+
+#[test]
 fn a_last_step_of_which_nobody_knows_how_it_ended_does_not_keep_the_next_from_running() {
     let mut rig = running_with(vec![delete(), list()]);
     rig.answer(0, 1, json!({}));
@@ -162,6 +199,11 @@ fn a_job_that_never_began_has_no_last_steps() {
     record.started_at = Some(START);
     assert!(record.begin_finally(outcome, &reason, START));
     assert!(!record.begin_finally(outcome, &reason, START), "once");
+    assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
+    // A version that gave them their time from the decision on.
+    record.deadline = Some(START);
+    record.ending.as_mut().unwrap().until = None;
+    assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
     let other = tripline_protocol::job::Outcome::TimedOut;
     record.end(START, other, reason);
     assert_eq!(record.state, JobState::Ended(outcome), "what was decided stands");

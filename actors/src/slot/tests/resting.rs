@@ -332,7 +332,7 @@ fn slowly(
 }
 
 /// The step and attempt of the last command in words such as `execute 2/1` or `adopt 2/1`.
-fn last_command(words: &[String]) -> Option<(bool, usize, u32)> {
+pub(super) fn last_command(words: &[String]) -> Option<(bool, usize, u32)> {
     let (what, place) = words.last()?.split_once(' ')?;
     let (step, attempt) = place.split_once('/')?;
     let adopted = match what {
