@@ -10,6 +10,15 @@ fn closing(finally: Vec<Step>) -> JobRecord {
     })
 }
 
+fn retry() -> tripline_protocol::step::Retry {
+    tripline_protocol::step::Retry {
+        attempts: 2,
+        backoff: Span::from_secs(1),
+        backoff_max: None,
+        on: Vec::new(),
+    }
+}
+
 fn running_with(finally: Vec<Step>) -> Rig {
     let mut rig = Rig::new();
     rig.run(closing(finally));
@@ -73,6 +82,30 @@ fn the_last_steps_run_when_the_job_was_cancelled_and_stop_when_it_is_cancelled_a
         [Failed, Failed, Pending],
         "the scheduler skips it"
     );
+}
+
+#[test]
+fn a_job_whose_only_step_was_done_before_it_could_be_stopped_is_done_whatever_its_last_steps() {
+    for finally in [vec![], vec![list()]] {
+        let stopped = |stop: &dyn Fn(&mut Rig)| {
+            let mut record = closing(finally.clone());
+            record.retry = Some(retry());
+            record.timeout = Span::from_secs(60);
+            let mut rig = Rig::new();
+            rig.run(record);
+            stop(&mut rig);
+            let words = rig.answer(0, 1, json!({}));
+            match finally.is_empty() {
+                true => words.last().unwrap().clone(),
+                false => rig.answer(1, 1, json!({})).last().unwrap().clone(),
+            }
+        };
+        let cancelled = stopped(&|rig| drop(rig.cancel()));
+        let timed_out = stopped(&|rig| assert_eq!(rig.pass(62), ["cancel 0/1"]));
+        for ended in [cancelled, timed_out] {
+            assert!(ended.starts_with("end succeeded completed"), "{ended}");
+        }
+    }
 }
 
 #[test]
@@ -174,12 +207,7 @@ fn after_a_crash_the_last_steps_go_on_and_the_job_does_not_begin_again() {
 #[test]
 fn the_last_steps_run_once_after_the_last_try() {
     let mut record = closing(vec![list()]);
-    record.retry = Some(tripline_protocol::step::Retry {
-        attempts: 2,
-        backoff: Span::from_secs(1),
-        backoff_max: None,
-        on: Vec::new(),
-    });
+    record.retry = Some(retry());
     let mut rig = Rig::new();
     rig.run(record);
     assert!(rig.fail(0, 1, host_error())[0].starts_with("rests "));
