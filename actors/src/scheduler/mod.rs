@@ -133,7 +133,7 @@ impl JobScheduler {
                 let Some(record) = record else { continue };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
-                } else if record.cancel_requested && record.ending.is_none() {
+                } else if record.cancel_requested {
                     cancelled.push(record.job_id);
                 }
                 let offline = || false;
@@ -303,7 +303,8 @@ impl JobScheduler {
         self.dispatch();
     }
 
-    /// Ends a job that was cancelled while it ran, and that waits again because the server stopped.
+    /// Ends a job that was cancelled while it ran, and that waits again because the server stopped. One whose last steps
+    /// ran then was cancelled because of these.
     fn end_cancelled(&mut self, job_id: JobId) {
         match self.record_of(job_id) {
             Ok(Some(record)) => {

@@ -210,6 +210,25 @@ async fn last_steps_that_do_not_get_their_turn_within_a_day_do_not_run_and_the_r
 }
 
 #[actix::test]
+async fn last_steps_that_were_cancelled_do_not_go_on_over_a_restart() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![delete()], vec![list(), delete()]).await;
+    agent.obey().await;
+    agent.command().await;
+    fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    let fixture = fixture.restart().await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let next = fixture.submit(host.host_id, vec![list()]).await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Succeeded));
+    assert_eq!(view.steps[2].status, StepStatus::Skipped);
+    agent.obey().await;
+    fixture.ended(next.job_id).await;
+}
+
+#[actix::test]
 async fn last_steps_go_on_over_a_restart_and_none_runs_twice() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;
