@@ -9,7 +9,12 @@ use tripline_protocol::job::{JobSpec, JobState, Outcome};
 use tripline_protocol::step::{ForEach, ServerVerb, Step, StepStatus};
 use tripline_protocol::{HostId, JobId, Span};
 
-async fn submit(fixture: &Fixture, host_id: HostId, steps: Vec<Step>, finally: Vec<Step>) -> JobView {
+pub(crate) async fn submit(
+    fixture: &Fixture,
+    host_id: HostId,
+    steps: Vec<Step>,
+    finally: Vec<Step>,
+) -> JobView {
     let job = JobSpec {
         finally,
         ..JobSpec::new("test".parse().unwrap(), steps)
@@ -21,7 +26,7 @@ async fn submit(fixture: &Fixture, host_id: HostId, steps: Vec<Step>, finally: V
     fixture.core.submit_job(request).await.unwrap()
 }
 
-fn wait() -> Step {
+pub(crate) fn wait() -> Step {
     Step::new(ServerVerb::Wait, json!("5m"))
 }
 
@@ -97,7 +102,7 @@ async fn a_job_whose_host_is_away_ends_without_its_last_steps() {
 const GRACE: u64 = 30;
 
 /// Waits until the scheduler has looked at what is over by now.
-async fn looked(fixture: &Fixture) {
+pub(crate) async fn looked(fixture: &Fixture) {
     let other = fixture.enrol("somebody").await;
     let spec = JobSpec {
         expires: Some(Span::from_millis(1)),
