@@ -107,7 +107,7 @@ impl Session {
                 intent.command_id,
                 self.transfer_id(intent.step),
                 call,
-                self.moment.now.after(timeout),
+                self.moment.now.after(timeout).min(self.deadline),
             ),
         });
         let mut effects = self.adopt_again();
