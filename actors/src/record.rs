@@ -61,7 +61,7 @@ pub(crate) use loops::Loop;
 /// How long the last steps of a job may wait for their turn at its host and for a slot.
 pub(crate) const FINALLY_WAIT_MAX: Span = Span::from_secs(24 * 3600);
 
-/// How a job ends of which only the last steps are left.
+/// How a job ends of which only the last steps are left, or how a try ended before it began anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
@@ -95,6 +95,9 @@ pub(crate) struct JobRecord {
     pub(crate) retries: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retry: Option<Retry>,
+    /// How its last try ended, before it began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_try: Option<Ending>,
     /// It waits for a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rest: Option<Rest>,
@@ -291,7 +294,7 @@ impl JobRecord {
     /// The steps of `finally` are what is left of it; their time begins with their session. `false`: it has none, or
     /// it never began, and simply ends.
     pub(crate) fn begin_finally(&mut self, outcome: Outcome, reason: &Reason, now: Timestamp) -> bool {
-        if !self.has_last_steps() || outcome == Outcome::Expired {
+        if !self.has_last_steps() {
             return false;
         }
         self.ending = Some(Ending {

@@ -5,7 +5,7 @@
 //! decided again after a crash is the same.
 
 use crate::clock::clock_text;
-use crate::record::{JobRecord, Rest, reports};
+use crate::record::{Ending, JobRecord, Rest, reports};
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::step::{Retry, StepReport, StepStatus};
 use tripline_protocol::{CommandId, JobId, Span, Timestamp};
@@ -58,6 +58,11 @@ impl JobRecord {
             clock_text(not_before)
         );
         self.retries = tries;
+        self.last_try = Some(Ending {
+            outcome,
+            reason: reason.clone(),
+            until: None,
+        });
         self.reset();
         let rest = Rest {
             not_before,

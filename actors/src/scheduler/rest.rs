@@ -60,10 +60,14 @@ impl JobScheduler {
             record.ending = None;
             return self.end(record, ending.outcome, reason);
         }
-        if record.deadline.is_none() {
+        if record.started_at.is_none() {
             let why = self.wait_text(wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));
             return self.end(record, Outcome::Expired, reason);
+        }
+        if record.deadline.is_none() {
+            let (outcome, reason) = not_gone_on(&record, &self.wait_text(wait));
+            return drop(self.conclude(record, outcome, reason));
         }
         let reason = Reason::new("job_timeout", format!("it ran longer than {}", record.timeout));
         match record.begin_anew(Outcome::TimedOut, &reason, self.ground.now()) {
@@ -86,6 +90,20 @@ impl JobScheduler {
         self.keep_waiting(&mut record, &reason.code);
         self.wait_again(&record);
         record
+    }
+}
+
+/// How a job ends that has begun and could not go on in time: as its last try, where it is tried again.
+fn not_gone_on(record: &JobRecord, why: &str) -> (Outcome, Reason) {
+    match &record.last_try {
+        Some(last) => {
+            let text = format!("{}; it did not begin anew in time: {why}", last.reason.text);
+            (last.outcome, Reason::new(&last.reason.code, text))
+        }
+        None => {
+            let text = format!("it did not go on in time: {why}");
+            (Outcome::Expired, Reason::new("expired", text))
+        }
     }
 }
 

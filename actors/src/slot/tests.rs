@@ -83,6 +83,7 @@ fn accepted(spec: JobSpec) -> JobRecord {
         retries: 0,
         retry: spec.retry,
         rest: None,
+        last_try: None,
         deadline: None,
         finally,
         finally_timeout: spec.finally_timeout,

@@ -151,6 +151,48 @@ async fn a_job_that_failed_waits_out_its_back_off_over_a_restart_and_begins_anew
 }
 
 #[actix::test]
+async fn a_job_that_cannot_begin_anew_in_time_ends_as_its_last_try_and_runs_its_last_steps() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = JobSpec {
+        retry: retry(2),
+        expires: Some(Span::from_secs(100)),
+        finally: vec![delete()],
+        ..spec(vec![delete()])
+    };
+    let job = submit(&fixture, host.host_id, job).await;
+    let first = agent.command().await.command_id;
+    agent.fail(first, Fault::live_response("EBUSY", "busy"));
+    assert_eq!(agent.ack().await, [first]);
+    waits(&fixture, job.job_id, "backing_off").await;
+    // Another job is in its way.
+    let patient = Step {
+        timeout: Some(Span::from_secs(300)),
+        ..list()
+    };
+    submit(&fixture, host.host_id, spec(vec![patient])).await;
+    let other = agent.command().await.command_id;
+    fixture.advance(110);
+    crate::endings::looked(&fixture).await;
+    agent.answer(other, json!({}));
+    assert_eq!(agent.ack().await, [other]);
+    agent.obey().await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Failed));
+    let reason = view.reason.unwrap();
+    assert_eq!(reason.code, "step_failed");
+    assert!(
+        reason
+            .text
+            .contains("busy; it did not begin anew in time: behind job"),
+        "{}",
+        reason.text
+    );
+    assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+}
+
+#[actix::test]
 async fn a_step_that_failed_is_tried_again_without_the_steps_before_it() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;
