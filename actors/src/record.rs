@@ -286,9 +286,10 @@ impl JobRecord {
         self.close(0);
     }
 
-    /// Whether it has steps for its end that are still to come. One that never began has none to undo.
+    /// Whether it has steps for its end that are still to come. One that never began has none to undo, and beside a
+    /// command of which nobody knows whether it runs no other is sent.
     pub(crate) fn has_last_steps(&self) -> bool {
-        self.finally > 0 && self.started_at.is_some() && self.ending.is_none()
+        self.finally > 0 && self.started_at.is_some() && self.ending.is_none() && self.intent.is_none()
     }
 
     /// The steps of `finally` are what is left of it; their time begins with their session. `false`: it has none, or

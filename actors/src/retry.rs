@@ -42,6 +42,8 @@ impl JobRecord {
         let over = self.started_at.is_none()
             || self.ending.is_some()
             || self.cancel_requested
+            // It was sent before the server stopped, and nobody has asked for it since.
+            || self.intent.is_some()
             || tries >= retry.attempts;
         if over || self.has_unknown_outcome() {
             return None;

@@ -60,6 +60,13 @@ impl JobScheduler {
             record.ending = None;
             return self.end(record, ending.outcome, reason);
         }
+        if record.intent.is_some() {
+            let text = format!(
+                "nobody knows how its command ended that ran when the server stopped: {}",
+                self.wait_text(wait)
+            );
+            return self.end(record, Outcome::Interrupted, Reason::new("not_resumed", text));
+        }
         if record.started_at.is_none() {
             let why = self.wait_text(wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));

@@ -193,6 +193,49 @@ async fn a_job_that_cannot_begin_anew_in_time_ends_as_its_last_try_and_runs_its_
 }
 
 #[actix::test]
+async fn a_command_under_way_at_a_stop_is_not_run_again_when_no_slot_was_free_to_ask_for_it() {
+    let fixture = Fixture::start();
+    let (mut jobs, mut agents) = (Vec::new(), Vec::new());
+    for hostname in ["amelie", "bernard"] {
+        let host_id = fixture.enrol(hostname).await.host_id;
+        let mut agent = fixture.attach(host_id, hostname).await;
+        let patient = Step {
+            timeout: Some(Span::from_secs(300)),
+            ..delete()
+        };
+        let job = JobSpec {
+            retry: retry(3),
+            finally: vec![delete()],
+            ..spec(vec![wait("1m"), patient])
+        };
+        let job = submit(&fixture, host_id, job).await;
+        waits(&fixture, job.job_id, "wait").await;
+        fixture.advance(60);
+        agent.command().await;
+        jobs.push(job.job_id);
+        agents.push(agent);
+    }
+    let fixture = fixture
+        .restart_with(|setup| {
+            setup.config.slots_total = 1;
+            // The time of both is over.
+            setup.clock.advance(Span::from_secs(600));
+        })
+        .await;
+    let mut codes = Vec::new();
+    for job in jobs {
+        // The other one is adopted, until its host does not come back.
+        fixture.advance(31);
+        let view = fixture.ended(job).await;
+        assert_eq!(view.steps[1].status, StepStatus::Interrupted);
+        assert_eq!(view.steps[2].status, StepStatus::Skipped);
+        codes.push(view.reason.unwrap().code);
+    }
+    let not_resumed = codes.iter().filter(|code| *code == "not_resumed");
+    assert_eq!(not_resumed.count(), 1, "{codes:?}");
+}
+
+#[actix::test]
 async fn a_step_that_failed_is_tried_again_without_the_steps_before_it() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;

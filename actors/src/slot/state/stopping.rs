@@ -68,6 +68,7 @@ impl Session {
                 self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
                 if !read_only {
                     self.mark_interrupted(&in_flight, "host_gone");
+                    self.record.intent = None;
                 }
             }
             effects.extend(self.stopped(stop, None));

@@ -225,6 +225,16 @@ fn a_job_that_never_began_has_no_last_steps() {
     let outcome = tripline_protocol::job::Outcome::Cancelled;
     assert!(!record.begin_finally(outcome, &reason, START));
     record.started_at = Some(START);
+    record.intent = Some(crate::record::Intent {
+        step: 0,
+        command_id: command(0, 1),
+        journal_id: JOURNAL,
+    });
+    assert!(
+        !record.begin_finally(outcome, &reason, START),
+        "its command may run"
+    );
+    record.intent = None;
     assert!(record.begin_finally(outcome, &reason, START));
     assert!(!record.begin_finally(outcome, &reason, START), "once");
     assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
