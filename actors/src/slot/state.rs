@@ -138,6 +138,7 @@ impl State {
         record.state = JobState::Running;
         record.started_at.get_or_insert(now);
         record.rest = None;
+        record.fold_copies();
         let deadline = match record.ending {
             // Their time is what they have in a session: none of it passes while the server is stopped.
             Some(_) => now.after(record.finally_timeout()),

@@ -86,7 +86,7 @@ impl Session {
 
     /// Waits for a command that was sent before the server stopped.
     pub(super) fn resume(&mut self, intent: Intent) -> Vec<Effect> {
-        let Some(step) = self.record.steps.get(intent.step) else {
+        let Some(step) = self.record.step(intent.step) else {
             return self.end(
                 Outcome::Failed,
                 Reason::new("bad_record", "its record names no such step"),
@@ -215,7 +215,7 @@ impl Session {
     /// Sends a step's command; a mutating one only once the intent to is durable.
     pub(super) fn send(&mut self, index: usize, call: VerbCall, ack: Option<CommandId>) -> Vec<Effect> {
         let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
-        let step = self.record.steps.get(index);
+        let step = self.record.step(index);
         let timeout = step
             .and_then(|step| step.timeout)
             .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
@@ -307,9 +307,7 @@ impl Session {
     }
 
     pub(super) fn may_repeat(&self, index: usize) -> bool {
-        self.record
-            .steps
-            .get(index)
-            .is_some_and(tripline_protocol::step::Step::may_repeat)
+        let step = self.record.step(index);
+        step.is_some_and(tripline_protocol::step::Step::may_repeat)
     }
 }

@@ -370,7 +370,7 @@ fn quickly(
         }
         let (_, index, mut attempt) = last_command(&words).expect("it neither runs nor rests");
         let record = rig.state.record().unwrap();
-        let mutates = record.steps[index].verb == Verb::DeleteFile;
+        let mutates = record.step(index).unwrap().verb == Verb::DeleteFile;
         ran.push(record.reports[index].id.clone());
         if dies.next().unwrap() {
             let (stored, now) = (rig.stored.take().unwrap(), rig.now);
