@@ -9,6 +9,7 @@ mod pipelines;
 mod status;
 mod store;
 mod stream;
+mod unmet;
 
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
@@ -29,6 +30,7 @@ pub use pipelines::*;
 pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 pub use store::*;
 pub use stream::*;
+pub use unmet::*;
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
 use serde_json::{Value, json};
-use tripline_protocol::api::PipelineView;
+use tripline_protocol::api::{PipelineView, Unmet};
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Etype, Event, Name, Sha256, Span};
 
@@ -284,6 +284,11 @@ impl Pipeline {
         self.when
             .as_ref()
             .map_or(Match::Yes, |when| when.matches(event, host))
+    }
+
+    /// Which part of `when` does not hold, and why; `None`: it wants the event.
+    pub fn unmet(&self, event: &Event, host: Option<&HostFacts>) -> Option<Unmet> {
+        self.when.as_ref().and_then(|when| when.unmet(event, host))
     }
 
     /// How often it acts; `None`: whenever it matches.
