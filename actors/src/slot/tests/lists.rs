@@ -106,7 +106,7 @@ fn all_lists_of_a_job_together_are_bounded() {
             ..each(json!(vec![0; count]), 200, wait.clone())
         };
         let mut rig = Rig::new();
-        rig.run(job(vec![of("a", 200), of("b", second)]));
+        rig.run_on(job(vec![of("a", 200), of("b", second)]));
         rig
     };
     assert_eq!(lists(54).published.len(), 254);
