@@ -8,6 +8,7 @@ mod progress;
 mod publish;
 mod reports;
 mod resting;
+mod room;
 mod stopping;
 
 use super::flight::{
@@ -26,7 +27,7 @@ use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Name, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
-/// All outputs of a job that stay inline together; leaves room for the rest of the result.
+/// All outputs of a job that stay inline together, with its errors; leaves room for the rest of the result.
 const OUTPUTS_INLINE_BYTES_MAX: usize = 400 * 1024;
 
 /// What is to be done, in this order.
@@ -94,6 +95,7 @@ struct Session {
     since: Timestamp,
     deadline: Timestamp,
     in_flight: Option<InFlight>,
+    /// Of all outputs.
     inline_bytes: usize,
     /// Something was decided that must be durable before the next command is sent.
     unsaved: bool,

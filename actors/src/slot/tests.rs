@@ -3,6 +3,7 @@
 
 mod choices;
 mod finally;
+mod full;
 mod lists;
 mod lost;
 mod paused;

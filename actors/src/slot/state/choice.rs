@@ -18,9 +18,7 @@ impl Session {
         match unwanted {
             None => render(&self.record, index).map(Some),
             Some(reason) => {
-                if let Some(report) = self.record.reports.get_mut(index) {
-                    report.skip(reason);
-                }
+                self.skip(index, reason);
                 Ok(None)
             }
         }
@@ -28,6 +26,7 @@ impl Session {
 
     /// Marks a step failed. Returns what the job's failure would say.
     pub(super) fn mark_failed(&mut self, index: usize, fault: Fault) -> Reason {
+        let kept = self.fit_fault(fault.clone());
         let Some(report) = self.record.reports.get_mut(index) else {
             return Reason::new("bad_record", "no such step");
         };
@@ -35,7 +34,7 @@ impl Session {
         report.status = StepStatus::Failed;
         report.started_at.get_or_insert(self.moment.now);
         report.finished_at = Some(self.moment.now);
-        report.error = Some(fault);
+        report.error = Some(kept);
         Reason::new("step_failed", text)
     }
 

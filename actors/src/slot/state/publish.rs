@@ -32,6 +32,7 @@ impl Session {
             report.finished_at = Some(self.moment.now);
             report.error = None;
             report.output = Some(json!({ "id": event.id, "etype": event.etype }));
+            self.inline_bytes += inline_len(report.output.as_ref());
         }
         self.record.outgoing.push(event);
         self.outgoing_bytes += bytes;

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use tripline_protocol::step::{ForEach, ServerVerb, When};
 
-fn each(items: Value, max: u32, step: Step) -> Step {
+pub(super) fn each(items: Value, max: u32, step: Step) -> Step {
     Step {
         id: Some("each".into()),
         for_each: Some(ForEach { items, max }),
