@@ -15,7 +15,7 @@ use super::flight::{
     ATTEMPTS_MAX, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX, bounded,
     transfer_cut,
 };
-use super::run::{Call, render, unwanted};
+use super::run::{Call, Facts, render, unwanted};
 use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};

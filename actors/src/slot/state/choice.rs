@@ -11,12 +11,13 @@ impl Session {
         let report = self.record.reports.get(index);
         let waits =
             report.is_some_and(|report| report.verb.host().is_none() && report.status == StepStatus::Running);
+        let facts = Facts::of(&self.record, index);
         let unwanted = match waits {
             true => None,
-            false => unwanted(&self.record, index)?,
+            false => unwanted(&facts)?,
         };
         match unwanted {
-            None => render(&self.record, index).map(Some),
+            None => render(&facts).map(Some),
             Some(reason) => {
                 self.skip(index, reason);
                 Ok(None)

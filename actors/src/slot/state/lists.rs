@@ -21,14 +21,15 @@ impl Session {
 
     /// Makes the list of a step known, or skips the step. `Err`: the step fails.
     pub(super) fn expand(&mut self, index: usize) -> Result<(), Fault> {
-        let each_asks = match is_wanted_by_items(&self.record, index)? {
+        let facts = Facts::of(&self.record, index);
+        let each_asks = match is_wanted_by_items(&facts)? {
             Ok(each_asks) => each_asks,
             Err(reason) => {
                 self.skip(index, reason);
                 return Ok(());
             }
         };
-        let (items, max) = list_of(&self.record, index)?;
+        let (items, max) = list_of(&facts)?;
         self.check_list(&items, max)?;
         self.record.expand(index, items, each_asks, self.moment.now);
         self.unsaved = true;

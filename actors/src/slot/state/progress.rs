@@ -95,7 +95,7 @@ impl Session {
             );
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
-        let call = match render(&self.record, intent.step) {
+        let call = match render(&Facts::of(&self.record, intent.step)) {
             Ok(Call::Host(call)) => call,
             Ok(Call::Server(_)) => return self.begin(),
             Err(fault) => {
