@@ -30,9 +30,14 @@ impl Load {
 
     /// Below 80 % new work is taken; the rest is for the results of work already taken.
     pub(crate) fn admits(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// So many messages fit below that.
+    pub(crate) fn room(&self) -> u64 {
         let used = [&self.waiting, &self.reserved, &self.quarantined];
         let used: u64 = used.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        used < self.max / 5 * 4
+        (self.max / 5 * 4).saturating_sub(used)
     }
 
     /// When an entry that is made now is staged.

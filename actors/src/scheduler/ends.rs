@@ -41,7 +41,11 @@ pub(crate) type EndsRecord = VecDeque<End>;
 
 /// The ends of all pipelines that are watched.
 #[derive(Debug, Default)]
-pub(super) struct Ends(HashMap<Name, EndsRecord>);
+pub(super) struct Ends {
+    all: HashMap<Name, EndsRecord>,
+    /// Which these are, once the router has said so: a job may end after its pipeline has gone.
+    watched: Option<HashSet<Name>>,
+}
 
 impl Ends {
     pub(super) fn load(store: &Store) -> Result<Self, Refusal> {
@@ -51,7 +55,7 @@ impl Ends {
             let name = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
             all.extend(name.zip(ends));
         }
-        Ok(Self(all))
+        Ok(Self { all, watched: None })
     }
 
     /// A job ends with this batch.
@@ -63,7 +67,11 @@ impl Ends {
             Outcome::Expired | Outcome::Cancelled => return None,
         };
         let at = record.finished_at?;
-        let ends = self.0.entry(pipeline.name.clone()).or_default();
+        let watched = self.watched.as_ref();
+        if watched.is_some_and(|watched| !watched.contains(&pipeline.name)) {
+            return None;
+        }
+        let ends = self.all.entry(pipeline.name.clone()).or_default();
         ends.push_back(End { at, failed });
         while ends.len() > record.ends_kept as usize {
             ends.pop_front();
@@ -72,15 +80,16 @@ impl Ends {
         Some(told(&pipeline.name, ends))
     }
 
-    fn retain(&mut self, watched: &HashSet<Name>) -> Batch {
+    fn retain(&mut self, watched: HashSet<Name>) -> Batch {
         let mut batch = Batch::new();
-        self.0.retain(|name, _| {
+        self.all.retain(|name, _| {
             let is_watched = watched.contains(name);
             if !is_watched {
                 batch.delete(Table::PipelineEnds, row(name));
             }
             is_watched
         });
+        self.watched = Some(watched);
         batch
     }
 }
@@ -119,7 +128,7 @@ impl JobScheduler {
 
     /// Tells the router what was written: it may have died between the end of a job and what it makes of it.
     pub(super) fn tell_ends(&self) {
-        for (pipeline, ends) in &self.ends.0 {
+        for (pipeline, ends) in &self.ends.all {
             self.router.do_send(told(pipeline, ends));
         }
     }
@@ -128,7 +137,7 @@ impl JobScheduler {
 impl Handler<WatchPipelines> for JobScheduler {
     type Result = ();
     fn handle(&mut self, WatchPipelines(watched): WatchPipelines, _: &mut Self::Context) {
-        let batch = self.ends.retain(&watched);
+        let batch = self.ends.retain(watched);
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }

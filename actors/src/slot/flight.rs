@@ -168,17 +168,14 @@ pub(super) fn transfer_cut() -> Fault {
     Fault::server(CODE_TRANSFER_CUT, "the file's transfer was cut")
 }
 
-/// A fault as it is kept, and how many bytes it has: a host's text may be as long as a frame. Its detail goes
-/// when the whole has more than `room`.
-pub(super) fn bounded(mut fault: Fault, room: usize) -> (Fault, usize) {
+/// A fault as it is kept: a host's text may be as long as a frame. Its detail goes when the whole has more than `room`.
+pub(super) fn bounded(mut fault: Fault, room: usize) -> Fault {
     cut(&mut fault.code, FAULT_CODE_CHARS_MAX);
     cut(&mut fault.text, FAULT_TEXT_CHARS_MAX);
-    let bytes = crate::record::encode(&fault).len();
-    if bytes <= FAULT_BYTES_MAX.min(room) {
-        return (fault, bytes);
+    if crate::record::encode(&fault).len() > FAULT_BYTES_MAX.min(room) {
+        fault.detail = None;
     }
-    fault.detail = None;
-    (fault, 0)
+    fault
 }
 
 /// Cuts a text for people to so many characters, on one line.

@@ -14,6 +14,7 @@ mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub(crate) use interact::{BeginSession, CancelInteractive, CloseInteractive, RunInteractive};
 
@@ -198,6 +199,7 @@ impl SessionSlot {
                     name,
                     bytes,
                 } => self.spill(command_id, name, bytes, ctx),
+                Effect::NextTurn(job_id) => self.yield_turn(job_id, ctx),
                 Effect::End { record, end, ack } => self.scheduler.do_send(SessionEnded { record, end, ack }),
             }
         }
@@ -225,7 +227,7 @@ impl SessionSlot {
         Moment {
             now: self.ground.now(),
             journal_id: live.map(|live| live.journal_id),
-            outbox_admits: self.ground.load.admits(),
+            outbox_room: self.ground.load.room(),
         }
     }
 

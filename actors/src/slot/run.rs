@@ -4,28 +4,31 @@
 use crate::pipeline::{RenderError, StepFacts, holds_for_all, holds_late, is_late, render_late};
 use crate::record::{JobRecord, condition_false};
 use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
 use tripline_protocol::Fault;
 use tripline_protocol::job::Reason;
 use tripline_protocol::step::{ServerCall, Step, StepReport, StepVerb, When};
 use tripline_protocol::verb::VerbCall;
 
-fn step(record: &JobRecord, index: usize) -> Result<&Step, Fault> {
-    let step = record.step(index);
-    step.ok_or_else(|| Fault::server("bad_record", "no such step"))
+/// What conditions and templates of a step see. It is put together when the first of them asks, once: outputs are long.
+pub(super) struct Facts<'a> {
+    record: &'a JobRecord,
+    index: usize,
+    facts: OnceCell<StepFacts>,
 }
 
 fn failed(error: &RenderError) -> Fault {
     Fault::server(error.code(), error.to_string())
 }
 
-/// Why step `index` is not to run, if it is not. `Err`: its condition has no value, and it fails.
-pub(super) fn unwanted(record: &JobRecord, index: usize) -> Result<Option<Reason>, Fault> {
-    let condition = match record.condition(index) {
+/// Why a step is not to run, if it is not. `Err`: its condition has no value, and it fails.
+pub(super) fn unwanted(facts: &Facts<'_>) -> Result<Option<Reason>, Fault> {
+    let condition = match facts.record.condition(facts.index) {
         None => return Ok(None),
         Some(When::No { no }) => return Ok(Some(condition_false(no))),
         Some(When::Late(condition)) => condition,
     };
-    match holds_late(condition, &facts(record, index)) {
+    match holds_late(condition, facts.get()) {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(condition_false(condition))),
         Err(error) => Err(failed(&error)),
@@ -34,13 +37,13 @@ pub(super) fn unwanted(record: &JobRecord, index: usize) -> Result<Option<Reason
 
 /// Whether a step over a list is wanted before the list is looked at: `Ok` says whether each element asks the
 /// condition itself, the inner `Err` why it is not wanted.
-pub(super) fn is_wanted_by_items(record: &JobRecord, index: usize) -> Result<Result<bool, Reason>, Fault> {
-    let condition = match &step(record, index)?.when {
+pub(super) fn is_wanted_by_items(facts: &Facts<'_>) -> Result<Result<bool, Reason>, Fault> {
+    let condition = match &facts.step()?.when {
         None => return Ok(Ok(false)),
         Some(When::No { no }) => return Ok(Err(condition_false(no))),
         Some(When::Late(condition)) => condition,
     };
-    match holds_for_all(condition, &facts(record, index)) {
+    match holds_for_all(condition, facts.get()) {
         Ok(None) => Ok(Ok(true)),
         Ok(Some(true)) => Ok(Ok(false)),
         Ok(Some(false)) => Ok(Err(condition_false(condition))),
@@ -49,11 +52,11 @@ pub(super) fn is_wanted_by_items(record: &JobRecord, index: usize) -> Result<Res
 }
 
 /// The list that a step runs over, and how long it may be.
-pub(super) fn list_of(record: &JobRecord, index: usize) -> Result<(Vec<Value>, u32), Fault> {
-    let for_each = step(record, index)?.for_each.as_ref();
+pub(super) fn list_of(facts: &Facts<'_>) -> Result<(Vec<Value>, u32), Fault> {
+    let for_each = facts.step()?.for_each.as_ref();
     let for_each = for_each.ok_or_else(|| Fault::server("bad_record", "it runs over no list"))?;
     let items = match is_late(&for_each.items) {
-        true => render_late(&for_each.items, &facts(record, index)).map_err(|error| failed(&error))?,
+        true => render_late(&for_each.items, facts.get()).map_err(|error| failed(&error))?,
         false => for_each.items.clone(),
     };
     match items {
@@ -69,11 +72,11 @@ pub(super) enum Call {
     Server(ServerCall),
 }
 
-/// The call of step `index`. `Err`: it fails before it is sent.
-pub(super) fn render(record: &JobRecord, index: usize) -> Result<Call, Fault> {
-    let step = step(record, index)?;
+/// The call of a step. `Err`: it fails before it is sent.
+pub(super) fn render(facts: &Facts<'_>) -> Result<Call, Fault> {
+    let step = facts.step()?;
     let args = match is_late(&step.args) {
-        true => render_late(&step.args, &facts(record, index)).map_err(|error| failed(&error))?,
+        true => render_late(&step.args, facts.get()).map_err(|error| failed(&error))?,
         false => step.args.clone(),
     };
     let call = match step.verb {
@@ -87,7 +90,23 @@ pub(super) fn render(record: &JobRecord, index: usize) -> Result<Call, Fault> {
     call.map_err(|reason| Fault::unsupported("bad_argument", reason))
 }
 
-/// What conditions and templates of step `index` see.
+impl<'a> Facts<'a> {
+    /// Of step `index` of this job.
+    pub(super) fn of(record: &'a JobRecord, index: usize) -> Self {
+        let facts = OnceCell::new();
+        Self { record, index, facts }
+    }
+
+    fn step(&self) -> Result<&'a Step, Fault> {
+        let step = self.record.step(self.index);
+        step.ok_or_else(|| Fault::server("bad_record", "no such step"))
+    }
+
+    fn get(&self) -> &StepFacts {
+        self.facts.get_or_init(|| facts(self.record, self.index))
+    }
+}
+
 fn facts(record: &JobRecord, index: usize) -> StepFacts {
     let (mut steps, mut at) = (Map::new(), 0);
     while let Some(report) = record.reports.get(at) {

@@ -8,13 +8,14 @@ mod progress;
 mod publish;
 mod reports;
 mod resting;
+mod room;
 mod stopping;
 
 use super::flight::{
     ATTEMPTS_MAX, DEADLINE_MARGIN, Due, Fate, Flight, OUTPUT_INLINE_BYTES_MAX, PAUSES_MAX, bounded,
     transfer_cut,
 };
-use super::run::{Call, render, unwanted};
+use super::run::{Call, Facts, render, unwanted};
 use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
@@ -26,7 +27,7 @@ use tripline_protocol::verb::VerbCall;
 use tripline_protocol::{CommandId, Fault, FaultClass, HostId, JobId, Name, Span, Timestamp, TransferId};
 use uuid::Uuid;
 
-/// All outputs of a job that stay inline together; leaves room for the rest of the result.
+/// All outputs of a job that stay inline together, with its errors; leaves room for the rest of the result.
 const OUTPUTS_INLINE_BYTES_MAX: usize = 400 * 1024;
 
 /// What is to be done, in this order.
@@ -43,6 +44,8 @@ pub(super) enum Effect {
         name: String,
         bytes: Vec<u8>,
     },
+    /// Go on when all this is durable.
+    NextTurn(JobId),
     End {
         record: Box<JobRecord>,
         end: SessionEnd,
@@ -81,8 +84,8 @@ pub(super) struct Moment {
     pub(super) now: Timestamp,
     /// The journal of the session's host, if it is attached.
     pub(super) journal_id: Option<Uuid>,
-    /// The outbox takes more than the results of jobs.
-    pub(super) outbox_admits: bool,
+    /// So many messages the outbox takes beside the results of jobs.
+    pub(super) outbox_room: u64,
 }
 
 #[derive(Debug)]
@@ -92,9 +95,14 @@ struct Session {
     since: Timestamp,
     deadline: Timestamp,
     in_flight: Option<InFlight>,
+    /// Of all outputs.
     inline_bytes: usize,
     /// Something was decided that must be durable before the next command is sent.
     unsaved: bool,
+    /// Bytes of the events that go out with the next batch.
+    outgoing_bytes: usize,
+    /// It goes on in another turn.
+    yielded: bool,
 }
 
 #[derive(Debug)]
@@ -157,6 +165,8 @@ impl State {
             in_flight: None,
             inline_bytes,
             unsaved: false,
+            outgoing_bytes: 0,
+            yielded: false,
         };
         let effects = match session.record.intent.clone() {
             Some(intent) => session.resume(intent),
@@ -199,6 +209,15 @@ impl State {
             return Vec::new();
         }
         self.with(moment, |session| session.report(report))
+    }
+
+    /// What it published is durable: it goes on, unless it does so already.
+    pub(super) fn next_turn(&mut self, job_id: JobId, moment: Moment) -> Vec<Effect> {
+        let session = self.session.as_ref();
+        if !session.is_some_and(|session| session.yielded && session.record.job_id == job_id) {
+            return Vec::new();
+        }
+        self.with(moment, |session| session.next(None))
     }
 
     fn is_in_flight(&self, command_id: CommandId) -> bool {

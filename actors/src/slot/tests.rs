@@ -3,6 +3,7 @@
 
 mod choices;
 mod finally;
+mod full;
 mod lists;
 mod lost;
 mod paused;
@@ -139,7 +140,7 @@ struct Rig {
     state: State,
     now: Timestamp,
     journal: Option<Uuid>,
-    outbox_admits: bool,
+    outbox_room: u64,
     /// What went out with what was persisted or ended.
     published: Vec<Event>,
     /// As it was last persisted.
@@ -157,7 +158,7 @@ impl Rig {
             state: State::new(GRACE),
             now: START,
             journal: Some(JOURNAL),
-            outbox_admits: true,
+            outbox_room: u64::MAX,
             published: Vec::new(),
             stored: None,
             ended: None,
@@ -178,7 +179,7 @@ impl Rig {
         Moment {
             now: self.now,
             journal_id: self.journal,
-            outbox_admits: self.outbox_admits,
+            outbox_room: self.outbox_room,
         }
     }
 
@@ -214,6 +215,20 @@ impl Rig {
 
     fn fail(&mut self, step: usize, attempt: u32, fault: Fault) -> Vec<String> {
         self.result(command(step, attempt), None, Some(fault))
+    }
+
+    fn next_turn(&mut self) -> Vec<String> {
+        let effects = self.state.next_turn(JOB, self.moment());
+        self.words(effects)
+    }
+
+    /// Runs it for as many turns as it goes on by itself.
+    fn run_on(&mut self, record: JobRecord) -> Vec<String> {
+        let mut words = self.run(record);
+        while words.last().is_some_and(|word| word == "next turn") {
+            words = self.next_turn();
+        }
+        words
     }
 
     fn cancel(&mut self) -> Vec<String> {
@@ -263,6 +278,10 @@ impl Rig {
             Effect::Spill { name, bytes, .. } => {
                 self.spilled = bytes;
                 format!("spill {name}")
+            }
+            Effect::NextTurn(job_id) => {
+                assert_eq!(job_id, JOB);
+                "next turn".into()
             }
             Effect::End { record, end, ack } => {
                 self.ended = Some(*record.clone());

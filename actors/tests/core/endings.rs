@@ -328,6 +328,32 @@ async fn a_job_publishes_its_event_once_whenever_the_server_dies() {
     );
 }
 
+#[actix::test]
+async fn a_job_publishes_an_event_for_every_element_of_a_long_list() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let _agent = fixture.attach(host.host_id, "amelie").await;
+    let each = Step {
+        for_each: Some(ForEach {
+            items: json!(vec![0; 200]),
+            max: 200,
+        }),
+        ..Step::new(
+            ServerVerb::Publish,
+            json!({ "etype": "acme.seen", "data": "{{ index }}" }),
+        )
+    };
+    let job = submit(&fixture, host.host_id, vec![each], Vec::new()).await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Succeeded));
+    let found = event(&fixture, "acme.seen", 200).await;
+    let places: Vec<u64> = found
+        .iter()
+        .map(|(_, body)| body["data"].as_u64().unwrap())
+        .collect();
+    assert_eq!(places, (0..200).collect::<Vec<_>>());
+}
+
 const ECHO: &str = "name: echo\non: [acme.alert]\njob: { steps: [ publish: { etype: acme.alert } ] }\n";
 
 #[actix::test]

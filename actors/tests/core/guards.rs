@@ -208,11 +208,14 @@ async fn the_ends_of_a_pipeline_that_is_no_longer_watched_are_forgotten() {
     offer(&fixture, 1, host_id).await;
     end(&fixture, &mut agent, 1, true).await;
     assert_eq!(fixture.rows(Table::PipelineEnds), 1);
+    offer(&fixture, 2, host_id).await;
     fixture.core.set_rules(rules(&[with("")]));
     eventually("the row is gone", || async {
         (fixture.rows(Table::PipelineEnds) == 0).then_some(())
     })
     .await;
+    end(&fixture, &mut agent, 2, true).await;
+    assert_eq!(fixture.rows(Table::PipelineEnds), 0, "a job of before ended");
 }
 
 #[actix::test]

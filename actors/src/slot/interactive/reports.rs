@@ -44,7 +44,7 @@ impl Session {
         };
         let command_id = result.command_id;
         if let Some(fault) = result.error {
-            let (fault, _) = bounded(fault, OUTPUT_INLINE_BYTES_MAX);
+            let fault = bounded(fault, OUTPUT_INLINE_BYTES_MAX);
             return self.failed(fault, command_id, journal, now);
         }
         if artifact.is_none() && flight.fetches() {

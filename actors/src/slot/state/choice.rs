@@ -11,16 +11,15 @@ impl Session {
         let report = self.record.reports.get(index);
         let waits =
             report.is_some_and(|report| report.verb.host().is_none() && report.status == StepStatus::Running);
+        let facts = Facts::of(&self.record, index);
         let unwanted = match waits {
             true => None,
-            false => unwanted(&self.record, index)?,
+            false => unwanted(&facts)?,
         };
         match unwanted {
-            None => render(&self.record, index).map(Some),
+            None => render(&facts).map(Some),
             Some(reason) => {
-                if let Some(report) = self.record.reports.get_mut(index) {
-                    report.skip(reason);
-                }
+                self.skip(index, reason);
                 Ok(None)
             }
         }
@@ -28,6 +27,7 @@ impl Session {
 
     /// Marks a step failed. Returns what the job's failure would say.
     pub(super) fn mark_failed(&mut self, index: usize, fault: Fault) -> Reason {
+        let kept = self.fit_fault(fault.clone());
         let Some(report) = self.record.reports.get_mut(index) else {
             return Reason::new("bad_record", "no such step");
         };
@@ -35,7 +35,7 @@ impl Session {
         report.status = StepStatus::Failed;
         report.started_at.get_or_insert(self.moment.now);
         report.finished_at = Some(self.moment.now);
-        report.error = Some(fault);
+        report.error = Some(kept);
         Reason::new("step_failed", text)
     }
 

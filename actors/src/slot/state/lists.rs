@@ -21,16 +21,15 @@ impl Session {
 
     /// Makes the list of a step known, or skips the step. `Err`: the step fails.
     pub(super) fn expand(&mut self, index: usize) -> Result<(), Fault> {
-        let each_asks = match is_wanted_by_items(&self.record, index)? {
+        let facts = Facts::of(&self.record, index);
+        let each_asks = match is_wanted_by_items(&facts)? {
             Ok(each_asks) => each_asks,
             Err(reason) => {
-                if let Some(report) = self.record.reports.get_mut(index) {
-                    report.skip(reason);
-                }
+                self.skip(index, reason);
                 return Ok(());
             }
         };
-        let (items, max) = list_of(&self.record, index)?;
+        let (items, max) = list_of(&facts)?;
         self.check_list(&items, max)?;
         self.record.expand(index, items, each_asks, self.moment.now);
         self.unsaved = true;
@@ -55,15 +54,4 @@ impl Session {
         }
         Ok(())
     }
-
-    /// How much of outputs and faults stays inline: a job with many steps has long reports anyhow.
-    pub(super) fn inline_bytes_max(&self) -> usize {
-        let more = self.record.reports.len().saturating_sub(REPORTS_OF_A_JOB);
-        OUTPUTS_INLINE_BYTES_MAX.saturating_sub(more * REPORT_BYTES)
-    }
 }
-
-/// Reports that leave room for all outputs that stay inline.
-const REPORTS_OF_A_JOB: usize = 80;
-/// About as much has one report beyond those.
-const REPORT_BYTES: usize = 1024;

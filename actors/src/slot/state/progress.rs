@@ -16,6 +16,7 @@ impl Session {
     /// The record as it is to be stored, with what goes on record then.
     pub(super) fn snapshot(&mut self) -> Box<JobRecord> {
         self.unsaved = false;
+        self.outgoing_bytes = 0;
         let notes = std::mem::take(&mut self.record.notes);
         let passed = std::mem::take(&mut self.record.passed);
         let dropped = std::mem::take(&mut self.record.dropped);
@@ -94,7 +95,7 @@ impl Session {
             );
         };
         let timeout = step.timeout.unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
-        let call = match render(&self.record, intent.step) {
+        let call = match render(&Facts::of(&self.record, intent.step)) {
             Ok(Call::Host(call)) => call,
             Ok(Call::Server(_)) => return self.begin(),
             Err(fault) => {
@@ -138,12 +139,17 @@ impl Session {
     /// Goes on with the first step that has not ended; `ack` is a command whose result is in the record.
     pub(super) fn next(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.yielded = false;
         loop {
             self.record.settle_loops(Some(self.moment.now));
             let Some(index) = self.next_step() else {
                 effects.extend(self.finished(ack));
                 return effects;
             };
+            if self.has_published_enough() {
+                effects.extend(self.yield_turn(ack));
+                return effects;
+            }
             if self.moment.now >= self.deadline {
                 effects.extend(self.end(Outcome::TimedOut, self.timeout_reason(), ack));
                 return effects;

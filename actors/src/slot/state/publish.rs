@@ -12,6 +12,9 @@ use tripline_protocol::{Attestation, Event, EventKey};
 const SOURCE: &str = "tripline";
 /// The outbox has no room for more than the results of jobs.
 const OUTBOX_FULL: &str = "outbox_full";
+/// Events that go out with one batch, and their bytes, which the last of them may exceed.
+const TURN_EVENTS_MAX: usize = 16;
+const TURN_BYTES_MAX: usize = 1024 * 1024;
 
 impl Session {
     /// Publishes an event as step `index`, which is done then.
@@ -19,7 +22,7 @@ impl Session {
         let published = self
             .event(index, publish)
             .and_then(|event| self.check_event(event));
-        let event = published.inspect_err(|fault| {
+        let (event, bytes) = published.inspect_err(|fault| {
             metrics::counter!("tripline_slot_events_refused_total", "reason" => fault.code.clone())
                 .increment(1);
         })?;
@@ -29,10 +32,26 @@ impl Session {
             report.finished_at = Some(self.moment.now);
             report.error = None;
             report.output = Some(json!({ "id": event.id, "etype": event.etype }));
+            self.inline_bytes += inline_len(report.output.as_ref());
         }
         self.record.outgoing.push(event);
+        self.outgoing_bytes += bytes;
         self.unsaved = true;
         Ok(())
+    }
+
+    /// Whether so much goes out with the next batch that others should come first.
+    pub(super) fn has_published_enough(&self) -> bool {
+        self.record.outgoing.len() >= TURN_EVENTS_MAX || self.outgoing_bytes >= TURN_BYTES_MAX
+    }
+
+    /// Has what was done made durable before it goes on; `ack` is a command whose result is in the record.
+    pub(super) fn yield_turn(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        self.yielded = true;
+        let mut effects = vec![Effect::Persist(self.snapshot())];
+        effects.extend(ack.map(|ack| self.host(ToHostEffect::Ack(ack))));
+        effects.push(Effect::NextTurn(self.record.job_id));
+        effects
     }
 
     /// The same of a detection.
@@ -93,8 +112,8 @@ impl Session {
         })
     }
 
-    /// Nothing is published that a publisher could not have published either.
-    fn check_event(&self, event: Event) -> Result<Event, Fault> {
+    /// Nothing is published that a publisher could not have published either. Returns it with its bytes.
+    fn check_event(&self, event: Event) -> Result<(Event, usize), Fault> {
         if !is_shallow(&event.data) {
             let text = format!("the event's data is nested more than {NESTING_MAX} levels deep");
             return Err(Fault::server("bad_argument", text));
@@ -104,13 +123,14 @@ impl Session {
             let text = format!("an event of {bytes} bytes, at most {EVENT_BYTES_MAX} are taken");
             return Err(Fault::server("too_large", text));
         }
-        if !self.moment.outbox_admits {
+        // Those before it in this turn are not in the outbox yet.
+        if self.record.outgoing.len() as u64 >= self.moment.outbox_room {
             return Err(Fault::server(
                 OUTBOX_FULL,
                 "too many messages wait for the broker",
             ));
         }
-        Ok(event)
+        Ok((event, bytes))
     }
 
     /// Whether a fault says that it may be better later.

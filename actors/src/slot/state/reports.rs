@@ -87,8 +87,7 @@ impl Session {
     ) -> Vec<Effect> {
         let command_id = result.command_id;
         if let Some(fault) = result.error {
-            let fault = self.bound(fault);
-            return self.command_failed(fault, command_id);
+            return self.command_failed(bounded(fault, usize::MAX), command_id);
         }
         if artifact.is_none() && self.fetches() {
             return self.command_failed(transfer_cut(), command_id);
@@ -98,8 +97,7 @@ impl Session {
             .as_ref()
             .map(crate::record::encode)
             .unwrap_or_default();
-        let fits = self.inline_bytes + bytes.len() <= self.inline_bytes_max();
-        if bytes.len() > OUTPUT_INLINE_BYTES_MAX || !fits {
+        if bytes.len() > OUTPUT_INLINE_BYTES_MAX.min(self.room()) {
             return self.spill(result, bytes);
         }
         self.inline_bytes += bytes.len();
@@ -109,14 +107,6 @@ impl Session {
     /// Whether the command under way brings a file.
     pub(super) fn fetches(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|now| now.flight.fetches())
-    }
-
-    /// A fault as it fits into the job's result.
-    pub(super) fn bound(&mut self, fault: Fault) -> Fault {
-        let room = self.inline_bytes_max().saturating_sub(self.inline_bytes);
-        let (fault, bytes) = bounded(fault, room);
-        self.inline_bytes += bytes;
-        fault
     }
 
     pub(super) fn spill(&mut self, result: CommandResult, bytes: Vec<u8>) -> Vec<Effect> {
@@ -162,6 +152,7 @@ impl Session {
         let Some(in_flight) = self.in_flight.take() else {
             return Vec::new();
         };
+        let artifact = artifact.map(|artifact| self.fit_artifact(artifact));
         let end = End {
             result: "succeeded",
             code: None,

@@ -62,7 +62,7 @@ impl Session {
         );
         let again = StepReport {
             tries: Some(tries + 1),
-            error: Some(fault.clone()),
+            error: Some(self.fit_fault(fault.clone())),
             ..StepReport::pending(report.id.clone(), report.verb)
         };
         if let Some(report) = self.record.reports.get_mut(index) {

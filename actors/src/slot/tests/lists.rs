@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use tripline_protocol::step::{ForEach, ServerVerb, When};
 
-fn each(items: Value, max: u32, step: Step) -> Step {
+pub(super) fn each(items: Value, max: u32, step: Step) -> Step {
     Step {
         id: Some("each".into()),
         for_each: Some(ForEach { items, max }),
@@ -106,7 +106,7 @@ fn all_lists_of_a_job_together_are_bounded() {
             ..each(json!(vec![0; count]), 200, wait.clone())
         };
         let mut rig = Rig::new();
-        rig.run(job(vec![of("a", 200), of("b", second)]));
+        rig.run_on(job(vec![of("a", 200), of("b", second)]));
         rig
     };
     assert_eq!(lists(54).published.len(), 254);

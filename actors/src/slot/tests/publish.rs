@@ -151,7 +151,7 @@ fn an_event_that_nobody_could_publish_fails_its_step() {
 #[test]
 fn while_the_outbox_is_full_an_event_is_refused_or_tried_again() {
     let mut rig = Rig::new();
-    rig.outbox_admits = false;
+    rig.outbox_room = 0;
     rig.run(job(vec![publish(json!({ "etype": "a" }))]));
     assert_eq!(error_of(&rig, 0), "outbox_full");
     let patient = Step {
@@ -164,11 +164,91 @@ fn while_the_outbox_is_full_an_event_is_refused_or_tried_again() {
         ..publish(json!({ "etype": "a" }))
     };
     let mut rig = Rig::new();
-    rig.outbox_admits = false;
+    rig.outbox_room = 0;
     assert!(rig.run(job(vec![patient]))[0].starts_with("rests "));
-    rig.outbox_admits = true;
+    rig.outbox_room = 1;
     let stored = rig.stored.clone().unwrap();
     rig.now = stored.rest.as_ref().unwrap().not_before;
     assert_eq!(rig.run(stored), ["end succeeded completed"]);
     assert_eq!(rig.published.len(), 1);
+}
+
+/// A step that publishes an event with so long data for each of so many elements.
+fn publish_each(count: usize, bytes: usize) -> Step {
+    Step {
+        for_each: Some(tripline_protocol::step::ForEach {
+            items: json!(vec![0; count]),
+            max: 200,
+        }),
+        on_error: OnError::Continue,
+        ..publish(json!({ "etype": "a", "data": "x".repeat(bytes) }))
+    }
+}
+
+#[test]
+fn many_events_go_out_in_turns_and_each_once() {
+    for (bytes, events_most) in [(10, 16), (400 * 1024, 3)] {
+        let mut rig = Rig::new();
+        let mut words = rig.run(job(vec![publish_each(40, bytes)]));
+        let mut before = 0;
+        while words == ["persist", "next turn"] {
+            let events = rig.published.len() - before;
+            assert_eq!(events, events_most);
+            before = rig.published.len();
+            let done = rig.stored.as_ref().unwrap().reports.iter();
+            let done = done.filter(|report| report.output.is_some()).count();
+            assert_eq!(done, before, "each is durable with what it says");
+            words = rig.next_turn();
+        }
+        assert_eq!(words, ["end succeeded completed"]);
+        let mut ids: Vec<_> = rig.published.iter().map(|event| event.id.clone()).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), 40);
+        assert!(rig.next_turn().is_empty(), "it has ended");
+    }
+}
+
+#[test]
+fn the_command_before_many_events_may_be_forgotten_after_their_first_turn() {
+    let mut rig = Rig::running(vec![list(), publish_each(20, 10), delete()]);
+    let words = rig.answer(0, 1, json!({}));
+    assert_eq!(words, ["persist", "ack 0/1", "next turn"]);
+    assert_eq!(rig.next_turn(), ["persist", "announce", "execute 22/1"]);
+    assert!(rig.next_turn().is_empty(), "it goes on already");
+    let mut rig = Rig::running(vec![list(), publish_each(20, 10), delete()]);
+    rig.answer(0, 1, json!({}));
+    assert_eq!(rig.cancel(), ["persist", "end cancelled cancelled"]);
+    assert!(rig.next_turn().is_empty());
+}
+
+#[test]
+fn after_a_crash_between_two_turns_the_other_events_go_out() {
+    let mut rig = Rig::new();
+    rig.run(job(vec![publish_each(40, 10)]));
+    let stored = crate::record::encode(rig.stored.as_ref().unwrap());
+    let mut again = Rig::new();
+    again.run_on(crate::record::decode("job", &stored).unwrap());
+    let ids = |rig: &Rig| {
+        rig.published
+            .iter()
+            .map(|event| event.id.clone())
+            .collect::<Vec<_>>()
+    };
+    let mut all = [ids(&rig), ids(&again)].concat();
+    assert_eq!(all.len(), 40);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 40);
+}
+
+#[test]
+fn events_of_one_turn_take_no_more_of_the_outbox_than_there_is() {
+    let mut rig = Rig::new();
+    rig.outbox_room = 5;
+    assert_eq!(
+        rig.run(job(vec![publish_each(10, 10)])),
+        ["end succeeded completed"]
+    );
+    assert_eq!(rig.published.len(), 5);
+    assert_eq!(error_of(&rig, 6), "outbox_full");
 }
