@@ -3,7 +3,7 @@
 //! A host counts from when the pipeline last acted on it until `per` later. Everything is in memory and in the store,
 //! a row each, written with the decision; at the bound of all pipelines together none gets another host.
 
-use crate::ground::read;
+use crate::ground::{rows, unreadable_key};
 use crate::pipeline::MaxHosts;
 use crate::record::encode;
 use crate::refusal::Refusal;
@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 /// Hosts of all pipelines that are counted.
 const TOUCHED_MAX: usize = 200_000;
-/// Rows read at once.
-const ROWS_PAGE: usize = 1_000;
 
 /// A host of a pipeline, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,22 +90,15 @@ impl Touched {
     /// Those in the store.
     pub(super) fn load(store: &Store, now: Timestamp) -> Result<Self, Refusal> {
         let mut touched = Self::default();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = store.scan(Table::TouchedHost, &[], after.as_deref(), ROWS_PAGE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(touched);
-            };
-            after = Some(last.clone());
-            for (key, _) in page {
-                let record: Option<TouchedRecord> = read(store, Table::TouchedHost, &key, "touched host")?;
-                if let (Some(which), Some(mut record)) = (which(&key), record) {
-                    // The machine's clock may have been set back while the server was down.
-                    record.at = record.at.min(now);
-                    touched.put(&which, record);
-                }
-            }
-        }
+        rows(store, Table::TouchedHost, "touched host", |key, record| {
+            let which = which(key).ok_or_else(|| unreadable_key("a touched host"))?;
+            let mut record: TouchedRecord = record?;
+            // The machine's clock may have been set back while the server was down.
+            record.at = record.at.min(now);
+            touched.put(&which, record);
+            Ok(())
+        })?;
+        Ok(touched)
     }
 
     /// Whether the pipeline may act on this host.
