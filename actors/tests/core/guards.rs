@@ -122,6 +122,26 @@ async fn a_pipeline_acts_on_so_many_hosts_within_its_window_and_on_these_again()
 }
 
 #[actix::test]
+async fn hosts_that_were_acted_on_count_while_their_pipeline_is_away() {
+    let guard = with("max_hosts: { count: 1, per: 1h }");
+    let (fixture, first) = listening(vec![guard]).await;
+    let second = fixture.enrol("ben").await.host_id;
+    assert_eq!(offer(&fixture, 1, first).await, 1);
+    fixture.core.set_rules(rules(&[]));
+    let fixture = fixture.restart_with(|setup| setup.pipelines = Vec::new()).await;
+    fixture.core.set_rules(rules(&[guard]));
+    assert_eq!(offer(&fixture, 2, second).await, 1);
+    // Another span holds for them, too.
+    fixture
+        .core
+        .set_rules(rules(&[with("max_hosts: { count: 1, per: 2h }")]));
+    fixture.advance(3600);
+    assert_eq!(offer(&fixture, 3, second).await, 1);
+    fixture.advance(3600);
+    assert_eq!(offer(&fixture, 4, second).await, 2);
+}
+
+#[actix::test]
 async fn a_pipeline_of_which_too_many_jobs_fail_pauses_itself_until_a_person_resumes() {
     recorder::install();
     let (fixture, host_id) = listening(vec![FAILING]).await;
