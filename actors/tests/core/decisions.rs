@@ -78,6 +78,27 @@ async fn it_is_known_what_acted_on_an_event_and_what_did_not_and_why() {
 }
 
 #[actix::test]
+async fn a_decision_not_to_act_is_no_more_when_the_event_comes_again_and_it_acts() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    let data = json!({ "host_id": host_id, "k": "a" });
+    offer(&fixture, 1, data.clone()).await;
+    offer(&fixture, 2, data.clone()).await;
+    assert_eq!(
+        decisions(&fixture, None, 2).await.withheld[0].reason,
+        "suppressed"
+    );
+    fixture.advance(3600);
+    offer(&fixture, 2, data).await;
+    let decided = decisions(&fixture, None, 2).await;
+    assert_eq!(
+        (decided.jobs.len(), decided.withheld.len()),
+        (1, 0),
+        "{decided:?}"
+    );
+    assert_eq!(fixture.rows(Table::WithheldByTime), 0);
+}
+
+#[actix::test]
 async fn a_dead_letter_is_among_the_decisions() {
     let (fixture, _) = listening(vec![ALWAYS]).await;
     offer(&fixture, 1, json!({ "hostname": "nowhere" })).await;

@@ -142,6 +142,23 @@ async fn hosts_that_were_acted_on_count_while_their_pipeline_is_away() {
 }
 
 #[actix::test]
+async fn an_event_on_which_a_guard_kept_a_pipeline_from_acting_is_decided_when_it_comes_again() {
+    let (fixture, first) = listening(vec![with("max_in_flight: 1")]).await;
+    fixture.core.pause_pipeline(&ana(), p(), None).await.unwrap();
+    assert_eq!(offer(&fixture, 1, first).await, 0);
+    // As after a crash before the event was acknowledged.
+    let fixture = fixture.restart().await;
+    fixture.core.resume_pipeline(&ana(), p()).await.unwrap();
+    assert_eq!(offer(&fixture, 1, first).await, 0);
+    assert_eq!(offer(&fixture, 2, first).await, 1);
+    assert_eq!(offer(&fixture, 3, first).await, 1);
+    let mut agent = fixture.attach(first, "amelie").await;
+    end(&fixture, &mut agent, 2, false).await;
+    assert_eq!(offer(&fixture, 3, first).await, 1, "there would be room now");
+    assert_eq!(offer(&fixture, 4, first).await, 2);
+}
+
+#[actix::test]
 async fn a_pipeline_of_which_too_many_jobs_fail_pauses_itself_until_a_person_resumes() {
     recorder::install();
     let (fixture, host_id) = listening(vec![FAILING]).await;

@@ -127,6 +127,8 @@ pub(crate) struct Records {
     behind: HashSet<Name>,
     /// Of the decisions under way, by row.
     fresh: BTreeMap<Vec<u8>, DecisionRecord>,
+    /// Rows of pipelines that act after all.
+    over: HashSet<Vec<u8>>,
 }
 
 /// An event that is decided about.
@@ -161,6 +163,7 @@ impl Records {
             tallies,
             behind: HashSet::new(),
             fresh: BTreeMap::new(),
+            over: HashSet::new(),
         })
     }
 
@@ -179,6 +182,11 @@ impl Records {
             self.fresh
                 .insert(row(of.event.key, Some(&withheld.pipeline)), record);
         }
+    }
+
+    /// A pipeline acts on an event that came again: what was decided before is true no more.
+    pub(crate) fn acted(&mut self, event: EventKey, pipeline: &Name) {
+        self.over.insert(row(event, Some(pipeline)));
     }
 
     /// The event becomes a dead letter.
@@ -242,6 +250,7 @@ impl Records {
 
     /// Adds the decisions under way to their batch. Beyond what is remembered the oldest go.
     pub(crate) fn stage(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
+        self.remove_over(store, batch)?;
         if self.fresh.is_empty() {
             return Ok(());
         }
@@ -269,8 +278,19 @@ impl Records {
         Ok(())
     }
 
+    fn remove_over(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
+        for row in std::mem::take(&mut self.over) {
+            if let Some(old) = kept(store, &row)? {
+                remove(batch, by_time(old.at, &row).into());
+                self.count = self.count.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
     /// The decisions under way are refused.
     pub(crate) fn roll_back(&mut self) {
+        self.over.clear();
         self.fresh.clear();
     }
 
