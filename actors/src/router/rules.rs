@@ -57,7 +57,7 @@ impl Handler<SetRules> for EtypeRouter {
 impl Handler<GetRules> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
-        reply.send(Ok(PipelinesView {
+        let view = PipelinesView {
             pipelines: self
                 .rules
                 .set
@@ -77,6 +77,8 @@ impl Handler<GetRules> for EtypeRouter {
                 .collect(),
             loaded_at: self.rules.loaded_at,
             refused: self.rules.refused.clone(),
-        }));
+        };
+        // A pause that it shows may be on the way to the disk.
+        self.ground.after_commit(move || reply.send(Ok(view)));
     }
 }
