@@ -30,6 +30,15 @@ pub(crate) struct Rules {
     pub(crate) refused: Option<String>,
 }
 
+impl PartialEq for Rules {
+    /// Whether they are the same ones, not whether they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.set, &other.set)
+            && self.loaded_at == other.loaded_at
+            && self.refused == other.refused
+    }
+}
+
 impl EtypeRouter {
     /// Lets go of what was counted for pipelines that are not there any more.
     pub(super) fn keep_to_rules(&mut self) {
