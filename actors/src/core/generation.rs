@@ -67,6 +67,7 @@ impl Peers {
         let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
         let scheduler_actor = JobScheduler::load(
             Arc::clone(ground),
+            Arc::clone(&rules.set),
             router.clone(),
             outbox.clone(),
             directory.clone(),

@@ -276,6 +276,5 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
         traceparent: event.traceparent.clone(),
         depth: event.depth,
         by: None,
-        ends_kept: pipeline.guards().auto_pause.map_or(0, |guard| guard.of),
     }
 }

@@ -48,10 +48,8 @@ impl EtypeRouter {
         self.records.keep(|name| set.pipeline(name).is_some(), &mut batch);
         self.guards.stage(&mut batch);
         self.commit(batch);
-        let watched = self.rules.set.pipelines();
-        let watched = watched.filter(|pipeline| pipeline.guards().auto_pause.is_some());
-        let watched = watched.map(|pipeline| pipeline.name().clone()).collect();
-        self.scheduler.do_send(WatchPipelines(watched));
+        self.scheduler
+            .do_send(WatchPipelines(Arc::clone(&self.rules.set)));
     }
 }
 

@@ -46,6 +46,7 @@ use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
+use crate::pipeline::RuleSet;
 use crate::ports::OutMessage;
 use crate::published::stage_events;
 use crate::record::JobRecord;
@@ -109,6 +110,7 @@ impl JobScheduler {
     /// Reads the open jobs.
     pub(crate) fn load(
         ground: Arc<Ground>,
+        rules: Arc<RuleSet>,
         router: Addr<EtypeRouter>,
         outbox: Addr<Outbox>,
         directory: Addr<Directory>,
@@ -149,7 +151,7 @@ impl JobScheduler {
         let pause = pause::load(&ground)?;
         state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
-        let ends = ends::Ends::load(&ground.store)?;
+        let ends = ends::Ends::load(&ground.store, rules)?;
         Ok(Self {
             ground,
             state,

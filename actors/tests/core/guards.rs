@@ -159,6 +159,36 @@ async fn an_event_on_which_a_guard_kept_a_pipeline_from_acting_is_decided_when_i
 }
 
 #[actix::test]
+async fn jobs_that_were_made_before_a_guard_count_for_it() {
+    let (fixture, host_id) = listening(vec![with("")]).await;
+    for number in 1..=3 {
+        offer(&fixture, number, host_id).await;
+    }
+    let mut agent = fixture.attach(host_id, "amelie").await;
+    end(&fixture, &mut agent, 1, true).await;
+    assert_eq!(fixture.rows(Table::PipelineEnds), 0);
+    fixture.core.set_rules(rules(&[FAILING]));
+    end(&fixture, &mut agent, 2, true).await;
+    assert_eq!(pipeline(&fixture).await.pause, None, "the first one ended before");
+    // Away for a moment, as a file that is moved.
+    fixture.core.set_rules(rules(&[]));
+    fixture.core.set_rules(rules(&[FAILING]));
+    end(&fixture, &mut agent, 3, true).await;
+    let paused = eventually("it pauses itself", || async { pipeline(&fixture).await.pause }).await;
+    assert_eq!(paused.by, None);
+}
+
+#[actix::test]
+async fn a_job_that_ends_when_its_pipeline_is_no_longer_watched_leaves_no_row() {
+    let (fixture, host_id) = listening(vec![FAILING]).await;
+    offer(&fixture, 1, host_id).await;
+    fixture.core.set_rules(rules(&[with("")]));
+    let mut agent = fixture.attach(host_id, "amelie").await;
+    end(&fixture, &mut agent, 1, true).await;
+    assert_eq!(fixture.rows(Table::PipelineEnds), 0);
+}
+
+#[actix::test]
 async fn a_pipeline_of_which_too_many_jobs_fail_pauses_itself_until_a_person_resumes() {
     recorder::install();
     let (fixture, host_id) = listening(vec![FAILING]).await;
