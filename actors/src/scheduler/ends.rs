@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tripline_protocol::job::Outcome;
-use tripline_protocol::{Name, Span, Timestamp};
+use tripline_protocol::{JobId, Name, Span, Timestamp};
 
 /// How long the ends of a pipeline that is not there are kept after the last of them: it may come back.
 const ABSENT_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -135,6 +135,16 @@ impl JobScheduler {
     pub(super) fn tell_landed(&self, pipeline: Option<&Name>) {
         if let Some(pipeline) = pipeline.cloned() {
             self.router.do_send(JobLanded(pipeline));
+        }
+    }
+
+    /// An open job has no record, in a damaged store: nothing can be done with it, and nobody may go on counting it.
+    pub(super) fn lose(&mut self, job_id: JobId) {
+        tracing::error!(job = %job_id, "an open job has no record");
+        let pipeline = self.state.pipeline_of(job_id).cloned();
+        if self.state.remove(job_id) {
+            self.ground.load.release();
+            self.tell_landed(pipeline.as_ref());
         }
     }
 

@@ -148,7 +148,7 @@ impl JobScheduler {
                     self.end(record, Outcome::Cancelled, reason());
                     cancelled += 1;
                 }
-                Ok(None) => drop(self.state.remove(job_id)),
+                Ok(None) => self.lose(job_id),
                 Err(error) => {
                     tracing::error!(job = %job_id, %error, "a job of a forgotten host cannot be ended")
                 }

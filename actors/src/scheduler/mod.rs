@@ -220,10 +220,7 @@ impl JobScheduler {
                 None => slot.do_send(RunJob(Box::new(record))),
                 Some(reason) => self.end(record, Outcome::Cancelled, reason),
             },
-            (Ok(_), _) => {
-                tracing::error!(job = %job_id, "an open job has no record");
-                self.state.remove(job_id);
-            }
+            (Ok(_), _) => self.lose(job_id),
             // The store cannot be read: the process is about to end with that reason.
             (Err(error), _) => tracing::error!(job = %job_id, %error, "a job cannot be started"),
         }
@@ -283,7 +280,7 @@ impl JobScheduler {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => self.leave(record, wait),
-                Ok(None) => drop(self.state.remove(job_id)),
+                Ok(None) => self.lose(job_id),
                 Err(error) => tracing::error!(job = %job_id, %error, "an expired job cannot be ended"),
             }
         }
@@ -298,7 +295,7 @@ impl JobScheduler {
                 // Its host attaches only after this.
                 self.conclude(record, Outcome::Cancelled, reason, true);
             }
-            Ok(None) => drop(self.state.remove(job_id)),
+            Ok(None) => self.lose(job_id),
             Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
         }
     }

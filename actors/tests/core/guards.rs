@@ -6,7 +6,7 @@ use crate::fixture::{Agent, Fixture, Setup, config, delete, eventually, list, re
 use crate::recorder::{self, counter};
 use serde_json::json;
 use tripline_actors::access::Principal;
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_actors::{LabelChange, Refusal};
 use tripline_protocol::api::{JobView, PipelineView};
 use tripline_protocol::job::{JobState, Outcome};
@@ -186,6 +186,28 @@ async fn a_job_that_ends_when_its_pipeline_is_no_longer_watched_leaves_no_row() 
     let mut agent = fixture.attach(host_id, "amelie").await;
     end(&fixture, &mut agent, 1, true).await;
     assert_eq!(fixture.rows(Table::PipelineEnds), 0);
+}
+
+#[actix::test]
+async fn a_job_without_its_record_is_in_flight_no_more() {
+    let (fixture, host_id) = listening(vec![with("max_in_flight: 1")]).await;
+    offer(&fixture, 1, host_id).await;
+    let fixture = fixture.restart().await;
+    // As a store that was damaged.
+    let mut batch = Batch::new();
+    for table in [Table::Job, Table::OpenJob, Table::JobByTime] {
+        for (key, _) in fixture.store.scan(table, &[], None, 10).unwrap() {
+            batch.delete(table, key);
+        }
+    }
+    fixture.store.commit(batch, || {});
+    assert_eq!(offer(&fixture, 2, host_id).await, 0);
+    let _agent = fixture.attach(host_id, "amelie").await;
+    eventually("the job is given up", || async {
+        (pipeline(&fixture).await.in_flight == 0).then_some(())
+    })
+    .await;
+    assert_eq!(offer(&fixture, 3, host_id).await, 1);
 }
 
 #[actix::test]
