@@ -25,11 +25,13 @@ use std::sync::Arc;
 use tripline_protocol::api::{Asker, Pause};
 use tripline_protocol::audit::Action;
 use tripline_protocol::verb::Verb;
-use tripline_protocol::{HostId, Org, Span, Timestamp};
+use tripline_protocol::{HostId, Name, Org, Span, Timestamp};
 use uuid::Uuid;
 
 /// Batches that may wait for the disk before new work is refused.
 const BATCHES_WAITING_MAX: usize = 20_000;
+/// Rows read at once.
+const ROWS_PAGE: usize = 1_000;
 
 /// A live attachment, as everybody may see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -246,18 +248,58 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
     let Some(bytes) = store.get(table, key)? else {
         return Ok(None);
     };
-    match crate::record::decode(what, &bytes) {
-        Ok(record) => Ok(Some(record)),
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "stored record is unreadable"
-            );
-            Err(Refusal::Unavailable {
-                detail: "a stored record is unreadable",
-            })
+    decoded(what, &bytes).map(Some)
+}
+
+/// Decodes a record; one that cannot be is logged.
+pub(crate) fn decoded<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, Refusal> {
+    crate::record::decode(what, bytes).map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "stored record is unreadable"
+        );
+        UNREADABLE
+    })
+}
+
+const UNREADABLE: Refusal = Refusal::Unavailable {
+    detail: "a stored record is unreadable",
+};
+
+/// Reads a table from its first row to its last. A row that cannot be decoded is logged, and `each` says what is to be
+/// made of it: what guards counted must not be taken as absent.
+pub(crate) fn rows<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    table: Table,
+    what: &'static str,
+    mut each: impl FnMut(&[u8], Result<T, Refusal>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = store.scan(table, &[], after.as_deref(), ROWS_PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        for (key, value) in &page {
+            each(key, decoded(what, value))?;
         }
     }
+}
+
+/// The name that is the key of a row; one that is none is logged.
+pub(crate) fn name_of(key: &[u8]) -> Result<Name, Refusal> {
+    let name = std::str::from_utf8(key).ok().and_then(|name| name.parse().ok());
+    name.ok_or_else(|| unreadable_key("a name"))
+}
+
+/// The key of a row says nothing.
+pub(crate) fn unreadable_key(of: &'static str) -> Refusal {
+    tracing::error!(of, "the key of a stored record is unreadable");
+    UNREADABLE
 }
 
 #[cfg(test)]

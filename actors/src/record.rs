@@ -146,9 +146,6 @@ pub(crate) struct JobRecord {
     /// Who submitted it; `None`: a pipeline, or a version that did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<By>,
-    /// How many ends of its pipeline's jobs are kept for `auto_pause`; 0: none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(crate) ends_kept: u32,
     /// What happened to its commands and goes on record with its next batch.
     #[serde(skip)]
     pub(crate) notes: Vec<Note>,

@@ -67,6 +67,7 @@ impl Peers {
         let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
         let scheduler_actor = JobScheduler::load(
             Arc::clone(ground),
+            Arc::clone(&rules.set),
             router.clone(),
             outbox.clone(),
             directory.clone(),
@@ -195,9 +196,16 @@ impl Generations {
     /// Makes a generation. It is open to edges only when its hosts know which commands may be under way: an
     /// agent that says hello before would be told to end them.
     async fn make(&self, alarm: &UnboundedSender<&'static str>) -> Result<(), Refusal> {
-        let peers = Peers::make(&self.ground, self.rules(), alarm)?;
+        let rules = self.rules();
+        let peers = Peers::make(&self.ground, rules.clone(), alarm)?;
         peers.resumed().await;
-        self.present.store(Some(Arc::new(peers)));
+        let peers = Arc::new(peers);
+        self.present.store(Some(Arc::clone(&peers)));
+        // Who changed the rules meanwhile had nobody to tell; who does from now on has.
+        let present = self.rules();
+        if present != rules {
+            peers.router.do_send(SetRules(present));
+        }
         Ok(())
     }
 
@@ -276,5 +284,58 @@ impl Generations {
             peers.retire("shutdown").await;
         }
         self.arbiter.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::ArtifactStore;
+    use crate::clock::SystemClock;
+    use crate::core::CoreConfig;
+    use crate::fixture::RecordingPublisher;
+    use crate::pipeline::SourceFile;
+    use crate::router::GetRules;
+    use crate::store::{Options, Store};
+
+    #[actix::test]
+    async fn rules_that_change_while_a_generation_is_made_are_in_force_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let artifacts = Arc::new(ArtifactStore::open(dir.path(), 0).unwrap());
+        let (publisher, clock) = (
+            Arc::new(RecordingPublisher::default()),
+            Arc::new(SystemClock::default()),
+        );
+        let ground = Ground::load(CoreConfig::default(), store, artifacts, publisher, clock).unwrap();
+        let rules = Rules {
+            set: Arc::new(RuleSet::parse(&[], &[]).unwrap()),
+            loaded_at: ground.now(),
+            refused: None,
+        };
+        let generations = Generations {
+            ground: Arc::new(ground),
+            rules: RwLock::new(rules),
+            present: ArcSwapOption::empty(),
+            arbiter: Arbiter::new(),
+            restarts: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        };
+        let file = SourceFile {
+            path: "p.yaml".into(),
+            text: "name: p\non: [a]\njob: { steps: [ list_processes: {} ] }\n".into(),
+        };
+        let changed = Arc::new(RuleSet::parse(&[file], &[]).unwrap());
+        let (alarm, _alarms) = unbounded_channel();
+        let (made, ()) = tokio::join!(generations.make(&alarm), async {
+            assert!(generations.peers().is_none(), "it is being made");
+            generations.set_rules(Ok(changed));
+        });
+        made.unwrap();
+        let (reply, answer) = Door::new("rules", 1).enter().unwrap();
+        generations.peers().unwrap().router.do_send(GetRules { reply });
+        let names = answer.wait().await.unwrap().pipelines.into_iter();
+        assert_eq!(names.map(|one| one.name.to_string()).collect::<Vec<_>>(), ["p"]);
+        generations.stop().await;
     }
 }

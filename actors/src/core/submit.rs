@@ -48,7 +48,6 @@ pub(super) fn new_job(
         depth: 0,
         by: Some(by.clone()),
         run: 0,
-        ends_kept: 0,
     })
 }
 

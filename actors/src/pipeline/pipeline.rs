@@ -256,6 +256,11 @@ impl Pipeline {
         self.gate.closed_to(event, age, age_max)
     }
 
+    /// The oldest event that it takes, where the server takes `age_max`.
+    pub fn age_max(&self, age_max: Span) -> Span {
+        self.gate.age_max.unwrap_or(age_max)
+    }
+
     /// Whether `when` names `host`.
     pub fn needs_host_for_condition(&self) -> bool {
         self.when.as_ref().is_some_and(Condition::needs_host)

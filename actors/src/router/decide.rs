@@ -41,12 +41,17 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
-    /// Whether the event is not to be decided again. One that is too old is: a pipeline may be changed, and the event
-    /// replayed.
-    pub(crate) fn is_final(&self) -> bool {
-        let is_stale = self.dead.as_ref().is_some_and(|dead| dead.reason == STALE);
-        let is_something = self.counted || !self.jobs.is_empty() || !self.dry_runs.is_empty();
-        !is_stale && (is_something || self.dead.is_some())
+    /// Whether a pipeline acted, or would have, or the event cannot be handled. One that is too old is not done with: a
+    /// pipeline may be changed, and the event replayed.
+    pub(crate) fn is_done(&self) -> bool {
+        let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
+        is_dead || !self.jobs.is_empty() || !self.dry_runs.is_empty()
+    }
+
+    /// Those that do not act, and with whose decision the event is handled all the same.
+    pub(crate) fn handled_by(&self) -> impl Iterator<Item = &Withheld> {
+        let withheld = self.withheld.iter();
+        withheld.filter(|withheld| self.counted || withheld.why.is_final())
     }
 }
 
@@ -294,6 +299,5 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
         traceparent: event.traceparent.clone(),
         depth: event.depth,
         by: None,
-        ends_kept: pipeline.guards().auto_pause.map_or(0, |guard| guard.of),
     }
 }

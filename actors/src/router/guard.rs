@@ -87,13 +87,16 @@ impl Guards {
         self.protected = labels;
     }
 
-    /// Lets go of what was counted for pipelines that are not there any more, or count something else now.
+    /// Goes by these rules. What was counted for a pipeline that counts something else now is let go of. That of one that is
+    /// not there runs out by itself: files are moved, and a guard must not begin anew with the one that comes back.
     pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) {
-        let identity = |place: &Place| Some(rules.pipeline(&place.pipeline)?.suppress()?.identity());
-        self.windows
-            .retain(|place| identity(place) == Some(place.identity));
-        let has_guard = |name: &Name| Some(rules.pipeline(name)?.guards().max_hosts.is_some());
-        self.touched.retain(|name| has_guard(name) == Some(true));
+        let identity = |pipeline: &Pipeline| Some(pipeline.suppress()?.identity());
+        self.windows.retain(|place| {
+            let pipeline = rules.pipeline(&place.pipeline);
+            pipeline.is_none_or(|pipeline| identity(pipeline) == Some(place.identity))
+        });
+        let guard = |name: &Name| Some(rules.pipeline(name)?.guards().max_hosts);
+        self.touched.keep(guard);
         self.pauses.keep(rules, batch);
     }
 

@@ -45,7 +45,7 @@ use withheld::{Of, Records};
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
-/// Marks removed at once.
+/// Marks removed at once; the next follow when these are gone.
 const PRUNE_MAX: usize = 2000;
 
 /// Events in order, from Ingest. `batch` is written with whatever they cause.
@@ -58,6 +58,11 @@ pub(crate) struct Route {
     pub(crate) incoming: Vec<Incoming>,
     pub(crate) reply: Reply<()>,
 }
+
+/// More marks may be too old than were removed at once; from the router itself.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+struct PruneMarks;
 
 /// One job fewer of a pipeline is open; from the scheduler.
 #[derive(Message, Debug)]
@@ -88,6 +93,8 @@ pub(crate) struct EtypeRouter {
     records: Records,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
+    /// Old marks are being removed.
+    is_pruning: bool,
     sentinel: Sentinel,
 }
 
@@ -111,6 +118,7 @@ impl EtypeRouter {
             guards,
             records,
             underway: HashSet::new(),
+            is_pruning: false,
             sentinel,
         })
     }
@@ -163,7 +171,10 @@ impl EtypeRouter {
         }
         let now = self.ground.now();
         let decision = self.decide(given, now)?;
-        let is_final = decision.is_final();
+        let retain = match decision.is_done() {
+            true => Some(HANDLED_RETAIN),
+            false => self.retain_withheld(&decision),
+        };
         self.record(given, now, &decision);
         let Decision { jobs, dead, .. } = decision;
         if !jobs.is_empty() || dead.is_some() {
@@ -171,12 +182,23 @@ impl EtypeRouter {
                 .spans
                 .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
         }
-        if is_final {
-            mark_handled(&mut accept.batch, key, now, &jobs);
+        if let Some(retain) = retain {
+            mark_handled(&mut accept.batch, key, (now, retain), &jobs);
             decided.insert(key);
         }
+        let acted = jobs.iter().filter_map(|job| job.pipeline.as_ref());
+        acted.for_each(|pipeline| self.records.acted(event.key, &pipeline.name));
         accept.jobs.extend(jobs);
         Ok(dead)
+    }
+
+    /// How long an event on which nobody acted is remembered as handled: as long as one of those that did not act would
+    /// take it. `None`: not at all, should it come again it is decided anew.
+    fn retain_withheld(&self, decision: &Decision) -> Option<Span> {
+        let handled_by = decision.handled_by();
+        let pipelines = handled_by.filter_map(|withheld| self.rules.set.pipeline(&withheld.pipeline));
+        let age_max = self.ground.config.events_max_age;
+        pipelines.map(|pipeline| pipeline.age_max(age_max)).max()
     }
 
     /// Remembers that pipelines do not act, or only say what they would do, and that an event becomes a dead letter.
@@ -252,15 +274,27 @@ impl EtypeRouter {
 
 impl EtypeRouter {
     /// Forgets what is over.
-    fn tick(&mut self) {
-        let (store, now) = (&self.ground.store, self.ground.now());
-        if let Err(error) = prune(store, now) {
-            tracing::error!(%error, "old marks of handled events cannot be removed");
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if !self.is_pruning {
+            self.prune_marks(ctx);
         }
+        let (store, now) = (&self.ground.store, self.ground.now());
         if let Err(error) = self.records.tick(store, now) {
             tracing::error!(%error, "old decisions cannot be removed");
         }
         self.sweep_guards();
+    }
+
+    /// Removes old marks, page by page until none is left: others have their turn between two.
+    fn prune_marks(&mut self, ctx: &mut Context<Self>) {
+        let router = ctx.address();
+        let pruned = prune(&self.ground.store, self.ground.now(), move || {
+            router.do_send(PruneMarks)
+        });
+        self.is_pruning = pruned.unwrap_or_else(|error| {
+            tracing::error!(%error, "old marks of handled events cannot be removed");
+            false
+        });
     }
 
     /// Removes what guards counted and can decide nothing any more.
@@ -278,32 +312,43 @@ impl EtypeRouter {
     }
 }
 
-/// Forgets which events were handled so long before `now` that none of them can come again.
-fn prune(store: &Store, now: Timestamp) -> Result<(), Refusal> {
+/// Forgets which events were handled so long before `now` that none of them can come again; `more` is told when a page
+/// of them is gone, and said so: there may be more.
+fn prune(store: &Store, now: Timestamp, more: impl FnOnce() + Send + 'static) -> Result<bool, Refusal> {
     let horizon = now.before(HANDLED_RETAIN);
     let mut batch = Batch::new();
-    for (key, _) in store.scan(Table::HandledByTime, &[], None, PRUNE_MAX)? {
+    let page = store.scan(Table::HandledByTime, &[], None, PRUNE_MAX)?;
+    let mut is_whole = page.len() == PRUNE_MAX;
+    for (key, _) in page {
         let Some((at, id)) = split_by_time_key(&key) else {
             continue;
         };
         if at >= horizon {
+            is_whole = false;
             break;
         }
         batch.delete(Table::HandledByTime, key);
         batch.delete(Table::HandledEvent, id.to_vec());
     }
-    if !batch.is_empty() {
-        store.commit(batch, || {});
+    match (batch.is_empty(), is_whole) {
+        (true, _) => {}
+        (false, true) => store.commit(batch, more),
+        (false, false) => store.commit(batch, || {}),
     }
-    Ok(())
+    Ok(is_whole)
 }
 
-/// The decision is remembered with the jobs it made, so that a second delivery decides nothing anew, even
-/// under other rules.
-fn mark_handled(batch: &mut Batch, key: EventKey, now: Timestamp, jobs: &[NewJob]) {
+/// The decision is remembered for so long with the jobs it made, so that a second delivery decides nothing anew, even
+/// under other rules. The row by time is that of one that is remembered for as long as any, and goes at the same time.
+fn mark_handled(batch: &mut Batch, key: EventKey, (now, retain): (Timestamp, Span), jobs: &[NewJob]) {
     let job_ids: Vec<u8> = jobs.iter().flat_map(|job| *job.job_id.as_bytes()).collect();
     batch.put(Table::HandledEvent, key.as_bytes().to_vec(), job_ids);
-    batch.put(Table::HandledByTime, by_time_key(now, key.as_bytes()), Vec::new());
+    let as_if_at = now.after(retain).before(HANDLED_RETAIN);
+    batch.put(
+        Table::HandledByTime,
+        by_time_key(as_if_at, key.as_bytes()),
+        Vec::new(),
+    );
 }
 
 impl Actor for EtypeRouter {
@@ -311,7 +356,7 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.keep_to_rules();
-        ctx.run_interval(Duration::from_secs(5), |router, _| router.tick());
+        ctx.run_interval(Duration::from_secs(5), |router, ctx| router.tick(ctx));
     }
 }
 
@@ -343,6 +388,13 @@ impl Handler<Route> for EtypeRouter {
         }
         accept.reply = Some(route.reply);
         self.scheduler.do_send(accept);
+    }
+}
+
+impl Handler<PruneMarks> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, _: PruneMarks, ctx: &mut Self::Context) {
+        self.prune_marks(ctx);
     }
 }
 

@@ -8,7 +8,7 @@ use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
 use crate::audit::{By, Entry};
 use crate::door::Reply;
-use crate::ground::read;
+use crate::ground::{name_of, rows};
 use crate::pipeline::{AutoPause, RuleSet};
 use crate::record::encode;
 use crate::refusal::Refusal;
@@ -56,11 +56,10 @@ impl Pauses {
     /// Those in the store.
     pub(super) fn load(store: &Store) -> Result<Self, Refusal> {
         let mut pauses = HashMap::new();
-        for (key, _) in store.scan(Table::PipelinePause, &[], None, usize::MAX)? {
-            let record: Option<PauseRecord> = read(store, Table::PipelinePause, &key, "pause")?;
-            let name = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
-            pauses.extend(name.zip(record));
-        }
+        rows(store, Table::PipelinePause, "pause", |key, record| {
+            pauses.insert(name_of(key)?, record?);
+            Ok(())
+        })?;
         Ok(Self(pauses))
     }
 

@@ -30,6 +30,15 @@ pub(crate) struct Rules {
     pub(crate) refused: Option<String>,
 }
 
+impl PartialEq for Rules {
+    /// Whether they are the same ones, not whether they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.set, &other.set)
+            && self.loaded_at == other.loaded_at
+            && self.refused == other.refused
+    }
+}
+
 impl EtypeRouter {
     /// Lets go of what was counted for pipelines that are not there any more.
     pub(super) fn keep_to_rules(&mut self) {
@@ -39,10 +48,8 @@ impl EtypeRouter {
         self.records.keep(|name| set.pipeline(name).is_some(), &mut batch);
         self.guards.stage(&mut batch);
         self.commit(batch);
-        let watched = self.rules.set.pipelines();
-        let watched = watched.filter(|pipeline| pipeline.guards().auto_pause.is_some());
-        let watched = watched.map(|pipeline| pipeline.name().clone()).collect();
-        self.scheduler.do_send(WatchPipelines(watched));
+        self.scheduler
+            .do_send(WatchPipelines(Arc::clone(&self.rules.set)));
     }
 }
 
@@ -57,7 +64,7 @@ impl Handler<SetRules> for EtypeRouter {
 impl Handler<GetRules> for EtypeRouter {
     type Result = ();
     fn handle(&mut self, GetRules { reply }: GetRules, _: &mut Self::Context) {
-        reply.send(Ok(PipelinesView {
+        let view = PipelinesView {
             pipelines: self
                 .rules
                 .set
@@ -77,6 +84,8 @@ impl Handler<GetRules> for EtypeRouter {
                 .collect(),
             loaded_at: self.rules.loaded_at,
             refused: self.rules.refused.clone(),
-        }));
+        };
+        // A pause that it shows may be on the way to the disk.
+        self.ground.after_commit(move || reply.send(Ok(view)));
     }
 }

@@ -1,7 +1,7 @@
 //! Finding the host that an event or a person means, and remembering which events were handled.
 
 use super::lookup::{HostBook, Hosts as _, NAMESAKES_MAX, Resolution};
-use super::{HANDLED_RETAIN, mark_handled, prune};
+use super::{HANDLED_RETAIN, PRUNE_MAX, mark_handled, prune};
 use crate::directory::tests::put_host;
 use crate::ground::Attachments;
 use crate::refusal::Refusal;
@@ -133,21 +133,48 @@ fn no_pipeline_takes_an_event_that_is_older_than_the_marks_of_handled_ones() {
     assert_eq!(crate::pipeline::AGE_MAX, HANDLED_RETAIN);
 }
 
+/// How many marks there are: events, and rows by time.
+fn marks(store: &Store) -> [usize; 2] {
+    let tables = [Table::HandledEvent, Table::HandledByTime];
+    tables.map(|table| store.scan(table, &[], None, usize::MAX).unwrap().len())
+}
+
 #[test]
 fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
     let Hosts { _dir, store, .. } = hosts_of([]);
     let at = Timestamp::from_micros(1_800_000_000_000_000);
-    let key = EventKey(Uuid::from_u128(1));
+    for (n, retain) in [(1, HANDLED_RETAIN), (2, Span::from_secs(3600))] {
+        let key = EventKey(Uuid::from_u128(n));
+        let mut batch = Batch::new();
+        mark_handled(&mut batch, key, (at, retain), &[]);
+        store.commit(batch, || {});
+        let last = at.after(retain);
+        assert!(!prune(&store, last, || {}).unwrap());
+        assert_eq!(marks(&store), [1, 1]);
+        assert!(!prune(&store, last.after(Span::from_millis(1)), || {}).unwrap());
+        assert_eq!(marks(&store), [0, 0]);
+    }
+}
+
+#[test]
+fn old_marks_are_removed_until_none_is_left() {
+    let Hosts { _dir, store, .. } = hosts_of([]);
+    let at = Timestamp::from_micros(1_800_000_000_000_000);
     let mut batch = Batch::new();
-    mark_handled(&mut batch, key, at, &[]);
+    for n in 0..PRUNE_MAX as u128 + 1 {
+        mark_handled(
+            &mut batch,
+            EventKey(Uuid::from_u128(n)),
+            (at, HANDLED_RETAIN),
+            &[],
+        );
+    }
     store.commit(batch, || {});
-    let rows = || {
-        let tables = [Table::HandledEvent, Table::HandledByTime];
-        tables.map(|table| store.scan(table, &[], None, 10).unwrap().len())
-    };
-    let last = at.after(HANDLED_RETAIN);
-    prune(&store, last).unwrap();
-    assert_eq!(rows(), [1, 1]);
-    prune(&store, last.after(Span::from_millis(1))).unwrap();
-    assert_eq!(rows(), [0, 0]);
+    let now = at.after(HANDLED_RETAIN).after(Span::from_millis(1));
+    let (told, wait) = std::sync::mpsc::channel();
+    assert!(prune(&store, now, move || told.send(()).unwrap()).unwrap());
+    wait.recv().expect("there may be more");
+    assert_eq!(marks(&store), [1, 1]);
+    assert!(!prune(&store, now, || panic!("there is no more")).unwrap());
+    assert_eq!(marks(&store), [0, 0]);
 }

@@ -3,7 +3,7 @@
 //! A host counts from when the pipeline last acted on it until `per` later. Everything is in memory and in the store,
 //! a row each, written with the decision; at the bound of all pipelines together none gets another host.
 
-use crate::ground::read;
+use crate::ground::{rows, unreadable_key};
 use crate::pipeline::MaxHosts;
 use crate::record::encode;
 use crate::refusal::Refusal;
@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 /// Hosts of all pipelines that are counted.
 const TOUCHED_MAX: usize = 200_000;
-/// Rows read at once.
-const ROWS_PAGE: usize = 1_000;
 
 /// A host of a pipeline, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,22 +90,15 @@ impl Touched {
     /// Those in the store.
     pub(super) fn load(store: &Store, now: Timestamp) -> Result<Self, Refusal> {
         let mut touched = Self::default();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = store.scan(Table::TouchedHost, &[], after.as_deref(), ROWS_PAGE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(touched);
-            };
-            after = Some(last.clone());
-            for (key, _) in page {
-                let record: Option<TouchedRecord> = read(store, Table::TouchedHost, &key, "touched host")?;
-                if let (Some(which), Some(mut record)) = (which(&key), record) {
-                    // The machine's clock may have been set back while the server was down.
-                    record.at = record.at.min(now);
-                    touched.put(&which, record);
-                }
-            }
-        }
+        rows(store, Table::TouchedHost, "touched host", |key, record| {
+            let which = which(key).ok_or_else(|| unreadable_key("a touched host"))?;
+            let mut record: TouchedRecord = record?;
+            // The machine's clock may have been set back while the server was down.
+            record.at = record.at.min(now);
+            touched.put(&which, record);
+            Ok(())
+        })?;
+        Ok(touched)
     }
 
     /// Whether the pipeline may act on this host.
@@ -171,13 +162,25 @@ impl Touched {
         }
     }
 
-    /// Keeps the hosts of the pipelines for which `holds` is true.
-    pub(super) fn retain(&mut self, holds: impl Fn(&Name) -> bool) {
-        let others = self.of.iter().filter(|(pipeline, _)| !holds(pipeline));
-        let others: Vec<Which> = others
-            .flat_map(|(pipeline, hosts)| hosts.at.keys().map(|host| (pipeline.clone(), *host)))
-            .collect();
-        others.into_iter().for_each(|which| self.let_go(which));
+    /// Goes by the guards that hold now. `guard` says which one a pipeline has; `None`: it is not there, and its hosts count
+    /// as long as they did, in case that it comes back.
+    pub(super) fn keep(&mut self, guard: impl Fn(&Name) -> Option<Option<MaxHosts>>) {
+        let mut changed = Vec::new();
+        for (pipeline, hosts) in &self.of {
+            let Some(guard) = guard(pipeline) else { continue };
+            let per = guard.map(|guard| guard.per);
+            let others = hosts.at.iter().filter(|(_, record)| Some(record.per) != per);
+            changed.extend(others.map(|(host, record)| ((pipeline.clone(), *host), *record, per)));
+        }
+        for (which, record, per) in changed {
+            match per {
+                Some(per) => {
+                    self.put(&which, TouchedRecord { per, ..record });
+                    self.before.entry(which).or_insert(Some(record));
+                }
+                None => self.let_go(which),
+            }
+        }
     }
 
     fn let_go(&mut self, which: Which) {
@@ -344,6 +347,30 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_span_holds_for_hosts_that_count_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let (mut touched, p) = (Touched::default(), name("p"));
+        touched.touch(&p, guard(1, 1_000), host(1), at(0));
+        stage(&mut touched, &store);
+        // A longer one: it counts for longer, over a restart too.
+        let (longer, shorter) = (guard(1, 5_000), guard(1, 100));
+        touched.keep(|_| Some(Some(longer)));
+        stage(&mut touched, &store);
+        let mut touched = Touched::load(&store, at(0)).unwrap();
+        assert!(!touched.admits(&p, longer, host(2), at(4_999)));
+        // A shorter one: it counts no more.
+        touched.keep(|_| Some(Some(shorter)));
+        assert!(!touched.admits(&p, shorter, host(2), at(99)));
+        assert!(touched.admits(&p, shorter, host(2), at(100)));
+        // While the pipeline is away they count as long as they did.
+        touched.touch(&p, shorter, host(2), at(100));
+        touched.keep(|_| None);
+        assert!(!touched.admits(&p, shorter, host(3), at(199)));
+        assert!(touched.admits(&p, shorter, host(3), at(200)));
+    }
+
+    #[test]
     fn hosts_that_count_no_more_leave_no_row() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&Options::new(dir.path())).unwrap();
@@ -352,7 +379,7 @@ mod tests {
             touched.touch(&name(pipeline), guard(5, 1_000), host(1), at(0));
         }
         stage(&mut touched, &store);
-        touched.retain(|name| name.as_str() == "q");
+        touched.keep(|name| (name.as_str() == "p").then_some(None));
         stage(&mut touched, &store);
         assert_eq!(store.count(Table::TouchedHost).unwrap(), 1);
         touched.sweep(at(1_000));

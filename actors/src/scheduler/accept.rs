@@ -242,7 +242,6 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         vars: job.vars,
         cancel_requested: false,
         by: job.by,
-        ends_kept: job.ends_kept,
         notes: Vec::new(),
         attempt_at: None,
         passed: Vec::new(),

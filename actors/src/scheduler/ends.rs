@@ -1,19 +1,25 @@
 //! How the last jobs of pipelines with `auto_pause` ended, for the router, which pauses those that fail.
 //!
 //! A row for each pipeline, written with the end of its job, so that neither is without the other. Jobs that nobody let
-//! run to their end say nothing about their pipeline: those that expired or were cancelled are not among them.
+//! run to their end say nothing about their pipeline: those that expired or were cancelled are not among them. Whose ends
+//! are kept, and how many, the rules in force say, whenever a job was made.
 
 use super::JobScheduler;
-use crate::ground::read;
+use crate::ground::{name_of, rows};
+use crate::pipeline::RuleSet;
 use crate::record::{JobRecord, encode};
 use crate::refusal::Refusal;
 use crate::router::JobLanded;
 use crate::store::{Batch, Store, Table};
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use tripline_protocol::job::Outcome;
-use tripline_protocol::{Name, Timestamp};
+use tripline_protocol::{JobId, Name, Span, Timestamp};
+
+/// How long the ends of a pipeline that is not there are kept after the last of them: it may come back.
+const ABSENT_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
 
 /// The end of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,65 +37,71 @@ pub(crate) struct RecentEnds {
     pub(crate) ends: Vec<End>,
 }
 
-/// Whose ends are wanted from now on; from the router.
+/// The rules in force from now on; from the router.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct WatchPipelines(pub(crate) HashSet<Name>);
+pub(crate) struct WatchPipelines(pub(crate) Arc<RuleSet>);
 
 /// A pipeline's ends, as they are written.
 pub(crate) type EndsRecord = VecDeque<End>;
 
 /// The ends of all pipelines that are watched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ends {
-    all: HashMap<Name, EndsRecord>,
-    /// Which these are, once the router has said so: a job may end after its pipeline has gone.
-    watched: Option<HashSet<Name>>,
+    rules: Arc<RuleSet>,
+    of: HashMap<Name, EndsRecord>,
 }
 
 impl Ends {
-    pub(super) fn load(store: &Store) -> Result<Self, Refusal> {
-        let mut all = HashMap::new();
-        for (key, _) in store.scan(Table::PipelineEnds, &[], None, usize::MAX)? {
-            let ends: Option<EndsRecord> = read(store, Table::PipelineEnds, &key, "ends of jobs")?;
-            let name = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
-            all.extend(name.zip(ends));
-        }
-        Ok(Self { all, watched: None })
+    pub(super) fn load(store: &Store, rules: Arc<RuleSet>) -> Result<Self, Refusal> {
+        let mut of = HashMap::new();
+        rows(store, Table::PipelineEnds, "ends of jobs", |key, ends| {
+            of.insert(name_of(key)?, ends?);
+            Ok(())
+        })?;
+        Ok(Self { rules, of })
+    }
+
+    /// How many ends of a pipeline's jobs are kept; `None`: none.
+    fn kept(&self, pipeline: &Name) -> Option<usize> {
+        let guard = self.rules.pipeline(pipeline)?.guards().auto_pause?;
+        Some(guard.of as usize)
     }
 
     /// A job ends with this batch.
     fn note(&mut self, batch: &mut Batch, record: &JobRecord) -> Option<RecentEnds> {
-        let pipeline = record.pipeline.as_ref().filter(|_| record.ends_kept > 0)?;
+        let pipeline = &record.pipeline.as_ref()?.name;
+        let kept = self.kept(pipeline)?;
         let failed = match record.state.outcome()? {
             Outcome::Succeeded => false,
             Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted => true,
             Outcome::Expired | Outcome::Cancelled => return None,
         };
         let at = record.finished_at?;
-        let watched = self.watched.as_ref();
-        if watched.is_some_and(|watched| !watched.contains(&pipeline.name)) {
-            return None;
-        }
-        let ends = self.all.entry(pipeline.name.clone()).or_default();
+        let ends = self.of.entry(pipeline.clone()).or_default();
         ends.push_back(End { at, failed });
-        while ends.len() > record.ends_kept as usize {
+        while ends.len() > kept {
             ends.pop_front();
         }
-        batch.put(Table::PipelineEnds, row(&pipeline.name), encode(ends));
-        Some(told(&pipeline.name, ends))
+        batch.put(Table::PipelineEnds, row(pipeline), encode(ends));
+        Some(told(pipeline, ends))
     }
 
-    fn retain(&mut self, watched: HashSet<Name>) -> Batch {
+    /// Goes by these rules: forgets the ends of pipelines that have no use for them any more.
+    fn watch(&mut self, rules: Arc<RuleSet>, now: Timestamp) -> Batch {
+        self.rules = rules;
+        let horizon = now.before(ABSENT_RETAIN);
         let mut batch = Batch::new();
-        self.all.retain(|name, _| {
-            let is_watched = watched.contains(name);
-            if !is_watched {
+        self.of.retain(|name, ends| {
+            let keeps = match self.rules.pipeline(name) {
+                Some(pipeline) => pipeline.guards().auto_pause.is_some(),
+                None => ends.back().is_some_and(|end| end.at > horizon),
+            };
+            if !keeps {
                 batch.delete(Table::PipelineEnds, row(name));
             }
-            is_watched
+            keeps
         });
-        self.watched = Some(watched);
         batch
     }
 }
@@ -126,9 +138,19 @@ impl JobScheduler {
         }
     }
 
+    /// An open job has no record, in a damaged store: nothing can be done with it, and nobody may go on counting it.
+    pub(super) fn lose(&mut self, job_id: JobId) {
+        tracing::error!(job = %job_id, "an open job has no record");
+        let pipeline = self.state.pipeline_of(job_id).cloned();
+        if self.state.remove(job_id) {
+            self.ground.load.release();
+            self.tell_landed(pipeline.as_ref());
+        }
+    }
+
     /// Tells the router what was written: it may have died between the end of a job and what it makes of it.
     pub(super) fn tell_ends(&self) {
-        for (pipeline, ends) in &self.ends.all {
+        for (pipeline, ends) in &self.ends.of {
             self.router.do_send(told(pipeline, ends));
         }
     }
@@ -136,8 +158,8 @@ impl JobScheduler {
 
 impl Handler<WatchPipelines> for JobScheduler {
     type Result = ();
-    fn handle(&mut self, WatchPipelines(watched): WatchPipelines, _: &mut Self::Context) {
-        let batch = self.ends.retain(watched);
+    fn handle(&mut self, WatchPipelines(rules): WatchPipelines, _: &mut Self::Context) {
+        let batch = self.ends.watch(rules, self.ground.now());
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }

@@ -175,8 +175,8 @@ impl JobScheduler {
         let mut records = Vec::new();
         for job_id in self.state.waiting_of(host_id) {
             match self.record_of(job_id) {
-                Ok(record) if record.is_none() => drop(self.state.remove(job_id)),
-                Ok(record) => records.extend(record),
+                Ok(Some(record)) => records.push(record),
+                Ok(None) => self.lose(job_id),
                 Err(error) => {
                     tracing::error!(job = %job_id, %error, "a job of a forgotten host cannot be ended")
                 }

@@ -70,7 +70,7 @@ impl JobScheduler {
                     let text = format!("its host was linked to {name} while it waited; submit it again");
                     self.end(record, Outcome::Failed, Reason::new("host_linked", text));
                 }
-                Ok(None) => drop(self.state.remove(job_id)),
+                Ok(None) => self.lose(job_id),
                 Err(error) => tracing::error!(job = %job_id, %error, "a stranded job cannot be ended"),
             }
         }

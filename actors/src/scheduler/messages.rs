@@ -35,8 +35,6 @@ pub(crate) struct NewJob {
     pub(crate) by: Option<By>,
     /// 0, and one more for each replay by a person.
     pub(crate) run: u32,
-    /// How many ends of its pipeline's jobs are kept for `auto_pause`; 0: none.
-    pub(crate) ends_kept: u32,
 }
 
 /// What a batch of events causes, from the router: committed as one batch.

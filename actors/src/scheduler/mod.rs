@@ -46,6 +46,7 @@ use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
+use crate::pipeline::RuleSet;
 use crate::ports::OutMessage;
 use crate::published::stage_events;
 use crate::record::JobRecord;
@@ -109,6 +110,7 @@ impl JobScheduler {
     /// Reads the open jobs.
     pub(crate) fn load(
         ground: Arc<Ground>,
+        rules: Arc<RuleSet>,
         router: Addr<EtypeRouter>,
         outbox: Addr<Outbox>,
         directory: Addr<Directory>,
@@ -152,7 +154,7 @@ impl JobScheduler {
         let pause = pause::load(&ground)?;
         state.set_paused(pause.is_some());
         let sessions = sessions::Desk::load(&ground)?;
-        let ends = ends::Ends::load(&ground.store)?;
+        let ends = ends::Ends::load(&ground.store, rules)?;
         Ok(Self {
             ground,
             state,
@@ -221,10 +223,7 @@ impl JobScheduler {
                 None => slot.do_send(RunJob(Box::new(record))),
                 Some(reason) => self.end(record, Outcome::Cancelled, reason),
             },
-            (Ok(_), _) => {
-                tracing::error!(job = %job_id, "an open job has no record");
-                self.state.remove(job_id);
-            }
+            (Ok(_), _) => self.lose(job_id),
             // The store cannot be read: the process is about to end with that reason.
             (Err(error), _) => tracing::error!(job = %job_id, %error, "a job cannot be started"),
         }
@@ -296,7 +295,7 @@ impl JobScheduler {
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => self.leave(record, wait),
-                Ok(None) => drop(self.state.remove(job_id)),
+                Ok(None) => self.lose(job_id),
                 Err(error) => tracing::error!(job = %job_id, %error, "an expired job cannot be ended"),
             }
         }
@@ -311,7 +310,7 @@ impl JobScheduler {
                 let reason = Reason::new("cancelled", "it was cancelled while it ran");
                 self.conclude(record, Outcome::Cancelled, reason);
             }
-            Ok(None) => drop(self.state.remove(job_id)),
+            Ok(None) => self.lose(job_id),
             Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
         }
     }

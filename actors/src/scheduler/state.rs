@@ -361,6 +361,11 @@ impl State {
         }
     }
 
+    /// The pipeline that made an open job.
+    pub(super) fn pipeline_of(&self, job_id: JobId) -> Option<&Name> {
+        self.jobs.get(&job_id)?.entry.pipeline.as_ref()
+    }
+
     /// A job ended, from wherever it was.
     pub(super) fn remove(&mut self, job_id: JobId) -> bool {
         let Some(open) = self.jobs.remove(&job_id) else {

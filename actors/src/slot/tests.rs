@@ -77,7 +77,6 @@ fn accepted(spec: JobSpec) -> JobRecord {
         priority: spec.priority,
         state: JobState::Queued,
         run: 0,
-        ends_kept: 0,
         attempt: 0,
         pauses: 0,
         rests: 0,

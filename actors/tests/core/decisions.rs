@@ -4,7 +4,7 @@ use crate::audit::ana;
 use crate::events::{delivery, jobs, listening};
 use crate::fixture::Fixture;
 use serde_json::{Value, json};
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_protocol::api::{EventDecisions, PipelineView};
 use tripline_protocol::{EventKey, Org};
 
@@ -75,6 +75,45 @@ async fn it_is_known_what_acted_on_an_event_and_what_did_not_and_why() {
         elsewhere.jobs.is_empty() && elsewhere.withheld.is_empty(),
         "{elsewhere:?}"
     );
+}
+
+#[actix::test]
+async fn a_decision_not_to_act_is_no_more_when_the_event_comes_again_and_it_acts() {
+    let (fixture, host_id) = listening(vec![ONCE]).await;
+    let data = json!({ "host_id": host_id, "k": "a" });
+    offer(&fixture, 1, data.clone()).await;
+    offer(&fixture, 2, data.clone()).await;
+    assert_eq!(
+        decisions(&fixture, None, 2).await.withheld[0].reason,
+        "suppressed"
+    );
+    fixture.advance(3600);
+    offer(&fixture, 2, data).await;
+    let decided = decisions(&fixture, None, 2).await;
+    assert_eq!(
+        (decided.jobs.len(), decided.withheld.len()),
+        (1, 0),
+        "{decided:?}"
+    );
+    assert_eq!(fixture.rows(Table::WithheldByTime), 0);
+}
+
+#[actix::test]
+async fn what_is_listed_of_pipelines_waits_until_it_is_durable() {
+    let (fixture, _) = listening(vec![ONCE]).await;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // Holds the writer of the store: what comes after it waits. An error says that the sender is gone.
+    fixture.store.commit(Batch::new(), move || {
+        let _ = held.recv();
+    });
+    let mut listed = Box::pin(fixture.core.pipelines());
+    tokio::select! {
+        biased;
+        _ = &mut listed => panic!("it may show what is not durable yet"),
+        slots = fixture.core.slots() => drop(slots.unwrap()),
+    }
+    drop(release);
+    assert_eq!(listed.await.unwrap().pipelines.len(), 1);
 }
 
 #[actix::test]

@@ -6,7 +6,7 @@ use crate::fixture::{Agent, Fixture, Setup, config, delete, eventually, list, re
 use crate::recorder::{self, counter};
 use serde_json::json;
 use tripline_actors::access::Principal;
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_actors::{LabelChange, Refusal};
 use tripline_protocol::api::{JobView, PipelineView};
 use tripline_protocol::job::{JobState, Outcome};
@@ -119,6 +119,95 @@ async fn a_pipeline_acts_on_so_many_hosts_within_its_window_and_on_these_again()
     fixture.core.set_rules(rules(&[with("")]));
     assert_eq!(offer(&fixture, 7, first).await, 4);
     assert_eq!(fixture.rows(Table::TouchedHost), 0);
+}
+
+#[actix::test]
+async fn hosts_that_were_acted_on_count_while_their_pipeline_is_away() {
+    let guard = with("max_hosts: { count: 1, per: 1h }");
+    let (fixture, first) = listening(vec![guard]).await;
+    let second = fixture.enrol("ben").await.host_id;
+    assert_eq!(offer(&fixture, 1, first).await, 1);
+    fixture.core.set_rules(rules(&[]));
+    let fixture = fixture.restart_with(|setup| setup.pipelines = Vec::new()).await;
+    fixture.core.set_rules(rules(&[guard]));
+    assert_eq!(offer(&fixture, 2, second).await, 1);
+    // Another span holds for them, too.
+    fixture
+        .core
+        .set_rules(rules(&[with("max_hosts: { count: 1, per: 2h }")]));
+    fixture.advance(3600);
+    assert_eq!(offer(&fixture, 3, second).await, 1);
+    fixture.advance(3600);
+    assert_eq!(offer(&fixture, 4, second).await, 2);
+}
+
+#[actix::test]
+async fn an_event_on_which_a_guard_kept_a_pipeline_from_acting_is_decided_when_it_comes_again() {
+    let (fixture, first) = listening(vec![with("max_in_flight: 1")]).await;
+    fixture.core.pause_pipeline(&ana(), p(), None).await.unwrap();
+    assert_eq!(offer(&fixture, 1, first).await, 0);
+    // As after a crash before the event was acknowledged.
+    let fixture = fixture.restart().await;
+    fixture.core.resume_pipeline(&ana(), p()).await.unwrap();
+    assert_eq!(offer(&fixture, 1, first).await, 0);
+    assert_eq!(offer(&fixture, 2, first).await, 1);
+    assert_eq!(offer(&fixture, 3, first).await, 1);
+    let mut agent = fixture.attach(first, "amelie").await;
+    end(&fixture, &mut agent, 2, false).await;
+    assert_eq!(offer(&fixture, 3, first).await, 1, "there would be room now");
+    assert_eq!(offer(&fixture, 4, first).await, 2);
+}
+
+#[actix::test]
+async fn jobs_that_were_made_before_a_guard_count_for_it() {
+    let (fixture, host_id) = listening(vec![with("")]).await;
+    for number in 1..=3 {
+        offer(&fixture, number, host_id).await;
+    }
+    let mut agent = fixture.attach(host_id, "amelie").await;
+    end(&fixture, &mut agent, 1, true).await;
+    assert_eq!(fixture.rows(Table::PipelineEnds), 0);
+    fixture.core.set_rules(rules(&[FAILING]));
+    end(&fixture, &mut agent, 2, true).await;
+    assert_eq!(pipeline(&fixture).await.pause, None, "the first one ended before");
+    // Away for a moment, as a file that is moved.
+    fixture.core.set_rules(rules(&[]));
+    fixture.core.set_rules(rules(&[FAILING]));
+    end(&fixture, &mut agent, 3, true).await;
+    let paused = eventually("it pauses itself", || async { pipeline(&fixture).await.pause }).await;
+    assert_eq!(paused.by, None);
+}
+
+#[actix::test]
+async fn a_job_that_ends_when_its_pipeline_is_no_longer_watched_leaves_no_row() {
+    let (fixture, host_id) = listening(vec![FAILING]).await;
+    offer(&fixture, 1, host_id).await;
+    fixture.core.set_rules(rules(&[with("")]));
+    let mut agent = fixture.attach(host_id, "amelie").await;
+    end(&fixture, &mut agent, 1, true).await;
+    assert_eq!(fixture.rows(Table::PipelineEnds), 0);
+}
+
+#[actix::test]
+async fn a_job_without_its_record_is_in_flight_no_more() {
+    let (fixture, host_id) = listening(vec![with("max_in_flight: 1")]).await;
+    offer(&fixture, 1, host_id).await;
+    let fixture = fixture.restart().await;
+    // As a store that was damaged.
+    let mut batch = Batch::new();
+    for table in [Table::Job, Table::OpenJob, Table::JobByTime] {
+        for (key, _) in fixture.store.scan(table, &[], None, 10).unwrap() {
+            batch.delete(table, key);
+        }
+    }
+    fixture.store.commit(batch, || {});
+    assert_eq!(offer(&fixture, 2, host_id).await, 0);
+    let _agent = fixture.attach(host_id, "amelie").await;
+    eventually("the job is given up", || async {
+        (pipeline(&fixture).await.in_flight == 0).then_some(())
+    })
+    .await;
+    assert_eq!(offer(&fixture, 3, host_id).await, 1);
 }
 
 #[actix::test]

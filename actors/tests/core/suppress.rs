@@ -128,7 +128,7 @@ async fn a_key_without_its_field_makes_a_dead_letter_and_no_job() {
 }
 
 #[actix::test]
-async fn what_was_counted_goes_on_under_changed_rules_and_goes_with_its_pipeline() {
+async fn what_was_counted_goes_on_under_changed_rules_and_while_its_pipeline_is_away() {
     let (fixture, host_id) = listening(vec![ONCE]).await;
     offer(&fixture, 1, "e1", keyed(host_id, "a")).await;
     fixture.core.set_rules(rules(&[&ONCE
@@ -146,7 +146,15 @@ async fn what_was_counted_goes_on_under_changed_rules_and_goes_with_its_pipeline
         "it is another one"
     );
     assert_eq!(fixture.rows(Table::Window), 1, "the first one is gone");
+    // A file that is moved is away for a moment.
     fixture.core.set_rules(rules(&[]));
     offer(&fixture, 4, "e4", keyed(host_id, "a")).await;
+    let fixture = fixture.restart_with(|setup| setup.pipelines = Vec::new()).await;
+    fixture.core.set_rules(rules(&[&ONCE.replace("1m", "2m")]));
+    assert_eq!(offer(&fixture, 5, "e5", keyed(host_id, "a")).await, 2);
+    // One that does not suppress any more has no use for it.
+    let free = "name: once\non: [acme.>]\njob: { steps: [ list_processes: {} ] }\n";
+    fixture.core.set_rules(rules(&[free]));
+    offer(&fixture, 6, "e6", keyed(host_id, "a")).await;
     assert_eq!(fixture.rows(Table::Window), 0);
 }

@@ -1,7 +1,8 @@
 //! Windows in the store: a row each, written with the decision that changed it.
 
 use super::{Kept, Place, Window, Windows};
-use crate::record::{decode, encode};
+use crate::ground::{rows, unreadable_key};
+use crate::record::encode;
 use crate::refusal::Refusal;
 use crate::store::key::Key;
 use crate::store::{Batch, Store, Table};
@@ -9,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use tripline_protocol::{Span, Timestamp};
 use uuid::Uuid;
-
-/// Rows read at once.
-const ROWS_PAGE: usize = 1_000;
 
 /// A window as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,36 +42,19 @@ impl Place {
 }
 
 impl Windows {
-    /// Those in the store. What is over at `now` is let go of with the next batch.
+    /// Those in the store. One that is unreadable is an error, as what other guards counted is: without it a pipeline would
+    /// act more often than it may. `store check --repair` removes it. What is over at `now` is let go of with the next batch.
     pub(crate) fn load(store: &Store, now: Timestamp) -> Result<Self, Refusal> {
         let mut windows = Self::default();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = store.scan(Table::Window, &[], after.as_deref(), ROWS_PAGE)?;
-            let Some((last, _)) = page.last() else {
-                windows.sweep(now, usize::MAX);
-                return Ok(windows);
-            };
-            after = Some(last.clone());
-            for (key, value) in &page {
-                windows.adopt(key, value, now);
-            }
-        }
-    }
-
-    fn adopt(&mut self, key: &[u8], value: &[u8], now: Timestamp) {
-        let record = decode::<WindowRecord>("window", value);
-        match (Place::of_row(key), record) {
-            (Some(place), Ok(WindowRecord { per, window })) => {
-                let window = window.not_after(now);
-                self.put(&place, Kept { window, per });
-            }
-            // `store check` tells of it. Without it the pipeline may act once more than it should within one window.
-            (place, _) => {
-                let pipeline = place.map(|place| place.pipeline.to_string());
-                tracing::error!(pipeline, "a stored window of suppression is unreadable");
-            }
-        }
+        rows(store, Table::Window, "window of suppression", |key, record| {
+            let place = Place::of_row(key).ok_or_else(|| unreadable_key("a window of suppression"))?;
+            let WindowRecord { per, window } = record?;
+            let window = window.not_after(now);
+            windows.put(&place, Kept { window, per });
+            Ok(())
+        })?;
+        windows.sweep(now, usize::MAX);
+        Ok(windows)
     }
 
     /// Adds what the decisions under way changed, and what was let go of, to their batch.

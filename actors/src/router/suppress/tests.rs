@@ -256,3 +256,25 @@ fn bounds_are_as_documented() {
         (10_000, 200_000, 4_000_000)
     );
 }
+
+#[test]
+fn a_window_that_is_unreadable_is_not_taken_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&Options::new(dir.path())).unwrap();
+    let (mut windows, place, rule) = (Windows::default(), place("p", 1), rule(1, 1, 1_000));
+    windows.matched(&place, rule, at(0));
+    windows.acted(&place, rule, at(0));
+    let mut batch = Batch::new();
+    windows.stage(&mut batch);
+    store.commit(batch, || {});
+    assert_eq!(Windows::load(&store, at(0)).unwrap().len(), 1);
+    let [(key, _)] = store
+        .scan(Table::Window, &[], None, 2)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let mut batch = Batch::new();
+    batch.put(Table::Window, key, b"no window".to_vec());
+    store.commit(batch, || {});
+    assert!(Windows::load(&store, at(0)).is_err());
+}

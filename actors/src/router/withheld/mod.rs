@@ -55,6 +55,13 @@ reasons! {
     DryRun = "dry_run";
 }
 
+impl Why {
+    /// Whether the event is handled with it. The others change nothing, so that a flood of them costs nothing.
+    pub(crate) fn is_final(self) -> bool {
+        !matches!(self, Self::Suppressed | Self::SuppressFull | Self::Stale)
+    }
+}
+
 /// A decision not to act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Withheld {

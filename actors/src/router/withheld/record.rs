@@ -5,7 +5,7 @@
 //! each pipeline that follows within seconds. All is bounded by age and by count.
 
 use super::Withheld;
-use crate::ground::read;
+use crate::ground::{decoded, name_of, rows};
 use crate::ingest::Dead;
 use crate::record::encode;
 use crate::refusal::Refusal;
@@ -130,6 +130,8 @@ pub(crate) struct Records {
     behind: HashSet<Name>,
     /// Of the decisions under way, by row.
     fresh: BTreeMap<Vec<u8>, DecisionRecord>,
+    /// Rows of pipelines that act after all.
+    over: HashSet<Vec<u8>>,
 }
 
 /// An event that is decided about.
@@ -144,11 +146,18 @@ impl Records {
     /// As the store has it.
     pub(crate) fn load(store: &Store, now: Timestamp) -> Result<Self, Refusal> {
         let mut tallies = HashMap::new();
-        for (key, _) in store.scan(Table::WithheldTally, &[], None, usize::MAX)? {
-            let tally: Option<TallyRecord> = read(store, Table::WithheldTally, &key, "counts of decisions")?;
-            let name = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
-            tallies.extend(name.zip(tally));
-        }
+        rows(
+            store,
+            Table::WithheldTally,
+            "counts of decisions",
+            |key, tally| {
+                // Counting goes on from nothing where it cannot be read.
+                if let (Ok(name), Ok(tally)) = (name_of(key), tally) {
+                    tallies.insert(name, tally);
+                }
+                Ok(())
+            },
+        )?;
         Ok(Self {
             count: store.count(Table::Withheld)?,
             count_max: DECISIONS_MAX,
@@ -157,6 +166,7 @@ impl Records {
             tallies,
             behind: HashSet::new(),
             fresh: BTreeMap::new(),
+            over: HashSet::new(),
         })
     }
 
@@ -176,6 +186,11 @@ impl Records {
             self.fresh
                 .insert(row(of.event.key, Some(&withheld.pipeline)), record);
         }
+    }
+
+    /// A pipeline acts on an event that came again: what was decided before is true no more.
+    pub(crate) fn acted(&mut self, event: EventKey, pipeline: &Name) {
+        self.over.insert(row(event, Some(pipeline)));
     }
 
     /// The event becomes a dead letter.
@@ -239,6 +254,7 @@ impl Records {
 
     /// Adds the decisions under way to their batch. Beyond what is remembered the oldest go.
     pub(crate) fn stage(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
+        self.remove_over(store, batch)?;
         if self.fresh.is_empty() {
             return Ok(());
         }
@@ -255,7 +271,7 @@ impl Records {
         metrics::counter!("tripline_router_decisions_cut_total").increment(cut.len() as u64);
         self.count = self.count.saturating_sub(cut.len() as u64);
         for (row, record) in std::mem::take(&mut self.fresh) {
-            let old: Option<DecisionRecord> = read(store, Table::Withheld, &row, "decision")?;
+            let old = kept(store, &row)?;
             match old.filter(|_| !cut.contains(&row)) {
                 Some(old) => batch.delete(Table::WithheldByTime, by_time(old.at, &row)),
                 None => self.count += 1,
@@ -266,8 +282,19 @@ impl Records {
         Ok(())
     }
 
+    fn remove_over(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
+        for row in std::mem::take(&mut self.over) {
+            if let Some(old) = kept(store, &row)? {
+                remove(batch, by_time(old.at, &row).into());
+                self.count = self.count.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
     /// The decisions under way are refused.
     pub(crate) fn roll_back(&mut self) {
+        self.over.clear();
         self.fresh.clear();
     }
 
@@ -309,6 +336,13 @@ impl Records {
             keeps
         });
     }
+}
+
+/// The record in a row. One that is unreadable is as if it were not there: a diagnosis must not keep events from being
+/// decided.
+fn kept(store: &Store, row: &[u8]) -> Result<Option<DecisionRecord>, Refusal> {
+    let bytes = store.get(Table::Withheld, row)?;
+    Ok(bytes.and_then(|bytes| decoded("decision", &bytes).ok()))
 }
 
 fn record(of: Of<'_>, reason: &str, text: &str) -> DecisionRecord {

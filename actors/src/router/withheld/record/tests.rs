@@ -194,3 +194,27 @@ fn a_long_text_is_cut() {
         .map(|record| record.text.chars().count());
     assert_eq!(text, Some(TEXT_CHARS_MAX));
 }
+
+#[test]
+fn an_unreadable_record_keeps_nothing_from_being_decided() {
+    let mut kept = Kept::new();
+    kept.withhold(1, &suppressed("p"), at(0));
+    kept.stage();
+    kept.records.tick(&kept.store, at(0)).unwrap();
+    let mut batch = Batch::new();
+    for table in [Table::Withheld, Table::WithheldTally] {
+        let rows = kept.store.scan(table, &[], None, 10).unwrap();
+        assert_eq!(rows.len(), 1);
+        rows.into_iter()
+            .for_each(|(key, _)| batch.put(table, key, b"no record".to_vec()));
+    }
+    kept.store.commit(batch, || {});
+    kept.records = Records::load(&kept.store, at(1)).unwrap();
+    assert_eq!(kept.records.counts(&"p".parse().unwrap()), []);
+    kept.withhold(1, &suppressed("p"), at(1));
+    let mut batch = Batch::new();
+    kept.records.stage(&kept.store, &mut batch).unwrap();
+    kept.store.commit(batch, || {});
+    assert_eq!(kept.store.count(Table::Withheld).unwrap(), 1);
+    assert_eq!(kept.records.counts(&"p".parse().unwrap())[0].count, 1);
+}
