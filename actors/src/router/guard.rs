@@ -82,14 +82,15 @@ impl Guards {
         })
     }
 
-    /// Lets go of what was counted for pipelines that are not there any more, or count something else now.
-    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) {
+    /// Lets go of what was counted for pipelines that are not there any more, or count something else now. Names those
+    /// whose pause is forgotten.
+    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) -> Vec<Name> {
         let identity = |place: &Place| Some(rules.pipeline(&place.pipeline)?.suppress()?.identity());
         self.windows
             .retain(|place| identity(place) == Some(place.identity));
         let has_guard = |name: &Name| Some(rules.pipeline(name)?.guards().max_hosts.is_some());
         self.touched.retain(|name| has_guard(name) == Some(true));
-        self.pauses.keep(rules, batch);
+        self.pauses.keep(rules, batch)
     }
 
     /// Whether it may act now. Counts that it matched.

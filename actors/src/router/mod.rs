@@ -16,7 +16,7 @@ mod touched;
 mod withheld;
 
 pub(crate) use lookup::{HostBook, Resolution};
-pub(crate) use pause::{ChangePipelinePause, PauseRecord};
+pub(crate) use pause::{ChangePipelinePause, PauseRecord, paused_pipelines};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};

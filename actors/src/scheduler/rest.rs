@@ -12,6 +12,7 @@ impl JobScheduler {
     /// Writes down a job that has no slot any more and has not ended.
     pub(super) fn keep_waiting(&mut self, record: &mut JobRecord, why: &str) {
         record.state = JobState::Queued;
+        self.state.note_begun(record.job_id, record.has_begun());
         let mut batch = Batch::new();
         let spans = trace::given_back(&self.ground, record, why);
         let ground = Arc::clone(&self.ground);
@@ -48,7 +49,7 @@ impl JobScheduler {
             return self.end(record, ending.outcome, ending.reason);
         }
         if record.deadline.is_none() {
-            let why = self.wait_text(wait);
+            let why = self.wait_text(&record, wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));
             return self.end(record, Outcome::Expired, reason);
         }
