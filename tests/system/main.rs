@@ -45,6 +45,7 @@ mod harness;
 mod isolated;
 mod isolation;
 mod labels;
+mod library;
 mod listener;
 mod metrics;
 mod missed;
