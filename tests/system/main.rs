@@ -30,6 +30,7 @@ mod bad_events;
 mod bad_requests;
 mod carbonblack;
 mod changes;
+mod circles;
 mod commands;
 mod console;
 mod control;
