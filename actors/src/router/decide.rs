@@ -1,7 +1,8 @@
-//! The decision over one event: pure, given the rules, the hosts and what guards counted.
+//! The decision over one event: pure, given the rules, the hosts and what guards counted. Tests in files are held to
+//! the same function (`crate::trial`), with hosts and guards in memory.
 
 use super::guard::{Guards, No, Wish};
-use super::lookup::{HostBook, Resolution};
+use super::lookup::{Hosts, Resolution};
 use super::withheld::Withheld;
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
@@ -11,33 +12,48 @@ use crate::scheduler::NewJob;
 use std::sync::Arc;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::job::PipelineRef;
-use tripline_protocol::{Event, JobId, Span, Timestamp};
+use tripline_protocol::{Event, JobId, Name, Span, Timestamp};
 
 /// The reason of an event that is too old.
 pub(super) const STALE: &str = "stale";
 
 /// How old an event is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Age {
-    pub(super) age: Span,
+pub(crate) struct Age {
+    pub(crate) age: Span,
     /// The oldest that is taken by pipelines that do not say.
-    pub(super) age_max: Span,
+    pub(crate) age_max: Span,
 }
 
 /// What an event causes.
 #[derive(Debug, Default)]
-pub(super) struct Decision {
-    pub(super) jobs: Vec<NewJob>,
-    pub(super) dead: Option<Dead>,
+pub(crate) struct Decision {
+    pub(crate) jobs: Vec<NewJob>,
+    /// Those of pipelines that only say what they would do.
+    pub(crate) dry_runs: Vec<NewJob>,
+    pub(crate) dead: Option<Dead>,
     /// Pipelines that it matches and that do not act.
-    pub(super) withheld: Vec<Withheld>,
+    pub(crate) withheld: Vec<Withheld>,
+    /// Pipelines whose condition has no value, and why.
+    pub(crate) errors: Vec<(Name, String)>,
     /// Whether a guard counted it, so that it must not be counted again.
-    pub(super) counted: bool,
+    pub(crate) counted: bool,
+}
+
+impl Decision {
+    /// Whether the event is not to be decided again. One that is too old is: a pipeline may be changed, and the event
+    /// replayed.
+    pub(crate) fn is_final(&self) -> bool {
+        let is_stale = self.dead.as_ref().is_some_and(|dead| dead.reason == STALE);
+        let is_something = self.counted || !self.jobs.is_empty() || !self.dry_runs.is_empty();
+        !is_stale && (is_something || self.dead.is_some())
+    }
 }
 
 /// What a pipeline makes of an event.
 enum Verdict {
     No,
+    Error(String),
     Job(Box<NewJob>),
     Dead(Dead),
     Withheld(Withheld),
@@ -46,7 +62,7 @@ enum Verdict {
 /// The event's host, looked up once and only when a pipeline asks for it.
 struct EventHost<'a> {
     event: &'a Event,
-    book: &'a HostBook<'a>,
+    hosts: &'a dyn Hosts,
     found: Option<Result<(HostRecord, HostFacts), Dead>>,
 }
 
@@ -68,9 +84,9 @@ impl EventHost<'_> {
                 text,
             }));
         };
-        Ok(match self.book.resolve(&self.event.org, hint)? {
+        Ok(match self.hosts.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
-                let facts = self.book.facts(&record)?;
+                let facts = self.hosts.facts(&record)?;
                 Ok((*record, facts))
             }
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {
@@ -114,17 +130,17 @@ fn hint_text(hint: &HostHint) -> String {
 }
 
 /// Every candidate decides by itself. An event is `stale` only when all that could act on it find it too old.
-pub(super) fn decide<'a>(
+pub(crate) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
     Age { age, age_max }: Age,
-    book: &HostBook<'_>,
+    hosts: &dyn Hosts,
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let mut host = EventHost {
         event,
-        book,
+        hosts,
         found: None,
     };
     let mut decision = Decision::default();
@@ -140,6 +156,8 @@ pub(super) fn decide<'a>(
         }
         match consider(pipeline, (event, run), &mut host, guards, now)? {
             Verdict::No => {}
+            Verdict::Error(why) => decision.errors.push((pipeline.name().clone(), why)),
+            Verdict::Job(job) if pipeline.is_dry_run() => decision.dry_runs.push(*job),
             Verdict::Job(job) => decision.jobs.push(*job),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
@@ -189,11 +207,7 @@ fn consider(
     };
     match pipeline.matches(event, facts) {
         Match::No => return Ok(Verdict::No),
-        Match::Error(why) => {
-            metrics::counter!("tripline_router_condition_errors_total").increment(1);
-            tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
-            return Ok(Verdict::No);
-        }
+        Match::Error(why) => return Ok(Verdict::Error(why)),
         Match::Yes => {}
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
