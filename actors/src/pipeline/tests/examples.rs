@@ -25,6 +25,25 @@ fn the_examples_load_and_say_what_they_are_for() {
 }
 
 #[test]
+fn every_pipeline_of_the_examples_has_tests() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let rules = RuleSet::load(Some(&examples.join("pipelines")), Some(&examples.join("jobs")));
+    let mut rules = rules.unwrap();
+    let tested: Vec<String> = rules
+        .take_tests()
+        .iter()
+        .map(|tested| tested.pipeline.name().to_string())
+        .collect();
+    for pipeline in rules.pipelines() {
+        assert!(
+            tested.contains(&pipeline.name().to_string()),
+            "{}",
+            pipeline.name()
+        );
+    }
+}
+
+#[test]
 fn the_example_that_contains_a_miner_kills_the_process_the_event_names() {
     let rules = rules();
     let pipeline = rules.pipeline(&"contain-miner".parse().unwrap()).unwrap();
