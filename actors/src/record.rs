@@ -229,6 +229,12 @@ impl JobRecord {
         self.finally_timeout.unwrap_or(JobSpec::FINALLY_TIMEOUT_DEFAULT)
     }
 
+    /// Whether one of its steps has begun, in the try that is under way.
+    pub(crate) fn has_begun(&self) -> bool {
+        let begun = |report: &StepReport| report.started_at.is_some();
+        self.intent.is_some() || self.deadline.is_some() || self.reports.iter().any(begun)
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch) {
         batch.put(Table::Job, self.job_id.as_bytes().to_vec(), encode(self));
         for artifact in &self.dropped {

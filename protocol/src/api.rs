@@ -356,11 +356,11 @@ pub struct JobView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
-    /// 1 is next. Of a job: among its host's jobs when it waits behind one of them, for the host or for a time, else
-    /// among the hosts that wait for a slot. Of a session: among its host's sessions when it waits for the
+    /// 1 is next. Of a job: among its host's jobs when it waits behind one of them, for the host, for its pipeline or for
+    /// a time, else among the hosts that wait for a slot. Of a session: among its host's sessions when it waits for the
     /// host, else among the sessions that wait for a slot.
     pub position: u64,
-    /// `no_free_slot`, `host_offline`, `behind_job`, `backing_off`, `wait`.
+    /// `no_free_slot`, `host_offline`, `behind_job`, `paused`, `pipeline_paused`, `backing_off`, `wait`.
     pub reason: Reason,
     /// Until when at least, where it waits for a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

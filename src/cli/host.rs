@@ -11,6 +11,7 @@ use tripline_protocol::{Label, Span};
 mod forget;
 mod isolate;
 mod label;
+mod waiting;
 mod watch;
 mod wide;
 
@@ -194,7 +195,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
             let host: HostView = client.get(&["hosts", &host], &[]).await?;
             match global.output {
                 Format::Json => print_json(&host),
-                Format::Table => print(&show(&host)),
+                Format::Table => {
+                    let jobs = waiting::of(&client, &host).await?;
+                    print(&format!("{}{}", show(&host), waiting::shown(host.host_id, &jobs)))
+                }
             }
         }
     }

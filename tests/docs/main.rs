@@ -6,6 +6,7 @@
 
 mod commands;
 mod constants;
+mod examples;
 mod grafana;
 mod keys;
 mod limits;

@@ -2,6 +2,9 @@
 //! ends once with one result, and no command that changes a host runs twice.
 //!
 //! 10 rounds each; `TRIPLINE_SOAK_ROUNDS` asks for more, `TRIPLINE_TEST_SEED` repeats the choices of a failed run.
+//! `unattended` does the same with pipelines that count, wait, try again and clear up.
+
+mod unattended;
 
 use crate::harness::{
     AgentProcess, Api, Outside, Random, Server, Site, append_line, cloud_event, commands_begun, eventually,
@@ -65,6 +68,68 @@ struct Accepted {
     job_id: JobId,
 }
 
+impl Victim {
+    /// `kill -9`; what does not come back by itself is started again.
+    async fn dies(self, server: &mut Server, agent: &mut AgentProcess) {
+        match self {
+            Victim::Server => {
+                server.kill();
+                server.spawn();
+                server.ready().await;
+            }
+            Victim::Agent => {
+                agent.kill();
+                agent.spawn();
+            }
+            Victim::Broker => server.kill_broker().await,
+        }
+    }
+}
+
+/// How many rounds are wanted.
+fn rounds(default: u64) -> u64 {
+    std::env::var("TRIPLINE_SOAK_ROUNDS").map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// How often each line is in a file.
+fn counted(file: &Path) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for line in std::fs::read_to_string(file).expect("the counter file").lines() {
+        *counted.entry(line.to_owned()).or_default() += 1;
+    }
+    counted
+}
+
+/// How often each command began, as the agents' journals say.
+fn begun(agents: &[AgentProcess]) -> BTreeMap<CommandId, usize> {
+    let mut begun: BTreeMap<CommandId, usize> = BTreeMap::new();
+    for agent in agents {
+        for (id, times) in commands_begun(agent.state_dir()) {
+            *begun.entry(id).or_default() += times;
+        }
+    }
+    begun
+}
+
+/// These jobs have one result each, and no other job has one.
+async fn one_result_each(outside: &Outside, expected: &BTreeSet<JobId>) {
+    let results = eventually("a result of every job", async || {
+        let results = outside.results().await;
+        expected
+            .iter()
+            .all(|job_id| results.contains_key(job_id))
+            .then_some(results)
+    })
+    .await;
+    for (job_id, found) in &results {
+        assert!(
+            expected.contains(job_id),
+            "a result of a job nobody asked for: {found:?}"
+        );
+        assert_eq!(found.len(), 1, "one result: {found:?}");
+    }
+}
+
 struct Soak {
     server: Server,
     agents: Vec<AgentProcess>,
@@ -112,9 +177,7 @@ impl Soak {
     }
 
     async fn run(mut self, victim: Victim) {
-        let rounds =
-            std::env::var("TRIPLINE_SOAK_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
-        for round in 0..rounds {
+        for round in 0..rounds(ROUNDS) {
             let since = std::time::Instant::now();
             let jobs = self.round(round, victim).await;
             self.check(&jobs, victim).await;
@@ -157,18 +220,7 @@ impl Soak {
             until("enough is accepted", || count.get() >= at).await;
             // A random moment, so that a kill meets every stage of the work; nothing is waited for.
             tokio::time::sleep(pause).await;
-            match victim {
-                Victim::Server => {
-                    server.kill();
-                    server.spawn();
-                    server.ready().await;
-                }
-                Victim::Agent => {
-                    agent.kill();
-                    agent.spawn();
-                }
-                Victim::Broker => server.kill_broker().await,
-            }
+            victim.dies(server, agent).await;
         };
         let (accepted, ()) = tokio::join!(feeder.feed(items), kill);
         let api = self.server.api();
@@ -182,7 +234,7 @@ impl Soak {
 
     /// What must hold after every round.
     async fn check(&mut self, jobs: &[JobView], victim: Victim) {
-        let counted = self.counted();
+        let counted = counted(&self.counter);
         let from = self.accepted.len() - jobs.len();
         for (one, job) in self.accepted[from..].iter().zip(jobs) {
             let outcome = job.state.outcome().expect("ended");
@@ -204,33 +256,8 @@ impl Soak {
     }
 
     async fn one_result_each(&self) {
-        let expected: BTreeSet<JobId> = self.accepted.iter().map(|one| one.job_id).collect();
-        let results = eventually("a result of every job", async || {
-            let results = self.outside.results().await;
-            expected
-                .iter()
-                .all(|job_id| results.contains_key(job_id))
-                .then_some(results)
-        })
-        .await;
-        for (job_id, found) in &results {
-            assert!(
-                expected.contains(job_id),
-                "a result of a job nobody asked for: {found:?}"
-            );
-            assert_eq!(found.len(), 1, "one result: {found:?}");
-        }
-    }
-
-    fn counted(&self) -> BTreeMap<String, usize> {
-        let mut counted = BTreeMap::new();
-        for line in std::fs::read_to_string(&self.counter)
-            .expect("the counter file")
-            .lines()
-        {
-            *counted.entry(line.to_owned()).or_default() += 1;
-        }
-        counted
+        let expected = self.accepted.iter().map(|one| one.job_id).collect();
+        one_result_each(&self.outside, &expected).await;
     }
 
     /// Everything dies once more and comes back: nothing runs or is published again, and nothing is left over.
@@ -275,13 +302,8 @@ impl Soak {
 
     /// The journals say what began; the counter file says what was done.
     async fn journals_agree(&self, victim: Victim) {
-        let mut begun: BTreeMap<CommandId, usize> = BTreeMap::new();
-        for agent in &self.agents {
-            for (id, times) in commands_begun(agent.state_dir()) {
-                *begun.entry(id).or_default() += times;
-            }
-        }
-        let counted = self.counted();
+        let begun = begun(&self.agents);
+        let counted = counted(&self.counter);
         let api = self.server.api();
         for one in self.accepted.iter().filter(|one| one.item.changes) {
             let attempts = api.job(one.job_id).await.attempt;

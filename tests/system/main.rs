@@ -10,7 +10,7 @@
 //! | 3 out | `flow::an_event_becomes_a_result_on_its_subject_with_the_job_id_as_message_id`, `outage::*`, `crash::*` |
 //! | 4 crash | `crash::*`, `agents::a_changing_command_whose_agent_died_is_interrupted_and_not_run_again`, `agents::a_command_that_runs_while_the_server_is_killed_is_adopted`, `resume::*` |
 //! | 5 slots | `slots::two_hundred_jobs_never_hold_more_than_ten_slots_and_all_end`, `crash::*` |
-//! | 6 order | `slots::jobs_of_one_host_run_in_the_order_they_were_accepted_also_over_a_crash` |
+//! | 6 order | `slots::jobs_of_one_host_run_in_the_order_they_were_accepted_also_over_a_crash`, `offline::*` |
 //! | 7 bounds | `agents::a_frame_too_large_closes_the_channel_with_its_reason`, `disk::*`; most are tested where they are kept |
 //! | 8 bad input | `bad_events::*`, `bad_requests::*`, `carbonblack::*`, `sessions::*`, `console::*`, `rules::*`, `startup::*`, `agents::a_wrong_key_and_a_used_up_token_are_refused`, `commands::*` |
 //!
@@ -30,6 +30,7 @@ mod bad_events;
 mod bad_requests;
 mod carbonblack;
 mod changes;
+mod circles;
 mod commands;
 mod console;
 mod control;
@@ -45,11 +46,13 @@ mod harness;
 mod isolated;
 mod isolation;
 mod labels;
+mod library;
 mod listener;
 mod metrics;
 mod missed;
 #[path = "../../agent/tests/isolation/namespace.rs"]
 mod namespace;
+mod offline;
 mod outage;
 mod relay;
 mod resume;

@@ -1,10 +1,12 @@
 //! Rules that change while the server runs, and jobs that are submitted wrongly.
 
 use crate::harness::{AgentProcess, Server, Site, cloud_event, eventually, job_of_event};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tripline_protocol::job::{JobState, Outcome};
 
 const GOOD: &str = "name: look\non: [look]\njob:\n  steps:\n    - list_directory: { path: /proc/self }\n";
+const SUCCEEDED: JobState = JobState::Ended(Outcome::Succeeded);
 const TYPO: &str = "name: other\non: [other]\njob:\n  stepz:\n    - list_processes: {}\n";
 
 async fn pipelines(server: &Server) -> Value {
@@ -52,6 +54,53 @@ async fn a_typo_in_a_changed_rule_keeps_the_last_good_set_in_force_and_is_told()
         (view["refused"].is_null() && names(&view) == ["look", "other"]).then_some(())
     })
     .await;
+}
+
+/// Where a file is cut: within the name of a verb, and within a step.
+const CUTS: [&str; 2] = ["list_dir", "- id: second"];
+const LONG: &str = "name: long\non: [long]\njob:\n  steps:\n    - id: first\n      list_directory: { path: /proc/self }\n    \
+                    - id: second\n      list_processes: {}\n  expires: 1h\n";
+
+#[tokio::test]
+async fn a_file_half_written_while_the_folder_is_loaded_changes_nothing_until_it_is_whole() {
+    let site = Site::new().await;
+    site.write("pipelines/look.yaml", GOOD);
+    let folder = site.path("pipelines");
+    let mut server = Server::start(&site, &[("pipelines.dir", folder.to_str().expect("UTF-8"))]).await;
+    let mut agent = AgentProcess::start(&site, &server, "a").await;
+    let host = agent.host_id().await;
+    let outside = server.outside().await;
+    let before = pipelines(&server).await["pipelines"].clone();
+    for (number, cut) in CUTS.iter().enumerate() {
+        let end = LONG.find(cut).expect("it is there") + 4;
+        site.write("pipelines/long.yaml", &LONG[..end]);
+        server.process().signal(Signal::HUP);
+        let refused = eventually("the half is refused", async || {
+            let view = pipelines(&server).await;
+            view["refused"].as_str().map(str::to_owned)
+        })
+        .await;
+        assert!(refused.contains("long.yaml:"), "{refused}");
+        assert_eq!(pipelines(&server).await["pipelines"], before, "cut at {cut}");
+        let id = format!("during-{number}");
+        outside
+            .publish("look", &cloud_event(&id, "look", host, json!({})))
+            .await;
+        let job = job_of_event("system-test", &id, "look", host);
+        assert_eq!(server.api().ended(job).await.state, SUCCEEDED);
+        site.write("pipelines/long.yaml", LONG);
+        eventually("the whole is in force", async || {
+            let view = pipelines(&server).await;
+            let count = view["pipelines"].as_array().map(Vec::len);
+            (view["refused"].is_null() && count == Some(2)).then_some(())
+        })
+        .await;
+        std::fs::remove_file(site.path("pipelines/long.yaml")).expect("removed");
+        eventually("it is gone", async || {
+            (pipelines(&server).await["pipelines"] == before).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -88,8 +88,9 @@ impl Guards {
     }
 
     /// Goes by these rules. What was counted for a pipeline that counts something else now is let go of. That of one that is
-    /// not there runs out by itself: files are moved, and a guard must not begin anew with the one that comes back.
-    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) {
+    /// not there runs out by itself: files are moved, and a guard must not begin anew with the one that comes back. Names
+    /// those whose pause is forgotten.
+    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) -> Vec<Name> {
         let identity = |pipeline: &Pipeline| Some(pipeline.suppress()?.identity());
         self.windows.retain(|place| {
             let pipeline = rules.pipeline(&place.pipeline);
@@ -97,7 +98,7 @@ impl Guards {
         });
         let guard = |name: &Name| Some(rules.pipeline(name)?.guards().max_hosts);
         self.touched.keep(guard);
-        self.pauses.keep(rules, batch);
+        self.pauses.keep(rules, batch)
     }
 
     /// Whether it may act now. Counts that it matched.

@@ -18,7 +18,7 @@ mod withheld;
 pub(crate) use decide::{Age, Decision, decide};
 pub(crate) use guard::Guards;
 pub(crate) use lookup::{HostBook, Hosts, Resolution};
-pub(crate) use pause::{ChangePipelinePause, PauseRecord};
+pub(crate) use pause::{ChangePipelinePause, PauseRecord, paused_pipelines};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};

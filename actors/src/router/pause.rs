@@ -1,8 +1,9 @@
 //! Pauses of single pipelines: by a person, or by themselves when too many of their jobs fail. They last over restarts,
 //! until a person resumes.
 //!
-//! A paused pipeline does not act, whatever matches. Jobs that it made before go on. Deliberately not here: pausing the
-//! whole server (`scheduler/pause.rs`), and how jobs end (`scheduler/ends.rs`), of which the scheduler tells.
+//! A paused pipeline does not act, whatever matches. Deliberately not here: its jobs that wait, which the scheduler holds
+//! (`scheduler/held.rs`), pausing the whole server (`scheduler/pause.rs`), and how jobs end (`scheduler/ends.rs`), of which
+//! the scheduler tells.
 
 use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
@@ -12,7 +13,7 @@ use crate::ground::{name_of, rows};
 use crate::pipeline::{AutoPause, RuleSet};
 use crate::record::encode;
 use crate::refusal::Refusal;
-use crate::scheduler::{End, RecentEnds};
+use crate::scheduler::{End, PipelinePaused, RecentEnds};
 use crate::store::{Batch, Store, Table};
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,14 @@ pub(crate) struct PauseRecord {
     /// When a person last resumed it: jobs that ended before count no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resumed_at: Option<Timestamp>,
+}
+
+/// The pipelines that are paused, those in force and others, as the store has them.
+pub(crate) fn paused_pipelines(store: &Store) -> Result<Vec<(Name, PipelinePause)>, Refusal> {
+    let records = Pauses::load(store)?.0.into_iter();
+    Ok(records
+        .filter_map(|(name, record)| Some((name, record.pause?)))
+        .collect())
 }
 
 /// The pauses.
@@ -116,8 +125,8 @@ impl Pauses {
     }
 
     /// Lets go of what says nothing any more. A pipeline that comes back is as paused as it was, but of those that are
-    /// away only the latest pauses are kept.
-    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) {
+    /// away only the latest pauses are kept; the others are named.
+    pub(super) fn keep(&mut self, rules: &RuleSet, batch: &mut Batch) -> Vec<Name> {
         let absent = |name: &&Name| rules.pipeline(name).is_none();
         let mut away: Vec<(Option<Timestamp>, Name)> = self
             .0
@@ -132,10 +141,13 @@ impl Pauses {
             .count()
             .min(ABSENT_MAX);
         away.truncate(away.len() - kept);
-        for (_, name) in away {
+        let mut ended = Vec::new();
+        for (since, name) in away {
             self.0.remove(&name);
             batch.delete(Table::PipelinePause, name.as_str().as_bytes().to_vec());
+            ended.extend(since.map(|_| name));
         }
+        ended
     }
 
     /// How many pipelines are paused.
@@ -217,9 +229,22 @@ impl EtypeRouter {
             by: None,
             reason: Some(reason),
         };
-        put(&mut batch, pipeline, self.guards.pauses.pause(pipeline, pause));
+        let record = self.guards.pauses.pause(pipeline, pause);
+        put(&mut batch, pipeline, record);
+        let pause = record.pause.clone();
+        let told = self.telling(pipeline, pause);
         metrics::counter!("tripline_router_auto_pauses_total").increment(1);
-        self.ground.store.commit(batch, || {});
+        self.ground.store.commit(batch, told);
+    }
+
+    /// A closure that tells the scheduler whether a pipeline is paused, to be run once that is durable.
+    pub(super) fn telling(
+        &self,
+        pipeline: &Name,
+        pause: Option<PipelinePause>,
+    ) -> impl FnOnce() + Send + 'static + use<> {
+        let (scheduler, pipeline) = (self.scheduler.clone(), pipeline.clone());
+        move || scheduler.do_send(PipelinePaused { pipeline, pause })
     }
 }
 
@@ -229,7 +254,13 @@ impl Handler<ChangePipelinePause> for EtypeRouter {
         let changed = self.change_pause(&message);
         let reply = message.reply;
         match changed {
-            Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
+            Ok((batch, view)) => {
+                let told = self.telling(&view.name, view.pause.clone());
+                self.ground.store.commit(batch, move || {
+                    told();
+                    reply.send(Ok(view));
+                });
+            }
             Err(refusal) => self.ground.after_commit(move || reply.send(Err(refusal))),
         }
     }

@@ -44,10 +44,14 @@ impl EtypeRouter {
     pub(super) fn keep_to_rules(&mut self) {
         let mut batch = Batch::new();
         let set = &self.rules.set;
-        self.guards.keep(set, &mut batch);
+        let acting = self.guards.keep(set, &mut batch);
         self.records.keep(|name| set.pipeline(name).is_some(), &mut batch);
         self.guards.stage(&mut batch);
         self.commit(batch);
+        let told = acting.iter().map(|pipeline| self.telling(pipeline, None));
+        let told: Vec<_> = told.collect();
+        self.ground
+            .after_commit(move || told.into_iter().for_each(|tell| tell()));
         self.scheduler
             .do_send(WatchPipelines(Arc::clone(&self.rules.set)));
     }

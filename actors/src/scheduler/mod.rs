@@ -10,6 +10,7 @@ mod accept;
 mod changes;
 mod ends;
 mod forget;
+mod held;
 mod isolation;
 mod link;
 mod messages;
@@ -26,6 +27,7 @@ mod tests;
 
 pub(crate) use changes::{HostTold, notice};
 pub(crate) use ends::{End, EndsRecord, RecentEnds, WatchPipelines};
+pub(crate) use held::PipelinePaused;
 pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
@@ -84,6 +86,8 @@ pub(crate) struct JobScheduler {
     cache: HashMap<JobId, JobRecord>,
     /// How the last jobs of pipelines with `auto_pause` ended.
     ends: ends::Ends,
+    /// Pipelines that are paused.
+    held: held::Held,
     router: Addr<EtypeRouter>,
     outbox: Addr<Outbox>,
     directory: Addr<Directory>,
@@ -124,6 +128,8 @@ impl JobScheduler {
             total: config.jobs_max,
         };
         let mut state = State::new(limits, sessions::slots(config));
+        let held = held::Held::load(&ground.store)?;
+        held.pipelines().for_each(|pipeline| state.hold(pipeline));
         let (mut resume, mut cancelled) = (Vec::new(), Vec::new());
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -160,6 +166,7 @@ impl JobScheduler {
             state,
             cache,
             ends,
+            held,
             router,
             outbox,
             directory,
@@ -339,6 +346,7 @@ fn entry_of(record: &JobRecord) -> Entry {
         priority: record.priority,
         expires_at: record.leaves_at(),
         pipeline: record.pipeline.as_ref().map(|pipeline| pipeline.name.clone()),
+        begun: record.has_begun(),
     }
 }
 
@@ -519,7 +527,7 @@ impl JobScheduler {
                 code: "job_ended",
                 detail: format!("job {job_id} has already ended: {}", record.state),
             }),
-            Some(Phase::Waiting | Phase::Resting { .. }) => {
+            Some(Phase::Waiting | Phase::Resting { .. } | Phase::Held) => {
                 let entry = self
                     .ground
                     .audit(Action::JobCancel, &message.by, Some(&record.org));

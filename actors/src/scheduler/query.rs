@@ -5,14 +5,14 @@ use super::state::{Phase, Wait};
 use super::{JobScheduler, pause};
 use crate::clock::clock_text;
 use crate::core::JobFilter;
-use crate::record::{JobRecord, split_by_time_key};
+use crate::record::{JobRecord, by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::slot::{AddView, ViewJob};
 use crate::store::{Store, Table};
 use actix::prelude::*;
-use tripline_protocol::JobId;
 use tripline_protocol::api::{JobView, Page, SlotsView, Waiting};
 use tripline_protocol::job::{JobState, Reason};
+use tripline_protocol::{HostId, JobId};
 
 /// Records looked at for one page, so that a filter that fits nothing does not read the whole history.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -25,6 +25,7 @@ fn wait_text(wait: Option<Wait>) -> String {
         Some(Wait::BehindJob { job_id, .. }) => format!("behind job {job_id}"),
         Some(Wait::NoFreeSlot { .. }) => "no free slot".into(),
         Some(Wait::Resting { until, .. }) => format!("it waits until {}", clock_text(until)),
+        Some(Wait::PipelinePaused { .. }) => "its pipeline is paused".into(),
     }
 }
 
@@ -39,6 +40,7 @@ pub(super) fn waiting_of(wait: Wait) -> Waiting {
         Wait::BehindJob { position, .. } => (position, "behind_job"),
         Wait::NoFreeSlot { position } => (position, "no_free_slot"),
         Wait::Resting { position, .. } => (position, "resting"),
+        Wait::PipelinePaused { position } => (position, "pipeline_paused"),
     };
     Waiting {
         position,
@@ -121,17 +123,26 @@ impl JobScheduler {
         if let (Some(_), Some(rest)) = (waiting.until, &record.rest) {
             waiting.reason = rest.reason.clone();
         } else if self.pause.is_some() {
-            waiting.reason = Reason::new("paused", self.wait_text(Some(wait)));
+            waiting.reason = Reason::new("paused", self.wait_text(record, Some(wait)));
+        } else {
+            waiting.reason.text = self.wait_text(record, Some(wait));
         }
         Some(waiting)
     }
 
     /// Why a job waits, in one sentence. A pause is named first: nothing else lets a job start.
-    pub(super) fn wait_text(&self, wait: Option<Wait>) -> String {
+    pub(super) fn wait_text(&self, record: &JobRecord, wait: Option<Wait>) -> String {
+        let text = match wait {
+            Some(Wait::PipelinePaused { .. }) => {
+                let pipeline = record.pipeline.as_ref().map(|pipeline| &pipeline.name);
+                self.held.text(pipeline)
+            }
+            _ => wait_text(wait),
+        };
         match (&self.pause, wait) {
             (Some(pause), Some(Wait::NoFreeSlot { .. })) => pause::text(pause),
-            (Some(pause), Some(_)) => format!("{}; {}", pause::text(pause), wait_text(wait)),
-            _ => wait_text(wait),
+            (Some(pause), Some(_)) => format!("{}; {text}", pause::text(pause)),
+            _ => text,
         }
     }
 
@@ -139,7 +150,7 @@ impl JobScheduler {
     pub(super) fn view(&self, mut record: JobRecord) -> JobView {
         match self.state.phase(record.job_id) {
             Some(Phase::Running { .. }) => record.state = JobState::Running,
-            Some(Phase::Waiting | Phase::Resting { .. }) => record.state = JobState::Queued,
+            Some(Phase::Waiting | Phase::Resting { .. } | Phase::Held) => record.state = JobState::Queued,
             None => {}
         }
         let waiting = self.waiting_view(&record);
@@ -148,12 +159,32 @@ impl JobScheduler {
 
     fn list(&self, filter: &JobFilter) -> Result<Page<JobView>, Refusal> {
         let pages = Pages::new(Table::JobByTime, filter.after.as_deref(), filter.limit)?;
+        if let (Some(host_id), Some(state)) = (filter.host, filter.state)
+            && state.outcome().is_none()
+        {
+            return self.list_open(pages, host_id, filter);
+        }
         pages.collect(&self.ground.store, |id| {
             let record = self.record_of(JobId(uuid::Uuid::from_bytes(id)))?;
             Ok(record
                 .map(|record| self.view(record))
                 .filter(|view| fits(filter, view)))
         })
+    }
+}
+
+impl JobScheduler {
+    /// The open jobs of one host, without a look at all that ever were.
+    fn list_open(&self, pages: Pages, host_id: HostId, filter: &JobFilter) -> Result<Page<JobView>, Refusal> {
+        let running = self.state.running_of(host_id);
+        let mut open = Vec::new();
+        for job_id in self.state.waiting_of(host_id).into_iter().chain(running) {
+            let record = self.record_of(job_id)?;
+            open.extend(record.map(|record| (by_time_key(record.queued_at, job_id.as_bytes()), record)));
+        }
+        Ok(pages.choose(open.into_iter(), |record| {
+            Some(self.view(record)).filter(|view| fits(filter, view))
+        }))
     }
 }
 
@@ -252,7 +283,6 @@ impl Handler<GetSlots> for JobScheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::by_time_key;
     use crate::store::{Batch, Options};
     use tripline_protocol::Timestamp;
 

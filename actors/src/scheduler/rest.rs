@@ -12,6 +12,7 @@ impl JobScheduler {
     /// Writes down a job that has no slot any more and has not ended.
     pub(super) fn keep_waiting(&mut self, record: &mut JobRecord, why: &str) {
         record.state = JobState::Queued;
+        self.state.note_begun(record.job_id, record.has_begun());
         let mut batch = Batch::new();
         let spans = trace::given_back(&self.ground, record, why);
         let ground = Arc::clone(&self.ground);
@@ -56,19 +57,19 @@ impl JobScheduler {
     /// their turn.
     pub(super) fn leave(&mut self, mut record: JobRecord, wait: Option<Wait>) {
         if let Some(ending) = record.ending.clone() {
-            let reason = without_last_steps(ending.reason, &self.wait_text(wait));
+            let reason = without_last_steps(ending.reason, &self.wait_text(&record, wait));
             record.ending = None;
             return self.end(record, ending.outcome, reason);
         }
         if record.intent.is_some() {
             let text = format!(
                 "nobody knows how its command ended that ran when the server stopped: {}",
-                self.wait_text(wait)
+                self.wait_text(&record, wait)
             );
             return self.end(record, Outcome::Interrupted, Reason::new("not_resumed", text));
         }
         if record.started_at.is_none() {
-            let why = self.wait_text(wait);
+            let why = self.wait_text(&record, wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));
             return self.end(record, Outcome::Expired, reason);
         }

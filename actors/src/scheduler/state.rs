@@ -2,7 +2,9 @@
 //!
 //! Jobs of one host run in the order they were accepted, one at a time. Priority orders hosts: a host counts
 //! with the highest priority among its waiting jobs, and among equals by its oldest job. A job that waits for a time
-//! is out of its host's lane until then, and comes back to its old place.
+//! is out of its host's lane until then, and comes back to its old place; so does one whose pipeline is paused (`aside`).
+
+mod aside;
 
 use super::slots::{Kind, Slots};
 use std::cmp::Reverse;
@@ -28,6 +30,8 @@ pub(super) struct Entry {
     pub(super) priority: Priority,
     pub(super) expires_at: Timestamp,
     pub(super) pipeline: Option<Name>,
+    /// One of its steps has begun: a pause of its pipeline does not hold it.
+    pub(super) begun: bool,
 }
 
 /// Where an open job is.
@@ -41,6 +45,8 @@ pub(super) enum Phase {
     Resting {
         until: Timestamp,
     },
+    /// Its pipeline is paused.
+    Held,
 }
 
 /// Which limit a job met.
@@ -77,6 +83,7 @@ pub(super) enum Wait {
     BehindJob { position: u64, job_id: JobId },
     NoFreeSlot { position: u64 },
     Resting { position: u64, until: Timestamp },
+    PipelinePaused { position: u64 },
 }
 
 type ReadyKey = (Reverse<Priority>, u64, HostId);
@@ -87,8 +94,8 @@ struct Lane {
     /// Waiting jobs by priority: low, normal, high.
     counts: [u32; 3],
     running: Option<JobId>,
-    /// Jobs that wait for a time.
-    resting: BTreeMap<u64, JobId>,
+    /// Jobs that let others go first: they wait for a time, or for their pipeline.
+    aside: BTreeMap<u64, JobId>,
     offline_since: Option<Timestamp>,
     ready: Option<ReadyKey>,
 }
@@ -105,7 +112,7 @@ impl Lane {
 
     /// Jobs that have not ended and do not run.
     fn waiting_len(&self) -> usize {
-        self.queue.len() + self.resting.len()
+        self.queue.len() + self.aside.len()
     }
 
     fn count(&mut self, priority: Priority) -> &mut u32 {
@@ -134,6 +141,8 @@ pub(super) struct State {
     resting: BTreeSet<(Timestamp, JobId)>,
     /// Jobs of which only the last steps are left.
     closing: BTreeSet<JobId>,
+    /// The pipelines that are paused, and their jobs that wait for that to end.
+    held: HashMap<Name, BTreeSet<JobId>>,
     pipelines: HashMap<Name, u32>,
     slots: Slots,
     seq_last: u64,
@@ -151,6 +160,7 @@ impl State {
             expiry: BTreeSet::new(),
             resting: BTreeSet::new(),
             closing: BTreeSet::new(),
+            held: HashMap::new(),
             pipelines: HashMap::new(),
             slots,
             seq_last: 0,
@@ -199,17 +209,11 @@ impl State {
         })
     }
 
-    /// The jobs of a host that wait, those for a time last.
+    /// The jobs of a host that wait, those that let others go first at the end.
     pub(super) fn waiting_of(&self, host_id: HostId) -> Vec<JobId> {
         let lane = self.lanes.get(&host_id);
-        lane.map(|lane| {
-            lane.queue
-                .values()
-                .chain(lane.resting.values())
-                .copied()
-                .collect()
-        })
-        .unwrap_or_default()
+        lane.map(|lane| lane.queue.values().chain(lane.aside.values()).copied().collect())
+            .unwrap_or_default()
     }
 
     /// The job of a host that runs.
@@ -238,25 +242,32 @@ impl State {
         if let Some(pipeline) = &entry.pipeline {
             *self.pipelines.entry(pipeline.clone()).or_default() += 1;
         }
-        let lane = self.lanes.entry(entry.host_id).or_insert_with(|| Lane {
+        self.lanes.entry(entry.host_id).or_insert_with(|| Lane {
             queue: BTreeMap::new(),
             counts: [0; 3],
             running: None,
-            resting: BTreeMap::new(),
+            aside: BTreeMap::new(),
             offline_since: if attached() { None } else { Some(now) },
             ready: None,
         });
-        lane.queue.insert(entry.seq, entry.job_id);
-        *lane.count(entry.priority) += 1;
         self.expiry.insert((entry.expires_at, entry.job_id));
+        self.line_up(entry);
+    }
+
+    /// Puts a job into its lane, or beside it while its pipeline is paused.
+    fn line_up(&mut self, entry: Entry) {
+        let phase = self.hold_back(&entry);
+        if let Some(lane) = self.lanes.get_mut(&entry.host_id) {
+            match phase {
+                Phase::Held => drop(lane.aside.insert(entry.seq, entry.job_id)),
+                _ => {
+                    lane.queue.insert(entry.seq, entry.job_id);
+                    *lane.count(entry.priority) += 1;
+                }
+            }
+        }
         let host_id = entry.host_id;
-        self.jobs.insert(
-            entry.job_id,
-            Open {
-                entry,
-                phase: Phase::Waiting,
-            },
-        );
+        self.jobs.insert(entry.job_id, Open { entry, phase });
         self.refresh(host_id);
     }
 
@@ -341,15 +352,6 @@ impl State {
         }
     }
 
-    fn leave_rest(&mut self, job_id: JobId, open: &Open) {
-        if let Phase::Resting { until } = open.phase {
-            self.resting.remove(&(until, job_id));
-            if let Some(lane) = self.lanes.get_mut(&open.entry.host_id) {
-                lane.resting.remove(&open.entry.seq);
-            }
-        }
-    }
-
     fn leave_slot(&mut self, job_id: JobId, open: &Open) {
         if let Phase::Running { slot } = open.phase {
             self.slots.give_back(Kind::Job, slot);
@@ -382,58 +384,21 @@ impl State {
             }
         }
         self.leave_slot(job_id, &open);
-        self.leave_rest(job_id, &open);
+        self.leave_aside(job_id, &open);
         self.leave_queue(&open.entry);
         self.refresh(open.entry.host_id);
         true
     }
 
-    /// A job gives its slot back, or leaves the lane, and waits for a time; so long it may wait in all.
-    pub(super) fn rest(&mut self, job_id: JobId, until: Timestamp, expires_at: Timestamp) {
-        let Some(mut open) = self.jobs.remove(&job_id) else {
-            return;
-        };
-        self.leave_slot(job_id, &open);
-        self.leave_rest(job_id, &open);
-        self.leave_queue(&open.entry);
-        self.expiry.remove(&(open.entry.expires_at, job_id));
-        open.entry.expires_at = expires_at;
-        open.phase = Phase::Resting { until };
-        self.expiry.insert((expires_at, job_id));
-        self.resting.insert((until, job_id));
-        let (host_id, seq) = (open.entry.host_id, open.entry.seq);
-        self.jobs.insert(job_id, open);
-        if let Some(lane) = self.lanes.get_mut(&host_id) {
-            lane.resting.insert(seq, job_id);
-        }
-        self.refresh(host_id);
-    }
-
-    /// Puts jobs whose time has come back into their lanes.
-    pub(super) fn wake(&mut self, now: Timestamp) {
-        while let Some((until, job_id)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
-            self.give_back(job_id);
-            // Whatever it was, it does not stay.
-            self.resting.remove(&(until, job_id));
-        }
-    }
-
     /// A job gives its slot back, or has waited for its time, and waits again in its old place.
     pub(super) fn give_back(&mut self, job_id: JobId) {
-        let Some(mut open) = self.jobs.remove(&job_id) else {
+        let Some(open) = self.jobs.remove(&job_id) else {
             return;
         };
         self.leave_slot(job_id, &open);
-        self.leave_rest(job_id, &open);
-        open.phase = Phase::Waiting;
-        let entry = open.entry.clone();
-        self.jobs.insert(job_id, open);
-        self.expiry.insert((entry.expires_at, job_id));
-        if let Some(lane) = self.lanes.get_mut(&entry.host_id) {
-            lane.queue.insert(entry.seq, job_id);
-            *lane.count(entry.priority) += 1;
-        }
-        self.refresh(entry.host_id);
+        self.leave_aside(job_id, &open);
+        self.expiry.insert((open.entry.expires_at, job_id));
+        self.line_up(open.entry);
     }
 
     /// Waiting jobs whose time is over.
@@ -477,6 +442,7 @@ impl State {
             open: self.jobs.len() as u64,
             running: u64::from(self.slots.used(Kind::Job)),
             resting: self.resting.len() as u64,
+            held: self.held_len() as u64,
             ..JobCounts::default()
         };
         for lane in self.lanes.values().filter(|lane| !lane.queue.is_empty()) {
@@ -503,6 +469,7 @@ impl State {
             Phase::Waiting => {}
             Phase::Running { .. } => return None,
             Phase::Resting { until } => return Some(Wait::Resting { position, until }),
+            Phase::Held => return Some(Wait::PipelinePaused { position }),
         }
         if let Some(since) = lane.offline_since {
             return Some(Wait::HostOffline { position, since });
@@ -539,9 +506,12 @@ impl State {
         }
         self.slots.assert_invariants();
         let queued: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
-        assert_eq!(queued + running.len() + self.resting.len(), self.jobs.len());
-        let resting: usize = self.lanes.values().map(|lane| lane.resting.len()).sum();
-        assert_eq!(resting, self.resting.len());
+        let aside = self.resting.len() + self.held_len();
+        assert_eq!(queued + running.len() + aside, self.jobs.len());
+        assert_eq!(
+            aside,
+            self.lanes.values().map(|lane| lane.aside.len()).sum::<usize>()
+        );
         for (host_id, lane) in &self.lanes {
             assert_eq!(lane.counts.iter().sum::<u32>() as usize, lane.queue.len());
             let of_host = running

@@ -36,6 +36,7 @@ fn entry(seq: u64, host_n: u8, priority: Priority) -> Entry {
         priority,
         expires_at: START.after(Span::from_secs(100)),
         pipeline: None,
+        begun: false,
     }
 }
 
@@ -171,6 +172,78 @@ fn a_job_that_waits_for_a_time_leaves_when_it_may_wait_no_longer() {
     state.assert_invariants();
 }
 
+fn name(name: &str) -> Name {
+    name.parse().unwrap()
+}
+
+/// Adds a job of pipeline `p` and gives its number.
+fn add_of_pipeline(state: &mut State, host_n: u8) -> u64 {
+    let seq = state.take_seq();
+    let entry = Entry {
+        pipeline: Some(name("p")),
+        ..entry(seq, host_n, Priority::Normal)
+    };
+    state.add(entry, || true, START);
+    seq
+}
+
+#[test]
+fn a_job_of_a_paused_pipeline_waits_beside_its_lane_and_has_its_place_afterwards() {
+    let mut state = state();
+    let held = add_of_pipeline(&mut state, 1);
+    let other = add(&mut state, 1, Priority::Normal, true);
+    state.hold(&name("p"));
+    assert_eq!(state.phase(job(held)), Some(Phase::Held));
+    assert_eq!(
+        state.waiting(job(held)),
+        Some(Wait::PipelinePaused { position: 1 })
+    );
+    assert_eq!((state.counts().held, state.host_open_len(host(1))), (1, 2));
+    assert_eq!(state.dispatch(), Some((0, job(other))), "it lets others go first");
+    state.give_back(job(other));
+    let later = add_of_pipeline(&mut state, 1);
+    assert_eq!(state.phase(job(later)), Some(Phase::Held), "one that comes now");
+    state.let_go(&name("p"));
+    assert_eq!(state.counts().held, 0);
+    assert_eq!(state.dispatch(), Some((0, job(held))), "it has its place");
+    state.assert_invariants();
+}
+
+#[test]
+fn a_held_job_expires_and_is_gone_when_its_pipeline_acts_again() {
+    let mut state = state();
+    state.hold(&name("p"));
+    let held = add_of_pipeline(&mut state, 1);
+    let over = START.after(Span::from_secs(100));
+    assert_eq!(state.expired(over, 10), [job(held)]);
+    assert_eq!(state.waiting_of(host(1)), [job(held)]);
+    assert!(state.remove(job(held)));
+    state.let_go(&name("p"));
+    assert_eq!((state.open_len(), state.dispatch()), (0, None));
+    state.assert_invariants();
+}
+
+#[test]
+fn a_pause_of_its_pipeline_does_not_hold_a_job_that_has_begun() {
+    let mut state = state();
+    let under_way = add_of_pipeline(&mut state, 1);
+    state.dispatch();
+    state.hold(&name("p"));
+    state.note_begun(job(under_way), true);
+    state.give_back(job(under_way));
+    assert_eq!(state.dispatch(), Some((0, job(under_way))), "it goes on");
+    let until = START.after(Span::from_secs(1));
+    state.note_begun(job(under_way), false);
+    state.rest(job(under_way), until, START.after(Span::from_secs(50)));
+    state.wake(until);
+    assert_eq!(
+        state.phase(job(under_way)),
+        Some(Phase::Held),
+        "one that begins anew"
+    );
+    state.assert_invariants();
+}
+
 #[test]
 fn a_job_with_only_its_last_steps_left_does_not_wait_long_for_its_host() {
     let mut state = state();
@@ -249,13 +322,14 @@ fn what_a_job_waits_for_is_said_with_its_position() {
         behind_job: 2,
         no_free_slot: 2,
         resting: 0,
+        held: 0,
     };
     assert_eq!(state.counts(), counts);
 }
 
 #[test]
 fn each_limit_says_which_it_is() {
-    let name: Name = "p".parse().unwrap();
+    let name = name("p");
     let mut full = state();
     for _ in 0..LIMITS.per_host {
         add(&mut full, 1, Priority::Normal, false);
@@ -292,8 +366,10 @@ enum Op {
     Dispatch,
     Finish(prop::sample::Index),
     Cancel(prop::sample::Index),
-    GiveBack(prop::sample::Index),
-    Rest(prop::sample::Index, u64, u64),
+    GiveBack(prop::sample::Index, bool),
+    Rest(prop::sample::Index, u64, u64, bool),
+    Hold(bool),
+    LetGo(bool),
     Pass(u64),
 }
 
@@ -312,10 +388,17 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Dispatch),
         2 => index().prop_map(Op::Finish),
         1 => index().prop_map(Op::Cancel),
-        2 => index().prop_map(Op::GiveBack),
-        3 => (index(), 1_u64..30, 0_u64..60).prop_map(|(job, rests, leaves)| Op::Rest(job, rests, leaves)),
+        2 => (index(), any::<bool>()).prop_map(|(job, begun)| Op::GiveBack(job, begun)),
+        3 => (index(), 1_u64..30, 0_u64..60, any::<bool>())
+            .prop_map(|(job, rests, leaves, begun)| Op::Rest(job, rests, leaves, begun)),
+        2 => any::<bool>().prop_map(Op::Hold),
+        2 => any::<bool>().prop_map(Op::LetGo),
         1 => (0_u64..20).prop_map(Op::Pass),
     ]
+}
+
+fn pipeline_named(first: bool) -> Name {
+    name(if first { "p" } else { "q" })
 }
 
 /// A list of jobs, searched from the start for every question.
@@ -324,6 +407,7 @@ struct Model {
     jobs: Vec<(Entry, Option<u32>)>,
     /// Those that wait for a time.
     resting: HashMap<JobId, Timestamp>,
+    paused: HashSet<Name>,
     attached: HashSet<HostId>,
     offline_since: HashMap<HostId, Timestamp>,
     now: Timestamp,
@@ -335,6 +419,7 @@ impl Model {
             state: state(),
             jobs: Vec::new(),
             resting: HashMap::new(),
+            paused: HashSet::new(),
             attached: HashSet::new(),
             offline_since: HashMap::new(),
             now: START,
@@ -347,10 +432,17 @@ impl Model {
             .filter(move |(entry, _)| entry.host_id == host_id)
     }
 
+    /// Whether it would wait for its pipeline if it waited without a time.
+    fn is_held(&self, entry: &Entry) -> bool {
+        let paused = |name: &Name| self.paused.contains(name);
+        !entry.begun && entry.pipeline.as_ref().is_some_and(paused)
+    }
+
     fn queue(&self, host_id: HostId) -> Vec<&Entry> {
         let mut queue: Vec<&Entry> = self
             .of_host(host_id)
             .filter(|(entry, slot)| slot.is_none() && !self.resting.contains_key(&entry.job_id))
+            .filter(|(entry, _)| !self.is_held(entry))
             .map(|(entry, _)| entry)
             .collect();
         queue.sort_by_key(|entry| entry.seq);
@@ -400,22 +492,20 @@ impl Model {
 
     fn waiting(&self, entry: &Entry) -> Wait {
         let queue = self.queue(entry.host_id);
-        if let Some(until) = self.resting.get(&entry.job_id) {
-            let earlier = queue.iter().filter(|other| other.seq < entry.seq).count() as u64;
-            return Wait::Resting {
-                position: 1 + earlier,
-                until: *until,
-            };
+        let position = 1 + queue.iter().filter(|other| other.seq < entry.seq).count() as u64;
+        if let Some(until) = self.resting.get(&entry.job_id).copied() {
+            return Wait::Resting { position, until };
         }
-        let place = queue.iter().position(|other| other.seq == entry.seq).unwrap();
-        let position = 1 + place as u64;
+        if self.is_held(entry) {
+            return Wait::PipelinePaused { position };
+        }
         if let Some(since) = self.offline_since.get(&entry.host_id) {
             return Wait::HostOffline {
                 position,
                 since: *since,
             };
         }
-        let head = (place > 0).then(|| queue[0].job_id);
+        let head = (position > 1).then(|| queue[0].job_id);
         match self.running(entry.host_id).or(head) {
             Some(job_id) => Wait::BehindJob { position, job_id },
             None => Wait::NoFreeSlot {
@@ -488,10 +578,9 @@ impl Model {
                 pipeline,
             } => {
                 let seq = self.state.take_seq();
-                let name = |first| if first { "p" } else { "q" }.parse::<Name>().unwrap();
                 self.add(Entry {
                     expires_at: self.now.after(Span::from_secs(expires_in)),
-                    pipeline: pipeline.map(name),
+                    pipeline: pipeline.map(pipeline_named),
                     ..entry(seq, host_n, priority)
                 });
             }
@@ -518,15 +607,19 @@ impl Model {
                     self.remove(job_id);
                 }
             }
-            Op::GiveBack(index) => {
+            Op::GiveBack(index, begun) => {
                 if let Some(job_id) = self.pick(index, true) {
+                    self.state.note_begun(job_id, begun);
                     self.state.give_back(job_id);
                     let given = self.jobs.iter_mut().find(|(entry, _)| entry.job_id == job_id);
-                    given.unwrap().1 = None;
+                    let given = given.unwrap();
+                    given.1 = None;
+                    given.0.begun = begun;
                 }
             }
-            Op::Rest(index, rests, leaves) => {
+            Op::Rest(index, rests, leaves, begun) => {
                 if let Some(job_id) = self.pick(index, true) {
+                    self.state.note_begun(job_id, begun);
                     let after = |seconds| self.now.after(Span::from_secs(seconds));
                     let (until, leaves) = (after(rests), after(leaves));
                     self.state.rest(job_id, until, leaves);
@@ -534,8 +627,17 @@ impl Model {
                     let rested = rested.unwrap();
                     rested.1 = None;
                     rested.0.expires_at = leaves;
+                    rested.0.begun = begun;
                     self.resting.insert(job_id, until);
                 }
+            }
+            Op::Hold(first) => {
+                self.state.hold(&pipeline_named(first));
+                self.paused.insert(pipeline_named(first));
+            }
+            Op::LetGo(first) => {
+                self.state.let_go(&pipeline_named(first));
+                self.paused.remove(&pipeline_named(first));
             }
             Op::Pass(seconds) => {
                 self.now = self.now.after(Span::from_secs(seconds));
@@ -564,6 +666,10 @@ impl Model {
         self.state.assert_invariants();
         assert_eq!(self.state.open_len(), self.jobs.len());
         assert_eq!(self.state.ready_len(), self.ready().len());
+        let held = self.jobs.iter().filter(|(entry, slot)| {
+            slot.is_none() && !self.resting.contains_key(&entry.job_id) && self.is_held(entry)
+        });
+        assert_eq!(self.state.counts().held, held.count() as u64);
         for (entry, slot) in &self.jobs {
             let expected = slot.is_none().then(|| self.waiting(entry));
             assert_eq!(self.state.waiting(entry.job_id), expected);

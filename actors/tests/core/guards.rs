@@ -308,10 +308,12 @@ async fn the_ends_of_a_pipeline_that_is_no_longer_watched_are_forgotten() {
 }
 
 #[actix::test]
-async fn a_person_pauses_a_pipeline_and_what_it_made_before_goes_on() {
+async fn a_person_pauses_a_pipeline_which_makes_no_jobs_then() {
     recorder::install();
     let (fixture, host_id) = listening(vec![with("")]).await;
+    let mut agent = fixture.attach(host_id, "amelie").await;
     offer(&fixture, 1, host_id).await;
+    let under_way = agent.command().await;
     let reason = Some("INC-42".to_owned());
     let view = fixture
         .core
@@ -322,8 +324,15 @@ async fn a_person_pauses_a_pipeline_and_what_it_made_before_goes_on() {
     assert_eq!(pause.by.as_ref().map(|by| by.name.as_str()), Some("ana"));
     assert_eq!(pause.reason, reason);
     assert_eq!(offer(&fixture, 2, host_id).await, 1);
-    let mut agent = fixture.attach(host_id, "amelie").await;
-    end(&fixture, &mut agent, 1, false).await;
+    agent.answer(under_way.command_id, json!({}));
+    assert_eq!(agent.ack().await, [under_way.command_id]);
+    let job = job_of(&fixture, 1).await;
+    let ended = fixture.ended(job.job_id).await;
+    assert_eq!(
+        ended.state,
+        JobState::Ended(Outcome::Succeeded),
+        "what ran goes on"
+    );
     assert_eq!(
         withheld(&fixture, "paused").await,
         2,

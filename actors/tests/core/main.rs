@@ -23,6 +23,8 @@ mod gates;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod isolation;
@@ -40,6 +42,8 @@ mod limits;
 mod link;
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod offline;
 #[cfg(test)]
 mod once;
 #[cfg(test)]

@@ -64,6 +64,9 @@ pub struct JobCounts {
     /// Those that wait for a time.
     #[serde(default)]
     pub resting: u64,
+    /// Those whose pipeline is paused.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// Hosts.

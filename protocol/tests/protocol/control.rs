@@ -248,6 +248,7 @@ fn status(golden: &mut Golden) {
             behind_job: 1,
             no_free_slot: 4,
             resting: 3,
+            held: 1,
         },
         hosts: HostCounts {
             total: 40,

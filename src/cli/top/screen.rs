@@ -231,14 +231,15 @@ pub(super) fn lines(view: &StatusView) -> Vec<(&'static str, String)> {
         (
             "jobs",
             format!(
-                "{} open, {} run; {} lanes wait: {} for a slot, {} behind another job, {} for their host; {} for a time",
+                "{} open, {} run; {} lanes wait: {} for a slot, {} behind another job, {} for their host; {} for a time, {} for their pipeline",
                 jobs.open,
                 jobs.running,
                 jobs.lanes,
                 jobs.no_free_slot,
                 jobs.behind_job,
                 jobs.host_offline,
-                jobs.resting
+                jobs.resting,
+                jobs.held
             ),
         ),
         (
