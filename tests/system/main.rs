@@ -36,6 +36,7 @@ mod control;
 mod crash;
 mod disk;
 mod event_stream;
+mod explain;
 mod files;
 mod fleet;
 mod flow;

@@ -44,14 +44,27 @@ enum Verdict {
 }
 
 /// The event's host, looked up once and only when a pipeline asks for it.
-struct EventHost<'a> {
+pub(super) struct EventHost<'a> {
     event: &'a Event,
     book: &'a HostBook<'a>,
     found: Option<Result<(HostRecord, HostFacts), Dead>>,
 }
 
-impl EventHost<'_> {
-    fn get(&mut self) -> Result<&Result<(HostRecord, HostFacts), Dead>, Refusal> {
+impl<'a> EventHost<'a> {
+    pub(super) fn new(event: &'a Event, book: &'a HostBook<'a>) -> Self {
+        Self {
+            event,
+            book,
+            found: None,
+        }
+    }
+
+    /// Whether the event names one.
+    pub(super) fn is_named(&self) -> bool {
+        self.event.host.is_some()
+    }
+
+    pub(super) fn get(&mut self) -> Result<&Result<(HostRecord, HostFacts), Dead>, Refusal> {
         if self.found.is_none() {
             self.found = Some(self.resolve()?);
         }
@@ -122,11 +135,7 @@ pub(super) fn decide<'a>(
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
-    let mut host = EventHost {
-        event,
-        book,
-        found: None,
-    };
+    let mut host = EventHost::new(event, book);
     let mut decision = Decision::default();
     let (mut looked_at, mut too_old_for) = (false, None);
     for pipeline in candidates {

@@ -5,8 +5,10 @@
 //! forges can trip pipelines, nothing more.
 
 mod decide;
+mod explain;
 mod guard;
 mod lookup;
+mod mark;
 mod pause;
 mod rules;
 mod suppress;
@@ -15,7 +17,10 @@ mod tests;
 mod touched;
 mod withheld;
 
+pub use explain::{FoundEvent, Located, LookedUp};
+pub(crate) use explain::{Question, explain, explained, locate};
 pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use mark::Mark;
 pub(crate) use pause::{ChangePipelinePause, PauseRecord};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
@@ -37,6 +42,7 @@ use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use decide::{Age, Decision, STALE};
 use guard::Guards;
+use mark::Handled;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +74,8 @@ pub(crate) struct JobLanded(pub(crate) Name);
 struct Given<'a> {
     event: &'a Event,
     replay: Option<Replay>,
+    /// Its sequence in the stream.
+    sequence: u64,
     /// When the broker stored it.
     stored_at: Timestamp,
 }
@@ -128,6 +136,7 @@ impl EtypeRouter {
                     let given = Given {
                         event,
                         replay: one.replay,
+                        sequence: one.delivery.sequence,
                         stored_at: one.delivery.stored_at,
                     };
                     self.route_event(&given, accept, &mut decided)?
@@ -177,7 +186,8 @@ impl EtypeRouter {
         // One that is too old is not handled: a pipeline may be changed, and the event replayed.
         let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
         if !is_stale && (counted || !jobs.is_empty() || dead.is_some()) {
-            mark_handled(&mut accept.batch, key, now, &jobs);
+            let mark = self.mark(given, now, &jobs);
+            mark_handled(&mut accept.batch, key, now, &mark);
             decided.insert(key);
         }
         accept.jobs.extend(jobs);
@@ -189,6 +199,7 @@ impl EtypeRouter {
         let of = Of {
             event: given.event,
             run: given.run(),
+            sequence: given.sequence,
             now,
         };
         for withheld in withheld {
@@ -224,6 +235,18 @@ impl EtypeRouter {
             dead: dead.map(|dead| dead.reason),
         };
         trace::decided(&self.ground, &decided)
+    }
+
+    fn mark(&self, given: &Given<'_>, now: Timestamp, jobs: &[NewJob]) -> Mark {
+        Mark {
+            jobs: jobs.iter().map(|job| job.job_id).collect(),
+            handled: Some(Handled {
+                sequence: given.sequence,
+                stored_at: given.stored_at,
+                at: now,
+                rules: self.rules.set.version().clone(),
+            }),
+        }
     }
 
     fn is_handled(&self, key: EventKey) -> Result<bool, Refusal> {
@@ -298,9 +321,8 @@ fn prune(store: &Store, now: Timestamp) -> Result<(), Refusal> {
 
 /// The decision is remembered with the jobs it made, so that a second delivery decides nothing anew, even
 /// under other rules.
-fn mark_handled(batch: &mut Batch, key: EventKey, now: Timestamp, jobs: &[NewJob]) {
-    let job_ids: Vec<u8> = jobs.iter().flat_map(|job| *job.job_id.as_bytes()).collect();
-    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), job_ids);
+fn mark_handled(batch: &mut Batch, key: EventKey, now: Timestamp, mark: &Mark) {
+    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), mark.to_bytes());
     batch.put(Table::HandledByTime, by_time_key(now, key.as_bytes()), Vec::new());
 }
 

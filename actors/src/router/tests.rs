@@ -1,7 +1,7 @@
 //! Finding the host that an event or a person means, and remembering which events were handled.
 
 use super::lookup::{HostBook, NAMESAKES_MAX, Resolution};
-use super::{HANDLED_RETAIN, mark_handled, prune};
+use super::{HANDLED_RETAIN, Mark, mark_handled, prune};
 use crate::directory::tests::put_host;
 use crate::ground::Attachments;
 use crate::refusal::Refusal;
@@ -139,7 +139,7 @@ fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
     let at = Timestamp::from_micros(1_800_000_000_000_000);
     let key = EventKey(Uuid::from_u128(1));
     let mut batch = Batch::new();
-    mark_handled(&mut batch, key, at, &[]);
+    mark_handled(&mut batch, key, at, &Mark::default());
     store.commit(batch, || {});
     let rows = || {
         let tables = [Table::HandledEvent, Table::HandledByTime];
