@@ -44,8 +44,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 struct NullPublisher;
 
 impl Publisher for NullPublisher {
-    fn publish(&self, _: OutMessage) -> BoxFuture<Result<(), PublishError>> {
-        Box::pin(async { Ok(()) })
+    fn publish(&self, _: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
+        Box::pin(async { Ok(1) })
     }
 
     fn notify(&self, _: String, _: Vec<u8>) {}

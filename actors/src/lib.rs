@@ -63,5 +63,5 @@ pub use labels::LabelChange;
 pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;
 pub use replay::Letter;
-pub use router::WITHHELD_REASONS;
+pub use router::{FoundEvent, Located, LookedUp, WITHHELD_REASONS};
 pub use seldom::Seldom;

@@ -33,8 +33,8 @@ pub enum PublishError {
 /// Publishes to JetStream and to core NATS.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes to a stream. The message is handed over in the call itself (calls keep their order on the
-    /// wire); the future resolves when the broker has acknowledged that it is stored, or failed.
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>>;
+    /// wire); the future resolves when the broker has acknowledged that it is stored, with its sequence there, or failed.
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>>;
 
     /// Publishes for whoever listens now; dropped when the broker is away.
     fn notify(&self, subject: String, payload: Vec<u8>);

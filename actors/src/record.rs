@@ -250,6 +250,7 @@ impl JobRecord {
         let id = self.job_id.as_bytes();
         batch.delete(Table::Job, id.to_vec());
         batch.delete(Table::JobByTime, by_time_key(self.queued_at, id));
+        batch.delete(Table::PublishedResult, id.to_vec());
         batch.put(Table::JobTombstone, id.to_vec(), Vec::new());
         batch.put(Table::TombstoneByTime, by_time_key(now, id), Vec::new());
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {

@@ -2,6 +2,7 @@
 
 mod control;
 mod dead;
+mod explain;
 mod fleet;
 mod littlebrother;
 mod outbox;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 
 pub use control::{Asker, DrainView, Pause, PauseView, SetPause};
 pub use dead::{DeadLetter, DeadLetterView, ReplayDead, Replayed, ReplayedEvent};
+pub use explain::*;
 pub use fleet::*;
 pub use littlebrother::*;
 pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};

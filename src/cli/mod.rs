@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod dead;
 mod event;
+mod explain;
 mod failure;
 mod follow;
 mod health;
@@ -113,6 +114,8 @@ enum Command {
     /// Events
     #[command(subcommand)]
     Event(event::Verb),
+    /// Explain an event, or a job: what each pipeline made of it and why, and what it led to
+    Explain(explain::Explain),
     /// Pipelines
     #[command(subcommand)]
     Pipeline(pipeline::Verb),
@@ -247,6 +250,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
+        Command::Explain(arguments) => block_on(explain::run(global, &arguments)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),
         Command::Pipeline(pipeline::Verb::Pause(arguments)) => block_on(pipeline::pause(global, &arguments)),
         Command::Pipeline(pipeline::Verb::Resume(arguments)) => {

@@ -48,6 +48,8 @@ fn every_command_is_understood() {
         "tripline session show 12",
         "tripline session close 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11",
         "tripline event publish acme.alert.high --data {} --id 7",
+        "tripline explain 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11",
+        "tripline explain e-1 --source siem --org acme --since 6h --output json",
         "tripline pipeline check a b --jobs c",
         "tripline pipeline list",
         "tripline pipeline schema --jobs",

@@ -3,9 +3,9 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, fleet, health,
-    hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines, sessions, store, streams,
-    tokens,
+    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain, fleet,
+    health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines, sessions, store,
+    streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -87,6 +87,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(events::publish)),
         )
         .service(resource("/v1/events/{event_key}/decisions", "GET").route(web::get().to(events::decisions)))
+        .service(resource("/v1/events/{event_key}/explain", "GET").route(web::get().to(explain::explain)))
         .service(resource("/v1/streams/jobs", "GET").route(web::get().to(streams::jobs)))
         .service(resource("/v1/streams/hosts", "GET").route(web::get().to(streams::hosts)))
         .service(

@@ -42,7 +42,7 @@ impl BrokerStatus for NoBroker {
 }
 
 impl Publisher for NoBroker {
-    fn publish(&self, _: OutMessage) -> Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>> {
+    fn publish(&self, _: OutMessage) -> Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>> {
         Box::pin(ready(Err(PublishError::Transient("there is none".into()))))
     }
 

@@ -36,7 +36,7 @@ pub struct NatsPublisher {
 /// What waits to be sent.
 #[derive(Debug)]
 enum Job {
-    Publish(OutMessage, oneshot::Sender<Result<(), PublishError>>),
+    Publish(OutMessage, oneshot::Sender<Result<u64, PublishError>>),
     Notify(String, Vec<u8>),
 }
 
@@ -66,7 +66,7 @@ impl NatsPublisher {
 pub(crate) struct Receiver(mpsc::Receiver<Job>);
 
 impl Publisher for NatsPublisher {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>> {
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
         if !self.status.usable() {
             let away = Err(PublishError::Transient(self.status.detail()));
             return std::future::ready(away).boxed();
@@ -107,13 +107,13 @@ pub(crate) struct Sender {
     recheck: Arc<Notify>,
     next: u64,
     waiting: HashMap<u64, Waiting>,
-    acks: FuturesUnordered<Boxed<'static, (u64, Result<(), AckError>)>>,
+    acks: FuturesUnordered<Boxed<'static, (u64, Result<u64, AckError>)>>,
 }
 
 /// A message that was sent and not acked.
 struct Waiting {
     subject: String,
-    answer: oneshot::Sender<Result<(), PublishError>>,
+    answer: oneshot::Sender<Result<u64, PublishError>>,
 }
 
 impl Sender {
@@ -192,10 +192,11 @@ impl Sender {
         let id = self.next;
         self.next += 1;
         self.waiting.insert(id, waiting);
-        self.acks.push(async move { (id, ack.await.map(drop)) }.boxed());
+        self.acks
+            .push(async move { (id, ack.await.map(|ack| ack.sequence)) }.boxed());
     }
 
-    fn acked(&mut self, id: u64, result: Result<(), AckError>) {
+    fn acked(&mut self, id: u64, result: Result<u64, AckError>) {
         // Those that failed with their connection are answered already.
         let Some(waiting) = self.waiting.remove(&id) else {
             return;
@@ -239,7 +240,7 @@ impl Sender {
 }
 
 /// Nobody waiting for it any more is no error.
-fn reply(answer: oneshot::Sender<Result<(), PublishError>>, result: Result<(), PublishError>) {
+fn reply(answer: oneshot::Sender<Result<u64, PublishError>>, result: Result<u64, PublishError>) {
     drop(answer.send(result));
 }
 

@@ -58,6 +58,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "src/cli/audit/verify.rs EARLY_MAX",
             "src/cli/client.rs PAGE_ITEMS_MAX",
             "src/cli/outbox.rs RETRY_MAX",
+            "src/http/explain/look.rs WINDOW_MAX",
+            "src/http/explain/look.rs WINDOW_MIN",
             "src/http/agent_channel/connection.rs LINK_BATCH",
             "src/http/archive.rs PIECE_BYTES",
             "src/http/content.rs PIECE_BYTES",

@@ -160,6 +160,8 @@ fn bodies_of_control_are_what_their_schemas_say() {
             ("pipeline, paused by itself", whole::<PipelinePauseView>()),
             ("pipeline, not paused", whole::<PipelinePauseView>()),
             ("decisions", whole::<EventDecisions>()),
+            ("explanation", whole::<Explanation>()),
+            ("explanation, nothing known", whole::<Explanation>()),
             ("drain", whole::<DrainView>()),
             ("no drain", whole::<DrainView>()),
             ("dead letter", whole::<DeadLetter>()),

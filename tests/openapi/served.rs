@@ -201,6 +201,7 @@ async fn looks(witness: &mut Witness) {
         .await;
     pauses_of_pipelines(witness).await;
     decisions(witness).await;
+    explanations(witness).await;
 }
 
 async fn pauses_of_pipelines(witness: &mut Witness) {
@@ -222,6 +223,19 @@ async fn decisions(witness: &mut Witness) {
     witness.get(path, none).await;
     let no_key = "/v1/events/none/decisions";
     witness.expect(400, Method::GET, path, no_key, None).await;
+}
+
+async fn explanations(witness: &mut Witness) {
+    let path = "/v1/events/{event_key}/explain";
+    let none = "/v1/events/6a476cc7-fafe-5985-9fb8-67233a7efb39/explain";
+    witness.get(path, none).await;
+    for wrong in [
+        "/v1/events/none/explain",
+        &format!("{none}?since=soon"),
+        &format!("{none}?what=1"),
+    ] {
+        witness.expect(400, Method::GET, path, wrong, None).await;
+    }
 }
 
 async fn hosts(witness: &mut Witness, host: HostId) {

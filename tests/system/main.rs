@@ -37,6 +37,7 @@ mod control;
 mod crash;
 mod disk;
 mod event_stream;
+mod explain;
 mod files;
 mod fleet;
 mod flow;

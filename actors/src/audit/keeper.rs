@@ -131,7 +131,7 @@ impl AuditKeeper {
         actix::spawn(async move {
             let mut answers = Vec::with_capacity(sent.len());
             for (number, answer) in sent {
-                answers.push((number, answer.await));
+                answers.push((number, answer.await.map(drop)));
             }
             me.do_send(WindowDone { chain, answers });
         });

@@ -26,6 +26,7 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::TombstoneByTime, jobs::tombstone_by_time),
     (Table::HandledEvent, jobs::handled_event),
     (Table::HandledByTime, jobs::handled_by_time),
+    (Table::PublishedResult, jobs::published_result),
     (Table::Window, pipelines::window),
     (Table::TouchedHost, pipelines::touched_host),
     (Table::PipelineEnds, pipelines::ends),

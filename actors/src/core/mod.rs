@@ -7,6 +7,7 @@ mod dead;
 mod decisions;
 mod doors;
 mod drain;
+mod explain;
 mod fleet;
 mod generation;
 mod hold;

@@ -12,6 +12,7 @@ mod codec;
 mod load;
 mod quarantine;
 mod replay;
+mod results;
 mod spans;
 mod state;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;
 pub(crate) use quarantine::{DropEntry, GetOutbox, GetOutboxCounts, ListQuarantine, RetryEntries};
 pub(crate) use replay::ReplayEvent;
+pub(crate) use results::PublishedResult;
 
 use crate::audit::Entry;
 use crate::ground::Ground;
@@ -30,6 +32,7 @@ use crate::ports::{OutMessage, PublishError};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
+use results::Results;
 use spans::Spans;
 use state::State;
 use std::sync::Arc;
@@ -72,7 +75,8 @@ pub(crate) struct BrokerReturned;
 #[rtype(result = "()")]
 struct Published {
     seq: u64,
-    result: Result<(), PublishError>,
+    /// The message's sequence in its stream.
+    result: Result<u64, PublishError>,
 }
 
 /// The actor.
@@ -81,6 +85,7 @@ pub(crate) struct Outbox {
     state: State,
     ticks: u64,
     spans: Spans,
+    results: Results,
     sentinel: Sentinel,
 }
 
@@ -91,7 +96,7 @@ impl Outbox {
     pub(crate) fn load(ground: Arc<Ground>, sentinel: Sentinel) -> Result<Self, crate::store::Error> {
         let now = ground.now();
         let window = ground.config.outbox_resend_window;
-        let mut state = State::new();
+        let (mut state, mut results) = (State::new(), Results::default());
         let mut old = Batch::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -108,7 +113,14 @@ impl Outbox {
                     .and_then(|bytes| codec::decode_time(&bytes));
                 match sent {
                     Some(at) if at.after(window) < now => codec::forget(&mut old, seq),
-                    sent => state.restore(seq, codec::decode(value), sent),
+                    sent => {
+                        let message = codec::decode(value);
+                        // What was acknowledged is known already.
+                        if let Some(message) = message.as_ref().filter(|_| sent.is_none()) {
+                            results.add(&ground.config.subjects, seq, message);
+                        }
+                        state.restore(seq, message, sent);
+                    }
                 }
             }
         }
@@ -122,6 +134,7 @@ impl Outbox {
             state,
             ticks: 0,
             spans: Spans::default(),
+            results,
             sentinel,
         })
     }
@@ -187,6 +200,7 @@ impl Outbox {
                 "the broker refuses a message for good; it is quarantined"
             );
         }
+        self.results.stage(&self.ground.store, &mut batch);
         self.ground.load.settled(settled.waiting);
         self.ground.tally.published.add(settled.sent.len() as u64);
         if !batch.is_empty() {
@@ -233,6 +247,8 @@ impl Handler<Enqueue> for Outbox {
     fn handle(&mut self, Enqueue(entries): Enqueue, ctx: &mut Self::Context) {
         for entry in entries {
             self.spans.add(entry.seq, entry.span);
+            self.results
+                .add(&self.ground.config.subjects, entry.seq, &entry.message);
             self.state.enqueue(entry.seq, entry.message);
         }
         self.pump(ctx);
@@ -297,7 +313,11 @@ impl Handler<Published> for Outbox {
         if let Some(span) = self.spans.published(message.seq, &message.result, now) {
             self.ground.traces.send(vec![span]);
         }
-        self.state.published(message.seq, message.result, now);
+        if !matches!(message.result, Err(PublishError::Transient(_))) {
+            let sequence = message.result.as_ref().ok().copied();
+            self.results.settled(message.seq, sequence, now);
+        }
+        self.state.published(message.seq, message.result.map(drop), now);
         if self.state.settled_len() >= ACKS_BATCH {
             self.settle(now);
         }

@@ -27,11 +27,11 @@ impl Spans {
     pub(super) fn published(
         &mut self,
         seq: u64,
-        result: &Result<(), PublishError>,
+        result: &Result<u64, PublishError>,
         now: Timestamp,
     ) -> Option<TraceSpan> {
         let failed = match result {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(PublishError::Permanent(_)) => Some("quarantined".to_owned()),
             Err(PublishError::Transient(_)) => return None,
         };
@@ -71,13 +71,13 @@ mod tests {
         spans.add(3, None);
         let away = Err(PublishError::Transient("away".into()));
         assert_eq!(spans.published(1, &away, now), None);
-        let done = spans.published(1, &Ok(()), now).unwrap();
+        let done = spans.published(1, &Ok(1), now).unwrap();
         assert_eq!((done.began_at.as_micros(), done.ended_at.as_micros()), (5, 9));
         assert_eq!(done.failed, None);
         let never = Err(PublishError::Permanent("too large".into()));
         let refused = spans.published(2, &never, now).unwrap();
         assert_eq!(refused.failed.as_deref(), Some("quarantined"));
-        assert_eq!(spans.published(3, &Ok(()), now), None);
+        assert_eq!(spans.published(3, &Ok(1), now), None);
         assert!(spans.0.is_empty());
     }
 
@@ -89,6 +89,6 @@ mod tests {
         }
         assert_eq!(spans.0.len(), KEPT_MAX);
         let now = Timestamp::from_micros(9);
-        assert_eq!(spans.published(KEPT_MAX as u64, &Ok(()), now), None);
+        assert_eq!(spans.published(KEPT_MAX as u64, &Ok(1), now), None);
     }
 }

@@ -65,14 +65,27 @@ enum Verdict {
 }
 
 /// The event's host, looked up once and only when a pipeline asks for it.
-struct EventHost<'a> {
+pub(super) struct EventHost<'a> {
     event: &'a Event,
     hosts: &'a dyn Hosts,
     found: Option<Result<(HostRecord, HostFacts), Dead>>,
 }
 
-impl EventHost<'_> {
-    fn get(&mut self) -> Result<&Result<(HostRecord, HostFacts), Dead>, Refusal> {
+impl<'a> EventHost<'a> {
+    pub(super) fn new(event: &'a Event, hosts: &'a dyn Hosts) -> Self {
+        Self {
+            event,
+            hosts,
+            found: None,
+        }
+    }
+
+    /// Whether the event names one.
+    pub(super) fn is_named(&self) -> bool {
+        self.event.host.is_some()
+    }
+
+    pub(super) fn get(&mut self) -> Result<&Result<(HostRecord, HostFacts), Dead>, Refusal> {
         if self.found.is_none() {
             self.found = Some(self.resolve()?);
         }
@@ -144,11 +157,7 @@ pub(crate) fn decide<'a>(
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
-    let mut host = EventHost {
-        event,
-        hosts,
-        found: None,
-    };
+    let mut host = EventHost::new(event, hosts);
     let mut decision = Decision::default();
     let (mut matched, mut too_old_for) = (false, None);
     for pipeline in candidates {

@@ -5,8 +5,10 @@
 //! forges can trip pipelines, nothing more.
 
 mod decide;
+mod explain;
 mod guard;
 mod lookup;
+mod mark;
 mod pause;
 mod rules;
 mod suppress;
@@ -16,8 +18,11 @@ mod touched;
 mod withheld;
 
 pub(crate) use decide::{Age, Decision, decide};
+pub use explain::{FoundEvent, Located, LookedUp};
+pub(crate) use explain::{Question, explain, explained, locate};
 pub(crate) use guard::Guards;
 pub(crate) use lookup::{HostBook, Hosts, Resolution};
+pub(crate) use mark::Mark;
 pub(crate) use pause::{ChangePipelinePause, PauseRecord, paused_pipelines};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
@@ -37,6 +42,7 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
+use mark::Handled;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +79,8 @@ pub(crate) struct JobLanded(pub(crate) Name);
 struct Given<'a> {
     event: &'a Event,
     replay: Option<Replay>,
+    /// Its sequence in the stream.
+    sequence: u64,
     /// When the broker stored it.
     stored_at: Timestamp,
 }
@@ -136,6 +144,7 @@ impl EtypeRouter {
                     let given = Given {
                         event,
                         replay: one.replay,
+                        sequence: one.delivery.sequence,
                         stored_at: one.delivery.stored_at,
                     };
                     self.route_event(&given, accept, &mut decided)?
@@ -183,7 +192,8 @@ impl EtypeRouter {
                 .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
         }
         if let Some(retain) = retain {
-            mark_handled(&mut accept.batch, key, (now, retain), &jobs);
+            let mark = self.mark(given, now, &jobs);
+            mark_handled(&mut accept.batch, key, (now, retain), &mark);
             decided.insert(key);
         }
         let acted = jobs.iter().filter_map(|job| job.pipeline.as_ref());
@@ -210,6 +220,7 @@ impl EtypeRouter {
         let of = Of {
             event: given.event,
             run: given.run(),
+            sequence: given.sequence,
             now,
         };
         let redact = &self.ground.config.audit_redact;
@@ -248,6 +259,18 @@ impl EtypeRouter {
             dead: dead.map(|dead| dead.reason),
         };
         trace::decided(&self.ground, &decided)
+    }
+
+    fn mark(&self, given: &Given<'_>, now: Timestamp, jobs: &[NewJob]) -> Mark {
+        Mark {
+            jobs: jobs.iter().map(|job| job.job_id).collect(),
+            handled: Some(Handled {
+                sequence: given.sequence,
+                stored_at: given.stored_at,
+                at: now,
+                rules: self.rules.set.version().clone(),
+            }),
+        }
     }
 
     fn is_handled(&self, key: EventKey) -> Result<bool, Refusal> {
@@ -340,9 +363,8 @@ fn prune(store: &Store, now: Timestamp, more: impl FnOnce() + Send + 'static) ->
 
 /// The decision is remembered for so long with the jobs it made, so that a second delivery decides nothing anew, even
 /// under other rules. The row by time is that of one that is remembered for as long as any, and goes at the same time.
-fn mark_handled(batch: &mut Batch, key: EventKey, (now, retain): (Timestamp, Span), jobs: &[NewJob]) {
-    let job_ids: Vec<u8> = jobs.iter().flat_map(|job| *job.job_id.as_bytes()).collect();
-    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), job_ids);
+fn mark_handled(batch: &mut Batch, key: EventKey, (now, retain): (Timestamp, Span), mark: &Mark) {
+    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), mark.to_bytes());
     let as_if_at = now.after(retain).before(HANDLED_RETAIN);
     batch.put(
         Table::HandledByTime,

@@ -1,7 +1,7 @@
 //! Finding the host that an event or a person means, and remembering which events were handled.
 
 use super::lookup::{HostBook, Hosts as _, NAMESAKES_MAX, Resolution};
-use super::{HANDLED_RETAIN, PRUNE_MAX, mark_handled, prune};
+use super::{HANDLED_RETAIN, Mark, PRUNE_MAX, mark_handled, prune};
 use crate::directory::tests::put_host;
 use crate::ground::Attachments;
 use crate::refusal::Refusal;
@@ -146,7 +146,7 @@ fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
     for (n, retain) in [(1, HANDLED_RETAIN), (2, Span::from_secs(3600))] {
         let key = EventKey(Uuid::from_u128(n));
         let mut batch = Batch::new();
-        mark_handled(&mut batch, key, (at, retain), &[]);
+        mark_handled(&mut batch, key, (at, retain), &Mark::default());
         store.commit(batch, || {});
         let last = at.after(retain);
         assert!(!prune(&store, last, || {}).unwrap());
@@ -166,7 +166,7 @@ fn old_marks_are_removed_until_none_is_left() {
             &mut batch,
             EventKey(Uuid::from_u128(n)),
             (at, HANDLED_RETAIN),
-            &[],
+            &Mark::default(),
         );
     }
     store.commit(batch, || {});

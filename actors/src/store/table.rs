@@ -23,6 +23,8 @@ pub enum Table {
     HandledEvent = 0x15,
     /// Time, event key → nothing: handled events in order.
     HandledByTime = 0x16,
+    /// Job id → where its result lies in the stream of results.
+    PublishedResult = 0x17,
     /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
     Window = 0x1a,
     /// Pipeline, host id → when the pipeline last acted on the host.

@@ -40,7 +40,7 @@ pub(crate) struct RecordingPublisher {
 }
 
 impl Publisher for RecordingPublisher {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>> {
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
         *self.thread.lock().unwrap() = Some(std::thread::current().id());
         if self.away.load(Ordering::Relaxed) {
             return Box::pin(async { Err(PublishError::Transient("away".into())) });
@@ -53,8 +53,10 @@ impl Publisher for RecordingPublisher {
         {
             return Box::pin(async { Err(PublishError::Permanent("no".into())) });
         }
-        self.published.lock().unwrap().push(message);
-        Box::pin(async { Ok(()) })
+        let mut published = self.published.lock().unwrap();
+        published.push(message);
+        let sequence = published.len() as u64;
+        Box::pin(async move { Ok(sequence) })
     }
 
     fn notify(&self, subject: String, _: Vec<u8>) {
@@ -109,7 +111,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 41] = [
+const TABLES: [Table; 42] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -118,6 +120,7 @@ const TABLES: [Table; 41] = [
     Table::TombstoneByTime,
     Table::HandledEvent,
     Table::HandledByTime,
+    Table::PublishedResult,
     Table::Window,
     Table::TouchedHost,
     Table::PipelineEnds,

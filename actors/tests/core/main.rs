@@ -15,6 +15,8 @@ mod endings;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod forget;

@@ -241,7 +241,29 @@ fn jobs(golden: &mut Golden) {
         idempotency_key: None,
     };
     golden.both_ways("submit, named", &named);
-    let waiting = JobView {
+    let waiting = job_view();
+    golden.both_ways("job, waiting", &waiting);
+    let ended = JobView {
+        job_id: p("68ff2cc7-8ce0-5d20-a756-84922ce97c7d"),
+        name: p("look"),
+        state: JobState::Ended(Outcome::TimedOut),
+        reason: Some(Reason::new("timed_out", "ran longer than 10m")),
+        waiting: None,
+        pipeline: None,
+        event: None,
+        priority: Priority::Normal,
+        attempt: 1,
+        started_at: Some(at("14:00:01")),
+        finished_at: Some(at("14:10:01")),
+        steps: vec![],
+        ..waiting
+    };
+    golden.both_ways("job, ended", &ended);
+}
+
+/// A job that waits.
+pub(crate) fn job_view() -> JobView {
+    JobView {
         job_id: p("b181f097-458c-596e-ab14-23d84ca1c696"),
         org: Org::default_org(),
         name: p("contain-miner"),
@@ -263,24 +285,7 @@ fn jobs(golden: &mut Golden) {
         started_at: None,
         finished_at: None,
         steps: vec![report("step1", Verb::ListProcesses, StepStatus::Pending)],
-    };
-    golden.both_ways("job, waiting", &waiting);
-    let ended = JobView {
-        job_id: p("68ff2cc7-8ce0-5d20-a756-84922ce97c7d"),
-        name: p("look"),
-        state: JobState::Ended(Outcome::TimedOut),
-        reason: Some(Reason::new("timed_out", "ran longer than 10m")),
-        waiting: None,
-        pipeline: None,
-        event: None,
-        priority: Priority::Normal,
-        attempt: 1,
-        started_at: Some(at("14:00:01")),
-        finished_at: Some(at("14:10:01")),
-        steps: vec![],
-        ..waiting
-    };
-    golden.both_ways("job, ended", &ended);
+    }
 }
 
 fn slots_and_pipelines(golden: &mut Golden) {

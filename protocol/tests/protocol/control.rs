@@ -4,7 +4,8 @@ use crate::golden::Golden;
 use crate::samples::{at, hash, host, p};
 use serde_json::json;
 use tripline_protocol::api::*;
-use tripline_protocol::{EventKey, JobId, Org};
+use tripline_protocol::event::Attestation;
+use tripline_protocol::{EventKey, JobId, Name, Org};
 
 pub(crate) fn pause() -> Pause {
     Pause {
@@ -22,6 +23,137 @@ pub(crate) fn pipeline_pause(by: Option<Asker>) -> PipelinePause {
         since: at("14:00:00"),
         by,
         reason: Some("INC-42".into()),
+    }
+}
+
+fn explanation() -> Explanation {
+    let decided = decisions();
+    let pipeline: Name = p("contain-miner");
+    let unmet = Unmet {
+        part: "event.data.severity >= 7".into(),
+        number: 2,
+        of: 3,
+        why: Shortfall::False,
+        field: None,
+        error: None,
+        seen: vec![SeenField {
+            field: "event.data.severity".into(),
+            value: "3".into(),
+        }],
+    };
+    let verdict = |verdict: VerdictWord, text: &str| PipelineVerdict {
+        pipeline: pipeline.clone(),
+        verdict,
+        recorded: false,
+        version: Some(hash()),
+        decided_by: None,
+        reason: None,
+        text: text.into(),
+        unmet: None,
+        key: None,
+        at: None,
+        jobs: Vec::new(),
+    };
+    let acted = PipelineVerdict {
+        recorded: true,
+        decided_by: Some(hash()),
+        at: Some(at("14:00:00")),
+        jobs: decided.jobs.clone(),
+        ..verdict(VerdictWord::Acted, "it made a job on web-1")
+    };
+    let withheld = PipelineVerdict {
+        recorded: true,
+        decided_by: Some(hash()),
+        reason: Some("suppressed".into()),
+        key: Some("web-1/4711".into()),
+        at: Some(at("14:00:00")),
+        ..verdict(
+            VerdictWord::Withheld,
+            "it acted once within the last 30s, as often as suppress.max allows",
+        )
+    };
+    let condition = PipelineVerdict {
+        unmet: Some(unmet.clone()),
+        ..verdict(VerdictWord::Condition, &unmet.to_string())
+    };
+    Explanation {
+        asked: decided.key.to_string(),
+        key: Some(decided.key),
+        event: Some(ExplainedEvent {
+            id: "e-1".into(),
+            source: "siem".into(),
+            org: Org::default_org(),
+            etype: "acme.alert".parse().unwrap(),
+            time: Some(at("13:59:59")),
+            stored_at: Some(at("14:00:00")),
+            sequence: Some(12),
+            handled_at: Some(at("14:00:00")),
+            attested_by: Some(Attestation::Publisher),
+            host: Some(crate::jobs::web_1()),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        }),
+        lookup: EventLookup::of(LookupState::Read),
+        rules: ExplainedRules {
+            version: hash(),
+            loaded_at: at("13:00:00"),
+            decided_by: Some(hash()),
+        },
+        pipelines: vec![acted, withheld, condition],
+        pipelines_more: 2,
+        not_listening: 40,
+        dead_letters: decided
+            .withheld
+            .into_iter()
+            .filter(|view| view.dead_letter)
+            .collect(),
+        jobs: vec![ExplainedJob {
+            job: crate::api::job_view(),
+            submitted_by: Some("ana".into()),
+            last_session_at: Some(at("14:00:05")),
+            resumed: 1,
+            retries: 1,
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            result: Some(ExplainedResult {
+                subject:
+                    "tripline.results.default.contain-miner.succeeded.6a476cc7-fafe-5985-9fb8-67233a7efb39"
+                        .into(),
+                staged_at: at("14:00:09"),
+                published_at: Some(at("14:00:10")),
+                sequence: Some(17),
+            }),
+        }],
+        jobs_more: 1,
+        forgotten: decided.jobs,
+        notes: vec!["other rules decided about the event than those in force now".into()],
+    }
+}
+
+fn nothing_known() -> Explanation {
+    Explanation {
+        event: None,
+        lookup: EventLookup {
+            state: LookupState::NotFound,
+            searched: Some(EventSearch {
+                since: at("13:00:00"),
+                messages: 5,
+                first_sequence: 8,
+                last_sequence: 12,
+                complete: true,
+            }),
+        },
+        rules: ExplainedRules {
+            version: hash(),
+            loaded_at: at("13:00:00"),
+            decided_by: None,
+        },
+        pipelines: Vec::new(),
+        pipelines_more: 0,
+        dead_letters: Vec::new(),
+        jobs: Vec::new(),
+        jobs_more: 0,
+        forgotten: Vec::new(),
+        notes: Vec::new(),
+        ..explanation()
     }
 }
 
@@ -79,6 +211,8 @@ fn what_administrators_control_is_as_the_golden_file_has_it() {
         golden.both_ways(case, &PipelinePauseView { name, pause });
     }
     golden.both_ways("decisions", &decisions());
+    golden.both_ways("explanation", &explanation());
+    golden.both_ways("explanation, nothing known", &nothing_known());
     let drain = DrainView {
         draining: true,
         by: Some(pause().by),

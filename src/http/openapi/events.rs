@@ -1,9 +1,10 @@
 //! Events: taken, and followed.
 
 use super::super::event_stream::PATTERNS_MAX;
+use super::super::explain::{Explain, MESSAGES_MAX};
 use super::Group;
 use super::operation::{Operation, get, header_parameter, post, text_parameter};
-use tripline_protocol::api::{EventDecisions, PublishEvent, PublishedEvent, Role};
+use tripline_protocol::api::{EventDecisions, Explanation, PublishEvent, PublishedEvent, Role};
 use tripline_protocol::event::{StreamGap, StreamedEvent};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 
@@ -14,7 +15,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 fn operations() -> Vec<Operation> {
-    vec![follow(), publish(), decisions()]
+    vec![follow(), publish(), decisions(), explain()]
 }
 
 fn follow() -> Operation {
@@ -64,4 +65,29 @@ fn decisions() -> Operation {
     .role(Role::Viewer)
     .refused(400, &["bad_parameter"])
     .answers::<EventDecisions>(200, "What is remembered.")
+}
+
+fn explain() -> Operation {
+    let searched = format!(
+        "An event of which nothing is recorded is searched for in its stream, newest first: back to `since`, at most \
+         {MESSAGES_MAX} messages, at most 10 s; `lookup` says what was searched. Where nothing is known of an id there is \
+         neither an event nor a job in the answer."
+    );
+    get(
+        "/v1/events/{event_key}/explain",
+        "explainEvent",
+        "Explain what an event did and did not do, and why",
+    )
+    .says(
+        "For every pipeline that listens to the event: whether it acted, what kept it from acting, or which part of its \
+         condition does not hold. What was recorded is told as it was decided; the rest is worked out now, by the version in \
+         force and over the host as it is now. Then what the event led to, with times: jobs, steps, artifacts, results. Of \
+         the id of a job the event that caused it is explained, and the job alone where a person submitted it. Without the \
+         broker, what is recorded is told.",
+    )
+    .says(searched)
+    .role(Role::Viewer)
+    .query::<Explain>()
+    .refused(429, &["too_many_streams"])
+    .answers::<Explanation>(200, "What is known.")
 }

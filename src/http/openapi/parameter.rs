@@ -85,6 +85,10 @@ fn in_path(name: &str, path: &str) -> Known {
     match name {
         "host" => ("Id, sensor id or name of a host.", plain()),
         "job_id" => ("The job.", schema_of::<tripline_protocol::JobId>()),
+        "event_key" if path.ends_with("/explain") => (
+            "The event's identity, as `key` of its publication and in the stream of events; or the id of a job.",
+            schema_of::<tripline_protocol::EventKey>(),
+        ),
         "event_key" => (
             "The event's identity: `key` of its publication and in the stream of events.",
             schema_of::<tripline_protocol::EventKey>(),

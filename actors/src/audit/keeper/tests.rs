@@ -17,7 +17,7 @@ use tripline_protocol::audit::Action;
 struct SilentBroker(Mutex<Vec<AuditRecord>>);
 
 impl Publisher for SilentBroker {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<(), PublishError>> {
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
         self.0
             .lock()
             .push(serde_json::from_slice(&message.payload).unwrap());

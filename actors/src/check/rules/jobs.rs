@@ -2,7 +2,9 @@
 
 use super::{Look, id};
 use crate::artifact::use_key;
+use crate::outbox::PublishedResult;
 use crate::record::{JobRecord, by_time_key, split_by_time_key};
+use crate::router::Mark;
 use crate::store::{Error, Table};
 
 pub(super) fn job(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
@@ -66,12 +68,23 @@ pub(super) fn tombstone_by_time(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Re
 
 pub(super) fn handled_event(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     look.expect(id(key).is_some() && key.len() == 16, "its key is no id");
-    look.expect(value.len().is_multiple_of(16), "it is no list of ids");
+    look.expect(
+        Mark::of_bytes(value).is_some(),
+        "it is no mark of a handled event",
+    );
     Ok(())
 }
 
 pub(super) fn handled_by_time(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Result<(), Error> {
     in_order_of(look, key, Table::HandledEvent)
+}
+
+pub(super) fn published_result(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    look.expect(
+        PublishedResult::of_bytes(value).is_some(),
+        "it is no place of a result",
+    );
+    look.needs(Table::Job, key).map(drop)
 }
 
 fn in_order_of(look: &mut Look<'_>, key: &[u8], table: Table) -> Result<(), Error> {

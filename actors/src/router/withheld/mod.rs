@@ -7,7 +7,7 @@ mod dry_run;
 mod read;
 mod record;
 
-pub(crate) use read::decisions;
+pub(crate) use read::{decisions, recorded};
 pub(crate) use record::{DecisionRecord, Of, Records, TallyRecord, by_time, of_row};
 
 use tripline_protocol::Name;

@@ -14,6 +14,7 @@ use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tripline_protocol::api::{DryRun, WithheldCount, WithheldView};
+use tripline_protocol::event::EventRef;
 use tripline_protocol::{Event, EventKey, Name, Org, Sha256, Span, Timestamp};
 
 /// How long a decision is remembered: as long as a handled event.
@@ -45,8 +46,13 @@ pub(crate) struct DecisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     would: Option<Box<DryRun>>,
     pub(crate) at: Timestamp,
-    run: u32,
+    pub(crate) run: u32,
     dead_letter: bool,
+    /// The event's sequence in its stream. An older version wrote none, and no event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<EventRef>,
 }
 
 impl DecisionRecord {
@@ -139,6 +145,8 @@ pub(crate) struct Records {
 pub(crate) struct Of<'a> {
     pub(crate) event: &'a Event,
     pub(crate) run: u32,
+    /// The event's sequence in its stream.
+    pub(crate) sequence: u64,
     pub(crate) now: Timestamp,
 }
 
@@ -356,6 +364,8 @@ fn record(of: Of<'_>, reason: &str, text: &str) -> DecisionRecord {
         at: of.now,
         run: of.run,
         dead_letter: false,
+        sequence: Some(of.sequence),
+        event: Some(of.event.to_ref()),
     }
 }
 

@@ -55,6 +55,7 @@ impl Kept {
         let of = Of {
             event: &event,
             run: 0,
+            sequence: number,
             now,
         };
         self.records.withheld(of, withheld, None);

@@ -1,0 +1,133 @@
+//! What the store has of an event: its marks, its decisions, its jobs.
+
+use super::super::mark::{self, Handled, Mark};
+use super::super::withheld::{DecisionRecord, recorded};
+use crate::ground::read;
+use crate::record::JobRecord;
+use crate::refusal::Refusal;
+use crate::store::{Store, Table};
+use tripline_protocol::event::EventRef;
+use tripline_protocol::{EventKey, JobId, Name, Org, Timestamp};
+
+/// As far as a caller may see it.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    marks: Vec<Mark>,
+    /// Not to act, by pipeline; those without one are dead letters.
+    pub(super) decisions: Vec<(Option<Name>, DecisionRecord)>,
+    /// In the order in which they were accepted.
+    pub(super) jobs: Vec<JobRecord>,
+    /// Jobs that are known by their ids alone.
+    pub(super) forgotten: Vec<JobId>,
+}
+
+impl Recorded {
+    /// Of an event. A mark says not whose it is: for the callers of one org it counts with what else is theirs.
+    pub(super) fn of(store: &Store, org: Option<&Org>, key: EventKey) -> Result<Self, Refusal> {
+        let marks = mark::of_event(store, key)?;
+        let mut found = Self {
+            decisions: recorded(store, org, key)?,
+            ..Self::default()
+        };
+        for id in marks.iter().flat_map(|mark| &mark.jobs) {
+            found.add_job(store, org, *id)?;
+        }
+        found.jobs.sort_by_key(|job| job.seq);
+        if org.is_none() || !found.jobs.is_empty() || !found.decisions.is_empty() {
+            found.marks = marks;
+        }
+        Ok(found)
+    }
+
+    /// Of a job that no event caused, or that is forgotten.
+    pub(super) fn of_job(store: &Store, org: Option<&Org>, job: Option<JobId>) -> Result<Self, Refusal> {
+        let mut found = Self::default();
+        if let Some(job) = job {
+            found.add_job(store, org, job)?;
+        }
+        Ok(found)
+    }
+
+    fn add_job(&mut self, store: &Store, org: Option<&Org>, id: JobId) -> Result<(), Refusal> {
+        let job: Option<JobRecord> = read(store, Table::Job, id.as_bytes(), "job")?;
+        match job {
+            Some(job) if org.is_none_or(|org| *org == job.org) => self.jobs.push(job),
+            // Nobody knows any more whose it was.
+            None if org.is_none() => self.forgotten.push(id),
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// How it was handled the first time, where that is remembered.
+    pub(super) fn handled(&self) -> Option<&Handled> {
+        self.marks.iter().find_map(|mark| mark.handled.as_ref())
+    }
+
+    /// Whether it was decided about.
+    pub(super) fn is_handled(&self) -> bool {
+        !self.marks.is_empty() || !self.decisions.is_empty() || !self.jobs.is_empty()
+    }
+
+    /// When it was decided about for the first time, as far as is known.
+    pub(super) fn handled_at(&self) -> Option<Timestamp> {
+        let decided = self.decisions.iter().map(|(_, record)| record.at);
+        let accepted = self.jobs.iter().map(|job| job.queued_at);
+        let marked = self.handled().map(|handled| handled.at);
+        marked.or_else(|| decided.chain(accepted).min())
+    }
+
+    /// Whether a person had it handled once more. It counts as new then, however old it is.
+    pub(super) fn is_replayed(&self) -> bool {
+        let decided = self.decisions.iter().any(|(_, record)| record.run > 0);
+        decided || self.marks.len() > 1 || self.jobs.iter().any(|job| job.run > 0)
+    }
+
+    /// Where it is in its stream.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        let decided = || self.decisions.iter().find_map(|(_, record)| record.sequence);
+        self.handled().map(|handled| handled.sequence).or_else(decided)
+    }
+
+    /// Which event it is, with its org.
+    pub(super) fn event(&self) -> Option<(Org, EventRef)> {
+        let mut of_jobs = self.jobs.iter().map(|job| (&job.org, &job.event));
+        let of_decisions = self
+            .decisions
+            .iter()
+            .map(|(_, record)| (&record.org, &record.event));
+        let found = |(org, event): (&Org, &Option<EventRef>)| Some((org.clone(), event.clone()?));
+        of_jobs
+            .find_map(found)
+            .or_else(|| { of_decisions }.find_map(found))
+    }
+
+    /// The jobs that a pipeline made.
+    pub(super) fn jobs_of<'s>(&'s self, pipeline: &'s Name) -> impl Iterator<Item = &'s JobRecord> {
+        let is_its = |job: &&JobRecord| job.pipeline.as_ref().is_some_and(|made| made.name == *pipeline);
+        self.jobs.iter().filter(is_its)
+    }
+
+    /// What a pipeline decided, if it decided not to act.
+    pub(super) fn decision_of(&self, pipeline: &Name) -> Option<&DecisionRecord> {
+        let mut decisions = self.decisions.iter();
+        let found = decisions.find(|(of, _)| of.as_ref() == Some(pipeline));
+        found.map(|(_, record)| record)
+    }
+
+    /// The pipelines of which something is recorded.
+    pub(super) fn pipelines(&self) -> Vec<&Name> {
+        let of_jobs = self
+            .jobs
+            .iter()
+            .filter_map(|job| job.pipeline.as_ref().map(|made| &made.name));
+        let of_decisions = self
+            .decisions
+            .iter()
+            .filter_map(|(pipeline, _)| pipeline.as_ref());
+        let mut names: Vec<&Name> = of_jobs.chain(of_decisions).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
