@@ -74,7 +74,7 @@ impl JobScheduler {
             return self.end(record, Outcome::Expired, reason);
         }
         if record.deadline.is_none() {
-            let (outcome, reason) = not_gone_on(&record, &self.wait_text(wait));
+            let (outcome, reason) = not_gone_on(&record, &self.wait_text(&record, wait));
             return drop(self.conclude(record, outcome, reason));
         }
         let reason = Reason::new("job_timeout", format!("it ran longer than {}", record.timeout));
