@@ -104,20 +104,21 @@ impl Trial {
         if let Some(job) = jobs.into_iter().chain(dry_runs).next() {
             return Outcome::yes(Decided::Acts(Box::new(TriedJob::new(job, is_dry_run))));
         }
+        // One that is too old for its only pipeline is a decision of that not to act, too.
+        if let Some(dead) = dead {
+            return Outcome {
+                matches: self.wants(given),
+                decided: dead.into(),
+            };
+        }
         if let Some(withheld) = withheld.into_iter().next() {
             return Outcome::yes(withheld.into());
         }
-        let event = &given.event;
-        let closed = self.pipeline.closed_to(event, age, age_max);
-        match (dead, closed) {
-            (Some(dead), closed) => Outcome {
-                matches: closed.is_none() && self.wants(given),
-                decided: dead.into(),
-            },
-            (None, Some(Closed::Disabled)) => Outcome::no(Decided::Disabled),
-            (None, Some(Closed::WrongOrg)) => Outcome::no(Decided::WrongOrg),
-            (None, _) => Outcome::no(Decided::Unmet { unmet: None }),
-        }
+        Outcome::no(match self.pipeline.closed_to(&given.event, age, age_max) {
+            Some(Closed::Disabled) => Decided::Disabled,
+            Some(Closed::WrongOrg) => Decided::WrongOrg,
+            Some(Closed::Stale { .. }) | None => Decided::Unmet { unmet: None },
+        })
     }
 
     /// Whether its condition holds, of an event that becomes a dead letter.

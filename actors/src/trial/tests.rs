@@ -251,7 +251,7 @@ fn an_event_may_be_too_old_or_of_another_org_or_come_twice() {
       - { etype: a, age: 1h 1s }
       - { etype: a, id: e1 }
       - { etype: a, id: e1, source: another }
-    expect: [{ acts: true }, { dead: stale, matches: false }, { acts: false, matches: false }, { acts: true }]
+    expect: [{ acts: true }, { dead: stale, matches: true }, { acts: false, matches: false }, { acts: true }]
 ";
     assert_eq!(told(&guarded("", tests)), [""; 0]);
     let older = tests.replace("dead: stale, matches: false", "acts: true");
