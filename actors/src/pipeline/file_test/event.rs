@@ -38,12 +38,7 @@ pub(super) const SHAPE: Shape = Shape::new(
             "Who vouches for it.",
         )
         .or("publisher"),
-        Field::new(
-            "depth",
-            Takes::Count(0, DEPTH),
-            "How many pipelines led to it.",
-        )
-        .or("0"),
+        Field::new("depth", Takes::Count(0, DEPTH), "How many pipelines led to it.").or("0"),
         Field::new(
             "after",
             Takes::Text(Form::Span),
