@@ -161,6 +161,40 @@ async fn last_steps_wait_for_a_connection_that_was_lost_for_a_moment() {
 }
 
 #[actix::test]
+async fn last_steps_wait_for_a_host_that_is_away_when_the_time_of_its_job_is_over() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let spec = JobSpec {
+        timeout: Some(Span::from_secs(60)),
+        finally: vec![delete()],
+        ..JobSpec::new("test".parse().unwrap(), vec![list()])
+    };
+    let request = SubmitJob {
+        job: Some(spec),
+        ..request(host.host_id, Vec::new())
+    };
+    let job = fixture.core.submit_job(request).await.unwrap().job_id;
+    agent.command().await;
+    fixture.advance(58);
+    drop(agent);
+    // It is asked to end its command, and cannot answer.
+    fixture.advance(5);
+    looked(&fixture).await;
+    fixture.advance(10);
+    eventually("it waits for its host", || async {
+        let view = fixture.core.get_job(None, job).await.unwrap();
+        (view.state == JobState::Queued).then_some(())
+    })
+    .await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent.obey().await;
+    let view = fixture.ended(job).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::TimedOut));
+    assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+}
+
+#[actix::test]
 async fn last_steps_of_a_job_whose_time_ran_out_while_the_server_was_stopped_wait_for_its_host() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;
