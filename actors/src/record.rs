@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
+use tripline_protocol::fanout::FanoutRef;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{ArtifactRef, Retry, Step, StepReport, StepStatus, When};
@@ -116,6 +117,9 @@ pub(crate) struct JobRecord {
     pub(crate) pipeline: Option<PipelineRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fanout: Option<FanoutRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
     #[serde(default)]
@@ -313,6 +317,7 @@ impl JobRecord {
             name: self.name.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
+            fanout: self.fanout.clone(),
             host: self.host.clone(),
             outcome: self.state.outcome()?,
             reason: self.reason.clone()?,
@@ -338,6 +343,7 @@ impl JobRecord {
             host: self.host.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
+            fanout: self.fanout.clone(),
             priority: self.priority,
             run: self.run,
             attempt: self.attempt,

@@ -15,6 +15,7 @@ use super::vars::{self, Context, LET, Let};
 use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
+use crate::fanout::FanoutPlan;
 use serde_json::{Value, json};
 use tripline_protocol::api::PipelineView;
 use tripline_protocol::subject::EtypePattern;
@@ -112,6 +113,7 @@ pub struct Pipeline {
     suppress: Option<Suppress>,
     guards: PipelineGuards,
     job: PipelineJob,
+    fanout: Option<FanoutPlan>,
 }
 
 impl Pipeline {
@@ -162,6 +164,7 @@ impl Pipeline {
             suppress,
             guards,
             job,
+            fanout: None,
         })
     }
 
@@ -259,6 +262,11 @@ impl Pipeline {
     /// How often it acts; `None`: whenever it matches.
     pub fn suppress(&self) -> Option<&Suppress> {
         self.suppress.as_ref()
+    }
+
+    /// How it acts on a set of hosts; `None`: it acts on the event's host.
+    pub fn fanout(&self) -> Option<&FanoutPlan> {
+        self.fanout.as_ref()
     }
 
     /// What bounds it beside `suppress`.

@@ -252,6 +252,7 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
             version: pipeline.version().clone(),
         }),
         event: Some(event.to_ref()),
+        fanout: None,
         traceparent: event.traceparent.clone(),
         depth: event.depth,
         by: None,

@@ -231,6 +231,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         reason: None,
         pipeline: job.pipeline,
         event: job.event,
+        fanout: job.fanout,
         traceparent: job.traceparent,
         depth: job.depth,
         reports,

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
+use tripline_protocol::fanout::FanoutRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
 use tripline_protocol::{CommandId, HostId, JobId, Org};
@@ -29,6 +30,8 @@ pub(crate) struct NewJob {
     pub(crate) host: HostRef,
     pub(crate) pipeline: Option<PipelineRef>,
     pub(crate) event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    pub(crate) fanout: Option<FanoutRef>,
     pub(crate) traceparent: Option<String>,
     pub(crate) depth: u8,
     /// Who submitted it; `None`: a pipeline.

@@ -255,6 +255,7 @@ fn jobs(golden: &mut Golden) {
         host: web_1(),
         pipeline: Some(contain_miner()),
         event: Some(cause()),
+        fanout: None,
         priority: Priority::High,
         run: 0,
         attempt: 0,
