@@ -168,7 +168,7 @@ impl Guards {
     }
 
     fn match_in_window(&mut self, wish: &Wish<'_>, suppress: &Suppress) -> Result<(Place, Rule), No> {
-        let key = wish.pipeline.suppress_key(wish.event, wish.facts);
+        let key = wish.pipeline.suppress_key(wish.event, Some(wish.facts));
         let key = key.map_err(No::Unrenderable)?;
         let host = (suppress.scope() == SuppressScope::Host).then_some(wish.facts.host_id);
         let place = Place {
