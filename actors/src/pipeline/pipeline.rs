@@ -103,6 +103,8 @@ const PATTERNS_MAX: usize = 256;
 pub struct Pipeline {
     name: Name,
     version: Sha256,
+    /// There where a fan-out keeps it.
+    text: Option<Box<str>>,
     file: String,
     at: At,
     description: Option<String>,
@@ -154,6 +156,7 @@ impl Pipeline {
         Some(Self {
             name: name?,
             version: version([source.text, job.version()]),
+            text: None,
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
@@ -269,21 +272,36 @@ impl Pipeline {
         self.fanout.as_ref()
     }
 
+    /// Its text, which is read as the file was; kept where its target is a set of hosts, and else empty.
+    pub(crate) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// The text of its named job, if it has one.
+    pub(crate) fn job_text(&self) -> Option<&str> {
+        self.job.text()
+    }
+
     /// What bounds it beside `suppress`.
     pub fn guards(&self) -> &PipelineGuards {
         &self.guards
     }
 
-    /// The key under which it is counted how often it acts; empty without one.
+    /// The key under which it is counted how often it acts; empty without one. `host` is absent where it acts on a set
+    /// of hosts, which are not known then.
     ///
     /// # Errors
     ///
     /// What the key's templates give over these values; see [`RenderError::code`].
-    pub fn suppress_key(&self, event: &Event, host: &HostFacts) -> Result<String, RenderError> {
+    pub fn suppress_key(&self, event: &Event, host: Option<&HostFacts>) -> Result<String, RenderError> {
+        let context = || match host {
+            Some(host) => self.context(event, host),
+            None => Ok(Context::new([("event", event_value(event))])),
+        };
         let key = match &self.suppress {
-            Some(suppress) if suppress.has_key() => self
-                .context(event, host)
-                .and_then(|context| suppress.key(&context.value())),
+            Some(suppress) if suppress.has_key() => {
+                context().and_then(|context| suppress.key(&context.value()))
+            }
             _ => Ok(String::new()),
         };
         key.map_err(|error| error.in_subject("pipeline", &self.name))
