@@ -4,6 +4,7 @@ mod loops;
 
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
+use crate::fanout::FanoutPart;
 use crate::pipeline::step_id;
 use crate::store::{Batch, Table};
 use crate::trace::Passed;
@@ -119,7 +120,7 @@ pub(crate) struct JobRecord {
     pub(crate) event: Option<EventRef>,
     /// The fan-out that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) fanout: Option<FanoutRef>,
+    pub(crate) fanout: Option<FanoutPart>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
     #[serde(default)]
@@ -211,6 +212,10 @@ impl JobRecord {
             (None, Some(pipeline)) => By::pipeline(pipeline),
             (None, None) => By::system(),
         }
+    }
+
+    fn fanout_ref(&self) -> Option<FanoutRef> {
+        self.fanout.as_ref().map(|part| part.of.clone())
     }
 
     /// Until when it may wait: to start, or to go on once it has begun.
@@ -317,7 +322,7 @@ impl JobRecord {
             name: self.name.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
-            fanout: self.fanout.clone(),
+            fanout: self.fanout_ref(),
             host: self.host.clone(),
             outcome: self.state.outcome()?,
             reason: self.reason.clone()?,
@@ -343,7 +348,7 @@ impl JobRecord {
             host: self.host.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
-            fanout: self.fanout.clone(),
+            fanout: self.fanout_ref(),
             priority: self.priority,
             run: self.run,
             attempt: self.attempt,

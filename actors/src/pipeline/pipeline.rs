@@ -115,6 +115,8 @@ const PATTERNS_MAX: usize = 256;
 pub struct Pipeline {
     name: Name,
     version: Sha256,
+    /// There where a fan-out keeps it.
+    text: Option<Box<str>>,
     file: String,
     at: At,
     description: Option<String>,
@@ -168,6 +170,7 @@ impl Pipeline {
         Some(Self {
             name: name?,
             version: version([source.text, job.version()]),
+            text: None,
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
@@ -281,6 +284,16 @@ impl Pipeline {
     /// How it acts on a set of hosts; `None`: it acts on the event's host.
     pub fn fanout(&self) -> Option<&FanoutPlan> {
         self.fanout.as_ref()
+    }
+
+    /// Its text, which is read as the file was; kept where its target is a set of hosts, and else empty.
+    pub(crate) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// The text of its named job, if it has one.
+    pub(crate) fn job_text(&self) -> Option<&str> {
+        self.job.text()
     }
 
     /// What bounds it beside `suppress`.

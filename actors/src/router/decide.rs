@@ -3,6 +3,7 @@
 use super::guard::{Guards, No, Wish};
 use super::lookup::{HostBook, Resolution};
 use super::withheld::Withheld;
+use crate::fanout::{self, NewFanout};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
@@ -28,6 +29,8 @@ pub(super) struct Age {
 #[derive(Debug, Default)]
 pub(super) struct Decision {
     pub(super) jobs: Vec<NewJob>,
+    /// What begins on sets of hosts.
+    pub(super) fanouts: Vec<NewFanout>,
     pub(super) dead: Option<Dead>,
     /// Pipelines that it matches and that do not act.
     pub(super) withheld: Vec<Withheld>,
@@ -39,6 +42,7 @@ pub(super) struct Decision {
 enum Verdict {
     No,
     Job(Box<NewJob>),
+    Fanout(Box<NewFanout>),
     Dead(Dead),
     Withheld(Withheld),
 }
@@ -141,6 +145,7 @@ pub(super) fn decide<'a>(
         match consider(pipeline, (event, run), &mut host, guards, now)? {
             Verdict::No => {}
             Verdict::Job(job) => decision.jobs.push(*job),
+            Verdict::Fanout(fanout) => decision.fanouts.push(*fanout),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
@@ -199,28 +204,46 @@ fn consider(
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));
     }
-    let (record, facts) = match host.get()? {
-        Ok(found) => found,
-        Err(dead) => return Ok(Verdict::Dead(dead.clone())),
-    };
     let wish = Wish {
         pipeline,
         event,
         run,
-        facts,
+        facts: None,
         now,
     };
-    Ok(act(&wish, record, guards))
+    if let Some(fanout) = fanout::from_pipeline(pipeline, event, run, now) {
+        return Ok(begin(&wish, fanout, guards));
+    }
+    Ok(match host.get()? {
+        Ok(found) => act(&wish, found, guards),
+        Err(dead) => Verdict::Dead(dead.clone()),
+    })
+}
+
+/// The pipeline matches, and its target is a set of hosts.
+fn begin(wish: &Wish<'_>, fanout: NewFanout, guards: &mut Guards) -> Verdict {
+    match guards.ask(wish) {
+        Ok(permit) => {
+            guards.acted(wish, permit);
+            Verdict::Fanout(Box::new(fanout))
+        }
+        Err(No::Withheld(withheld)) => Verdict::Withheld(withheld),
+        Err(No::Unrenderable(error)) => Verdict::Dead(dead(&error)),
+    }
 }
 
 /// The pipeline matches: it acts, unless a guard is in the way.
-fn act(wish: &Wish<'_>, record: &HostRecord, guards: &mut Guards) -> Verdict {
+fn act(wish: &Wish<'_>, (record, facts): &(HostRecord, HostFacts), guards: &mut Guards) -> Verdict {
+    let wish = &Wish {
+        facts: Some(facts),
+        ..*wish
+    };
     let permit = match guards.ask(wish) {
         Ok(permit) => permit,
         Err(No::Withheld(withheld)) => return Verdict::Withheld(withheld),
         Err(No::Unrenderable(error)) => return Verdict::Dead(dead(&error)),
     };
-    match wish.pipeline.render(wish.event, wish.facts) {
+    match wish.pipeline.render(wish.event, facts) {
         Ok(rendered) => {
             guards.acted(wish, permit);
             Verdict::Job(Box::new(new_job(wish, record, rendered)))

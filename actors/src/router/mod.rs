@@ -24,6 +24,7 @@ pub use withheld::WITHHELD_REASONS;
 pub(crate) use withheld::{DecisionRecord, TallyRecord, by_time, decisions, of_row};
 
 use crate::door::Reply;
+use crate::fanout::{BeginFanouts, Fanouts, NewFanout};
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ingest::{Dead, Incoming};
@@ -64,6 +65,11 @@ pub(crate) struct Route {
 #[rtype(result = "()")]
 pub(crate) struct JobLanded(pub(crate) Name);
 
+/// One job more of a pipeline is open, by a fan-out; from the scheduler.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct JobMade(pub(crate) Name);
+
 /// An event to decide about.
 struct Given<'a> {
     event: &'a Event,
@@ -83,6 +89,7 @@ impl Given<'_> {
 pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
+    fanouts: Addr<Fanouts>,
     rules: Rules,
     guards: Guards,
     records: Records,
@@ -98,6 +105,7 @@ impl EtypeRouter {
     pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
+        fanouts: Addr<Fanouts>,
         rules: Rules,
         in_flight: HashMap<Name, u32>,
         sentinel: Sentinel,
@@ -107,6 +115,7 @@ impl EtypeRouter {
         Ok(Self {
             ground,
             scheduler,
+            fanouts,
             rules,
             guards,
             records,
@@ -117,7 +126,12 @@ impl EtypeRouter {
 
     /// What all of the events cause, gathered. Nothing is staged before all of them are decided: a batch that is
     /// refused leaves no trace.
-    fn route(&mut self, incoming: &[Incoming], accept: &mut Accept) -> Result<(), Refusal> {
+    fn route(
+        &mut self,
+        incoming: &[Incoming],
+        accept: &mut Accept,
+        fanouts: &mut Vec<NewFanout>,
+    ) -> Result<(), Refusal> {
         self.forget_submitted()?;
         let mut decided = HashSet::new();
         let mut letters = Vec::new();
@@ -130,7 +144,7 @@ impl EtypeRouter {
                         replay: one.replay,
                         stored_at: one.delivery.stored_at,
                     };
-                    self.route_event(&given, accept, &mut decided)?
+                    self.route_event(&given, (accept, fanouts), &mut decided)?
                 }
             };
             letters.extend(dead.map(|dead| (one, dead)));
@@ -148,7 +162,7 @@ impl EtypeRouter {
     fn route_event(
         &mut self,
         given: &Given<'_>,
-        accept: &mut Accept,
+        (accept, fanouts): (&mut Accept, &mut Vec<NewFanout>),
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
@@ -164,23 +178,24 @@ impl EtypeRouter {
         let now = self.ground.now();
         let Decision {
             jobs,
+            fanouts: begun,
             dead,
             withheld,
             counted,
         } = self.decide(given, now)?;
         self.record(given, now, &withheld, dead.as_ref());
-        if !jobs.is_empty() || dead.is_some() {
-            accept
-                .spans
-                .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
+        let acts = jobs.len() + begun.len();
+        if acts > 0 || dead.is_some() {
+            accept.spans.extend(self.traced(given, now, acts, dead.as_ref()));
         }
         // One that is too old is not handled: a pipeline may be changed, and the event replayed.
         let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
-        if !is_stale && (counted || !jobs.is_empty() || dead.is_some()) {
+        if !is_stale && (counted || acts > 0 || dead.is_some()) {
             mark_handled(&mut accept.batch, key, now, &jobs);
             decided.insert(key);
         }
         accept.jobs.extend(jobs);
+        fanouts.extend(begun);
         Ok(dead)
     }
 
@@ -309,6 +324,7 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.keep_to_rules();
+        self.tell_pauses();
         ctx.run_interval(Duration::from_secs(5), |router, _| router.tick());
     }
 }
@@ -326,12 +342,14 @@ impl Handler<Route> for EtypeRouter {
         };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
         self.ground.tally.events.add(route.incoming.len() as u64);
-        if let Err(refusal) = self.route(&route.incoming, &mut accept) {
+        let mut fanouts = Vec::new();
+        if let Err(refusal) = self.route(&route.incoming, &mut accept, &mut fanouts) {
             self.guards.roll_back();
             self.records.roll_back();
             return route.reply.send(Err(refusal));
         }
-        if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
+        let acts = !accept.jobs.is_empty() || !fanouts.is_empty();
+        if !acts && accept.outgoing.is_empty() && accept.batch.is_empty() {
             return self.ground.after_commit(move || route.reply.send(Ok(())));
         }
         if let Some(position) = route.position {
@@ -340,7 +358,14 @@ impl Handler<Route> for EtypeRouter {
                 .put(Table::Meta, crate::record::meta::POSITION.to_vec(), position);
         }
         accept.reply = Some(route.reply);
-        self.scheduler.do_send(accept);
+        self.fanouts.do_send(BeginFanouts { accept, fanouts });
+    }
+}
+
+impl Handler<JobMade> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, JobMade(pipeline): JobMade, _: &mut Self::Context) {
+        self.guards.made(&pipeline);
     }
 }
 

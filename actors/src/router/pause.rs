@@ -8,6 +8,7 @@ use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
 use crate::audit::{By, Entry};
 use crate::door::Reply;
+use crate::fanout::PausedPipelines;
 use crate::ground::read;
 use crate::pipeline::{AutoPause, RuleSet};
 use crate::record::encode;
@@ -79,6 +80,14 @@ impl Pauses {
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}"));
         let text = format!("{who} at {}{}", pause.since, reason.unwrap_or_default());
         Some(Withheld::new(pipeline, why, text))
+    }
+
+    /// Those that are paused, and why.
+    fn texts(&self) -> HashMap<Name, String> {
+        let paused = self.0.keys();
+        paused
+            .filter_map(|name| Some((name.clone(), self.withheld(name)?.text)))
+            .collect()
     }
 
     /// Pauses it. Whoever pauses again gives another reason; the pause is as old as it was.
@@ -201,6 +210,11 @@ impl EtypeRouter {
         entry.on("pipeline", pipeline).detail("reason", reason)
     }
 
+    /// Tells which pipelines are paused: their fan-outs are held back with them.
+    pub(super) fn tell_pauses(&self) {
+        self.fanouts.do_send(PausedPipelines(self.guards.pauses.texts()));
+    }
+
     /// Pauses a pipeline of which too many jobs failed.
     fn watch_ends(&mut self, RecentEnds { pipeline, ends }: &RecentEnds) {
         let guard = self.rules.set.pipeline(pipeline);
@@ -219,6 +233,7 @@ impl EtypeRouter {
             reason: Some(reason),
         };
         put(&mut batch, pipeline, self.guards.pauses.pause(pipeline, pause));
+        self.tell_pauses();
         metrics::counter!("tripline_router_auto_pauses_total").increment(1);
         self.ground.store.commit(batch, || {});
     }
@@ -229,6 +244,7 @@ impl Handler<ChangePipelinePause> for EtypeRouter {
     fn handle(&mut self, message: ChangePipelinePause, _: &mut Self::Context) {
         let changed = self.change_pause(&message);
         let reply = message.reply;
+        self.tell_pauses();
         match changed {
             Ok((batch, view)) => self.ground.store.commit(batch, move || reply.send(Ok(view))),
             Err(refusal) => self.ground.after_commit(move || reply.send(Err(refusal))),

@@ -34,6 +34,7 @@ impl Handler<Accept> for JobScheduler {
                 self.tell_landed(job.pipeline.as_ref().map(|pipeline| &pipeline.name));
                 continue;
             }
+            self.tell_made(&job);
             let (record, staged) = self.take(job, &mut batch);
             outgoing.extend(staged);
             // One beyond a limit has ended already.

@@ -3,11 +3,11 @@
 //! A row for each pipeline, written with the end of its job, so that neither is without the other. Jobs that nobody let
 //! run to their end say nothing about their pipeline: those that expired or were cancelled are not among them.
 
-use super::JobScheduler;
+use super::{JobScheduler, NewJob};
 use crate::ground::read;
 use crate::record::{JobRecord, encode};
 use crate::refusal::Refusal;
-use crate::router::JobLanded;
+use crate::router::{JobLanded, JobMade};
 use crate::store::{Batch, Store, Table};
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -102,9 +102,10 @@ impl JobScheduler {
         self.state.open_by_pipeline().clone()
     }
 
-    /// A job ends with this batch: the router is told.
+    /// A job ends with this batch: the router is told, and its fan-out if it belongs to one.
     pub(super) fn tell_end(&mut self, batch: &mut Batch, record: &JobRecord) {
         self.tell_landed(record.pipeline.as_ref().map(|pipeline| &pipeline.name));
+        self.tell_fanout(batch, record);
         if let Some(ends) = self.ends.note(batch, record) {
             self.router.do_send(ends);
         }
@@ -114,6 +115,13 @@ impl JobScheduler {
     pub(super) fn tell_landed(&self, pipeline: Option<&Name>) {
         if let Some(pipeline) = pipeline.cloned() {
             self.router.do_send(JobLanded(pipeline));
+        }
+    }
+
+    /// A fan-out has made a job of a pipeline: one more is open than the router believes.
+    pub(super) fn tell_made(&self, job: &NewJob) {
+        if let (Some(pipeline), Some(_)) = (&job.pipeline, &job.fanout) {
+            self.router.do_send(JobMade(pipeline.name.clone()));
         }
     }
 

@@ -9,6 +9,7 @@ use super::messages::CancelJob;
 use crate::audit::By;
 use crate::directory::{RemoveHost, to_forget};
 use crate::door::{Door, Reply};
+use crate::fanout::News;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::store::Table;
@@ -77,6 +78,7 @@ impl Handler<HostForgotten> for JobScheduler {
     fn handle(&mut self, HostForgotten(host_id): HostForgotten, _: &mut Self::Context) {
         self.cancel_waiting(host_id, &By::system());
         self.end_sessions_of(host_id, &reason());
+        self.tell_news(host_id, News::Forgotten);
         self.dispatch();
     }
 }

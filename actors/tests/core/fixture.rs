@@ -109,7 +109,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 41] = [
+const TABLES: [Table; 46] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -151,6 +151,11 @@ const TABLES: [Table; 41] = [
     Table::SessionCommand,
     Table::SessionFile,
     Table::FileBySession,
+    Table::Fanout,
+    Table::FanoutByTime,
+    Table::FanoutDefinition,
+    Table::FanoutChunk,
+    Table::FanoutHost,
 ];
 
 /// What a core is started with.

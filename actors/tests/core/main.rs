@@ -15,6 +15,8 @@ mod endings;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod fanouts;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod forget;
