@@ -4,6 +4,7 @@ use super::HttpState;
 use super::auth::{Operator, Viewer};
 use super::body::{Body, page_limit, parameter, path_part};
 use super::held::{ended, wait};
+use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -25,13 +26,16 @@ pub(super) async fn submit(
     caller: Operator,
     state: web::Data<HttpState>,
     query: web::Query<Submission>,
+    key: IdempotencyKey,
     Body(mut request): Body<SubmitFanout>,
 ) -> Result<HttpResponse, ApiError> {
     request.org = caller.org_for(request.org.as_ref())?;
     if parameter("dry_run", query.dry_run.as_deref())?.unwrap_or(false) {
         return Ok(HttpResponse::Ok().json(state.core.preview_fanout(request).await?));
     }
-    let fanout = state.core.by(&caller).submit_fanout(request).await?;
+    let once = key.once(&caller, "fanouts", &request)?;
+    let core = state.core.by(&caller);
+    let fanout = core.submit_fanout_once(request, once).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/fanouts/{}", fanout.fanout_id)))
         .json(fanout))

@@ -4,6 +4,7 @@ use super::control::checked;
 use super::{Core, HostFilter};
 use crate::fanout::{self, Change, ChangeFanout, GetFanout, ListFanoutHosts, ListFanouts, SubmitNew};
 use crate::labels;
+use crate::once::Once;
 use crate::refusal::Refusal;
 use tripline_protocol::api::Page;
 use tripline_protocol::fanout::{
@@ -48,11 +49,22 @@ impl Core {
     /// are answered with what the first submission made. Refuses with `Invalid`, `NotFound` (a named job), `Conflict`
     /// (`fanout_pruned`) and `Busy` (too many open ones).
     pub async fn submit_fanout(&self, request: SubmitFanout) -> Result<FanoutView, Refusal> {
+        self.submit_fanout_once(request, None).await
+    }
+
+    /// As [`Core::submit_fanout`]. With [`Once`], the same request again is answered with what the first one made, as it is
+    /// now; refuses with `Invalid` (`idempotency_key_reused`), `Conflict` (`idempotency_gone`) and `Busy` then.
+    pub async fn submit_fanout_once(
+        &self,
+        request: SubmitFanout,
+        once: Option<Once>,
+    ) -> Result<FanoutView, Refusal> {
         let fanout::Submission { new, reason } = self.checked_fanout(request)?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.fanouts.do_send(SubmitNew {
             new: Box::new(new),
             reason,
+            once,
             reply,
         });
         answer.wait().await

@@ -5,6 +5,7 @@ use super::state::Machine;
 use super::work::Work;
 use super::{BeginFanouts, FANOUTS_OPEN_MAX, Fanouts, NewFanout, Open, SubmitNew};
 use crate::audit::By;
+use crate::once::{self, Made, Once};
 use crate::pipeline::{self, Pipeline, RuleSet};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
@@ -209,19 +210,28 @@ impl Fanouts {
     }
 
     fn submit(&mut self, message: SubmitNew, ctx: &mut Context<Self>) {
-        let SubmitNew { new, reason, reply } = message;
+        let SubmitNew {
+            new,
+            reason,
+            once,
+            reply,
+        } = message;
         let id = new.record.fanout_id;
-        match self.known(id) {
+        match self.made_before(id, once.as_ref()) {
             Err(refusal) => return self.ground.after_commit(move || reply.send(Err(refusal))),
             Ok(Some(view)) => {
                 return self.persist(Batch::new(), Vec::new(), None, move || reply.send(Ok(view)));
             }
             Ok(None) => {}
         }
-        if let Err(refusal) = self.room().and_then(|()| self.ground.admit()) {
+        let mut batch = Batch::new();
+        let noted = self.room().and_then(|()| self.ground.admit()).and_then(|()| {
+            let (now, made) = (self.ground.now(), || Made::Fanout(id));
+            self.ground.onces.note(once.as_ref(), made, now, &mut batch)
+        });
+        if let Err(refusal) = noted {
             return reply.send(Err(refusal));
         }
-        let mut batch = Batch::new();
         let by = new.record.by.clone().unwrap_or_else(By::system);
         let entry = self
             .ground
@@ -233,11 +243,20 @@ impl Fanouts {
         batch.audit(entry.detail("reason", &reason));
         self.take(*new, &mut batch);
         let view = self.open.get(&id).map(|open| self.view_of(open));
-        self.persist(batch, Vec::new(), None, move || match view {
+        // Not by way of the scheduler: who sends the same request again finds its key at once.
+        self.ground.store.commit(batch, move || match view {
             Some(view) => reply.send(Ok(view)),
             None => drop(reply),
         });
         self.look_for_hosts(id, ctx);
+    }
+
+    /// What the same submission made before: that of the same key in the header, or with the same id.
+    fn made_before(&self, id: FanoutId, once: Option<&Once>) -> Result<Option<FanoutView>, Refusal> {
+        match self.ground.onces.made(once, self.ground.now())? {
+            Some(Made::Fanout(made)) => self.view(made).map(Some).map_err(|_| once::gone()),
+            _ => self.known(id),
+        }
     }
 
     /// The one that was submitted before, under the same key.

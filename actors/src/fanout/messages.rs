@@ -5,6 +5,7 @@ use super::work::Work;
 use crate::audit::By;
 use crate::core::{FanoutFilter, FanoutHostFilter};
 use crate::door::Reply;
+use crate::once::Once;
 use crate::scheduler::Accept;
 use actix::prelude::*;
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ pub(crate) struct PausedPipelines(pub(crate) HashMap<Name, String>);
 pub(crate) struct SubmitNew {
     pub(crate) new: Box<NewFanout>,
     pub(crate) reason: Option<String>,
+    /// It is carried out once.
+    pub(crate) once: Option<Once>,
     pub(crate) reply: Reply<FanoutView>,
 }
 

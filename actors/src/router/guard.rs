@@ -180,7 +180,7 @@ impl Guards {
     }
 
     fn match_in_window(&mut self, wish: &Wish<'_>, suppress: &Suppress) -> Result<(Place, Rule), No> {
-        let key = wish.pipeline.suppress_key(wish.event, Some(wish.facts));
+        let key = wish.pipeline.suppress_key(wish.event, wish.facts);
         let key = key.map_err(No::Unrenderable)?;
         let host = wish.facts.map(|facts| facts.host_id);
         let host = host.filter(|_| suppress.scope() == SuppressScope::Host);

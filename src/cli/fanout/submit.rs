@@ -124,7 +124,7 @@ async fn preview(global: &Global, client: &Client, request: &SubmitFanout) -> Re
     let reach: FanoutReach = client.post_with(&["fanouts"], &query, request).await?;
     match global.output {
         Format::Json => print_json(&reach),
-        Format::Table => print(&view::reach(&reach, request.include_protected)),
+        Format::Table => print(&view::reach(&reach)),
     }
 }
 

@@ -154,11 +154,10 @@ pub(super) fn hosts(hosts: &[FanoutHostView]) -> String {
 }
 
 /// Which hosts a submission would have.
-pub(super) fn reach(reach: &FanoutReach, with_protected: bool) -> String {
-    let protected = match (reach.protected, with_protected) {
-        (0, _) => String::new(),
-        (count, true) => format!(", {count} protected"),
-        (count, false) => format!(", {count} protected and skipped"),
+pub(super) fn reach(reach: &FanoutReach) -> String {
+    let protected = match reach.protected {
+        0 => String::new(),
+        count => format!(", {count} protected and skipped"),
     };
     let head = format!(
         "{} hosts, {} of them attached{protected}",
@@ -237,14 +236,13 @@ pub(super) mod tests {
             more: 0,
         };
         assert_eq!(
-            reach(&found, false),
+            reach(&found),
             "3 hosts, 2 of them attached, 1 protected and skipped"
         );
-        assert_eq!(reach(&found, true), "3 hosts, 2 of them attached, 1 protected");
         found.first =
             vec![serde_json::from_value(json!({"host_id": ID, "hostname": "web-1"})).expect("a host")];
         found.more = 2;
-        let text = reach(&found, true);
+        let text = reach(&found);
         assert!(text.contains("web-1") && text.ends_with("and 2 more"), "{text}");
     }
 }

@@ -31,13 +31,13 @@ fn submit() -> Operation {
         .role(Role::Operator)
         .query::<fanouts::Submission>()
         .body::<SubmitFanout>()
+        .once()
         .refused(404, &["not_found"])
         .refused(409, &["fanout_pruned"])
         .refused(
             422,
             &[
                 "bad_fanout",
-                "bad_idempotency_key",
                 "bad_job",
                 "bad_params",
                 "bad_argument",
@@ -69,7 +69,7 @@ fn looks() -> Vec<Operation> {
             "listFanoutHosts",
             "List the hosts of a fan-out",
         ))
-        .says("By id. A page may have fewer items than `limit`, and even none, while `next` says that there is more.")
+        .says("In the order in which they were found: by id, then those that joined later. A page may have fewer items than `limit`, and even none, while `next` says that there is more.")
         .role(Role::Viewer)
         .query::<fanouts::ListFanoutHosts>()
         .refused(422, &["bad_cursor"])
@@ -89,7 +89,7 @@ fn changes() -> Vec<Operation> {
         one(delete(PAUSE, "resumeFanout", "Let a fan-out go on"))
             .says("Whoever or whatever paused it. What failed before is not counted again.")
             .role(Role::Operator)
-            .refused(409, &["fanout_ended", "pipeline_paused"])
+            .refused(409, &["fanout_ended", "pipeline_paused", "too_many_changes"])
             .answers::<FanoutView>(200, "The fan-out, also when it was not paused."),
         one(post(
             "/v1/fanouts/{fanout_id}/cancel",
@@ -107,7 +107,15 @@ fn changes() -> Vec<Operation> {
         .says("A fan-out that has ended is open again, and ends again with another summary.")
         .role(Role::Operator)
         .body::<RetryFanout>()
-        .refused(409, &["nothing_to_retry", "fanout_resolving"])
+        .refused(
+            409,
+            &[
+                "nothing_to_retry",
+                "fanout_resolving",
+                "fanout_cancelling",
+                "too_many_changes",
+            ],
+        )
         .refused(422, &["bad_fanout"])
         .answers::<FanoutView>(200, "The fan-out."),
     ]
