@@ -15,7 +15,8 @@ use crate::path::RemotePath;
 use crate::selector::HostSelector;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{
-    AdditionalProperties, AllOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type, empty,
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType,
+    Type, empty,
 };
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -94,12 +95,31 @@ impl PartialSchema for Target {
         let all = ObjectBuilder::new()
             .schema_type(Type::String)
             .enum_values(Some(["all"]));
+        let asks = |name: &str, kind: Type| {
+            let part = ObjectBuilder::new().schema_type(kind);
+            ObjectBuilder::new().property(name, part).required(name)
+        };
+        let texts = [
+            "platform",
+            "hostname",
+            "attached",
+            "seen_within",
+            "unseen_for",
+            "agent_version",
+        ];
+        let something = AnyOfBuilder::new().item(asks("labels", Type::Array));
+        let something = texts.into_iter().fold(something, |something, name| {
+            something.item(asks(name, Type::String))
+        });
+        let hosts = AllOfBuilder::new()
+            .item(Ref::from_schema_name(HostSelector::name()))
+            .item(something);
         OneOfBuilder::new()
             .description(Some(
                 "Which hosts of an org: all of them, or those that are as a map says, which asks for something.",
             ))
             .item(all)
-            .item(Ref::from_schema_name(HostSelector::name()))
+            .item(hosts)
             .into()
     }
 }

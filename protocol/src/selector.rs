@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: usize = 255;
 pub struct HostSelector {
     /// It has all of these labels.
     #[serde(default, deserialize_with = "labels", skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schema(max_items = 64))]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub labels: Vec<Label>,
     /// Its platform, such as `linux`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,13 @@ fn few(labels: Vec<Label>) -> Result<Vec<Label>, String> {
 }
 
 fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
-    few(Vec::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    let labels = Vec::deserialize(deserializer)?;
+    if labels.is_empty() {
+        return Err(serde::de::Error::custom(format_args!(
+            "expected 1 to {LABELS_MAX} labels"
+        )));
+    }
+    few(labels).map_err(serde::de::Error::custom)
 }
 
 macro_rules! text_form {

@@ -21,6 +21,7 @@ mod dead;
 mod enrol;
 mod event_stream;
 mod events;
+mod fanouts;
 mod fleet;
 mod health;
 mod held;

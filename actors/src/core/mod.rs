@@ -55,7 +55,7 @@ use tripline_protocol::frame::{Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{FanoutId, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -180,6 +180,8 @@ pub struct JobFilter {
     pub host: Option<HostId>,
     /// Only of this name.
     pub name: Option<Name>,
+    /// Only of this fan-out.
+    pub fanout: Option<FanoutId>,
     /// Only after the job that `Page::next` named.
     pub after: Option<String>,
     /// At most this many, 1 to 1000.

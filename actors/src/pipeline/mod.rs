@@ -37,6 +37,7 @@ mod server_step;
 mod shape;
 mod steps;
 mod suppress;
+mod target;
 mod template;
 mod vars;
 mod when;

@@ -10,6 +10,7 @@ use super::pipeline_job::{PipelineJob, Source};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::suppress::{self, Suppress};
+use super::target::{self, Reach};
 use super::template::{Scope, event_value, host_value};
 use super::vars::{self, Context, LET, Let};
 use super::when::condition;
@@ -47,6 +48,8 @@ pub(super) const SHAPE: Shape = Shape::new(
             },
             "A condition in CEL over `event` and `host`. Absent: always; a missing field means no.",
         ),
+        target::TARGET,
+        target::FANOUT,
         LET,
         suppress::SUPPRESS,
         guards::HOST_GUARD,
@@ -68,20 +71,23 @@ pub(super) const SHAPE: Shape = Shape::new(
             "Parameters of the named job. Values may be templates over `event`, `host` and `vars`.",
         ),
     ],
-    &["tests", "target", "dry_run", "approvals", "canary", "protected"],
+    &["tests", "dry_run", "approvals", "protected"],
 )
-.with_rules(params_need_a_named_job);
+.with_inside(&target::INSIDE)
+.with_rules(rules);
 
 /// What a pipeline, a named job or a parameter is for.
 pub(super) const DESCRIPTION: Field =
     Field::new("description", Takes::AnyText, "What it is for, for people.");
 
-/// As [`PipelineJob::read`] asks.
-fn params_need_a_named_job() -> Vec<Value> {
-    vec![json!({
+/// As [`PipelineJob::read`] and [`Reach::read`] ask.
+fn rules() -> Vec<Value> {
+    let params_need_a_named_job = json!({
         "if": {"required": ["job"], "properties": {"job": {"type": "object"}}},
         "then": {"properties": {"params": false}},
-    })]
+    });
+    let of_target = target::rules();
+    [params_need_a_named_job].into_iter().chain(of_target).collect()
 }
 
 /// What a pipeline's condition may name, and its job beside `vars`.
@@ -93,6 +99,12 @@ const OF_EVENT: Scope<'static> = Scope {
     vars_later: &[],
     steps: None,
     item: false,
+};
+
+/// What is known before the hosts of a set are.
+const OF_EVENT_ALONE: Scope<'static> = Scope {
+    host: false,
+    ..OF_EVENT
 };
 
 /// Most patterns in `on`.
@@ -114,8 +126,8 @@ pub struct Pipeline {
     values: Let,
     suppress: Option<Suppress>,
     guards: PipelineGuards,
-    job: PipelineJob,
     fanout: Option<FanoutPlan>,
+    job: PipelineJob,
 }
 
 impl Pipeline {
@@ -142,10 +154,12 @@ impl Pipeline {
             vars: &known,
             ..OF_EVENT
         };
+        let guards = PipelineGuards::read(&fields, problems);
+        let reach = Reach::read(&fields, &guards, problems);
+        let counted = if reach.is_set { &OF_EVENT_ALONE } else { &scope };
         let suppress = fields
             .get("suppress")
-            .and_then(|node| Suppress::read(node, &scope, problems));
-        let guards = PipelineGuards::read(&fields, problems);
+            .and_then(|node| Suppress::read(node, counted, problems));
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
@@ -156,7 +170,7 @@ impl Pipeline {
         Some(Self {
             name: name?,
             version: version([source.text, job.version()]),
-            text: None,
+            text: reach.plan.is_some().then(|| source.text.into()),
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
@@ -166,8 +180,8 @@ impl Pipeline {
             values,
             suppress,
             guards,
+            fanout: reach.plan,
             job,
-            fanout: None,
         })
     }
 

@@ -13,5 +13,6 @@ mod rendering;
 mod schema;
 mod server_steps;
 mod submitted;
+mod target;
 mod vars;
 mod warnings;
