@@ -419,11 +419,15 @@ impl World {
         let ids: BTreeSet<_> = self.hosts.iter().map(|(_, host)| host).collect();
         assert_eq!(ids.len(), self.hosts.len(), "a host is there twice");
         let (outcome, _) = self.machine.conclusion().expect("it ends");
-        let failed = self.machine.counts().failed + self.machine.counts().interrupted;
-        assert_eq!(
-            outcome == FanoutOutcome::Failed,
-            failed > 0 || (ids.is_empty() && !record.plan.standing)
-        );
+        let counts = self.machine.counts();
+        let none = ids.is_empty() && !self.record.plan.standing;
+        let expected = match self.record.closed() {
+            Some(Outcome::Cancelled) => FanoutOutcome::Cancelled,
+            _ if none || counts.failed + counts.interrupted > 0 => FanoutOutcome::Failed,
+            _ if counts.expired > 0 && !self.record.plan.standing => FanoutOutcome::Expired,
+            _ => FanoutOutcome::Succeeded,
+        };
+        assert_eq!(outcome, expected);
     }
 }
 

@@ -170,7 +170,7 @@ impl Pipeline {
         Some(Self {
             name: name?,
             version: version([source.text, job.version()]),
-            text: reach.is_set.then(|| source.text.into()),
+            text: reach.plan.is_some().then(|| source.text.into()),
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),

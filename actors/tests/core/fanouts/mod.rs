@@ -2,7 +2,9 @@
 
 mod changes;
 mod hosts;
+mod limits;
 mod pace;
+mod pipelines;
 mod restart;
 
 use crate::fixture::{Agent, Fixture, delete, eventually};
