@@ -125,6 +125,11 @@ impl Fanouts {
 
     /// Writes what changed in a fan-out, and its end if it has come to it.
     fn settle(&mut self, id: FanoutId) {
+        let machine = self.open.get(&id).map(|open| &open.machine);
+        let is_as_it_was = |machine: &Machine| !machine.is_changed() && machine.conclusion().is_none();
+        if machine.is_none_or(is_as_it_was) {
+            return;
+        }
         self.settle_with(id, Batch::new(), || {});
     }
 
@@ -235,8 +240,10 @@ impl Handler<HostNews> for Fanouts {
             }
             News::Detached => {
                 for (id, open) in &mut self.open {
-                    open.machine.detached(host_id);
-                    self.eager.insert(*id);
+                    if open.machine.member(host_id).is_some() {
+                        open.machine.detached(host_id);
+                        self.eager.insert(*id);
+                    }
                 }
                 self.go_on(ctx);
             }

@@ -126,6 +126,11 @@ impl Machine {
     }
 
     /// Whether the record is to be written.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The same; it is written then.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }

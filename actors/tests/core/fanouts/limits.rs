@@ -3,10 +3,11 @@
 use super::{ended, everywhere, hosts, submit, until, view};
 use crate::fixture::{Fixture, Setup, config, eventually};
 use serde_json::{Value, json};
+use tripline_actors::access::{AgentKeyRecord, put_key};
 use tripline_actors::store::{Batch, Table};
 use tripline_protocol::fanout::{AutoPause, FanoutOutcome, FanoutState, Pace, SubmitFanout};
 use tripline_protocol::limit::FANOUT_HOSTS_MAX;
-use tripline_protocol::{FanoutId, Span};
+use tripline_protocol::{FanoutId, HostId, Sha256, Span};
 use uuid::Uuid;
 
 const OPEN_MAX: usize = 100;
@@ -88,6 +89,10 @@ async fn a_fan_out_is_taken_up_to_its_bounds() {
     assert_eq!(refused(&fixture, |request| request.job = None).await, "bad_job");
 }
 
+fn key_of(number: usize) -> Sha256 {
+    format!("{number:064x}").parse().unwrap()
+}
+
 /// Adds so many hosts to the store, as enrolments would.
 async fn add_hosts(fixture: &Fixture, count: usize) {
     let known = fixture.enrol("first").await.host_id;
@@ -102,7 +107,7 @@ async fn add_hosts(fixture: &Fixture, count: usize) {
             (record["host_id"], record["hostname"], record["sensor_id"]) =
                 (json!(id), json!(name), json!(sensor));
             record["install_id"] = json!(id);
-            record["key_sha256"] = json!(format!("{number:064x}"));
+            record["key_sha256"] = json!(key_of(number));
             batch.put(
                 Table::Host,
                 id.as_bytes().to_vec(),
@@ -110,6 +115,8 @@ async fn add_hosts(fixture: &Fixture, count: usize) {
             );
             let by_name = [org.as_bytes(), &[0], name.as_bytes(), &[0], id.as_bytes()].concat();
             batch.put(Table::HostByName, by_name, Vec::new());
+            let key = AgentKeyRecord::new(HostId(id), fixture.now());
+            put_key(&mut batch, &key_of(number), &key).unwrap();
             batch.put(
                 Table::HostBySensor,
                 sensor.to_be_bytes().to_vec(),

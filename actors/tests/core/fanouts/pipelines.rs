@@ -2,7 +2,7 @@
 
 use super::{attached, ended, hosts, is_paused, until};
 use crate::audit::ana;
-use crate::events::delivery;
+use crate::events::{delivery, stream};
 use crate::fixture::{Fixture, Setup, eventually, rules};
 use serde_json::json;
 use tripline_actors::FanoutFilter;
@@ -13,11 +13,13 @@ use tripline_protocol::{EventKey, FanoutId, Org};
 const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\nfanout: { in_flight: 1 }\n\
     job: { steps: [ delete_file: { path: \"/tmp/{{ event.data.file }}-{{ host.hostname }}\" } ] }\n";
 
-fn setup(text: &'static str) -> Setup {
-    Setup {
+async fn start(text: &'static str) -> Fixture {
+    let fixture = Fixture::start_with(Setup {
         pipelines: vec![text],
         ..Setup::default()
-    }
+    });
+    stream(&fixture).await;
+    fixture
 }
 
 async fn offer(fixture: &Fixture, number: u64) {
@@ -37,7 +39,7 @@ async fn only(fixture: &Fixture) -> FanoutView {
 
 #[actix::test]
 async fn an_event_begins_one_fan_out_however_often_it_comes_and_a_reload_changes_nothing() {
-    let fixture = Fixture::start_with(setup(SWEEP));
+    let fixture = start(SWEEP).await;
     let mut agents = attached(&fixture, 2).await;
     agents.sort_by_key(|(id, _)| *id);
     offer(&fixture, 1).await;
@@ -65,7 +67,7 @@ async fn an_event_begins_one_fan_out_however_often_it_comes_and_a_reload_changes
 
 #[actix::test]
 async fn after_a_restart_it_does_what_its_pipeline_said_when_it_began() {
-    let fixture = Fixture::start_with(setup(SWEEP));
+    let fixture = start(SWEEP).await;
     let away = fixture.enrol("away").await.host_id;
     offer(&fixture, 1).await;
     let id = only(&fixture).await.fanout_id;
@@ -79,7 +81,7 @@ async fn after_a_restart_it_does_what_its_pipeline_said_when_it_began() {
 
 #[actix::test]
 async fn a_paused_pipeline_holds_its_fan_outs_back_also_after_a_restart() {
-    let fixture = Fixture::start_with(setup(SWEEP));
+    let fixture = start(SWEEP).await;
     let away = fixture.enrol("away").await.host_id;
     offer(&fixture, 1).await;
     let id = only(&fixture).await.fanout_id;
@@ -102,7 +104,7 @@ async fn a_paused_pipeline_holds_its_fan_outs_back_also_after_a_restart() {
 
 #[actix::test]
 async fn its_open_jobs_are_counted_as_the_pipelines() {
-    let fixture = Fixture::start_with(setup(SWEEP));
+    let fixture = start(SWEEP).await;
     let mut agents = attached(&fixture, 1).await;
     offer(&fixture, 1).await;
     let open = |wanted| {
@@ -121,7 +123,7 @@ async fn its_open_jobs_are_counted_as_the_pipelines() {
 async fn a_host_whose_job_cannot_be_rendered_fails_without_one() {
     const TEXT: &str = "name: sweep\non: [acme.>]\ntarget: all\n\
         job: { steps: [ delete_file: { path: \"{{ event.data.nothing }}\" } ] }\n";
-    let fixture = Fixture::start_with(setup(TEXT));
+    let fixture = start(TEXT).await;
     let _agents = attached(&fixture, 1).await;
     offer(&fixture, 1).await;
     let id = only(&fixture).await.fanout_id;
