@@ -16,6 +16,7 @@ mod counted;
 mod directory;
 mod door;
 pub mod export;
+mod fanout;
 mod ground;
 mod guardian;
 mod host;
@@ -56,9 +57,11 @@ mod fixture;
 mod recorder;
 
 pub use crate::core::{
-    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FetchedFrom, FilePages, HostFilter,
-    IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession, Presented, Readiness, SessionFilter,
+    AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FanoutFilter, FanoutHostFilter,
+    FetchedFrom, FilePages, HostFilter, IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession,
+    Presented, Readiness, SessionFilter,
 };
+pub use fanout::FanoutPlan;
 pub use labels::LabelChange;
 pub use once::{ONCE_MAX, ONCE_PER_TOKEN_MAX, ONCE_RETAIN, Once};
 pub use refusal::Refusal;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 use std::collections::HashMap;
 use tripline_protocol::api::PublishedEvent;
-use tripline_protocol::{JobId, SessionId, Sha256, Span, Timestamp};
+use tripline_protocol::{FanoutId, JobId, SessionId, Sha256, Span, Timestamp};
 
 /// How long a key means the same request.
 pub const ONCE_RETAIN: Span = Span::from_secs(24 * 3600);
@@ -68,6 +68,7 @@ pub(crate) enum Made {
     Session(SessionId),
     Command(SessionId, u32),
     Event(PublishedEvent),
+    Fanout(FanoutId),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ mod loops;
 
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
+use crate::fanout::FanoutPart;
 use crate::pipeline::step_id;
 use crate::store::{Batch, Table};
 use crate::trace::Passed;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tripline_protocol::api::{CloneView, HostView, JobView, Waiting};
 use tripline_protocol::event::EventRef;
+use tripline_protocol::fanout::FanoutRef;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, PipelineRef, Priority, Reason};
 use tripline_protocol::result::{HostRef, JobResult};
 use tripline_protocol::step::{ArtifactRef, Retry, Step, StepReport, StepStatus, When};
@@ -125,6 +127,9 @@ pub(crate) struct JobRecord {
     pub(crate) pipeline: Option<PipelineRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fanout: Option<FanoutPart>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
     #[serde(default)]
@@ -213,6 +218,10 @@ impl JobRecord {
             (None, Some(pipeline)) => By::pipeline(pipeline),
             (None, None) => By::system(),
         }
+    }
+
+    fn fanout_ref(&self) -> Option<FanoutRef> {
+        self.fanout.as_ref().map(|part| part.of.clone())
     }
 
     /// Until when it may wait: to start, or to go on once it has begun.
@@ -341,6 +350,7 @@ impl JobRecord {
             name: self.name.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
+            fanout: self.fanout_ref(),
             host: self.host.clone(),
             outcome: self.state.outcome()?,
             reason: self.reason.clone()?,
@@ -366,6 +376,7 @@ impl JobRecord {
             host: self.host.clone(),
             pipeline: self.pipeline.clone(),
             event: self.event.clone(),
+            fanout: self.fanout_ref(),
             priority: self.priority,
             run: self.run,
             attempt: self.attempt,

@@ -6,14 +6,11 @@ use super::options::Options;
 use super::stage::Stage;
 use super::usage::{cpu_seconds, forget_peak, peak_mib};
 use super::{Outcome, machine};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use std::time::Instant;
 use tokio::time::sleep;
 
 /// The agents come as fast as they can, with one token.
 const CONFIGURATION: &str = "[limits]\nrequests_per_second = 0\n";
-/// Open files beside the agents' connections.
-const OTHER_FILES: u64 = 500;
 
 /// The server before and with its agents. Memory in MiB, processor time as a share of one core.
 struct Idle {
@@ -28,7 +25,7 @@ struct Idle {
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome {
-    raise_file_limit(options.agents)?;
+    machine::raise_file_limit(options.agents)?;
     let mut stage = Stage::set(CONFIGURATION).await?;
     // What is measured is a server at rest, which no event announces.
     sleep(options.settle()).await;
@@ -90,17 +87,6 @@ async fn share_of_core(pid: u32, options: &Options) -> Outcome<f64> {
     // What is measured: the processor time of this while.
     sleep(options.look()).await;
     Ok((cpu_seconds(pid)? - cpu) / begun.elapsed().as_secs_f64())
-}
-
-/// For this program and the server, which takes as much as it may.
-fn raise_file_limit(agents: u32) -> Outcome {
-    let mut limit = getrlimit(Resource::Nofile);
-    let needed = u64::from(agents) + OTHER_FILES;
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(format!("{needed} open files are needed: raise the hard limit (ulimit -Hn)").into());
-    }
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 fn print(measured: &[Idle], empty: f64, options: &Options) {

@@ -1,11 +1,12 @@
-//! The load program: `cargo bench --bench load [-- events|jobs|latency …]`.
+//! The load program: `cargo bench --bench load [-- events|jobs|latency|fanout …]`.
 //!
 //! It starts a broker, the real server (`tripline serve` as a child) and simulated agents, each with a real
-//! WebSocket, measures three scenarios, and prints them as tables in markdown beside floors that are measured in
+//! WebSocket, measures four scenarios, and prints them as tables in markdown beside floors that are measured in
 //! the same run. Method and numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a
 //! test.
 
 mod events;
+mod fanout;
 mod floor;
 mod jobs;
 mod latency;
@@ -24,12 +25,25 @@ fn main() -> Outcome {
 }
 
 async fn run(options: &Options) -> Outcome {
+    let (alone, together): (Vec<_>, Vec<_>) = options
+        .chosen
+        .parts()
+        .into_iter()
+        .partition(|scenario| *scenario == Scenario::Fanout);
+    if !alone.is_empty() {
+        fanout::run(options).await?;
+    }
+    if together.is_empty() {
+        return Ok(());
+    }
     let mut stage = Stage::set("").await?;
-    for scenario in options.chosen.parts() {
+    for scenario in together {
         match scenario {
             Scenario::Events => events::run(&mut stage, options).await?,
             Scenario::Jobs => jobs::run(&mut stage, options).await?,
             Scenario::Latency => latency::run(&mut stage, options).await?,
+            // It has a server of its own.
+            Scenario::Fanout => {}
         }
     }
     stage.clear().await

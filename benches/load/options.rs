@@ -14,6 +14,8 @@ pub(crate) enum Scenario {
     Jobs,
     /// One event at a time, publish to result.
     Latency,
+    /// One job on many hosts.
+    Fanout,
 }
 
 /// The arguments.
@@ -37,6 +39,15 @@ pub(crate) struct Options {
     /// Simulated agents.
     #[arg(long, default_value_t = 50)]
     pub(crate) hosts: u32,
+    /// Simulated agents of `fanout`.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) fanout_hosts: u32,
+    /// Session slots of `fanout`.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) fanout_slots: u32,
+    /// Jobs that are open at once in `fanout`.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) in_flight: u32,
     /// Rounds of each scenario; the medians are printed.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,

@@ -1,5 +1,7 @@
 //! What the numbers were measured on.
 
+use super::Outcome;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::fs::read_to_string;
 
 /// A line with processor, kernel and how busy the machine is.
@@ -35,4 +37,18 @@ fn file_system() -> String {
     });
     let (_, kind) = holding.max().unwrap_or((0, "an unknown file system"));
     kind.to_owned()
+}
+
+/// Open files beside the agents' connections.
+const OTHER_FILES: u64 = 500;
+
+/// For this program and the server, which takes as much as it may.
+pub(crate) fn raise_file_limit(agents: u32) -> Outcome {
+    let mut limit = getrlimit(Resource::Nofile);
+    let needed = u64::from(agents) + OTHER_FILES;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        return Err(format!("{needed} open files are needed: raise the hard limit (ulimit -Hn)").into());
+    }
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }

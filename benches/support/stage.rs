@@ -18,6 +18,8 @@ use tripline_protocol::api::{CreateToken, CreatedToken, Role};
 
 /// The program that is measured, built with the same settings as this one.
 const TRIPLINE: &str = env!("CARGO_BIN_EXE_tripline");
+/// Session slots, unless it is told.
+const SLOTS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 /// Known beforehand, so that nothing has to be read from the server's files.
@@ -37,12 +39,18 @@ pub(crate) struct Stage {
     broker: EmbeddedBroker,
     server: Option<Child>,
     further: String,
+    slots: u32,
 }
 
 impl Stage {
     /// Makes the folder on the disk that holds the build, starts the broker, and lets a server make the streams.
     /// `further` is added to its configuration.
     pub(crate) async fn set(further: &str) -> Outcome<Self> {
+        Self::set_with(further, SLOTS).await
+    }
+
+    /// The same, with another number of slots.
+    pub(crate) async fn set_with(further: &str, slots: u32) -> Outcome<Self> {
         let folder = tempfile::Builder::new()
             .prefix("load-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -60,6 +68,7 @@ impl Stage {
             broker,
             server: None,
             further: further.to_owned(),
+            slots,
         };
         stage.start_server().await?;
         Ok(stage)
@@ -130,12 +139,13 @@ impl Stage {
             "data_dir = {}\n\n[http]\nlisten = \"127.0.0.1:0\"\ntls_listen = \"127.0.0.1:0\"\n\n\
              [nats]\nurl = \"{}\"\nuser = \"{}\"\npassword = \"{}\"\n\n\
              [auth]\nadmin_token = \"{ADMIN_TOKEN}\"\n\n\
-             [slots]\ntotal = 10\ninteractive_reserved = 0\njobs_reserved = 0\n\n\
+             [slots]\ntotal = {}\ninteractive_reserved = 0\njobs_reserved = 0\n\n\
              [pipelines]\ndir = {}\n\n{}",
             text(&self.data()),
             self.info().url,
             login.user,
             login.password,
+            self.slots,
             text(&self.folder.path().join("pipelines")),
             self.further,
         )

@@ -28,6 +28,7 @@
 //!   until [`Session::close`], or until it is dropped. Every verb is a method of it.
 //! - [`Client::submit_job`]: functions of a session, run on many hosts, a bounded number at a time; [`JobHandle`].
 //! - [`Client::run_job`]: jobs that the server runs; [`ServerJob`].
+//! - [`Client::run_fanout`]: one job on many hosts, at a pace that the server keeps; [`Fanout`].
 //! - [`Client::events`]: events as they come; [`EventStream`].
 //! - [`Error`]: one of four classes, with a stable code and with what to do next.
 //!
@@ -51,6 +52,7 @@ mod client;
 mod command;
 mod error;
 mod events;
+mod fanout;
 mod host;
 mod http;
 mod jobs;
@@ -68,6 +70,7 @@ pub use client::Client;
 pub use command::Command;
 pub use error::{Error, LiveResponse, Result, Server, Timeout, Unsupported};
 pub use events::{EventStream, Events, Heard};
+pub use fanout::{Fanout, RunFanout};
 pub use host::{Host, Hosts};
 pub use jobs::{ByFunction, ByType, IntoJob, Job, JobFunction, JobHandle, JobHost, Jobs};
 pub use listing::Listing;
@@ -78,6 +81,10 @@ pub use transfer::{Archive, Download, Fetched, GetFile, Progress, PutFile};
 pub use tripline_protocol as protocol;
 pub use tripline_protocol::api::{HostView, JobView, Waiting};
 pub use tripline_protocol::event::{StreamGap as Gap, StreamedEvent as Event};
+pub use tripline_protocol::fanout::{
+    AutoPause, FanoutCounts, FanoutHostState, FanoutHostView, FanoutOutcome, FanoutReach, FanoutState,
+    FanoutView, Pace, RetryFanout, Target,
+};
 pub use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 pub use tripline_protocol::session::{CommandState, CommandView, SessionFile, SessionState, SessionView};
 pub use tripline_protocol::verb::{
@@ -85,8 +92,8 @@ pub use tripline_protocol::verb::{
     ProcessListing, ProcessOutcome, RegistryListing, RegistryValue, Unisolated, Verb, VerbCall,
 };
 pub use tripline_protocol::{
-    Etype, Fault, FaultClass, HostId, Isolation, JobId, Network, Org, RemotePath, SessionId, Sha256,
-    Timestamp,
+    Etype, FanoutId, Fault, FaultClass, HostId, Isolation, JobId, Network, Org, RemotePath, SessionId,
+    Sha256, Timestamp,
 };
 
 /// The examples of the guide are programs that compile.

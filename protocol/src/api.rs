@@ -13,6 +13,7 @@ mod stream;
 mod unmet;
 
 use crate::event::EventRef;
+use crate::fanout::FanoutRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
 use crate::job::{JobSpec, JobState, PipelineRef, Priority, Reason};
 use crate::result::HostRef;
@@ -334,6 +335,9 @@ pub struct JobView {
     /// The event that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fanout: Option<FanoutRef>,
     /// Its host's place in the queue.
     pub priority: Priority,
     /// 0; one more for each replay.

@@ -90,6 +90,16 @@ actions! {
     JobSubmit = "job.submit";
     /// A caller cancelled a job.
     JobCancel = "job.cancel";
+    /// A caller submitted a fan-out.
+    FanoutSubmit = "fanout.submit";
+    /// A caller paused a fan-out.
+    FanoutPause = "fanout.pause";
+    /// A caller let a fan-out go on.
+    FanoutResume = "fanout.resume";
+    /// A caller cancelled a fan-out.
+    FanoutCancel = "fanout.cancel";
+    /// A caller gave hosts of a fan-out another turn.
+    FanoutRetry = "fanout.retry";
     /// A caller published an event.
     EventPublish = "event.publish";
     /// A caller opened a session.

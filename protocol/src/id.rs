@@ -74,6 +74,7 @@ macro_rules! uuid_id {
 
 uuid_id!(/** A host, made by Tripline at enrolment. */ HostId, "host id");
 uuid_id!(/** A job; derived from what caused it, or random when a person submits it. */ JobId, "job id");
+uuid_id!(/** A fan-out; derived from what caused it, or random when a person submits it. */ FanoutId, "fan-out id");
 uuid_id!(/** An event's identity: UUIDv5 over org, source and id. */ EventKey, "event key");
 uuid_id!(/** A session; made when it is opened. */ SessionId, "session id");
 uuid_id!(/** One verb sent to a host; never executed twice by an agent. */ CommandId, "command id");
@@ -130,7 +131,35 @@ impl JobId {
     }
 }
 
+impl FanoutId {
+    /// The fan-out that `pipeline` begins because of `event`; `run` is 0 and one more for each replay.
+    pub fn derive(event: EventKey, pipeline: &Name, run: u32) -> Self {
+        let run = run.to_be_bytes();
+        Self(derive(
+            "fanout",
+            &[event.as_bytes(), pipeline.as_str().as_bytes(), &run],
+        ))
+    }
+
+    /// The fan-out of a submission that carries an idempotency key.
+    pub fn derive_submitted(org: &Org, idempotency_key: &str) -> Self {
+        Self(derive(
+            "submitted fanout",
+            &[org.as_str().as_bytes(), idempotency_key.as_bytes()],
+        ))
+    }
+}
+
 impl JobId {
+    /// The job of a fan-out on `host`; `run` is 0 and one more each time the host is tried again.
+    pub fn derive_fanout(fanout: FanoutId, name: &Name, host: HostId, run: u32) -> Self {
+        let run = run.to_be_bytes();
+        Self(derive(
+            "fanout job",
+            &[fanout.as_bytes(), name.as_str().as_bytes(), host.as_bytes(), &run],
+        ))
+    }
+
     /// The id of the event that a step of this job publishes, however often it does.
     pub fn event_id(self, step: &str) -> Uuid {
         derive("published", &[self.as_bytes(), step.as_bytes()])

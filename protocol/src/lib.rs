@@ -9,6 +9,7 @@
 pub mod api;
 pub mod audit;
 pub mod event;
+pub mod fanout;
 pub mod fault;
 pub mod frame;
 pub mod id;
@@ -31,7 +32,7 @@ pub mod verb;
 pub use event::{Attestation, Event};
 pub use fault::{Fault, FaultClass};
 pub use id::{
-    CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
+    CommandId, EventKey, FanoutId, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
 };
 pub use isolation::{Isolation, IsolationEnd, IsolationReport};
 pub use network::Network;

@@ -54,6 +54,21 @@ pub const PREFIX_BYTES_MAX: usize = 64;
 /// Most labels of a host, those of an administrator and those of its agent each.
 pub const LABELS_MAX: usize = 64;
 
+/// Most hosts of one fan-out.
+pub const FANOUT_HOSTS_MAX: u32 = 100_000;
+/// The highest `in_flight` of a fan-out's pace.
+pub const FANOUT_IN_FLIGHT_MAX: u32 = 10_000;
+/// The highest `per_minute` of a fan-out's pace.
+pub const FANOUT_PER_MINUTE_MAX: u32 = 60_000;
+/// The highest `canary` of a fan-out's pace.
+pub const FANOUT_CANARY_MAX: u32 = 1_000;
+/// The highest `ramp` of a fan-out's pace.
+pub const FANOUT_RAMP_MAX: u32 = 100;
+/// The highest `auto_pause.of` of a fan-out's pace.
+pub const FANOUT_PAUSE_OF_MAX: u32 = 100;
+/// How long hosts of a fan-out may wait for their turn at most.
+pub const FANOUT_EXPIRES_MAX: Span = Span::from_secs(30 * 24 * 3600);
+
 /// How long a host is isolated unless a command says so.
 pub const ISOLATION_SPAN_DEFAULT: Span = Span::from_secs(4 * 3600);
 /// The shortest isolation.

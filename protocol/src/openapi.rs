@@ -9,11 +9,14 @@ mod verbs;
 pub use verbs::{Arguments, Outputs, Schemas, add};
 
 use crate::api::{Page, Pause, PauseView};
+use crate::fanout::{FanoutHostState, FanoutOutcome, FanoutState, Target};
 use crate::job::{JobState, Outcome};
 use crate::path::RemotePath;
+use crate::selector::HostSelector;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{
-    AdditionalProperties, AllOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type, empty,
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType,
+    Type, empty,
 };
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -23,21 +26,100 @@ impl ToSchema for JobState {}
 impl PartialSchema for JobState {
     fn schema() -> RefOr<Schema> {
         let open = [Self::Queued, Self::AwaitingApproval, Self::Running, Self::Paused];
-        let ended = [
-            Outcome::Succeeded,
-            Outcome::Failed,
-            Outcome::TimedOut,
-            Outcome::Expired,
-            Outcome::Cancelled,
-            Outcome::Interrupted,
-        ];
-        let words = open.into_iter().chain(ended.map(Self::Ended));
+        let words = open.into_iter().chain(OUTCOMES.map(Self::Ended));
         ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(
                 "Where a job is that has not ended (`queued`, `awaiting_approval`, `running`, `paused`), or how it ended.",
             ))
             .enum_values(Some(words.map(Self::as_str)))
+            .into()
+    }
+}
+
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Succeeded,
+    Outcome::Failed,
+    Outcome::TimedOut,
+    Outcome::Expired,
+    Outcome::Cancelled,
+    Outcome::Interrupted,
+];
+
+impl ToSchema for FanoutState {}
+
+impl PartialSchema for FanoutState {
+    fn schema() -> RefOr<Schema> {
+        let open = [Self::Resolving, Self::Running, Self::Paused];
+        let ended = [
+            FanoutOutcome::Succeeded,
+            FanoutOutcome::Failed,
+            FanoutOutcome::Expired,
+            FanoutOutcome::Cancelled,
+        ];
+        let words = open.into_iter().chain(ended.map(Self::Ended));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "Where a fan-out is that has not ended (`resolving`, `running`, `paused`), or how it ended.",
+            ))
+            .enum_values(Some(words.map(Self::as_str)))
+            .into()
+    }
+}
+
+impl ToSchema for FanoutHostState {}
+
+impl PartialSchema for FanoutHostState {
+    fn schema() -> RefOr<Schema> {
+        let open = [Self::Pending, Self::InFlight, Self::Skipped];
+        let words = open.into_iter().chain(OUTCOMES.map(Self::Ended));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "Where a host of a fan-out is (`pending`, `in_flight`, `skipped`), or how it ended there.",
+            ))
+            .enum_values(Some(words.map(Self::as_str)))
+            .into()
+    }
+}
+
+impl ToSchema for Target {
+    fn schemas(schemas: &mut Schemas) {
+        add::<HostSelector>(schemas);
+    }
+}
+
+impl PartialSchema for Target {
+    fn schema() -> RefOr<Schema> {
+        let all = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["all"]));
+        let asks = |name: &str, kind: Type| {
+            let part = ObjectBuilder::new().schema_type(kind);
+            ObjectBuilder::new().property(name, part).required(name)
+        };
+        let texts = [
+            "platform",
+            "hostname",
+            "attached",
+            "seen_within",
+            "unseen_for",
+            "agent_version",
+        ];
+        let something = AnyOfBuilder::new().item(asks("labels", Type::Array));
+        let something = texts.into_iter().fold(something, |something, name| {
+            something.item(asks(name, Type::String))
+        });
+        let hosts = AllOfBuilder::new()
+            .item(Ref::from_schema_name(HostSelector::name()))
+            .item(something);
+        OneOfBuilder::new()
+            .description(Some(
+                "Which hosts of an org: all of them, or those that are as a map says, which asks for something.",
+            ))
+            .item(all)
+            .item(hosts)
             .into()
     }
 }

@@ -1,6 +1,7 @@
 //! The result of a job: the `data` of the CloudEvent `tripline.job.<outcome>`.
 
 use crate::event::EventRef;
+use crate::fanout::FanoutRef;
 use crate::id::{HostId, JobId, Name, Org};
 use crate::job::{Outcome, PipelineRef, Reason};
 use crate::step::StepReport;
@@ -32,6 +33,9 @@ pub struct JobResult {
     /// The event that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fanout: Option<FanoutRef>,
     /// Where it ran.
     pub host: HostRef,
     /// How it ended.

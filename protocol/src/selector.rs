@@ -1,33 +1,45 @@
 //! Which hosts are meant: by labels, platform, name, attachment, when they were last seen, and their agent's version.
 //!
-//! The same words are query parameters of `GET /v1/hosts` and options of the command line. Deliberately not here:
+//! The same words are query parameters of `GET /v1/hosts` and options of the command line; as a map, where labels are
+//! a list, they are the target of a fan-out. Deliberately not here:
 //! org and paging, which every list has.
 
 use crate::api::HostView;
 use crate::id::Label;
 use crate::limit::LABELS_MAX;
 use crate::time::{Span, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 
 /// Longest pattern, platform and version, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
 
 /// What a host has to be; every part that is there has to hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct HostSelector {
     /// It has all of these labels.
+    #[serde(default, deserialize_with = "labels", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub labels: Vec<Label>,
     /// Its platform, such as `linux`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Word>,
     /// Its name fits this pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Glob>,
     /// How it is attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attached: Option<Attached>,
     /// It was last seen at most so long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_within: Option<Span>,
     /// It was last seen longer ago than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_for: Option<Span>,
     /// Its agent's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<Word>,
 }
 
@@ -38,12 +50,7 @@ impl HostSelector {
         let labels: Vec<Label> = words
             .map(|word| word.parse::<Label>().map_err(|error| error.to_string()))
             .collect::<Result<_, _>>()?;
-        match labels.len() {
-            0..=LABELS_MAX => Ok(labels),
-            count => Err(format!(
-                "at most {LABELS_MAX} labels can be asked for, not {count}"
-            )),
-        }
+        few(labels)
     }
 
     /// Sets the part that a parameter of this name asks for; an empty value is none. `false`: no part is called so.
@@ -78,6 +85,43 @@ impl HostSelector {
             && self.unseen_for.is_none_or(|longer| unseen > longer)
     }
 }
+
+fn few(labels: Vec<Label>) -> Result<Vec<Label>, String> {
+    match labels.len() {
+        0..=LABELS_MAX => Ok(labels),
+        count => Err(format!(
+            "at most {LABELS_MAX} labels can be asked for, not {count}"
+        )),
+    }
+}
+
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
+    let labels = Vec::deserialize(deserializer)?;
+    if labels.is_empty() {
+        return Err(serde::de::Error::custom(format_args!(
+            "expected 1 to {LABELS_MAX} labels"
+        )));
+    }
+    few(labels).map_err(serde::de::Error::custom)
+}
+
+macro_rules! text_form {
+    ($($type:ty),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+text_form!(Word, Glob, Attached);
 
 fn part<T: FromStr<Err: std::fmt::Display>>(value: &str) -> Result<Option<T>, String> {
     match value {

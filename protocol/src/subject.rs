@@ -1,6 +1,7 @@
 //! NATS subjects, streams and headers: the only place where one is written or taken apart.
 
-use crate::id::{HostId, InvalidId, JobId, Name, Org};
+use crate::fanout::FanoutOutcome;
+use crate::id::{FanoutId, HostId, InvalidId, JobId, Name, Org};
 use crate::job::{JobState, Outcome};
 use crate::limit::{ETYPE_BYTES_MAX, PREFIX_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -258,11 +259,12 @@ impl Subjects {
         format!("{}.events.>", self.prefix)
     }
 
-    /// What the stream of results captures: results and approvals.
-    pub fn all_results(&self) -> [String; 2] {
+    /// What the stream of results captures: results of jobs and of fan-outs, and approvals.
+    pub fn all_results(&self) -> [String; 3] {
         [
             format!("{}.results.>", self.prefix),
             format!("{}.approvals.>", self.prefix),
+            format!("{}.fanouts.>", self.prefix),
         ]
     }
 
@@ -305,6 +307,11 @@ impl Subjects {
     /// A result.
     pub fn result(&self, org: &Org, name: &Name, outcome: Outcome, host: HostId) -> String {
         format!("{}.results.{org}.{name}.{outcome}.{host}", self.prefix)
+    }
+
+    /// The result of a fan-out.
+    pub fn fanout(&self, org: &Org, name: &Name, outcome: FanoutOutcome, fanout: FanoutId) -> String {
+        format!("{}.fanouts.{org}.{name}.{outcome}.{fanout}", self.prefix)
     }
 
     /// A job's change of state.

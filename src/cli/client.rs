@@ -102,6 +102,19 @@ impl Client {
         .await
     }
 
+    /// `POST` of a body to the path `v1/<segments>` with a query.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let mut url = self.url(segments)?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.connection.http.request(Method::POST, url).json(body))
+            .await
+    }
+
     /// `PUT` of a body to the path `v1/<segments>`.
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,

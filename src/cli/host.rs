@@ -5,15 +5,16 @@ use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
 use std::time::SystemTime;
 use tripline_protocol::api::{AgentPlace, CloneView, HostView, LinkHost};
-use tripline_protocol::selector::{Attached, Glob, Word};
-use tripline_protocol::{Label, Span};
 
 mod forget;
 mod isolate;
 mod label;
+mod select;
 mod waiting;
 mod watch;
 mod wide;
+
+pub(super) use select::Selection;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -103,27 +104,8 @@ pub(super) struct List {
     /// Only hosts of this tenant
     #[arg(long)]
     org: Option<String>,
-    /// Only hosts with this label; given several times, hosts with all of them
-    #[arg(long, value_parser = label::wanted)]
-    label: Vec<Label>,
-    /// Only hosts of this platform, such as linux
-    #[arg(long)]
-    platform: Option<Word>,
-    /// Only hosts whose names fit this pattern: * is any number of characters, ? is one
-    #[arg(long, value_name = "PATTERN")]
-    hostname: Option<Glob>,
-    /// Only hosts that are attached so
-    #[arg(long, value_name = "agent|littlebrother|yes|no")]
-    attached: Option<Attached>,
-    /// Only hosts that were seen within this span, such as 1h
-    #[arg(long, value_name = "SPAN")]
-    seen_within: Option<Span>,
-    /// Only hosts that were not seen for longer than this span, such as 7d
-    #[arg(long, value_name = "SPAN")]
-    unseen_for: Option<Span>,
-    /// Only hosts whose agents have this version
-    #[arg(long, value_name = "VERSION")]
-    agent_version: Option<Word>,
+    #[command(flatten)]
+    selection: Selection,
     /// At most this many
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     limit: usize,
@@ -134,19 +116,8 @@ pub(super) struct List {
 
 impl List {
     fn query(self) -> Vec<(&'static str, String)> {
-        let labels: Vec<String> = self.label.iter().map(Label::to_string).collect();
-        let parts = [
-            ("org", self.org),
-            ("label", (!labels.is_empty()).then(|| labels.join(","))),
-            ("platform", self.platform.map(|word| word.to_string())),
-            ("hostname", self.hostname.map(|glob| glob.to_string())),
-            ("attached", self.attached.map(|attached| attached.to_string())),
-            ("seen_within", self.seen_within.map(|span| span.to_string())),
-            ("unseen_for", self.unseen_for.map(|span| span.to_string())),
-            ("agent_version", self.agent_version.map(|word| word.to_string())),
-        ];
-        let given = |(name, value): (&'static str, Option<String>)| Some((name, value?));
-        parts.into_iter().filter_map(given).collect()
+        let org = self.org.map(|org| ("org", org));
+        org.into_iter().chain(self.selection.query()).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod dead;
 mod event;
 mod explain;
 mod failure;
+mod fanout;
 mod follow;
 mod health;
 mod host;
@@ -108,6 +109,9 @@ enum Command {
     /// Jobs
     #[command(subcommand)]
     Job(job::Verb),
+    /// Fan-outs: one job on many hosts
+    #[command(subcommand)]
+    Fanout(fanout::Verb),
     /// Sessions: conversations with one host
     #[command(subcommand)]
     Session(session::Verb),
@@ -249,6 +253,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Host(verb) => block_on(host::run(global, verb)),
         Command::Key(verb) => block_on(key::run(global, verb)),
         Command::Job(verb) => block_on(job::run(global, verb)),
+        Command::Fanout(verb) => block_on(fanout::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Explain(arguments) => block_on(explain::run(global, &arguments)),

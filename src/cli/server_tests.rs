@@ -478,3 +478,100 @@ async fn looks_that_follow_too_fast_are_refused_before_anybody_is_asked() {
         );
     }
 }
+
+async fn run_fanout(global: &Global, line: &str) -> Result<(), Failure> {
+    match command(line) {
+        Command::Fanout(verb) => fanout::run(global, verb).await,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fanout_in(state: &str) -> Value {
+    json!({
+        "fanout_id": JOB_ID, "org": "default", "name": "look", "state": state, "target": "all",
+        "pace": {"in_flight": 50, "ramp": 2}, "created_at": "2026-11-20T14:00:00Z",
+        "expires_at": "2026-11-21T14:00:00Z",
+        "counts": {
+            "hosts": 0, "pending": 0, "offline": 0, "in_flight": 0, "succeeded": 0, "failed": 0, "timed_out": 0,
+            "expired": 0, "cancelled": 0, "interrupted": 0, "skipped": 0,
+        },
+    })
+}
+
+#[actix_rt::test]
+async fn a_fan_out_that_is_watched_is_a_success_only_if_it_succeeds() {
+    let end = |state| async move {
+        let server = PreparedServer::default();
+        let answers = ["resolving", "running", "paused", state].map(|state| (200, fanout_in(state)));
+        let (global, _handle) = server.start(answers);
+        run_fanout(&global, &format!("tripline fanout watch {JOB_ID}")).await
+    };
+    assert_eq!(end("succeeded").await, Ok(()));
+    for state in ["failed", "expired", "cancelled"] {
+        assert_eq!(end(state).await, Err(Failure::NotSucceeded), "{state}");
+    }
+}
+
+#[actix_rt::test]
+async fn every_verb_of_fan_outs_asks_for_what_it_says() {
+    let page = json!({"items": []});
+    let reach = json!({"hosts": 0, "attached": 0, "protected": 0, "first": [], "more": 0});
+    let submission = r#"{"target":"all","named":"look","pace":{"in_flight":50,"ramp":2},"standing":false,"include_protected":false}"#;
+    let one = format!("/v1/fanouts/{JOB_ID}");
+    for (line, answer, asked) in [
+        (
+            "submit --all --named look --idempotency-key INC-42".to_owned(),
+            fanout_in("resolving"),
+            format!("POST /v1/fanouts once INC-42 {submission}"),
+        ),
+        (
+            "submit --all --named look --dry-run".to_owned(),
+            reach,
+            format!("POST /v1/fanouts?dry_run=true {submission}"),
+        ),
+        (
+            "list --state paused --limit 5".to_owned(),
+            page.clone(),
+            "GET /v1/fanouts?state=paused&limit=6".to_owned(),
+        ),
+        (
+            format!("show {JOB_ID}"),
+            fanout_in("running"),
+            format!("GET {one}"),
+        ),
+        (
+            format!("hosts {JOB_ID} --state failed --limit 5"),
+            page,
+            format!("GET {one}/hosts?state=failed&limit=6"),
+        ),
+        (
+            format!("pause {JOB_ID} --reason x"),
+            fanout_in("paused"),
+            format!(r#"PUT {one}/pause {{"reason":"x"}}"#),
+        ),
+        (
+            format!("resume {JOB_ID}"),
+            fanout_in("running"),
+            format!("DELETE {one}/pause"),
+        ),
+        (
+            format!("cancel {JOB_ID}"),
+            fanout_in("cancelled"),
+            format!("POST {one}/cancel"),
+        ),
+        (
+            format!("retry {JOB_ID} --outcome timed_out --timeout 30m"),
+            fanout_in("running"),
+            format!(r#"POST {one}/retry {{"outcomes":["timed_out"],"timeout":"30m"}}"#),
+        ),
+    ] {
+        let server = PreparedServer::default();
+        let (global, _handle) = server.start([(200, answer)]);
+        let outcome = run_fanout(&global, &format!("tripline fanout {line}")).await;
+        assert_eq!((outcome, server.asked()), (Ok(()), vec![asked]), "{line}");
+    }
+    for wrong in ["succeeded", "pending", "x"] {
+        let line = ["tripline", "fanout", "retry", JOB_ID, "--outcome", wrong];
+        assert_eq!(Cli::try_parse_from(line).unwrap_err().exit_code(), 2, "{wrong}");
+    }
+}

@@ -3,11 +3,11 @@
 //! Deliberately not here: looking. Whoever has views of one job, from the API or from NATS, gives them here.
 
 use super::output::clean;
+use tripline_protocol::Timestamp;
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::JobState;
 use tripline_protocol::step::{StepReport, StepStatus};
 use tripline_protocol::verb::ProcessOutcome;
-use tripline_protocol::{JobId, Timestamp};
 
 /// Longest detail of a line, in characters.
 const DETAIL_CHARS_MAX: usize = 120;
@@ -97,9 +97,9 @@ fn step_line(step: &StepReport) -> String {
     )
 }
 
-/// The first 8 characters, enough to tell jobs apart by eye.
-pub(super) fn short(job_id: JobId) -> String {
-    job_id.to_string().chars().take(8).collect()
+/// The first 8 characters of an id, enough to tell jobs apart by eye.
+pub(super) fn short(id: impl std::fmt::Display) -> String {
+    id.to_string().chars().take(8).collect()
 }
 
 /// A line: time of day, what happened, and a detail.

@@ -1,10 +1,18 @@
-//! Requests that are held until there is something to say: for so long, and no longer than the server runs.
+//! Requests that are held until there is something to say, or until what is asked for has ended: for so long, and no
+//! longer than the server runs.
 
 use super::body::parameter;
 use super::problem::ApiError;
 use super::server::Stopping;
 use actix_web::HttpRequest;
+use std::time::Duration;
+use tokio::time::Instant;
 use tripline_protocol::Span;
+
+/// A waiting caller is looked after first and at most this often.
+const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
+/// And later this often.
+const LOOK_AGAIN_LATER: Duration = Duration::from_millis(500);
 
 /// Longest `wait`.
 const WAIT_MAX: Span = Span::from_secs(60);
@@ -22,6 +30,34 @@ pub(super) async fn held<F: Future>(
     tokio::select! {
         answer = ask(wait) => answer,
         () = stopping.stopped() => ask(None).await,
+    }
+}
+
+/// What `look` finds: when it has ended, or as it is after `wait` or when the server stops.
+pub(super) async fn ended<T>(
+    request: &HttpRequest,
+    wait: Option<Span>,
+    look: impl AsyncFn() -> Result<T, ApiError>,
+    has_ended: impl Fn(&T) -> bool,
+) -> Result<T, ApiError> {
+    let until = Instant::now() + wait.map(Span::to_duration).unwrap_or_default();
+    let mut stopping = request.app_data::<Stopping>().cloned();
+    let mut pause = LOOK_AGAIN_FIRST;
+    loop {
+        let found = look().await?;
+        if has_ended(&found) || Instant::now() >= until {
+            return Ok(found);
+        }
+        // Ends are announced to nobody here: they are looked for, with growing pauses.
+        let next = tokio::time::sleep_until(until.min(Instant::now() + pause));
+        match stopping.as_mut() {
+            None => next.await,
+            Some(stopping) => tokio::select! {
+                () = next => {}
+                () = stopping.stopped() => return Ok(found),
+            },
+        }
+        pause = (pause * 2).min(LOOK_AGAIN_LATER);
     }
 }
 
@@ -61,6 +97,28 @@ mod tests {
         let hold = held(&request, Some(WAIT_MAX), ask);
         let (answer, _) = tokio::join!(hold, async { stop.send_replace(true) });
         assert_eq!(answer, "as it is");
+    }
+
+    #[actix_web::test]
+    async fn what_is_asked_for_is_looked_at_until_it_has_ended_or_the_server_stops() {
+        tokio::time::pause();
+        let looks = std::cell::Cell::new(0);
+        let look = async || {
+            looks.set(looks.get() + 1);
+            Ok(looks.get())
+        };
+        let request = TestRequest::default().to_http_request();
+        let third = ended(&request, Some(WAIT_MAX), look, |found| *found == 3).await;
+        assert_eq!(third.expect("it ended"), 3);
+        let next = ended(&request, None, look, |_| false).await;
+        assert_eq!(next.expect("as it is"), 4);
+        let (stop, told) = watch::channel(false);
+        let request = TestRequest::default()
+            .app_data(Stopping::told_by(told))
+            .to_http_request();
+        let hold = ended(&request, Some(WAIT_MAX), look, |_| false);
+        let (answer, _) = tokio::join!(hold, async { stop.send_replace(true) });
+        assert_eq!(answer.expect("as it is"), 5);
     }
 
     #[test]

@@ -3,24 +3,16 @@
 use super::HttpState;
 use super::auth::{Operator, Viewer};
 use super::body::{Body, page_limit, parameter, path_part};
-use super::held::wait;
+use super::held::{ended, wait};
 use super::idempotency::IdempotencyKey;
 use super::problem::ApiError;
-use super::server::Stopping;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::Instant;
-use tripline_actors::{Core, JobFilter};
+use tripline_actors::JobFilter;
+use tripline_protocol::JobId;
 use tripline_protocol::api::{JobView, Page, SubmitJob};
-use tripline_protocol::{JobId, Org, Span};
 use utoipa::IntoParams;
-
-/// A waiting caller is looked after first and at most this often.
-const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
-/// And later this often.
-const LOOK_AGAIN_LATER: Duration = Duration::from_millis(500);
 
 pub(super) async fn submit(
     caller: Operator,
@@ -44,6 +36,7 @@ pub(super) struct ListJobs {
     state: Option<String>,
     host: Option<String>,
     name: Option<String>,
+    fanout: Option<String>,
     after: Option<String>,
     limit: Option<String>,
 }
@@ -64,6 +57,7 @@ pub(super) async fn list(
         state: parameter("state", query.state.as_deref())?,
         host,
         name: parameter("name", query.name.as_deref())?,
+        fanout: parameter("fanout", query.fanout.as_deref())?,
         after: query.after,
         limit: page_limit(query.limit.as_deref())?,
     };
@@ -85,40 +79,11 @@ pub(super) async fn show(
     query: web::Query<ShowJob>,
 ) -> Result<web::Json<JobView>, ApiError> {
     let org = caller.org_for(None)?;
-    let job_id = path_part(&job_id)?;
-    let wait = wait(query.wait.as_deref())?;
-    let until = Instant::now() + wait.map(Span::to_duration).unwrap_or_default();
-    let mut stopping = request.app_data::<Stopping>().cloned();
-    Ok(web::Json(
-        ended_or_late(&state.core, org, job_id, until, stopping.as_mut()).await?,
-    ))
-}
-
-/// The job when it has ended, or as it is at `until` or when the server stops.
-async fn ended_or_late(
-    core: &Core,
-    org: Option<Org>,
-    job_id: JobId,
-    until: Instant,
-    mut stopping: Option<&mut Stopping>,
-) -> Result<JobView, ApiError> {
-    let mut pause = LOOK_AGAIN_FIRST;
-    loop {
-        let job = core.get_job(org.clone(), job_id).await?;
-        if job.state.outcome().is_some() || Instant::now() >= until {
-            return Ok(job);
-        }
-        // A job's end is announced to nobody here: it is looked for, with growing pauses.
-        let next = tokio::time::sleep_until(until.min(Instant::now() + pause));
-        match stopping.as_deref_mut() {
-            None => next.await,
-            Some(stopping) => tokio::select! {
-                () = next => {}
-                () = stopping.stopped() => return Ok(job),
-            },
-        }
-        pause = (pause * 2).min(LOOK_AGAIN_LATER);
-    }
+    let job_id: JobId = path_part(&job_id)?;
+    let look = async || Ok(state.core.get_job(org.clone(), job_id).await?);
+    let has_ended = |job: &JobView| job.state.outcome().is_some();
+    let job = ended(&request, wait(query.wait.as_deref())?, look, has_ended).await?;
+    Ok(web::Json(job))
 }
 
 pub(super) async fn cancel(

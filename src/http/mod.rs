@@ -22,6 +22,7 @@ mod enrol;
 mod event_stream;
 mod events;
 mod explain;
+mod fanouts;
 mod fleet;
 mod health;
 mod held;

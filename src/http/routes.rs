@@ -3,7 +3,7 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain, fleet,
+    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain, fanouts, fleet,
     health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines, sessions, store,
     streams, tokens,
 };
@@ -53,6 +53,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(
             resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
         )
+        .configure(fanouts)
         .service(resource("/v1/pipelines", "GET").route(web::get().to(pipelines::list)))
         .service(
             resource("/v1/pipelines/{pipeline}/pause", "PUT, DELETE")
@@ -104,6 +105,24 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/v1/agent/enrol", "POST").route(web::post().to(enrol::enrol)))
         .configure(carbonblack::configure)
         .default_service(web::to(no_such_path));
+}
+
+fn fanouts(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/v1/fanouts", "GET, POST")
+                .route(web::get().to(fanouts::list))
+                .route(web::post().to(fanouts::submit)),
+        )
+        .service(resource("/v1/fanouts/{fanout_id}", "GET").route(web::get().to(fanouts::show)))
+        .service(resource("/v1/fanouts/{fanout_id}/hosts", "GET").route(web::get().to(fanouts::hosts)))
+        .service(
+            resource("/v1/fanouts/{fanout_id}/pause", "PUT, DELETE")
+                .route(web::put().to(fanouts::pause))
+                .route(web::delete().to(fanouts::resume)),
+        )
+        .service(resource("/v1/fanouts/{fanout_id}/cancel", "POST").route(web::post().to(fanouts::cancel)))
+        .service(resource("/v1/fanouts/{fanout_id}/retry", "POST").route(web::post().to(fanouts::retry)));
 }
 
 fn outbox(config: &mut web::ServiceConfig) {

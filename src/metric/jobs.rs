@@ -12,6 +12,34 @@ pub(super) const SESSIONS: Group = Group {
     metrics: SESSION_METRICS,
 };
 
+pub(super) const FANOUTS: Group = Group {
+    title: "Fan-outs",
+    metrics: FANOUT_METRICS,
+};
+
+const FANOUT_METRICS: &[Metric] = &[
+    counter("tripline_fanouts_accepted_total", "fan-outs", "fan-outs that began")
+        .act("more than expected: a pipeline with a `target` matches too much; `tripline pipeline pause <PIPELINE>` holds them back"),
+    counter("tripline_fanouts_ended_total", "fan-outs", "fan-outs that ended, by how")
+        .by(&[label("outcome", &["cancelled", "expired", "failed", "succeeded"])])
+        .act("`failed`: its summary names the hosts; what failed can be tried again"),
+    counter(
+        "tripline_fanouts_refused_total",
+        "fan-outs",
+        "fan-outs that were refused, or failed at once, because of a limit",
+    )
+    .by(&[label("limit", &["hosts", "open"])])
+    .act("`open`: too many have not ended, cancel those that nobody needs; `hosts`: a target that is too wide"),
+    gauge("tripline_fanouts_open", "fan-outs", "fan-outs that have not ended")
+        .act("near 100: more are refused; look for those that are paused"),
+    gauge(
+        "tripline_fanouts_hosts_pending",
+        "hosts",
+        "hosts of open fan-outs that had no turn yet",
+    )
+    .act("does not fall: they are away (`tripline_host_attached`), or their fan-outs are paused"),
+];
+
 const JOB_METRICS: &[Metric] = &[
     counter("tripline_scheduler_jobs_accepted_total", "jobs", "jobs accepted")
         .act("more than expected: a pipeline matches too much; `tripline pause` until it is put right"),

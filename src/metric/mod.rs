@@ -148,6 +148,7 @@ pub const GROUPS: &[Group] = &[
     health::HEALTH,
     events::EVENTS,
     jobs::JOBS,
+    jobs::FANOUTS,
     jobs::SESSIONS,
     hosts::HOSTS,
     hosts::TRANSFERS,

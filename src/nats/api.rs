@@ -58,6 +58,12 @@ impl Api for CoreApi {
                 json(self.core.list_hosts(filter).await)
             }
             Asked::ListSlots => json(self.core.slots().await),
+            Asked::Fanout(mut asked) => {
+                let org = asked.org_mut();
+                *org = org_of(&caller, org.take())?;
+                let answer = asked.answer(&self.core.by(&caller)).await;
+                written(answer.map_err(|refusal| refused(&refusal))?)
+            }
         }
     }
 }
@@ -89,7 +95,12 @@ impl CoreApi {
 const fn role_for(endpoint: Endpoint) -> Role {
     match endpoint {
         Endpoint::SubmitJob | Endpoint::CancelJob => Role::Operator,
-        Endpoint::GetJob | Endpoint::ListJobs | Endpoint::ListHosts | Endpoint::ListSlots => Role::Viewer,
+        Endpoint::Fanout(verb) if verb.changes() => Role::Operator,
+        Endpoint::GetJob
+        | Endpoint::ListJobs
+        | Endpoint::ListHosts
+        | Endpoint::ListSlots
+        | Endpoint::Fanout(_) => Role::Viewer,
     }
 }
 
@@ -126,7 +137,11 @@ fn org_of(caller: &Principal, asked: Option<Org>) -> Result<Option<Org>, Problem
 
 fn json<T: Serialize>(result: Result<T, Refusal>) -> Result<Vec<u8>, Problem> {
     let value = result.map_err(|refusal| refused(&refusal))?;
-    serde_json::to_vec(&value).map_err(|error| problem(500, "internal", error.to_string()))
+    written(serde_json::to_vec(&value))
+}
+
+fn written(json: serde_json::Result<Vec<u8>>) -> Result<Vec<u8>, Problem> {
+    json.map_err(|error| problem(500, "internal", error.to_string()))
 }
 
 fn refused(refusal: &Refusal) -> Problem {

@@ -3,6 +3,7 @@
 //! Bodies are those of `/v1`; where HTTP has a path and a query, the body is an object with the same names.
 
 use super::api::problem;
+use super::fanouts::AskedFanout;
 use super::service::Endpoint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +11,7 @@ use tripline_actors::{HostFilter, JobFilter};
 use tripline_protocol::api::{Problem, SubmitJob};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
-use tripline_protocol::{HostId, JobId, Name, Org};
+use tripline_protocol::{FanoutId, HostId, JobId, Name, Org};
 
 /// How many items a list has when the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -34,6 +35,7 @@ struct ListJobs {
     state: Option<JobState>,
     host: Option<HostId>,
     name: Option<Name>,
+    fanout: Option<FanoutId>,
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -61,6 +63,7 @@ impl ListJobs {
             state: self.state,
             host: self.host,
             name: self.name,
+            fanout: self.fanout,
             after: self.after,
             limit: limit(self.limit)?,
         })
@@ -111,6 +114,7 @@ pub(super) enum Asked {
     ListJobs(JobFilter),
     ListHosts(HostFilter),
     ListSlots,
+    Fanout(AskedFanout),
 }
 
 impl Asked {
@@ -125,6 +129,7 @@ impl Asked {
                 let Nothing {} = optional(body)?;
                 Self::ListSlots
             }
+            Endpoint::Fanout(verb) => Self::Fanout(AskedFanout::read(verb, body)?),
         })
     }
 }
@@ -137,7 +142,7 @@ pub fn check(endpoint: Endpoint, body: &[u8]) -> Result<(), Problem> {
     Asked::read(endpoint, body).map(drop)
 }
 
-fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     match asked.unwrap_or(LIMIT_DEFAULT) {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         other => Err(problem(
@@ -148,13 +153,13 @@ fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-fn required<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn required<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| problem(400, "bad_json", format!("the body is not as expected: {error}")))
 }
 
 /// An empty body is an empty object.
-fn optional<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn optional<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
     if body.is_empty() {
         Ok(T::default())
     } else {

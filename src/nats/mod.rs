@@ -17,6 +17,7 @@ pub mod dead;
 mod deaf;
 mod edge;
 pub mod embedded;
+pub mod fanouts;
 pub mod feed;
 mod follower;
 mod held;

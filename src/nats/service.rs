@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: what the requests mean (`api.rs`).
 
+use super::fanouts::FanoutVerb;
 use super::link::Link;
 use async_nats::HeaderMap;
 use async_nats::service::endpoint::Endpoint as Requests;
@@ -39,17 +40,27 @@ pub enum Endpoint {
     ListHosts,
     /// `slots.list`
     ListSlots,
+    /// `fanouts.…`
+    Fanout(FanoutVerb),
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::SubmitJob,
         Self::GetJob,
         Self::ListJobs,
         Self::CancelJob,
         Self::ListHosts,
         Self::ListSlots,
+        Self::Fanout(FanoutVerb::Submit),
+        Self::Fanout(FanoutVerb::Get),
+        Self::Fanout(FanoutVerb::List),
+        Self::Fanout(FanoutVerb::Hosts),
+        Self::Fanout(FanoutVerb::Pause),
+        Self::Fanout(FanoutVerb::Resume),
+        Self::Fanout(FanoutVerb::Cancel),
+        Self::Fanout(FanoutVerb::Retry),
     ];
 
     /// Noun and verb of its subject.
@@ -61,6 +72,7 @@ impl Endpoint {
             Self::CancelJob => ("jobs", "cancel"),
             Self::ListHosts => ("hosts", "list"),
             Self::ListSlots => ("slots", "list"),
+            Self::Fanout(verb) => ("fanouts", verb.word()),
         }
     }
 }
@@ -96,7 +108,7 @@ async fn start(
     let service = link
         .client
         .service_builder()
-        .description("live response on hosts: jobs, hosts, slots")
+        .description("live response on hosts: jobs, fan-outs, hosts, slots")
         .start("tripline", env!("CARGO_PKG_VERSION"))
         .await?;
     let mut endpoints = Vec::new();

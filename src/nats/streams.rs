@@ -1,8 +1,8 @@
 //! The four streams: made when they are missing, checked when they are there.
 //!
-//! Deliberately not here: changing a stream that exists. Its limits belong to whoever runs the broker; a
-//! difference is reported and left. Only what would lose messages (other subjects, an other retention) is an
-//! error.
+//! Deliberately not here: changing the limits of a stream that exists. They belong to whoever runs the broker; a
+//! difference is reported and left. Subjects that an earlier version did not know are added. Only what would lose
+//! messages (other subjects, an other retention) is an error.
 
 use async_nats::jetstream::context::{Context, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
@@ -58,6 +58,15 @@ pub enum Error {
         /// What it should be.
         expected: String,
     },
+    /// It lacks subjects that are captured by now, and the broker does not add them.
+    #[error("add subjects to stream {stream}")]
+    Widen {
+        /// Its name.
+        stream: String,
+        /// What the client says.
+        #[source]
+        source: CreateStreamError,
+    },
 }
 
 impl Error {
@@ -106,6 +115,9 @@ pub async fn ensure(context: &Context, subjects: &Subjects, bytes_max: u64) -> R
     let mut found = [None, None, None, None];
     for (config, found) in full.iter().zip(&mut found) {
         *found = look_up(context, config).await?;
+        if let Some(found) = found {
+            widen(context, found, config).await?;
+        }
     }
     let missing = [0, 1, 2, 3].map(|index| found.get(index).is_some_and(Option::is_none));
     let mut scaled = full.clone();
@@ -147,6 +159,33 @@ async fn look_up(context: &Context, config: &Config) -> Result<Option<Info>, Err
             source,
         }),
     }
+}
+
+/// Adds the subjects that a stream of an earlier version does not capture yet; all else stays as it is there.
+async fn widen(context: &Context, found: &mut Info, wanted: &Config) -> Result<(), Error> {
+    let Some(config) = widened(&found.config, wanted) else {
+        return Ok(());
+    };
+    let widened = context.update_stream(&config).await;
+    *found = widened.map_err(|source| Error::Widen {
+        stream: config.name.clone(),
+        source,
+    })?;
+    tracing::info!(stream = config.name, subjects = ?config.subjects, "subjects added to stream");
+    Ok(())
+}
+
+/// What a stream becomes that captures a part of what is wanted, and nothing else.
+fn widened(found: &Config, wanted: &Config) -> Option<Config> {
+    let ours = found
+        .subjects
+        .iter()
+        .all(|subject| wanted.subjects.contains(subject));
+    let narrow = !found.subjects.is_empty() && found.subjects.len() < wanted.subjects.len();
+    (ours && narrow).then(|| Config {
+        subjects: wanted.subjects.clone(),
+        ..found.clone()
+    })
 }
 
 /// Makes those that are `missing`, and shrinks those that an attempt before this one made larger.
@@ -347,6 +386,20 @@ mod tests {
                 .to_string()
                 .contains("tripline.results.>")
         );
+    }
+
+    #[test]
+    fn a_stream_of_an_earlier_version_gets_the_subjects_that_are_new_and_a_foreign_one_does_not() {
+        let [_, results, ..] = wanted(&Subjects::default(), STREAM_BYTES);
+        let mut found = results.clone();
+        found.subjects.truncate(2);
+        found.max_age = DAY;
+        let wide = widened(&found, &results).unwrap();
+        assert_eq!(wide.subjects, results.subjects);
+        assert_eq!(wide.max_age, DAY, "its limits are its owner's");
+        assert!(widened(&wide, &results).is_none());
+        found.subjects.push("theirs.>".into());
+        assert!(widened(&found, &results).is_none());
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn is_subject(text: &str) -> bool {
         Some(rest) => rest.split_once('}').map(|(_, after)| after),
         None => text.strip_prefix("tripline"),
     };
-    let kinds = ["events", "results", "dead", "jobs", "approvals", "api"];
+    let kinds = ["events", "results", "dead", "jobs", "approvals", "fanouts", "api"];
     let Some(after) = after.and_then(|after| after.strip_prefix('.')) else {
         return kinds.iter().any(|kind| text.starts_with(&format!(".{kind}.")));
     };

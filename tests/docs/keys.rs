@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use tripline_actors::pipeline::map_keys;
 
 /// Where the page has the keys of a map, by what the map is in messages.
-const HEADINGS: [(&str, &str); 16] = [
+const HEADINGS: [(&str, &str); 18] = [
     ("a pipeline", "## Pipeline"),
     ("the events of a pipeline", "### Events"),
+    ("a target", "### Target"),
+    ("fanout", "### Fan-outs"),
     ("suppress", "## Suppression"),
     ("max_hosts", "### Most hosts"),
     ("auto_pause", "### Pausing itself"),

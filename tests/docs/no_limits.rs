@@ -19,6 +19,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/directory/forget.rs ROWS_PAGE",
             "actors/src/directory/keys.rs READ_MAX",
             "actors/src/directory/list.rs READ_MAX",
+            "actors/src/fanout/making.rs MADE_MAX",
+            "actors/src/fanout/prune.rs PRUNE_MAX",
+            "actors/src/fanout/query.rs READ_MAX",
             "actors/src/export/import.rs BUFFER_BYTES",
             "actors/src/export/spool.rs BUFFER_BYTES",
             "actors/src/export/write.rs PIECE_BYTES",
@@ -106,6 +109,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "the layout of a format",
         &[
+            "actors/src/fanout/record.rs CHUNK_HOSTS_MAX",
             "actors/src/host/littlebrother/process.rs KEY_BYTES",
             "actors/src/store/long.rs INLINE_BYTES_MAX",
             "actors/src/store/salvage/log.rs MESSAGE_ROOM_MIN",

@@ -154,10 +154,12 @@ impl Outside {
         .await
     }
 
-    /// Every message of the stream of results, by its job.
+    /// Every result of a job in the stream of results, by its job.
     pub(crate) async fn results(&self) -> BTreeMap<JobId, Vec<JobResult>> {
         let mut results: BTreeMap<JobId, Vec<JobResult>> = BTreeMap::new();
-        for message in self.read("TRIPLINE_RESULTS").await {
+        let messages = self.read("TRIPLINE_RESULTS").await.into_iter();
+        let of_jobs = messages.filter(|message| message.subject.starts_with("tripline.results."));
+        for message in of_jobs {
             let mut event: Value = serde_json::from_slice(&message.payload).expect("JSON");
             let result: JobResult = serde_json::from_value(event["data"].take()).expect("a result");
             let id = header(&message, HEADER_MSG_ID);

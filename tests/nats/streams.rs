@@ -27,7 +27,10 @@ async fn missing_streams_are_made_with_their_limits_and_found_again() {
     let results = context.get_stream("TRIPLINE_RESULTS").await.expect("results");
     let mut captured = results.cached_info().config.subjects.clone();
     captured.sort();
-    assert_eq!(captured, ["tripline.approvals.>", "tripline.results.>"]);
+    assert_eq!(
+        captured,
+        ["tripline.approvals.>", "tripline.fanouts.>", "tripline.results.>"]
+    );
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ fn every_code_that_a_request_can_be_refused_with_is_in_the_document() {
         "actors/src/core",
         "actors/src/access",
         "actors/src/directory",
+        "actors/src/fanout",
         "actors/src/scheduler",
         "actors/src/audit",
         "src/http",

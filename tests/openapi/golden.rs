@@ -10,6 +10,7 @@ use std::path::Path;
 use tripline_protocol::api::*;
 use tripline_protocol::audit::*;
 use tripline_protocol::event::{Attestation, StreamGap, StreamedEvent};
+use tripline_protocol::fanout::*;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority};
 use tripline_protocol::session::*;
 use tripline_protocol::step::{Step, StepReport, StepStatus};
@@ -227,6 +228,28 @@ fn bodies_of_fleet_streams_store_and_audit_are_what_their_schemas_say() {
             ("chain, new", whole::<AuditChain>()),
             ("verified", whole::<AuditVerified>()),
             ("verified, broken", whole::<AuditVerified>()),
+        ],
+    );
+}
+
+#[test]
+fn bodies_of_fan_outs_are_what_their_schemas_say() {
+    hold(
+        "fanouts.json",
+        vec![
+            ("submit", whole::<SubmitFanout>()),
+            ("submit, inline", whole::<SubmitFanout>()),
+            ("reach", whole::<FanoutReach>()),
+            ("states", each::<FanoutState>()),
+            ("states of hosts", each::<FanoutHostState>()),
+            ("fanout", whole::<FanoutView>()),
+            ("fanout, ended", whole::<FanoutView>()),
+            ("host", whole::<FanoutHostView>()),
+            ("host, pending", whole::<FanoutHostView>()),
+            ("retry", whole::<RetryFanout>()),
+            ("retry, short", whole::<RetryFanout>()),
+            // On NATS only.
+            ("summary", Elsewhere),
         ],
     );
 }

@@ -1,6 +1,7 @@
 //! What is true of the rows of each table. A table is in [`RULES`] as soon as there is one.
 
 mod audit;
+mod fanouts;
 mod hosts;
 mod jobs;
 mod messages;
@@ -65,6 +66,11 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::AuditHead, audit::place),
     (Table::AuditAnchor, audit::place),
     (Table::AuditPublished, nothing),
+    (Table::Fanout, fanouts::fanout),
+    (Table::FanoutByTime, fanouts::by_time),
+    (Table::FanoutDefinition, fanouts::definition),
+    (Table::FanoutChunk, fanouts::chunk),
+    (Table::FanoutHost, fanouts::host),
 ];
 
 /// Of tables that never had a row, or whose rows mean something only to their owner.

@@ -93,7 +93,7 @@ fn view(pause: Option<Pause>) -> PauseView {
 }
 
 /// A reason that may be shown to people; an empty one is none.
-fn checked(reason: Option<String>) -> Result<Option<String>, Refusal> {
+pub(super) fn checked(reason: Option<String>) -> Result<Option<String>, Refusal> {
     let Some(reason) = reason.filter(|reason| !reason.is_empty()) else {
         return Ok(None);
     };

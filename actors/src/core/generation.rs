@@ -3,6 +3,7 @@
 use crate::audit::AuditKeeper;
 use crate::directory::{CloseAll, Directory};
 use crate::door::Door;
+use crate::fanout::Fanouts;
 use crate::ground::Ground;
 use crate::guardian::{Retire, Sentinel};
 use crate::ingest::Ingest;
@@ -30,6 +31,7 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Peers {
     pub(super) ingest: Addr<Ingest>,
     pub(super) router: Addr<EtypeRouter>,
+    pub(super) fanouts: Addr<Fanouts>,
     pub(super) scheduler: Addr<JobScheduler>,
     pub(super) directory: Addr<Directory>,
     pub(super) outbox: Addr<Outbox>,
@@ -52,6 +54,7 @@ impl Peers {
             })
         };
         let router_context = Context::<EtypeRouter>::new();
+        let fanouts_context = Context::<Fanouts>::new();
         let outbox_context = Context::<Outbox>::new();
         let scheduler_context = Context::<JobScheduler>::new();
         let directory_context = Context::<Directory>::new();
@@ -59,16 +62,24 @@ impl Peers {
             .map(|_| Context::<SessionSlot>::new())
             .collect();
         let router = router_context.address();
+        let fanouts = fanouts_context.address();
         let outbox = outbox_context.address();
         let scheduler = scheduler_context.address();
         let directory = directory_context.address();
         let slots: Vec<Addr<SessionSlot>> = slot_contexts.iter().map(AsyncContext::address).collect();
 
         let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
+        let fanouts_actor = Fanouts::load(
+            Arc::clone(ground),
+            scheduler.clone(),
+            directory.clone(),
+            guard("fanouts"),
+        )?;
         let scheduler_actor = JobScheduler::load(
             Arc::clone(ground),
             Arc::clone(&rules.set),
             router.clone(),
+            (fanouts.clone(), fanouts_actor.turns()),
             outbox.clone(),
             directory.clone(),
             slots.clone(),
@@ -84,6 +95,7 @@ impl Peers {
         let router_actor = EtypeRouter::load(
             Arc::clone(ground),
             scheduler.clone(),
+            fanouts.clone(),
             rules,
             scheduler_actor.open_by_pipeline(),
             guard("router"),
@@ -91,6 +103,7 @@ impl Peers {
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
         let audit = AuditKeeper::new(Arc::clone(ground), guard("audit")).start();
         router_context.run(router_actor);
+        fanouts_context.run(fanouts_actor);
         outbox_context.run(outbox_actor);
         directory_context.run(directory_actor);
         for (index, context) in (0..).zip(slot_contexts) {
@@ -108,6 +121,7 @@ impl Peers {
         Ok(Self {
             ingest,
             router,
+            fanouts,
             scheduler,
             directory,
             outbox,
@@ -133,6 +147,7 @@ impl Peers {
         self.directory.do_send(CloseAll(reason));
         self.ingest.do_send(Retire);
         self.router.do_send(Retire);
+        self.fanouts.do_send(Retire);
         self.scheduler.do_send(Retire);
         self.slots.iter().for_each(|slot| slot.do_send(Retire));
         self.directory.do_send(Retire);
@@ -146,6 +161,7 @@ impl Peers {
     fn is_any_connected(&self) -> bool {
         self.ingest.connected()
             || self.router.connected()
+            || self.fanouts.connected()
             || self.scheduler.connected()
             || self.directory.connected()
             || self.outbox.connected()

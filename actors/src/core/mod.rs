@@ -8,6 +8,7 @@ mod decisions;
 mod doors;
 mod drain;
 mod explain;
+mod fanouts;
 mod fleet;
 mod generation;
 mod hold;
@@ -26,6 +27,7 @@ mod transcript;
 pub use attached::Attached;
 pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
+pub use fanouts::{FanoutFilter, FanoutHostFilter};
 pub use fleet::{KeyFilter, Presented};
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
@@ -54,7 +56,7 @@ use tripline_protocol::frame::{Hello, ServerFrame};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::ArtifactRef;
-use tripline_protocol::{HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp};
+use tripline_protocol::{FanoutId, HostId, JobId, Label, Name, Org, Sha256, Span, Subjects, Timestamp};
 
 /// Settings of the actors; every field has its default in [`CoreConfig::default`].
 #[derive(Debug, Clone)]
@@ -179,6 +181,8 @@ pub struct JobFilter {
     pub host: Option<HostId>,
     /// Only of this name.
     pub name: Option<Name>,
+    /// Only of this fan-out.
+    pub fanout: Option<FanoutId>,
     /// Only after the job that `Page::next` named.
     pub after: Option<String>,
     /// At most this many, 1 to 1000.

@@ -44,6 +44,7 @@ pub(super) fn new_job(
         host: host.to_ref(),
         pipeline: None,
         event: None,
+        fanout: None,
         traceparent: None,
         depth: 0,
         by: Some(by.clone()),

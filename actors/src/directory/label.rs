@@ -5,6 +5,7 @@ use crate::audit::By;
 use crate::door::Reply;
 use crate::labels::{self, LabelChange};
 use crate::refusal::Refusal;
+use crate::scheduler::HostDiffers;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ impl Directory {
         batch.audit(entry.host(&record.to_ref()).detail("labels", &changed));
         store.commit(batch, || {});
         tracing::info!(host = %record.host_id, hostname = %record.hostname, labels = changed.len(), "host labelled");
+        self.scheduler.do_send(HostDiffers(record.host_id));
         self.tell_of(&record, HostChangeKind::Labelled);
         self.view(&record)
     }

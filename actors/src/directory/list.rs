@@ -64,7 +64,7 @@ fn cursor(after: &str) -> Result<HostId, Refusal> {
     after.parse().map_err(|_| Refusal::bad_cursor())
 }
 
-fn readable(bytes: &[u8]) -> Result<HostRecord, Refusal> {
+pub(super) fn readable(bytes: &[u8]) -> Result<HostRecord, Refusal> {
     decode("host", bytes).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "a host is unreadable");
         Refusal::Unavailable {

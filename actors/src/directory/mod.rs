@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod count;
 mod enrol;
+mod find;
 mod forget;
 mod keys;
 mod label;
@@ -22,6 +23,7 @@ pub(crate) use changes::HostChanged;
 pub(crate) use clients::{ClientHeard, ClientSilent, FromClient, LittlebrotherChanged};
 pub(crate) use count::HostCount;
 pub(crate) use enrol::{put_name, put_new_host};
+pub(crate) use find::{FindHosts, LookAtHost};
 pub(crate) use forget::{HostLeft, RemoveHost, to_forget};
 pub(crate) use keys::{ListKeys, RevokeKey, RotateKey};
 pub(crate) use label::LabelHost;
@@ -39,7 +41,7 @@ use crate::outbox::Outbox;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::router::HostBook;
-use crate::scheduler::{HostDetached, JobScheduler};
+use crate::scheduler::{HostDetached, HostDiffers, JobScheduler};
 use crate::slot::{HostRestarted, SessionSlot};
 use crate::store::Table;
 use actix::prelude::*;
@@ -360,6 +362,7 @@ impl Handler<EnrolAgent> for Directory {
                     reply.send(Ok(enrolled));
                 });
                 if is_new {
+                    self.scheduler.do_send(HostDiffers(host_id));
                     self.tell(host_id, HostChangeKind::Enrolled);
                 }
             }

@@ -61,6 +61,10 @@ pub(super) fn unknown_key(key: &Key, shape: &Shape, known: &[&str], problems: &m
         problems.add::<()>(key.at, format!("key {name:?} of {what} is not supported yet"));
         return;
     }
+    if let Some((_, map)) = shape.inside.iter().find(|(inside, _)| inside == name) {
+        problems.add::<()>(key.at, format!("key {name:?} of {what} belongs into {map}"));
+        return;
+    }
     let hint = suggestion(name, known.iter().chain(shape.later).copied());
     let keys = shape.names().collect::<Vec<_>>().join(", ");
     problems.add::<()>(

@@ -40,6 +40,7 @@ mod server_step;
 mod shape;
 mod steps;
 mod suppress;
+mod target;
 mod template;
 mod vars;
 mod when;

@@ -1,6 +1,5 @@
 //! Named jobs: reusable jobs with typed parameters.
 
-use super::HostFacts;
 use super::facts::Facts;
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::job::{
@@ -14,6 +13,7 @@ use super::render_error::RenderError;
 use super::template::{Scope, from_json, host_value};
 use super::vars::{Context, LET};
 use super::yaml::Node;
+use super::{HostFacts, version};
 use serde_json::{Map, Value};
 use tripline_protocol::{Name, Sha256};
 
@@ -53,6 +53,7 @@ pub(super) const SHAPE: Shape = Shape::new(
 pub struct NamedJob {
     name: Name,
     version: Sha256,
+    text: Box<str>,
     file: String,
     at: At,
     description: Option<String>,
@@ -62,12 +63,7 @@ pub struct NamedJob {
 
 impl NamedJob {
     /// Reads a document; its problems are noted.
-    pub(super) fn read(
-        node: &Node,
-        file: &str,
-        version: Sha256,
-        problems: &mut Problems<'_>,
-    ) -> Option<Self> {
+    pub(super) fn read(node: &Node, file: &str, text: &str, problems: &mut Problems<'_>) -> Option<Self> {
         let before = problems.count();
         let fields = Fields::of(node, &SHAPE, problems)?;
         let name = fields.need("name", "the job's name", problems);
@@ -94,7 +90,8 @@ impl NamedJob {
         let description = description.map(str::to_owned);
         Some(Self {
             name: name?,
-            version,
+            version: version([text]),
+            text: text.into(),
             file: file.to_owned(),
             at,
             description,
@@ -113,6 +110,11 @@ impl NamedJob {
         &self.version
     }
 
+    /// Its text, which is read as the file was.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The file it came from.
     pub fn file(&self) -> &str {
         &self.file
@@ -129,6 +131,18 @@ impl NamedJob {
 
     pub(super) fn params(&self) -> &[Param] {
         &self.params
+    }
+
+    /// Whether it takes these parameters, whatever host it runs on.
+    ///
+    /// # Errors
+    ///
+    /// `bad_params`; see [`RenderError::code`].
+    pub fn check_params(&self, params: &Map<String, Value>) -> Result<(), RenderError> {
+        let filled = params::fill(&self.params, params);
+        filled
+            .and_then(|params| late::refuse_marked(&Value::Object(params)))
+            .map_err(|error| error.in_subject("job", &self.name))
     }
 
     /// Makes a job for `host`. Parameters are checked: none unknown, none missing, each of its type.

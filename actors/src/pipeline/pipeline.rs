@@ -11,11 +11,13 @@ use super::pipeline_job::{PipelineJob, Source};
 use super::problem::{At, Problems};
 use super::render_error::RenderError;
 use super::suppress::{self, Suppress};
+use super::target::{self, Reach};
 use super::template::{Scope, event_value, host_value};
 use super::vars::{self, Context, LET, Let};
 use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
+use crate::fanout::FanoutPlan;
 use serde_json::{Value, json};
 use tripline_protocol::api::{PipelineView, Unmet};
 use tripline_protocol::subject::EtypePattern;
@@ -48,6 +50,8 @@ pub(super) const SHAPE: Shape = Shape::new(
             },
             "A condition in CEL over `event` and `host`. Absent: always; a missing field means no.",
         ),
+        target::TARGET,
+        target::FANOUT,
         LET,
         suppress::SUPPRESS,
         guards::HOST_GUARD,
@@ -70,20 +74,23 @@ pub(super) const SHAPE: Shape = Shape::new(
         ),
         file_test::TESTS,
     ],
-    &["target", "approvals", "canary", "protected"],
+    &["approvals", "protected"],
 )
-.with_rules(params_need_a_named_job);
+.with_inside(&target::INSIDE)
+.with_rules(rules);
 
 /// What a pipeline, a named job or a parameter is for.
 pub(super) const DESCRIPTION: Field =
     Field::new("description", Takes::AnyText, "What it is for, for people.");
 
-/// As [`PipelineJob::read`] asks.
-fn params_need_a_named_job() -> Vec<Value> {
-    vec![json!({
+/// As [`PipelineJob::read`] and [`Reach::read`] ask.
+fn rules() -> Vec<Value> {
+    let params_need_a_named_job = json!({
         "if": {"required": ["job"], "properties": {"job": {"type": "object"}}},
         "then": {"properties": {"params": false}},
-    })]
+    });
+    let of_target = target::rules();
+    [params_need_a_named_job].into_iter().chain(of_target).collect()
 }
 
 /// What a pipeline's condition may name, and its job beside `vars`.
@@ -97,6 +104,12 @@ const OF_EVENT: Scope<'static> = Scope {
     item: false,
 };
 
+/// What is known before the hosts of a set are.
+const OF_EVENT_ALONE: Scope<'static> = Scope {
+    host: false,
+    ..OF_EVENT
+};
+
 /// Most patterns in `on`.
 const PATTERNS_MAX: usize = 256;
 
@@ -105,6 +118,8 @@ const PATTERNS_MAX: usize = 256;
 pub struct Pipeline {
     name: Name,
     version: Sha256,
+    /// There where a fan-out keeps it.
+    text: Option<Box<str>>,
     file: String,
     at: At,
     description: Option<String>,
@@ -114,6 +129,7 @@ pub struct Pipeline {
     values: Let,
     suppress: Option<Suppress>,
     guards: PipelineGuards,
+    fanout: Option<FanoutPlan>,
     job: PipelineJob,
     tests: Vec<FileTest>,
 }
@@ -142,10 +158,12 @@ impl Pipeline {
             vars: &known,
             ..OF_EVENT
         };
+        let guards = PipelineGuards::read(&fields, problems);
+        let reach = Reach::read(&fields, &guards, problems);
+        let counted = if reach.is_set { &OF_EVENT_ALONE } else { &scope };
         let suppress = fields
             .get("suppress")
-            .and_then(|node| Suppress::read(node, &scope, problems));
-        let guards = PipelineGuards::read(&fields, problems);
+            .and_then(|node| Suppress::read(node, counted, problems));
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
@@ -159,6 +177,7 @@ impl Pipeline {
         Some(Self {
             name: name?,
             version: version([source.text, job.version()]),
+            text: reach.plan.is_some().then(|| source.text.into()),
             file: source.file.to_owned(),
             at,
             description: description.map(str::to_owned),
@@ -168,6 +187,7 @@ impl Pipeline {
             values,
             suppress,
             guards,
+            fanout: reach.plan,
             job,
             tests: tests.unwrap_or_default(),
         })
@@ -301,21 +321,41 @@ impl Pipeline {
         self.suppress.as_ref()
     }
 
+    /// How it acts on a set of hosts; `None`: it acts on the event's host.
+    pub fn fanout(&self) -> Option<&FanoutPlan> {
+        self.fanout.as_ref()
+    }
+
+    /// Its text, which is read as the file was; kept where its target is a set of hosts, and else empty.
+    pub(crate) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// The text of its named job, if it has one.
+    pub(crate) fn job_text(&self) -> Option<&str> {
+        self.job.text()
+    }
+
     /// What bounds it beside `suppress`.
     pub fn guards(&self) -> &PipelineGuards {
         &self.guards
     }
 
-    /// The key under which it is counted how often it acts; empty without one.
+    /// The key under which it is counted how often it acts; empty without one. `host` is absent where it acts on a set
+    /// of hosts, which are not known then.
     ///
     /// # Errors
     ///
     /// What the key's templates give over these values; see [`RenderError::code`].
-    pub fn suppress_key(&self, event: &Event, host: &HostFacts) -> Result<String, RenderError> {
+    pub fn suppress_key(&self, event: &Event, host: Option<&HostFacts>) -> Result<String, RenderError> {
+        let context = || match host {
+            Some(host) => self.context(event, host),
+            None => Ok(Context::new([("event", event_value(event))])),
+        };
         let key = match &self.suppress {
-            Some(suppress) if suppress.has_key() => self
-                .context(event, host)
-                .and_then(|context| suppress.key(&context.value())),
+            Some(suppress) if suppress.has_key() => {
+                context().and_then(|context| suppress.key(&context.value()))
+            }
             _ => Ok(String::new()),
         };
         key.map_err(|error| error.in_subject("pipeline", &self.name))

@@ -88,6 +88,14 @@ impl PipelineJob {
         }
     }
 
+    /// The text of its named job, if it has one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Named { job, .. } => Some(job.text()),
+        }
+    }
+
     /// The version of its text, where that is not the pipeline's own.
     pub(super) fn version(&self) -> &str {
         match self {

@@ -188,8 +188,7 @@ fn read_jobs(files: &[SourceFile], found: &mut Found) -> NamedJobs {
     let mut jobs = NamedJobs::new();
     each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
-        let version = version([document.text]);
-        let Some(job) = NamedJob::read(&document.node, document.file, version, &mut problems) else {
+        let Some(job) = NamedJob::read(&document.node, document.file, document.text, &mut problems) else {
             return;
         };
         match jobs.get(job.name()) {

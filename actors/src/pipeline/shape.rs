@@ -15,6 +15,8 @@ pub(super) struct Shape {
     pub(super) keys: &'static [Field],
     /// Keys of the language that are not built yet.
     pub(super) later: &'static [&'static str],
+    /// Keys that are looked for here and belong into one of its maps, each with that map's key.
+    pub(super) inside: &'static [(&'static str, &'static str)],
     /// What the parser asks beside that, as parts of a JSON Schema.
     pub(super) rules: fn() -> Vec<Value>,
 }
@@ -30,6 +32,7 @@ impl Shape {
             what,
             keys,
             later,
+            inside: &[],
             rules: Vec::new,
         }
     }
@@ -37,6 +40,11 @@ impl Shape {
     /// The same, whose keys have to do with each other.
     pub(super) const fn with_rules(self, rules: fn() -> Vec<Value>) -> Self {
         Self { rules, ..self }
+    }
+
+    /// The same, with keys that belong into one of its maps.
+    pub(super) const fn with_inside(self, inside: &'static [(&'static str, &'static str)]) -> Self {
+        Self { inside, ..self }
     }
 
     /// The names of the keys in force.
@@ -142,6 +150,16 @@ pub(super) enum Form {
     OnError,
     /// Over what `suppress` counts.
     SuppressScope,
+    /// A word for a target.
+    TargetWord,
+    /// A label of hosts.
+    Label,
+    /// What a text of a host is compared with.
+    HostWord,
+    /// A pattern of hosts' names.
+    HostGlob,
+    /// How hosts are attached.
+    Attached,
     /// An outcome after which a job begins anew.
     RetryOn,
     /// The type of a parameter.

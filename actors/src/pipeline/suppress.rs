@@ -114,8 +114,9 @@ impl Suppress {
         let (min, max) = (times("min"), times("max"));
         let per = fields.need("per", "the span of time that is looked at, such as 30s", problems);
         let per = per.and_then(|node| window(node, problems));
-        let counted = fields.get("scope");
-        let counted = counted.and_then(|node| fields::parsed(node, "global or host", problems));
+        let counted = fields
+            .get("scope")
+            .and_then(|node| read_scope(node, scope, problems));
         if problems.count() > before {
             return None;
         }
@@ -180,6 +181,17 @@ impl Suppress {
         }
         Ok(text)
     }
+}
+
+fn read_scope(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<SuppressScope> {
+    let counted = fields::parsed(node, "global or host", problems)?;
+    if counted == SuppressScope::Host && !scope.host {
+        return problems.add(
+            node.at,
+            "scope host counts each event's host by itself, and this pipeline acts on a set of hosts; expected global",
+        );
+    }
+    Some(counted)
 }
 
 /// A span that guards look at.

@@ -15,5 +15,6 @@ mod rendering;
 mod schema;
 mod server_steps;
 mod submitted;
+mod target;
 mod vars;
 mod warnings;

@@ -4,6 +4,7 @@
 use super::guard::{Guards, No, Wish};
 use super::lookup::{Hosts, Resolution};
 use super::withheld::{Why, Withheld};
+use crate::fanout::{self, NewFanout};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
@@ -29,8 +30,12 @@ pub(crate) struct Age {
 #[derive(Debug, Default)]
 pub(crate) struct Decision {
     pub(crate) jobs: Vec<NewJob>,
+    /// What begins on sets of hosts.
+    pub(crate) fanouts: Vec<NewFanout>,
     /// Those of pipelines that only say what they would do.
     pub(crate) dry_runs: Vec<NewJob>,
+    /// What these would begin on sets of hosts.
+    pub(crate) dry_fanouts: Vec<NewFanout>,
     pub(crate) dead: Option<Dead>,
     /// Pipelines that it matches and that do not act.
     pub(crate) withheld: Vec<Withheld>,
@@ -45,7 +50,8 @@ impl Decision {
     /// pipeline may be changed, and the event replayed.
     pub(crate) fn is_done(&self) -> bool {
         let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
-        is_dead || !self.jobs.is_empty() || !self.dry_runs.is_empty()
+        let acts = !self.jobs.is_empty() || !self.fanouts.is_empty();
+        is_dead || acts || !self.dry_runs.is_empty() || !self.dry_fanouts.is_empty()
     }
 
     /// Those that do not act, and with whose decision the event is handled all the same.
@@ -60,6 +66,7 @@ enum Verdict {
     No,
     Error(String),
     Job(Box<NewJob>),
+    Fanout(Box<NewFanout>),
     Dead(Dead),
     Withheld(Withheld),
 }
@@ -183,6 +190,8 @@ pub(crate) fn decide<'a>(
             Verdict::Error(why) => decision.errors.push((pipeline.name().clone(), why)),
             Verdict::Job(job) if pipeline.is_dry_run() => decision.dry_runs.push(*job),
             Verdict::Job(job) => decision.jobs.push(*job),
+            Verdict::Fanout(fanout) if pipeline.is_dry_run() => decision.dry_fanouts.push(*fanout),
+            Verdict::Fanout(fanout) => decision.fanouts.push(*fanout),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
@@ -252,28 +261,46 @@ fn consider(
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));
     }
-    let (record, facts) = match host.get()? {
-        Ok(found) => found,
-        Err(dead) => return Ok(Verdict::Dead(dead.clone())),
-    };
     let wish = Wish {
         pipeline,
         event,
         run,
-        facts,
+        facts: None,
         now,
     };
-    Ok(act(&wish, record, guards))
+    if let Some(fanout) = fanout::from_pipeline(pipeline, event, run, now) {
+        return Ok(begin(&wish, fanout, guards));
+    }
+    Ok(match host.get()? {
+        Ok(found) => act(&wish, found, guards),
+        Err(dead) => Verdict::Dead(dead.clone()),
+    })
+}
+
+/// The pipeline matches, and its target is a set of hosts.
+fn begin(wish: &Wish<'_>, fanout: NewFanout, guards: &mut Guards) -> Verdict {
+    match guards.ask(wish) {
+        Ok(permit) => {
+            guards.acted(wish, permit);
+            Verdict::Fanout(Box::new(fanout))
+        }
+        Err(No::Withheld(withheld)) => Verdict::Withheld(withheld),
+        Err(No::Unrenderable(error)) => Verdict::Dead(dead(&error)),
+    }
 }
 
 /// The pipeline matches: it acts, unless a guard is in the way.
-fn act(wish: &Wish<'_>, record: &HostRecord, guards: &mut Guards) -> Verdict {
+fn act(wish: &Wish<'_>, (record, facts): &(HostRecord, HostFacts), guards: &mut Guards) -> Verdict {
+    let wish = &Wish {
+        facts: Some(facts),
+        ..*wish
+    };
     let permit = match guards.ask(wish) {
         Ok(permit) => permit,
         Err(No::Withheld(withheld)) => return Verdict::Withheld(withheld),
         Err(No::Unrenderable(error)) => return Verdict::Dead(dead(&error)),
     };
-    match wish.pipeline.render(wish.event, wish.facts) {
+    match wish.pipeline.render(wish.event, facts) {
         Ok(rendered) => {
             guards.acted(wish, permit);
             Verdict::Job(Box::new(new_job(wish, record, rendered)))
@@ -305,6 +332,7 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
             version: pipeline.version().clone(),
         }),
         event: Some(event.to_ref()),
+        fanout: None,
         traceparent: event.traceparent.clone(),
         depth: event.depth,
         by: None,

@@ -26,7 +26,8 @@ pub(super) struct Wish<'a> {
     pub(super) event: &'a Event,
     /// 0, and one more for each replay by a person.
     pub(super) run: u32,
-    pub(super) facts: &'a HostFacts,
+    /// Its host; `None`: it acts on a set of hosts.
+    pub(super) facts: Option<&'a HostFacts>,
     pub(super) now: Timestamp,
 }
 
@@ -103,7 +104,8 @@ impl Guards {
 
     /// Whether it may act now. Counts that it matched.
     pub(super) fn ask(&mut self, wish: &Wish<'_>) -> Result<Permit, No> {
-        if let Some(label) = labels::protecting(&wish.facts.labels, &self.protected) {
+        let labels = wish.facts.map(|facts| facts.labels.as_slice());
+        if let Some(label) = labels::protecting(labels.unwrap_or_default(), &self.protected) {
             return Err(wish.no(Why::ProtectedHost, labels::protected_text(label)));
         }
         // Who replays an event wants it handled, whatever came before; and it is no sign of anything new.
@@ -112,8 +114,11 @@ impl Guards {
             Some(suppress) => Some(self.match_in_window(wish, suppress)?),
             None => None,
         };
-        self.ask_in_flight(wish)?;
-        self.ask_hosts(wish)?;
+        // A set of hosts is bounded by its fan-out, which makes as many jobs as may be open.
+        if let Some(facts) = wish.facts {
+            self.ask_in_flight(wish)?;
+            self.ask_hosts(wish, facts.host_id)?;
+        }
         Ok(Permit { window })
     }
 
@@ -128,8 +133,8 @@ impl Guards {
         }
     }
 
-    fn ask_hosts(&mut self, wish: &Wish<'_>) -> Result<(), No> {
-        let (name, host) = (wish.pipeline.name(), wish.facts.host_id);
+    fn ask_hosts(&mut self, wish: &Wish<'_>, host: HostId) -> Result<(), No> {
+        let name = wish.pipeline.name();
         match wish.pipeline.guards().max_hosts {
             Some(guard) if !self.touched.admits(name, guard, host, wish.now) => {
                 let MaxHosts { count, per } = guard;
@@ -153,6 +158,11 @@ impl Guards {
         self.in_flight.get(pipeline).copied().unwrap_or(0)
     }
 
+    /// One more job of it is open.
+    pub(super) fn made(&mut self, pipeline: &Name) {
+        *self.in_flight.entry(pipeline.clone()).or_default() += 1;
+    }
+
     /// A job of it has ended, or was there already.
     pub(super) fn landed(&mut self, pipeline: &Name) {
         if let Some(open) = self.in_flight.get_mut(pipeline) {
@@ -166,12 +176,14 @@ impl Guards {
     /// It acts. A dry run makes no job that could be open, and is counted like the others in all else.
     pub(super) fn acted(&mut self, wish: &Wish<'_>, permit: Permit) {
         let name = wish.pipeline.name();
-        if !wish.pipeline.is_dry_run() {
-            *self.in_flight.entry(name.clone()).or_default() += 1;
-            self.begun.push(name.clone());
-        }
-        if let Some(guard) = wish.pipeline.guards().max_hosts {
-            self.touched.touch(name, guard, wish.facts.host_id, wish.now);
+        if let Some(facts) = wish.facts {
+            if !wish.pipeline.is_dry_run() {
+                self.made(name);
+                self.begun.push(name.clone());
+            }
+            if let Some(guard) = wish.pipeline.guards().max_hosts {
+                self.touched.touch(name, guard, facts.host_id, wish.now);
+            }
         }
         if let Some((place, rule)) = permit.window {
             self.windows.acted(&place, rule, wish.now);
@@ -181,7 +193,8 @@ impl Guards {
     fn match_in_window(&mut self, wish: &Wish<'_>, suppress: &Suppress) -> Result<(Place, Rule), No> {
         let key = wish.pipeline.suppress_key(wish.event, wish.facts);
         let key = key.map_err(No::Unrenderable)?;
-        let host = (suppress.scope() == SuppressScope::Host).then_some(wish.facts.host_id);
+        let host = wish.facts.map(|facts| facts.host_id);
+        let host = host.filter(|_| suppress.scope() == SuppressScope::Host);
         let place = Place {
             pipeline: wish.pipeline.name().clone(),
             identity: suppress.identity(),

@@ -31,6 +31,7 @@ pub use withheld::WITHHELD_REASONS;
 pub(crate) use withheld::{DecisionRecord, TallyRecord, Withheld, by_time, decisions, of_row};
 
 use crate::door::Reply;
+use crate::fanout::{BeginFanouts, Fanouts, NewFanout};
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ingest::{Dead, Incoming};
@@ -75,6 +76,11 @@ struct PruneMarks;
 #[rtype(result = "()")]
 pub(crate) struct JobLanded(pub(crate) Name);
 
+/// One job more of a pipeline is open, by a fan-out; from the scheduler.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct JobMade(pub(crate) Name);
+
 /// An event to decide about.
 struct Given<'a> {
     event: &'a Event,
@@ -96,6 +102,7 @@ impl Given<'_> {
 pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
+    fanouts: Addr<Fanouts>,
     rules: Rules,
     guards: Guards,
     records: Records,
@@ -113,6 +120,7 @@ impl EtypeRouter {
     pub(crate) fn load(
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
+        fanouts: Addr<Fanouts>,
         rules: Rules,
         in_flight: HashMap<Name, u32>,
         sentinel: Sentinel,
@@ -122,6 +130,7 @@ impl EtypeRouter {
         Ok(Self {
             ground,
             scheduler,
+            fanouts,
             rules,
             guards,
             records,
@@ -133,7 +142,12 @@ impl EtypeRouter {
 
     /// What all of the events cause, gathered. Nothing is staged before all of them are decided: a batch that is
     /// refused leaves no trace.
-    fn route(&mut self, incoming: &[Incoming], accept: &mut Accept) -> Result<(), Refusal> {
+    fn route(
+        &mut self,
+        incoming: &[Incoming],
+        accept: &mut Accept,
+        fanouts: &mut Vec<NewFanout>,
+    ) -> Result<(), Refusal> {
         self.forget_submitted()?;
         let mut decided = HashSet::new();
         let mut letters = Vec::new();
@@ -147,7 +161,7 @@ impl EtypeRouter {
                         sequence: one.delivery.sequence,
                         stored_at: one.delivery.stored_at,
                     };
-                    self.route_event(&given, accept, &mut decided)?
+                    self.route_event(&given, (accept, fanouts), &mut decided)?
                 }
             };
             letters.extend(dead.map(|dead| (one, dead)));
@@ -165,7 +179,7 @@ impl EtypeRouter {
     fn route_event(
         &mut self,
         given: &Given<'_>,
-        accept: &mut Accept,
+        (accept, fanouts): (&mut Accept, &mut Vec<NewFanout>),
         decided: &mut HashSet<EventKey>,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
@@ -185,11 +199,15 @@ impl EtypeRouter {
             false => self.retain_withheld(&decision),
         };
         self.record(given, now, &decision);
-        let Decision { jobs, dead, .. } = decision;
-        if !jobs.is_empty() || dead.is_some() {
-            accept
-                .spans
-                .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
+        let Decision {
+            jobs,
+            fanouts: begun,
+            dead,
+            ..
+        } = decision;
+        let acts = jobs.len() + begun.len();
+        if acts > 0 || dead.is_some() {
+            accept.spans.extend(self.traced(given, now, acts, dead.as_ref()));
         }
         if let Some(retain) = retain {
             let mark = self.mark(given, now, &jobs);
@@ -199,6 +217,7 @@ impl EtypeRouter {
         let acted = jobs.iter().filter_map(|job| job.pipeline.as_ref());
         acted.for_each(|pipeline| self.records.acted(event.key, &pipeline.name));
         accept.jobs.extend(jobs);
+        fanouts.extend(begun);
         Ok(dead)
     }
 
@@ -226,6 +245,8 @@ impl EtypeRouter {
         let redact = &self.ground.config.audit_redact;
         let dry_runs = decision.dry_runs.iter();
         let dry_runs = dry_runs.filter_map(|job| Withheld::dry_run(job, redact));
+        let dry_fanouts = decision.dry_fanouts.iter();
+        let dry_runs = dry_runs.chain(dry_fanouts.filter_map(Withheld::dry_fanout));
         for withheld in decision.withheld.iter().cloned().chain(dry_runs) {
             let pipeline = self.rules.set.pipeline(&withheld.pipeline);
             self.records
@@ -378,6 +399,7 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.keep_to_rules();
+        self.tell_pauses();
         ctx.run_interval(Duration::from_secs(5), |router, ctx| router.tick(ctx));
     }
 }
@@ -395,12 +417,14 @@ impl Handler<Route> for EtypeRouter {
         };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
         self.ground.tally.events.add(route.incoming.len() as u64);
-        if let Err(refusal) = self.route(&route.incoming, &mut accept) {
+        let mut fanouts = Vec::new();
+        if let Err(refusal) = self.route(&route.incoming, &mut accept, &mut fanouts) {
             self.guards.roll_back();
             self.records.roll_back();
             return route.reply.send(Err(refusal));
         }
-        if accept.jobs.is_empty() && accept.outgoing.is_empty() && accept.batch.is_empty() {
+        let acts = !accept.jobs.is_empty() || !fanouts.is_empty();
+        if !acts && accept.outgoing.is_empty() && accept.batch.is_empty() {
             return self.ground.after_commit(move || route.reply.send(Ok(())));
         }
         if let Some(position) = route.position {
@@ -409,7 +433,14 @@ impl Handler<Route> for EtypeRouter {
                 .put(Table::Meta, crate::record::meta::POSITION.to_vec(), position);
         }
         accept.reply = Some(route.reply);
-        self.scheduler.do_send(accept);
+        self.fanouts.do_send(BeginFanouts { accept, fanouts });
+    }
+}
+
+impl Handler<JobMade> for EtypeRouter {
+    type Result = ();
+    fn handle(&mut self, JobMade(pipeline): JobMade, _: &mut Self::Context) {
+        self.guards.made(&pipeline);
     }
 }
 

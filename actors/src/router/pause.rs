@@ -9,6 +9,7 @@ use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
 use crate::audit::{By, Entry};
 use crate::door::Reply;
+use crate::fanout::PausedPipelines;
 use crate::ground::{name_of, rows};
 use crate::pipeline::{AutoPause, RuleSet};
 use crate::record::encode;
@@ -87,6 +88,14 @@ impl Pauses {
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}"));
         let text = format!("{who} at {}{}", pause.since, reason.unwrap_or_default());
         Some(Withheld::new(pipeline, why, text))
+    }
+
+    /// Those that are paused, and why.
+    fn texts(&self) -> HashMap<Name, String> {
+        let paused = self.0.keys();
+        paused
+            .filter_map(|name| Some((name.clone(), self.withheld(name)?.text)))
+            .collect()
     }
 
     /// Pauses it. Whoever pauses again gives another reason; the pause is as old as it was.
@@ -212,6 +221,11 @@ impl EtypeRouter {
         entry.on("pipeline", pipeline).detail("reason", reason)
     }
 
+    /// Tells which pipelines are paused: their fan-outs are held back with them.
+    pub(super) fn tell_pauses(&self) {
+        self.fanouts.do_send(PausedPipelines(self.guards.pauses.texts()));
+    }
+
     /// Pauses a pipeline of which too many jobs failed.
     fn watch_ends(&mut self, RecentEnds { pipeline, ends }: &RecentEnds) {
         let guard = self.rules.set.pipeline(pipeline);
@@ -233,6 +247,7 @@ impl EtypeRouter {
         put(&mut batch, pipeline, record);
         let pause = record.pause.clone();
         let told = self.telling(pipeline, pause);
+        self.tell_pauses();
         metrics::counter!("tripline_router_auto_pauses_total").increment(1);
         self.ground.store.commit(batch, told);
     }
@@ -253,6 +268,7 @@ impl Handler<ChangePipelinePause> for EtypeRouter {
     fn handle(&mut self, message: ChangePipelinePause, _: &mut Self::Context) {
         let changed = self.change_pause(&message);
         let reply = message.reply;
+        self.tell_pauses();
         match changed {
             Ok((batch, view)) => {
                 let told = self.telling(&view.name, view.pause.clone());

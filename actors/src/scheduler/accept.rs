@@ -31,9 +31,12 @@ impl Handler<Accept> for JobScheduler {
             // The router decides an event once; should it ever decide twice, the job is still one.
             if self.state.phase(job.job_id).is_some() {
                 tracing::error!(job = %job.job_id, "a job that is open was decided again");
-                self.tell_landed(job.pipeline.as_ref().map(|pipeline| &pipeline.name));
+                // Jobs of fan-outs are counted when they are taken.
+                let pipeline = job.pipeline.as_ref().filter(|_| job.fanout.is_none());
+                self.tell_landed(pipeline.map(|pipeline| &pipeline.name));
                 continue;
             }
+            self.tell_made(&job);
             let (record, staged) = self.take(job, &mut batch);
             outgoing.extend(staged);
             // One beyond a limit has ended already.
@@ -232,6 +235,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         reason: None,
         pipeline: job.pipeline,
         event: job.event,
+        fanout: job.fanout,
         traceparent: job.traceparent,
         depth: job.depth,
         reports,

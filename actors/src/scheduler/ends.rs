@@ -4,12 +4,12 @@
 //! run to their end say nothing about their pipeline: those that expired or were cancelled are not among them. Whose ends
 //! are kept, and how many, the rules in force say, whenever a job was made.
 
-use super::JobScheduler;
+use super::{JobScheduler, NewJob};
 use crate::ground::{name_of, rows};
 use crate::pipeline::RuleSet;
 use crate::record::{JobRecord, encode};
 use crate::refusal::Refusal;
-use crate::router::JobLanded;
+use crate::router::{JobLanded, JobMade};
 use crate::store::{Batch, Store, Table};
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -123,9 +123,10 @@ impl JobScheduler {
         self.state.open_by_pipeline().clone()
     }
 
-    /// A job ends with this batch: the router is told.
+    /// A job ends with this batch: the router is told, and its fan-out if it belongs to one.
     pub(super) fn tell_end(&mut self, batch: &mut Batch, record: &JobRecord) {
         self.tell_landed(record.pipeline.as_ref().map(|pipeline| &pipeline.name));
+        self.tell_fanout(batch, record);
         if let Some(ends) = self.ends.note(batch, record) {
             self.router.do_send(ends);
         }
@@ -145,6 +146,13 @@ impl JobScheduler {
         if self.state.remove(job_id) {
             self.ground.load.release();
             self.tell_landed(pipeline.as_ref());
+        }
+    }
+
+    /// A fan-out has made a job of a pipeline: one more is open than the router believes.
+    pub(super) fn tell_made(&self, job: &NewJob) {
+        if let (Some(pipeline), Some(_)) = (&job.pipeline, &job.fanout) {
+            self.router.do_send(JobMade(pipeline.name.clone()));
         }
     }
 

@@ -9,6 +9,7 @@ use super::messages::CancelJob;
 use crate::audit::By;
 use crate::directory::{RemoveHost, to_forget};
 use crate::door::{Door, Reply};
+use crate::fanout::News;
 use crate::record::{HostRecord, JobRecord};
 use crate::refusal::Refusal;
 use crate::store::Table;
@@ -90,6 +91,7 @@ impl Handler<HostForgotten> for JobScheduler {
             self.end(record, Outcome::Cancelled, reason());
         }
         self.end_sessions_of(host_id, &reason());
+        self.tell_news(host_id, News::Forgotten);
         self.dispatch();
     }
 }

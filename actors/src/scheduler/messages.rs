@@ -3,6 +3,7 @@
 use crate::audit::By;
 use crate::core::JobFilter;
 use crate::door::Reply;
+use crate::fanout::FanoutPart;
 use crate::once::Once;
 use crate::outbox::Outgoing;
 use crate::record::JobRecord;
@@ -16,7 +17,7 @@ use tripline_protocol::api::{HostView, JobCounts, JobView, Page, SlotsView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::job::{JobSpec, Outcome, PipelineRef, Reason};
 use tripline_protocol::result::HostRef;
-use tripline_protocol::{CommandId, HostId, JobId, Org};
+use tripline_protocol::{CommandId, FanoutId, HostId, JobId, Org};
 
 /// A job to accept.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct NewJob {
     pub(crate) host: HostRef,
     pub(crate) pipeline: Option<PipelineRef>,
     pub(crate) event: Option<EventRef>,
+    /// The fan-out that it belongs to.
+    pub(crate) fanout: Option<FanoutPart>,
     pub(crate) traceparent: Option<String>,
     pub(crate) depth: u8,
     /// Who submitted it; `None`: a pipeline.
@@ -37,7 +40,7 @@ pub(crate) struct NewJob {
     pub(crate) run: u32,
 }
 
-/// What a batch of events causes, from the router: committed as one batch.
+/// What a batch of events causes, or a fan-out, from Fanouts: committed as one batch.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct Accept {
@@ -49,6 +52,24 @@ pub(crate) struct Accept {
     pub(crate) spans: Vec<TraceSpan>,
     pub(crate) reply: Option<Reply<()>>,
 }
+
+/// What was decided about a fan-out: committed here, so that it is in order with the fan-out's jobs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Persist {
+    pub(crate) batch: Batch,
+    /// Staged in `batch`.
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// How far its history has come; `None`: it has ended.
+    pub(crate) turn: Option<(FanoutId, Option<u32>)>,
+    /// Runs when it is durable.
+    pub(crate) then: Box<dyn FnOnce() + Send>,
+}
+
+/// A host is new, or its labels are others; from the Directory.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct HostDiffers(pub(crate) HostId);
 
 /// A person or program submits a job. Refuses with `Busy`; a job that exists already is answered as it is.
 #[derive(Message, Debug)]

@@ -9,6 +9,7 @@
 mod accept;
 mod changes;
 mod ends;
+mod fanouts;
 mod forget;
 mod held;
 mod isolation;
@@ -31,7 +32,7 @@ pub(crate) use held::PipelinePaused;
 pub(crate) use isolation::GetIsolationsAsked;
 pub(crate) use messages::{
     Accept, CancelJob, CountOpen, Drain, GetJob, GetJobCounts, GetSlots, HostAttached, HostDetached,
-    HostLinked, LinkHost, ListJobs, NewJob, SessionEnd, SessionEnded, Submit,
+    HostDiffers, HostLinked, LinkHost, ListJobs, NewJob, Persist, SessionEnd, SessionEnded, Submit,
 };
 pub(crate) use pause::ChangePause;
 
@@ -44,6 +45,7 @@ pub(crate) use sessions::{
 use crate::audit;
 use crate::directory::{Directory, ToHost};
 use crate::door::Reply;
+use crate::fanout::{Fanouts, News};
 use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
@@ -69,7 +71,7 @@ use tripline_protocol::audit::Action;
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::limit::RESULT_BYTES_MAX;
 use tripline_protocol::result::JobResult;
-use tripline_protocol::{HostId, JobId, Timestamp};
+use tripline_protocol::{FanoutId, HostId, JobId, Timestamp};
 
 /// How often expiries are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -88,7 +90,10 @@ pub(crate) struct JobScheduler {
     ends: ends::Ends,
     /// Pipelines that are paused.
     held: held::Held,
+    /// How far the histories of fan-outs have come.
+    turns: fanouts::Turns,
     router: Addr<EtypeRouter>,
+    fanouts: Addr<Fanouts>,
     outbox: Addr<Outbox>,
     directory: Addr<Directory>,
     slots: Vec<Addr<SessionSlot>>,
@@ -116,6 +121,7 @@ impl JobScheduler {
         ground: Arc<Ground>,
         rules: Arc<RuleSet>,
         router: Addr<EtypeRouter>,
+        (fanouts, turns): (Addr<Fanouts>, HashMap<FanoutId, u32>),
         outbox: Addr<Outbox>,
         directory: Addr<Directory>,
         slots: Vec<Addr<SessionSlot>>,
@@ -167,7 +173,9 @@ impl JobScheduler {
             cache,
             ends,
             held,
+            turns,
             router,
+            fanouts,
             outbox,
             directory,
             slots,
@@ -444,6 +452,7 @@ impl Handler<HostAttached> for JobScheduler {
     fn handle(&mut self, message: HostAttached, _: &mut Self::Context) {
         self.state.attached(message.0);
         self.sessions.attached(message.0);
+        self.tell_news(message.0, News::Attached);
         self.dispatch();
     }
 }
@@ -453,6 +462,7 @@ impl Handler<HostDetached> for JobScheduler {
     fn handle(&mut self, message: HostDetached, _: &mut Self::Context) {
         self.state.detached(message.0, self.ground.now());
         self.sessions.detached(message.0, self.ground.now());
+        self.tell_news(message.0, News::Detached);
     }
 }
 

@@ -193,6 +193,9 @@ fn fits(filter: &JobFilter, view: &JobView) -> bool {
         && filter.state.is_none_or(|state| state == view.state)
         && filter.host.is_none_or(|host| host == view.host.host_id)
         && filter.name.as_ref().is_none_or(|name| *name == view.name)
+        && filter
+            .fanout
+            .is_none_or(|fanout| view.fanout.as_ref().is_some_and(|view| view.fanout_id == fanout))
 }
 
 fn encode_cursor(key: &[u8]) -> String {

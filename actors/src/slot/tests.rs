@@ -96,6 +96,7 @@ fn accepted(spec: JobSpec) -> JobRecord {
         reason: None,
         pipeline: None,
         event: None,
+        fanout: None,
         traceparent: None,
         depth: 0,
         reports,

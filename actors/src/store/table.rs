@@ -101,6 +101,16 @@ pub enum Table {
     AuditAnchor = 0x72,
     /// Chain → how far it was published.
     AuditPublished = 0x73,
+    /// Fan-out id → fan-out.
+    Fanout = 0x78,
+    /// Time, fan-out id → nothing: fan-outs in order.
+    FanoutByTime = 0x79,
+    /// Fan-out id → what it does.
+    FanoutDefinition = 0x7a,
+    /// Fan-out id, number → hosts that were found for it at once.
+    FanoutChunk = 0x7b,
+    /// Fan-out id, host id → the last turn of the host.
+    FanoutHost = 0x7c,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,
 }

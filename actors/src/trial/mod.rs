@@ -13,6 +13,7 @@ mod tests;
 
 pub use outcome::{Decided, Outcome, TriedJob};
 
+use crate::fanout::NewFanout;
 use crate::labels::label;
 use crate::pipeline::{
     At, Closed, Expected, FileProblem, FileTest, Given, GivenEvent, HostFacts, LoadError, Match, Pipeline,
@@ -25,6 +26,7 @@ use hosts::OneHost;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use tripline_protocol::result::HostRef;
 use tripline_protocol::{EventKey, Span};
 
 /// How old events are taken by pipelines that do not say, as by a server that is not configured otherwise.
@@ -95,7 +97,9 @@ impl Trial {
     fn outcome(&self, decision: Decision, given: &Given, Age { age, age_max }: Age) -> Outcome {
         let Decision {
             jobs,
+            fanouts,
             dry_runs,
+            dry_fanouts,
             dead,
             withheld,
             ..
@@ -103,6 +107,10 @@ impl Trial {
         let is_dry_run = !dry_runs.is_empty();
         if let Some(job) = jobs.into_iter().chain(dry_runs).next() {
             return Outcome::yes(Decided::Acts(Box::new(TriedJob::new(job, is_dry_run))));
+        }
+        let is_dry_run = !dry_fanouts.is_empty();
+        if let Some(fanout) = fanouts.into_iter().chain(dry_fanouts).next() {
+            return Outcome::yes(self.begun(fanout, given, is_dry_run));
         }
         // One that is too old for its only pipeline is a decision of that not to act, too.
         if let Some(dead) = dead {
@@ -119,6 +127,26 @@ impl Trial {
             Some(Closed::WrongOrg) => Decided::WrongOrg,
             Some(Closed::Stale { .. }) | None => Decided::Unmet { unmet: None },
         })
+    }
+
+    /// A fan-out begins: what its job is on the trial's host, which stands for all of its set.
+    fn begun(&self, fanout: NewFanout, given: &Given, is_dry_run: bool) -> Decided {
+        let on = facts(given).map(|facts| {
+            let host = HostRef {
+                host_id: facts.host_id,
+                hostname: facts.hostname.clone(),
+            };
+            self.pipeline
+                .render(&given.event, facts)
+                .map(|rendered| (host, rendered))
+        });
+        match on.transpose() {
+            Ok(on) => Decided::Acts(Box::new(TriedJob::of_fanout(fanout, on, is_dry_run))),
+            Err(error) => Decided::HostFailed {
+                reason: error.code(),
+                text: error.to_string(),
+            },
+        }
     }
 
     /// Whether its condition holds, of an event that becomes a dead letter.

@@ -1,14 +1,17 @@
 //! What a pipeline makes of an event, for people and for tests.
 
 use crate::ingest::Dead;
-use crate::pipeline::as_written;
+use crate::pipeline::{RenderedJob, as_written};
 use crate::router::Withheld;
+use crate::fanout::NewFanout;
 use crate::scheduler::NewJob;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 use tripline_protocol::Name;
 use tripline_protocol::api::Unmet;
+use tripline_protocol::fanout::Target;
+use tripline_protocol::job::JobSpec;
 use tripline_protocol::result::HostRef;
 
 /// Longest text of a step in messages, in characters.
@@ -47,6 +50,13 @@ pub enum Decided {
         /// One sentence.
         text: String,
     },
+    /// Its fan-out begins, and fails on the host that stands for all of its set.
+    HostFailed {
+        /// Its word.
+        reason: &'static str,
+        /// One sentence.
+        text: String,
+    },
     /// Its condition does not hold.
     Unmet {
         /// The first part of it that does not, where that was asked.
@@ -68,8 +78,12 @@ pub enum Decided {
 pub struct TriedJob {
     /// The name of the job.
     pub job: Name,
-    /// Where it runs.
-    pub host: HostRef,
+    /// Where it runs; of a fan-out a host that stands for all of its set, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostRef>,
+    /// The set of hosts that a fan-out begins on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Whether the pipeline only says so.
     pub dry_run: bool,
     /// Its steps in the form of files, with rendered arguments.
@@ -112,7 +126,7 @@ impl Decided {
         match self {
             Self::Acts(job) if job.dry_run => "dry_run",
             Self::Acts(_) => "acts",
-            Self::Withheld { reason, .. } | Self::Dead { reason, .. } => reason,
+            Self::Withheld { reason, .. } | Self::Dead { reason, .. } | Self::HostFailed { reason, .. } => reason,
             Self::Unmet { .. } => "condition",
             Self::Disabled => "disabled",
             Self::WrongOrg => "wrong_org",
@@ -129,6 +143,9 @@ impl fmt::Display for Decided {
             Self::Acts(job) => job.fmt(f),
             Self::Withheld { reason, text, .. } => write!(f, "it matches and does not act, {reason}: {text}"),
             Self::Dead { reason, text } => write!(f, "the event becomes a dead letter, {reason}: {text}"),
+            Self::HostFailed { reason, text } => {
+                write!(f, "its fan-out begins and fails on the host, {reason}: {text}")
+            }
             Self::Unmet { unmet: None } => f.write_str("its condition does not hold"),
             Self::Unmet { unmet: Some(unmet) } => write!(f, "its condition does not hold: {unmet}"),
             Self::Disabled => f.write_str("it is disabled"),
@@ -142,7 +159,11 @@ impl fmt::Display for Decided {
 impl fmt::Display for TriedJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let acts = if self.dry_run { "would act" } else { "acts" };
-        write!(f, "it {acts}: job {} on {}", self.job, self.host.hostname)
+        match (&self.target, &self.host) {
+            (Some(target), _) => write!(f, "it {acts}: a fan-out of job {} on {target}", self.job),
+            (None, Some(host)) => write!(f, "it {acts}: job {} on {}", self.job, host.hostname),
+            (None, None) => write!(f, "it {acts}: job {}", self.job),
+        }
     }
 }
 
@@ -167,17 +188,45 @@ impl From<Dead> for Decided {
 
 impl TriedJob {
     pub(super) fn new(job: NewJob, dry_run: bool) -> Self {
-        let named = job.spec.steps.iter().enumerate().map(|(index, step)| {
+        Self {
+            host: Some(job.host),
+            vars: job.vars,
+            ..Self::of(&job.spec, dry_run)
+        }
+    }
+
+    /// Of a fan-out, whose steps are known for a host alone: `on` is the one that stands for all of its set.
+    pub(super) fn of_fanout(fanout: NewFanout, on: Option<(HostRef, RenderedJob)>, dry_run: bool) -> Self {
+        let record = fanout.record;
+        let (host, vars, tried) = match on {
+            Some((host, RenderedJob { spec, vars })) => (Some(host), vars, Self::of(&spec, dry_run)),
+            None => (
+                None,
+                Map::new(),
+                Self::of(&JobSpec::new(record.name, Vec::new()), dry_run),
+            ),
+        };
+        Self {
+            host,
+            vars,
+            target: Some(record.plan.target),
+            ..tried
+        }
+    }
+
+    fn of(spec: &JobSpec, dry_run: bool) -> Self {
+        let named = spec.steps.iter().enumerate().map(|(index, step)| {
             let id = Some(crate::pipeline::step_id(step, index));
             as_written(&tripline_protocol::step::Step { id, ..step.clone() })
         });
         Self {
-            job: job.spec.name.clone(),
-            host: job.host,
+            job: spec.name.clone(),
+            host: None,
+            target: None,
             dry_run,
             steps: named.collect(),
-            finally: job.spec.finally.iter().map(as_written).collect(),
-            vars: job.vars,
+            finally: spec.finally.iter().map(as_written).collect(),
+            vars: Map::new(),
         }
     }
 }

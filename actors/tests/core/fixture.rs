@@ -111,7 +111,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 42] = [
+const TABLES: [Table; 47] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -154,6 +154,11 @@ const TABLES: [Table; 42] = [
     Table::SessionCommand,
     Table::SessionFile,
     Table::FileBySession,
+    Table::Fanout,
+    Table::FanoutByTime,
+    Table::FanoutDefinition,
+    Table::FanoutChunk,
+    Table::FanoutHost,
 ];
 
 /// What a core is started with.

@@ -55,6 +55,26 @@ async fn a_refused_request_leaves_its_key_free() {
 }
 
 #[actix::test]
+async fn a_fan_out_is_made_once_also_over_a_restart_and_another_body_is_refused() {
+    let fixture = Fixture::start();
+    fixture.enrol("amelie").await;
+    let submit = async |fixture: &Fixture, key, body| {
+        let request = crate::fanouts::everywhere();
+        fixture.core.submit_fanout_once(request, once(key, body)).await
+    };
+    let (first, again) = tokio::join!(submit(&fixture, "k", "b"), submit(&fixture, "k", "b"));
+    let first = first.unwrap().fanout_id;
+    assert_eq!(again.unwrap().fanout_id, first);
+    let refused = submit(&fixture, "k", "other").await.unwrap_err();
+    assert_eq!(refused.code(), "idempotency_key_reused");
+    let fixture = fixture.restart().await;
+    assert_eq!(submit(&fixture, "k", "b").await.unwrap().fanout_id, first);
+    assert_ne!(submit(&fixture, "k2", "b").await.unwrap().fanout_id, first);
+    fixture.advance(ONCE_RETAIN.as_millis() / 1000);
+    assert_ne!(submit(&fixture, "k", "b").await.unwrap().fanout_id, first);
+}
+
+#[actix::test]
 async fn a_session_and_its_commands_are_made_once_and_a_command_is_answered_after_the_sessions_end() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await.host_id;

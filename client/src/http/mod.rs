@@ -86,6 +86,11 @@ impl Request {
         Self::new(Method::DELETE, segments, Repeat::Freely)
     }
 
+    /// Sets something; asked again freely, for it is set to the same.
+    pub(crate) fn put(segments: &[&dyn Display]) -> Self {
+        Self::new(Method::PUT, segments, Repeat::Freely)
+    }
+
     /// Makes something; asked again only when it cannot have been made.
     pub(crate) fn post(segments: &[&dyn Display]) -> Self {
         Self::new(Method::POST, segments, Repeat::IfNotTaken)

@@ -1,9 +1,10 @@
 //! Ids, names, times: texts with a form of their own.
 
 use crate::id::{
-    CommandId, EventKey, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
+    CommandId, EventKey, FanoutId, HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256, TransferId,
 };
 use crate::network::Network;
+use crate::selector::{Attached, Glob, Word};
 use crate::step::{OnError, When};
 use crate::subject::{Etype, EtypePattern};
 use crate::time::{Span, Timestamp, UNITS};
@@ -53,11 +54,17 @@ fn id(description: &str) -> RefOr<Schema> {
 schemas! {
     HostId => id("A host.");
     JobId => id("A job.");
+    FanoutId => id("A fan-out.");
     EventKey => id("An event's identity, derived from org, source and id.");
     SessionId => id("A session.");
     CommandId => id("A verb sent to a host; never executed twice by an agent.");
     InstallId => id("What an agent makes at its first start and keeps.");
     TransferId => id("A transfer of a file, in all of its attempts.");
+    Word => text("A text that is compared whole and without case.").min_length(Some(1)).max_length(Some(255)).examples(["linux"]).into();
+    Glob => text("A pattern of names: `*` is any number of characters, `?` is one. Compared without case.")
+        .min_length(Some(1)).max_length(Some(255)).examples(["web-*"]).into();
+    Attached => text("How a host is attached: by an agent, as a LittleBrother client, somehow, or not at all.")
+        .enum_values(Some(["agent", "littlebrother", "yes", "no"])).into();
     Org => formed("A tenant.", "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", "default");
     Name => formed("The name of a pipeline or a job.", "^[a-z0-9][a-z0-9_-]{0,63}$", "contain-miner");
     Sha256 => formed("SHA-256 in lower-case hexadecimal.", "^[0-9a-f]{64}$",

@@ -277,6 +277,7 @@ pub(crate) fn job_view() -> JobView {
         host: web_1(),
         pipeline: Some(contain_miner()),
         event: Some(cause()),
+        fanout: None,
         priority: Priority::High,
         run: 0,
         attempt: 0,

@@ -3,7 +3,7 @@
 //! hashlib) from the rule in `docs/protocol.md`.
 
 use crate::samples::p;
-use tripline_protocol::{CommandId, EventKey, HostId, InstallId, JobId, Name, Org};
+use tripline_protocol::{CommandId, EventKey, FanoutId, HostId, InstallId, JobId, Name, Org};
 
 fn install() -> InstallId {
     p("11111111-2222-4333-8444-555555555555")
@@ -54,6 +54,21 @@ fn an_event_key_is_of_the_org_the_source_and_the_id() {
         "parts do not run together"
     );
     assert_eq!(key("/café one", "h-1"), "cc313bad-5381-5b08-b7f4-863273face2a");
+}
+
+#[test]
+fn a_fan_out_is_of_what_caused_it_and_its_jobs_are_of_the_fan_out_the_name_the_host_and_the_run() {
+    let org = Org::default_org();
+    let event = EventKey::derive(&org, "nats", "evt-1");
+    let fanout = |run| FanoutId::derive(event, &p::<Name>("contain-miner"), run);
+    assert_eq!(fanout(0).to_string(), "da61920a-0421-54cc-8fbe-2530732c422d");
+    assert_eq!(fanout(1).to_string(), "057a0807-ca77-5604-9efb-a24ea9835d1b");
+    let submitted = FanoutId::derive_submitted(&org, "once");
+    assert_eq!(submitted.to_string(), "9853277c-c094-58cf-b323-0e7e23a7bed7");
+    let host = HostId::derive(&org, install());
+    let job = |run| JobId::derive_fanout(fanout(0), &p::<Name>("sweep"), host, run);
+    assert_eq!(job(0).to_string(), "9ddcc9e0-b070-5092-a87e-37234f263882");
+    assert_eq!(job(1).to_string(), "5dfacabd-9cc3-525f-a0ba-8912b32d1eff");
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn of_an_event() -> JobResult {
         name: p("contain-miner"),
         pipeline: Some(contain_miner()),
         event: Some(cause()),
+        fanout: None,
         host: web_1(),
         outcome: Outcome::Failed,
         reason: Reason::new("step_failed", "step step2 failed: no such process (ESRCH)"),

@@ -10,6 +10,7 @@ mod audit;
 mod control;
 mod derived_ids;
 mod events;
+mod fanouts;
 mod fleet;
 mod frames;
 mod golden;

@@ -1,6 +1,7 @@
 //! Subjects, built and taken apart; hostile ones too.
 
 use crate::samples::{host, p};
+use tripline_protocol::fanout::FanoutOutcome;
 use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::subject::EtypePattern;
 use tripline_protocol::{Etype, JobId, Name, Org, Subjects};
@@ -20,7 +21,16 @@ fn subjects_and_streams_under_the_default_prefix() {
     assert_eq!(subjects.all_events(), "tripline.events.>");
     assert_eq!(
         subjects.all_results(),
-        ["tripline.results.>", "tripline.approvals.>"]
+        ["tripline.results.>", "tripline.approvals.>", "tripline.fanouts.>"]
+    );
+    assert_eq!(
+        subjects.fanout(
+            &org,
+            &name,
+            FanoutOutcome::Failed,
+            p("6a476cc7-fafe-5985-9fb8-67233a7efb39")
+        ),
+        "tripline.fanouts.acme.contain-miner.failed.6a476cc7-fafe-5985-9fb8-67233a7efb39"
     );
     assert_eq!(subjects.all_dead(), "tripline.dead.>");
     assert_eq!(subjects.all_jobs(), "tripline.jobs.>");

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use tripline_protocol::Event;
 use tripline_protocol::api::*;
 use tripline_protocol::event::{StreamGap, StreamedEvent};
+use tripline_protocol::fanout::{FanoutView, RetryFanout, SubmitFanout};
 use tripline_protocol::frame::{AgentFrame, ServerFrame};
 use tripline_protocol::job::JobSpec;
 use tripline_protocol::result::JobResult;
@@ -56,6 +57,10 @@ fn what_people_write_refuses_unknown_fields() {
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "");
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "/job");
     refuses::<SubmitJob>(case("api.json", "submit, inline"), "/job/steps/0");
+    refuses::<SubmitFanout>(case("fanouts.json", "submit"), "");
+    refuses::<SubmitFanout>(case("fanouts.json", "submit"), "/target");
+    refuses::<SubmitFanout>(case("fanouts.json", "submit"), "/pace");
+    refuses::<RetryFanout>(case("fanouts.json", "retry"), "");
     refuses::<CreateToken>(case("api.json", "create token"), "");
     refuses::<SetPause>(case("control.json", "pause"), "");
     refuses::<ReplayDead>(case("control.json", "replay"), "");
@@ -169,6 +174,10 @@ fn what_servers_answer_is_read_without_unknown_fields() {
     ignores::<JobView>(
         case("api.json", "job, waiting"),
         &["", "/waiting", "/waiting/reason", "/host"],
+    );
+    ignores::<FanoutView>(
+        case("fanouts.json", "fanout"),
+        &["", "/counts", "/reason", "/pipeline"],
     );
     ignores::<SlotsView>(case("api.json", "slots"), &["", "/slots/0", "/slots/0/session"]);
     ignores::<PipelinesView>(

@@ -4,6 +4,9 @@ mod changes;
 mod fetch;
 mod submit;
 mod view;
+mod what;
+
+pub(super) use what::{Asked, What, idempotency_key};
 
 use super::output::{Format, print, print_json, print_json_line};
 use super::watch::Watch;
@@ -12,7 +15,7 @@ use clap::{Args, Subcommand};
 use std::time::Duration;
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::{JobState, Outcome};
-use tripline_protocol::{JobId, Name};
+use tripline_protocol::{FanoutId, JobId, Name};
 
 /// Pause between two looks at a job.
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
@@ -61,6 +64,9 @@ pub(super) struct List {
     /// Only of this name
     #[arg(long)]
     name: Option<Name>,
+    /// Only of this fan-out, by its id
+    #[arg(long)]
+    fanout: Option<FanoutId>,
     /// Only of this tenant
     #[arg(long)]
     org: Option<String>,
@@ -75,6 +81,7 @@ impl List {
             ("host", self.host.clone()),
             ("state", self.state.map(|state| state.to_string())),
             ("name", self.name.as_ref().map(Name::to_string)),
+            ("fanout", self.fanout.map(|fanout| fanout.to_string())),
             ("org", self.org.clone()),
         ]
         .into_iter()

@@ -41,6 +41,10 @@ pub(super) fn show(job: &JobView) -> String {
             or_dash(job.pipeline.as_ref().map(|pipeline| &pipeline.name)),
         ),
         (
+            "fan-out",
+            or_dash(job.fanout.as_ref().map(|fanout| fanout.fanout_id)),
+        ),
+        (
             "event",
             or_dash(
                 job.event

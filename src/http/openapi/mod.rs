@@ -12,6 +12,7 @@ mod access;
 mod carbonblack;
 mod control;
 mod events;
+mod fanouts;
 mod hosts;
 mod info;
 mod jobs;
@@ -45,9 +46,10 @@ pub(super) struct Group {
 }
 
 /// All groups, in the order of the documentation.
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     hosts::GROUP,
     jobs::GROUP,
+    fanouts::GROUP,
     sessions::GROUP,
     events::GROUP,
     streams::GROUP,

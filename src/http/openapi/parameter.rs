@@ -1,9 +1,10 @@
 //! Parameters of paths and queries: a name means the same wherever it is, but for the few that are told apart here.
 
 use super::super::body::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use tripline_protocol::fanout::{FanoutHostState, FanoutState};
 use tripline_protocol::job::JobState;
 use tripline_protocol::session::{FILE_NAME_BYTES_MAX, SessionState};
-use tripline_protocol::{Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::{FanoutId, Name, Org, Sha256, Span, Timestamp};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
@@ -89,6 +90,7 @@ fn in_path(name: &str, path: &str) -> Known {
             "The event's identity, as `key` of its publication and in the stream of events; or the id of a job.",
             schema_of::<tripline_protocol::EventKey>(),
         ),
+        "fanout_id" => ("The fan-out.", schema_of::<FanoutId>()),
         "event_key" => (
             "The event's identity: `key` of its publication and in the stream of events.",
             schema_of::<tripline_protocol::EventKey>(),
@@ -128,7 +130,10 @@ fn in_query(name: &str, path: &str) -> Option<Known> {
                 "The file's name, without folders; `file` when it is absent.",
                 text().min_length(Some(1)).max_length(Some(FILE_NAME_BYTES_MAX)).into(),
             ),
+            "name" if path == "/v1/fanouts" => ("Only those whose jobs have this name.", schema_of::<Name>()),
             "name" => ("Only jobs of this name.", schema_of::<Name>()),
+            "fanout" => ("Only jobs of this fan-out.", schema_of::<FanoutId>()),
+            "dry_run" => ("Make nothing, and say which hosts it would have.", flag()),
             "deleted" => ("Also those that were deleted.", flag()),
             "artifacts" => ("Also the contents of files.", flag()),
             "open" => ("Only those that have not ended.", flag()),
@@ -159,6 +164,10 @@ fn of_lists(name: &str, path: &str) -> Option<Known> {
         "from" => ("Go on at this number.", number(0)),
         "limit" => ("Most items of the page.", limit()),
         "state" if path == "/v1/jobs" => ("Only those in this state.", schema_of::<JobState>()),
+        "state" if path == "/v1/fanouts" => ("Only those in this state.", schema_of::<FanoutState>()),
+        "state" if path.starts_with("/v1/fanouts") => {
+            ("Only those in this state.", schema_of::<FanoutHostState>())
+        }
         "state" => ("Only those in this state.", schema_of::<SessionState>()),
         "since" => ("Only what was from then on: a time, or how long ago.", moment()),
         _ => return None,

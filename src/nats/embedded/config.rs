@@ -124,12 +124,13 @@ fn subscriber_permissions(subjects: &Subjects) -> Permissions {
             format!("$JS.ACK.{stream}.>"),
         ]);
     }
-    let [results, approvals] = subjects.all_results();
+    let [results, approvals, fanouts] = subjects.all_results();
     Permissions {
         publish,
         subscribe: vec![
             results,
             approvals,
+            fanouts,
             subjects.all_jobs(),
             subjects.all_dead(),
             subjects.all_audit(),

@@ -4,12 +4,14 @@ use crate::pipeline::SuppressScope;
 use crate::pipeline::file_test::{DEAD, NOBODY, WITHHELD};
 use crate::pipeline::params::TYPES;
 use crate::pipeline::shape::Form;
+use crate::pipeline::target;
 use serde_json::{Map, Value, json};
 use tripline_protocol::job::Priority;
 use tripline_protocol::openapi::{Schemas, add};
+use tripline_protocol::selector::{Attached, Glob, Word};
 use tripline_protocol::step::{OnError, RetryOn};
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Attestation, Etype, Name, Org, Span};
+use tripline_protocol::{Attestation, Etype, Label, Name, Org, Span};
 
 /// Where the document of the HTTP API has its definitions.
 const THERE: &str = "#/components/schemas/";
@@ -20,7 +22,7 @@ pub(super) const TEMPLATE: &str = "template";
 /// A text that is one template and so may have a value of any type.
 pub(super) const WHOLE_TEMPLATE: &str = "whole_template";
 
-const ALL: [Form; 18] = [
+const ALL: [Form; 23] = [
     Form::Name,
     Form::EtypePattern,
     Form::Org,
@@ -28,6 +30,11 @@ const ALL: [Form; 18] = [
     Form::Priority,
     Form::OnError,
     Form::SuppressScope,
+    Form::TargetWord,
+    Form::Label,
+    Form::HostWord,
+    Form::HostGlob,
+    Form::Attached,
     Form::RetryOn,
     Form::ParamType,
     Form::ParamName,
@@ -51,6 +58,11 @@ const fn name(form: Form) -> &'static str {
         Form::Priority => "priority",
         Form::OnError => "on_error",
         Form::SuppressScope => "suppress_scope",
+        Form::TargetWord => "target_word",
+        Form::Label => "label",
+        Form::HostWord => "host_word",
+        Form::HostGlob => "host_pattern",
+        Form::Attached => "attached",
         Form::RetryOn => "retry_on",
         Form::ParamType => "parameter_type",
         Form::ParamName => "parameter_name",
@@ -113,6 +125,11 @@ fn definition(form: Form) -> Value {
         Form::Priority => type_of(add::<Priority>),
         Form::OnError => type_of(add::<OnError>),
         Form::SuppressScope => json!({"enum": SuppressScope::WORDS}),
+        Form::TargetWord => json!({"enum": target::WORDS}),
+        Form::Label => type_of(add::<Label>),
+        Form::HostWord => type_of(add::<Word>),
+        Form::HostGlob => type_of(add::<Glob>),
+        Form::Attached => type_of(add::<Attached>),
         Form::RetryOn => type_of(add::<RetryOn>),
         Form::ParamType => {
             let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();

@@ -73,6 +73,11 @@ impl Scope<'_> {
         !self.vars.is_empty() || !self.vars_later.is_empty()
     }
 
+    /// Whether it is of a pipeline that acts on a set of hosts, before they are known.
+    fn is_before_hosts(&self) -> bool {
+        self.event && !self.host
+    }
+
     /// All names that are known here.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let names = ["event", "host", "params", "vars", "steps", "item", "index"];
@@ -235,6 +240,9 @@ fn check(
 fn unknown(root: &str, scope: &Scope<'_>) -> String {
     match root {
         "event" => "event is not known here; hand it on as a parameter".into(),
+        "host" | "vars" if scope.is_before_hosts() => format!(
+            "{root} is not known here: the pipeline acts on a set of hosts, and this is before they are known; only event is"
+        ),
         "host" => "host is not known here; only outputs of earlier steps are".into(),
         "params" => "params is known in named jobs only".into(),
         "vars" => "vars is not known here: it has the values of let, and there are none".into(),

@@ -95,7 +95,7 @@ fn key(text: &str, data: Value) -> Result<String, (&'static str, String)> {
     let text = with(&format!("suppress: {{ per: 1s, key: {} }}", json!(text)));
     let rules = parse(&text, "").unwrap();
     let pipeline = rules.pipelines().next().unwrap();
-    let key = pipeline.suppress_key(&event(data), &host());
+    let key = pipeline.suppress_key(&event(data), Some(&host()));
     key.map_err(|error| (error.code(), error.to_string()))
 }
 

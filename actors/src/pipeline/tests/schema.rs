@@ -180,6 +180,17 @@ fn pipelines() -> Vec<Value> {
             ],
         }),
         json!({
+            "name": "p", "on": "a", "job": "j", "params": {"text": "x"}, "suppress": {"per": "1h", "scope": "global"},
+            "target": {
+                "labels": ["dmz", "owner:ana"], "platform": "linux", "hostname": "web-*", "attached": "agent",
+                "seen_within": "7d", "unseen_for": "1h", "agent_version": "0.1.0",
+            },
+            "fanout": {
+                "in_flight": 20, "per_minute": 60, "canary": 5, "ramp": 3, "standing": true, "expires": "30d",
+            },
+        }),
+        json!({"name": "p", "on": "a", "job": "j", "params": {"text": "x"}, "target": "all"}),
+        json!({
             "name": "p", "on": "a", "orgs": "default",
             "job": {
                 "expires": "7d", "timeout": "1h 30m", "priority": "low", "let": {"x": {"y": null}},

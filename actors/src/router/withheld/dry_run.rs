@@ -2,6 +2,7 @@
 
 use super::{Why, Withheld};
 use crate::audit::Redactor;
+use crate::fanout::NewFanout;
 use crate::pipeline::{as_written, step_id};
 use crate::scheduler::NewJob;
 use serde_json::Value;
@@ -36,6 +37,17 @@ impl Withheld {
             })),
             ..Self::new(pipeline, Why::DryRun, text)
         })
+    }
+
+    /// A fan-out that does not begin. Its steps are not known before there is a host.
+    pub(crate) fn dry_fanout(fanout: &NewFanout) -> Option<Self> {
+        let record = &fanout.record;
+        let text = format!(
+            "it is a dry run: it would begin a fan-out of job {} on {}",
+            record.name, record.plan.target
+        );
+        let pipeline = record.pipeline.as_ref()?;
+        Some(Self::new(&pipeline.name, Why::DryRun, text))
     }
 }
 

@@ -1,0 +1,249 @@
+//! What people do with fan-outs: pause, resume, cancel, and retry what failed. And what time does: they expire.
+
+use super::record::Turn;
+use super::{Change, ChangeFanout, Fanouts};
+use crate::audit::By;
+use crate::door::Door;
+use crate::refusal::Refusal;
+use crate::scheduler::CancelJob;
+use crate::store::Batch;
+use actix::prelude::*;
+use std::sync::Arc;
+use tripline_protocol::audit::Action;
+use tripline_protocol::fanout::{FanoutHostState, RetryFanout, SubmitFanout};
+use tripline_protocol::job::{Outcome, Reason};
+use tripline_protocol::{FanoutId, HostId, JobId, Timestamp};
+
+/// Entries of a fan-out's history beyond which it is not resumed or tried again.
+const HISTORY_MAX: usize = 500;
+
+fn conflict(code: &'static str, detail: impl Into<String>) -> Refusal {
+    Refusal::Conflict {
+        code,
+        detail: detail.into(),
+    }
+}
+
+impl Fanouts {
+    /// Carries a wish out. The answer is whether anything changed.
+    fn change(&mut self, message: &ChangeFanout) -> Result<bool, Refusal> {
+        let id = message.fanout_id;
+        self.check_visible(message)?;
+        match &message.change {
+            Change::Pause(reason) => self.pause(id, reason.as_deref(), &message.by),
+            Change::Resume => self.resume(id),
+            Change::Cancel => Ok(self.cancel(id, &message.by)),
+            Change::Retry(retry) => self.retry(id, retry),
+        }
+    }
+
+    fn check_visible(&self, message: &ChangeFanout) -> Result<(), Refusal> {
+        let id = message.fanout_id;
+        let org = match self.open.get(&id) {
+            Some(open) => Some(open.machine.record().org.clone()),
+            None => self.ended(id)?.map(|record| record.org),
+        };
+        let visible = |own: &_| message.org.as_ref().is_none_or(|org| org == own);
+        match org.filter(visible) {
+            Some(_) => Ok(()),
+            None => Err(not_found(id)),
+        }
+    }
+
+    fn must_be_open(&mut self, id: FanoutId) -> Result<&mut super::Open, Refusal> {
+        let ended = || conflict("fanout_ended", format!("fan-out {id} has already ended"));
+        self.open.get_mut(&id).ok_or_else(ended)
+    }
+
+    fn pause(&mut self, id: FanoutId, reason: Option<&str>, by: &By) -> Result<bool, Refusal> {
+        let open = self.must_be_open(id)?;
+        if open.machine.record().closed().is_some() {
+            return Err(conflict(
+                "fanout_ended",
+                format!("no host of fan-out {id} has a turn any more; its open jobs go on"),
+            ));
+        }
+        let who = by.who.name.as_deref().unwrap_or("the server");
+        let text = match reason {
+            Some(reason) => format!("paused by {who}: {reason}"),
+            None => format!("paused by {who}"),
+        };
+        open.machine.pause(Reason::new("paused", text));
+        Ok(true)
+    }
+
+    fn resume(&mut self, id: FanoutId) -> Result<bool, Refusal> {
+        let record = self.must_be_open(id)?.machine.record().clone();
+        if record.paused.is_none() {
+            return match self.held(&record) {
+                Some(reason) => Err(conflict(
+                    "pipeline_paused",
+                    format!("its pipeline is paused: {}", reason.text),
+                )),
+                None => Ok(false),
+            };
+        }
+        check_history(&record.history)?;
+        Ok(self.must_be_open(id)?.machine.resume())
+    }
+
+    /// Nobody waits any more, and open jobs are cancelled.
+    fn cancel(&mut self, id: FanoutId, by: &Arc<By>) -> bool {
+        let now = self.ground.now();
+        let Some(open) = self.open.get_mut(&id) else {
+            return false;
+        };
+        if open.machine.record().closed() == Some(Outcome::Cancelled) {
+            return false;
+        }
+        let who = by.who.name.as_deref().unwrap_or("the server");
+        let reason = Reason::new("cancelled", format!("the fan-out was cancelled by {who}"));
+        open.machine.close(Outcome::Cancelled, reason, now);
+        self.cancel_jobs(id, by);
+        true
+    }
+
+    /// Cancels the open jobs of a fan-out.
+    pub(super) fn cancel_jobs(&self, id: FanoutId, by: &Arc<By>) {
+        let Some(open) = self.open.get(&id) else { return };
+        let record = open.machine.record();
+        let jobs: Vec<(HostId, u32)> = open
+            .machine
+            .in_order()
+            .into_iter()
+            .filter(|(_, member)| member.state == FanoutHostState::InFlight)
+            .map(|(host, member)| (host, member.run))
+            .collect();
+        // Nobody waits for the answers: how each job ends is told with its end.
+        let door = Door::new("cancelled jobs", jobs.len().max(1));
+        for (host, run) in jobs {
+            let Ok((reply, _)) = door.enter() else { break };
+            self.scheduler.do_send(CancelJob {
+                org: None,
+                job_id: JobId::derive_fanout(id, &record.name, host, run),
+                by: Arc::clone(by),
+                reply,
+            });
+        }
+    }
+
+    fn retry(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
+        let expires = retry.expires.unwrap_or(SubmitFanout::EXPIRES_DEFAULT);
+        let expires_at = self.ground.now().after(expires);
+        self.reopen(id)?;
+        let result = self.retry_open(id, retry, expires_at);
+        // One that was opened for nothing is as it was.
+        if result.is_err() && self.is_ended(id) {
+            self.open.remove(&id);
+        }
+        result
+    }
+
+    fn is_ended(&self, id: FanoutId) -> bool {
+        let open = self.open.get(&id);
+        open.is_some_and(|open| open.machine.record().ended.is_some())
+    }
+
+    fn retry_open(
+        &mut self,
+        id: FanoutId,
+        retry: &RetryFanout,
+        expires_at: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let was_ended = self.is_ended(id);
+        let hosts = self.hosts_open();
+        let machine = &mut self.must_be_open(id)?.machine;
+        let record = machine.record();
+        check_history(&record.history)?;
+        if !record.resolved {
+            return Err(conflict("fanout_resolving", "its hosts are still being found"));
+        }
+        if !was_ended && record.closed() == Some(Outcome::Cancelled) {
+            return Err(conflict(
+                "fanout_cancelling",
+                "it was cancelled, and its last jobs have not ended yet",
+            ));
+        }
+        if was_ended && hosts > super::FANOUT_HOSTS_OPEN_MAX {
+            return Err(Refusal::Busy {
+                what: "list of hosts of open fan-outs",
+                retry_after: tripline_protocol::Span::from_secs(60),
+            });
+        }
+        if machine.count_to_retry(&retry.outcomes) == 0 {
+            return Err(conflict("nothing_to_retry", "no host ended so"));
+        }
+        machine.retry(&retry.outcomes, expires_at);
+        let record = machine.record_mut();
+        record.timeout = retry.timeout.or(record.timeout);
+        if was_ended {
+            self.pruner.reopened();
+        }
+        Ok(true)
+    }
+
+    /// Its time is over: hosts that wait end.
+    pub(super) fn expire(&mut self, id: FanoutId, now: Timestamp) {
+        let Some(open) = self.open.get_mut(&id) else {
+            return;
+        };
+        let reason = Reason::new("expired", "it had no turn before the fan-out expired");
+        open.machine.close(Outcome::Expired, reason, now);
+        self.settle(id);
+    }
+}
+
+fn check_history(history: &[Turn]) -> Result<(), Refusal> {
+    match history.len() < HISTORY_MAX {
+        true => Ok(()),
+        false => Err(conflict(
+            "too_many_changes",
+            "it was resumed and tried again too often; submit a new one",
+        )),
+    }
+}
+
+pub(super) fn not_found(id: FanoutId) -> Refusal {
+    Refusal::NotFound {
+        what: "fan-out",
+        id: id.to_string(),
+    }
+}
+
+impl Handler<ChangeFanout> for Fanouts {
+    type Result = ();
+    fn handle(&mut self, message: ChangeFanout, ctx: &mut Self::Context) {
+        let id = message.fanout_id;
+        let changed = match self.change(&message) {
+            Ok(changed) => changed,
+            Err(refusal) => return self.ground.after_commit(move || message.reply.send(Err(refusal))),
+        };
+        let mut batch = Batch::new();
+        if changed {
+            batch.audit(self.on_record(&message));
+        }
+        let view = self.view(id);
+        let reply = message.reply;
+        self.settle_with(id, batch, move || reply.send(view));
+        self.wake(id, ctx);
+    }
+}
+
+impl Fanouts {
+    fn on_record(&self, message: &ChangeFanout) -> crate::audit::Entry {
+        let org = self.open.get(&message.fanout_id);
+        let org = org.map(|open| open.machine.record().org.clone());
+        let (action, reason) = match &message.change {
+            Change::Pause(reason) => (Action::FanoutPause, reason.as_ref()),
+            Change::Resume => (Action::FanoutResume, None),
+            Change::Cancel => (Action::FanoutCancel, None),
+            Change::Retry(_) => (Action::FanoutRetry, None),
+        };
+        let entry = self.ground.audit(action, &message.by, org.as_ref());
+        let entry = entry.on("fanout", message.fanout_id);
+        match &message.change {
+            Change::Retry(retry) => entry.detail("outcomes", &retry.outcomes),
+            _ => entry.detail("reason", reason),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A fan-out ends: its record says how, and its summary goes out with it.
+
+use super::Fanouts;
+use super::record::{Ended, FanoutRecord, HostRow, Turn, host_key, standing};
+use super::state::{Machine, Member};
+use crate::ground::{Ground, read};
+use crate::outbox::{Outgoing, stage};
+use crate::ports::OutMessage;
+use crate::record::{HostRecord, encode};
+use crate::refusal::Refusal;
+use crate::store::{Batch, Table};
+use serde::Serialize;
+use tripline_protocol::fanout::{FanoutHostState, FanoutHostView, FanoutOutcome, FanoutSummary};
+use tripline_protocol::job::{Outcome, Reason};
+use tripline_protocol::{FanoutId, HostId, Timestamp};
+
+/// Hosts that a summary names.
+const NAMED_MAX: usize = 100;
+
+impl Fanouts {
+    pub(super) fn finish(
+        &mut self,
+        id: FanoutId,
+        (outcome, reason): (FanoutOutcome, Reason),
+        mut batch: Batch,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let Some(mut open) = self.open.remove(&id) else {
+            return;
+        };
+        let counts = open.machine.counts();
+        let record = open.machine.record_mut();
+        record.ends += 1;
+        record.paused = None;
+        record.ended = Some(Ended {
+            outcome,
+            reason,
+            at: self.ground.now(),
+            counts,
+        });
+        let record = open.machine.record();
+        record.put(&mut batch);
+        tracing::info!(fanout = %id, name = %record.name, %outcome, hosts = counts.hosts, "fan-out ended");
+        metrics::counter!("tripline_fanouts_ended_total", "outcome" => outcome.as_str()).increment(1);
+        let outgoing = match summary(&self.ground, &open.machine) {
+            Ok(summary) => vec![self.stage_summary(&mut batch, record, outcome, &summary)],
+            // The store cannot be read: the process is about to end with that reason.
+            Err(error) => {
+                tracing::error!(fanout = %id, %error, "the summary of a fan-out cannot be made");
+                Vec::new()
+            }
+        };
+        self.finishing.insert(id, open.machine.record().clone());
+        self.pruner.ended();
+        self.persist(batch, outgoing, Some((id, None)), then);
+    }
+
+    /// Lets go of those whose end the store has by now.
+    pub(super) fn forget_finished(&mut self) {
+        let store = &self.ground.store;
+        self.finishing.retain(|id, finished| {
+            let stored: Result<Option<FanoutRecord>, Refusal> =
+                read(store, Table::Fanout, id.as_bytes(), "fan-out");
+            stored.is_ok_and(|stored| stored.is_some_and(|stored| stored.ends < finished.ends))
+        });
+    }
+
+    fn stage_summary(
+        &self,
+        batch: &mut Batch,
+        record: &FanoutRecord,
+        outcome: FanoutOutcome,
+        summary: &FanoutSummary,
+    ) -> Outgoing {
+        let message_id = format!("{}/{}", record.fanout_id, record.ends);
+        let payload = encode(&Envelope {
+            specversion: "1.0",
+            id: &message_id,
+            source: "tripline",
+            r#type: format!("tripline.fanout.{outcome}"),
+            time: self.ground.now(),
+            datacontenttype: "application/json",
+            traceparent: record.traceparent.as_deref(),
+            data: summary,
+        });
+        let mut headers = vec![(
+            "Content-Type".to_owned(),
+            "application/cloudevents+json".to_owned(),
+        )];
+        if let Some(traceparent) = &record.traceparent {
+            headers.push(("traceparent".into(), traceparent.clone()));
+        }
+        let subjects = &self.ground.config.subjects;
+        let subject = subjects.fanout(&record.org, &record.name, outcome, record.fanout_id);
+        let message = OutMessage {
+            subject,
+            message_id,
+            headers,
+            payload,
+        };
+        stage(&self.ground.load, batch, message)
+    }
+}
+
+/// A summary as a CloudEvent. Attributes are absent rather than null.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'static str,
+    r#type: String,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a FanoutSummary,
+}
+
+fn summary(ground: &Ground, machine: &Machine) -> Result<FanoutSummary, Refusal> {
+    let record = machine.record();
+    let well = FanoutHostState::Ended(Outcome::Succeeded);
+    let hosts = machine.in_order();
+    let wrong: Vec<&(HostId, Member)> = hosts.iter().filter(|(_, member)| member.state != well).collect();
+    let named = wrong.iter().take(NAMED_MAX);
+    let not_succeeded = named
+        .map(|(host, member)| {
+            let row = row_of(ground, record.fanout_id, *host)?;
+            let view = host_view(ground, record, *host, 0, row)?;
+            // A row that is written with this batch, or just before it, cannot be read yet.
+            Ok(FanoutHostView {
+                state: member.state,
+                run: member.run,
+                ..view
+            })
+        })
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(FanoutSummary {
+        fanout: record.to_view(machine.counts(), None),
+        more: (wrong.len() - not_succeeded.len()) as u64,
+        not_succeeded,
+    })
+}
+
+pub(super) fn row_of(ground: &Ground, id: FanoutId, host: HostId) -> Result<Option<HostRow>, Refusal> {
+    read(
+        &ground.store,
+        Table::FanoutHost,
+        &host_key(id, host),
+        "host of a fan-out",
+    )
+}
+
+/// A host as the store has it; `turn`: up to which entry of the history it was found.
+pub(super) fn host_view(
+    ground: &Ground,
+    record: &FanoutRecord,
+    host_id: HostId,
+    turn: u32,
+    row: Option<HostRow>,
+) -> Result<FanoutHostView, Refusal> {
+    let known: Option<HostRecord> = read(&ground.store, Table::Host, host_id.as_bytes(), "host")?;
+    let (turn, state, run) = match &row {
+        Some(row) => (row.turn, row.state, row.run),
+        None => (turn, FanoutHostState::Pending, 0),
+    };
+    let is = standing(&record.history, turn, state, run);
+    let closed = is.by.and_then(|index| record.history.get(index));
+    let (reason, finished_at) = match (closed, is.state) {
+        (Some(Turn::Closed { reason, at, .. }), _) => (Some(reason.clone()), Some(*at)),
+        (_, FanoutHostState::Pending) => (None, None),
+        _ => (
+            row.as_ref().and_then(|row| row.reason.clone()),
+            row.as_ref().and_then(|row| row.finished_at),
+        ),
+    };
+    Ok(FanoutHostView {
+        host_id,
+        hostname: known.map(|host| host.hostname).unwrap_or_default(),
+        state: is.state,
+        job_id: row.and_then(|row| row.job_id),
+        run: is.run,
+        reason,
+        finished_at,
+    })
+}

@@ -1,0 +1,128 @@
+//! What people do with a fan-out.
+
+use super::{CANCELLED, FAILED, SUCCEEDED};
+use super::{attached, disobey, ended, everywhere, host, states, submit, summary, until};
+use crate::fixture::Fixture;
+use tripline_protocol::fanout::{FanoutOutcome, FanoutState, Pace, RetryFanout, SubmitFanout};
+use tripline_protocol::job::Outcome;
+
+#[actix::test]
+async fn a_pause_lets_open_jobs_end_and_makes_no_more() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 2).await;
+    agents.sort_by_key(|(id, _)| *id);
+    let pace = Pace {
+        in_flight: 1,
+        ..Pace::default()
+    };
+    let id = submit(&fixture, SubmitFanout { pace, ..everywhere() }).await;
+    until(&fixture, id, "the first has its turn", |view| {
+        view.counts.in_flight == 1
+    })
+    .await;
+    let paused = fixture
+        .core
+        .pause_fanout(None, id, Some("lunch".into()))
+        .await
+        .unwrap();
+    assert_eq!(paused.state, FanoutState::Paused);
+    assert!(paused.reason.unwrap().text.ends_with("lunch"));
+    agents[0].1.obey().await;
+    let paused = until(&fixture, id, "the first ends", |view| view.counts.succeeded == 1).await;
+    assert_eq!((paused.state, paused.counts.pending), (FanoutState::Paused, 1));
+    fixture.core.resume_fanout(None, id).await.unwrap();
+    agents[1].1.obey().await;
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+    let refused = fixture.core.pause_fanout(None, id, None).await.unwrap_err();
+    assert_eq!(refused.code(), "fanout_ended");
+}
+
+#[actix::test]
+async fn cancelling_ends_who_waits_and_who_has_a_job() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 1).await;
+    let away = fixture.enrol("away").await.host_id;
+    let id = submit(&fixture, everywhere()).await;
+    let command = agents[0].1.command().await;
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    assert_eq!(host(&fixture, id, away).await.state, CANCELLED);
+    assert_eq!(agents[0].1.cancel().await, command.command_id);
+    agents[0].1.fail(
+        command.command_id,
+        tripline_protocol::Fault::live_response("cancelled", "cancelled"),
+    );
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.cancelled), (FanoutOutcome::Cancelled, 2));
+    let again = fixture.core.cancel_fanout(None, id).await.unwrap();
+    assert_eq!(again.state, FanoutState::Ended(FanoutOutcome::Cancelled));
+}
+
+#[actix::test]
+async fn only_those_that_failed_are_tried_again() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 2).await;
+    let id = submit(&fixture, everywhere()).await;
+    agents[0].1.obey().await;
+    disobey(&mut agents[1].1).await;
+    ended(&fixture, id).await;
+    let first = host(&fixture, id, agents[1].0).await;
+    let retried = fixture
+        .core
+        .retry_fanout(None, id, RetryFanout::default())
+        .await
+        .unwrap();
+    assert_eq!((retried.state, retried.finished_at), (FanoutState::Running, None));
+    agents[1].1.obey().await;
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.succeeded), (FanoutOutcome::Succeeded, 2));
+    let second = host(&fixture, id, agents[1].0).await;
+    assert_eq!(
+        (first.state, first.run, second.state, second.run),
+        (FAILED, 0, SUCCEEDED, 1)
+    );
+    assert_ne!(first.job_id, second.job_id);
+    assert_eq!(host(&fixture, id, agents[0].0).await.run, 0);
+    let messages = fixture.published(".fanouts.", 2).await;
+    assert_eq!(messages[1].message_id, format!("{id}/2"));
+    assert_eq!(summary(&fixture, 2).await["more"], 0);
+    let nothing = fixture.core.retry_fanout(None, id, RetryFanout::default()).await;
+    assert_eq!(nothing.unwrap_err().code(), "nothing_to_retry");
+    assert_eq!(
+        ended(&fixture, id).await.0,
+        FanoutOutcome::Succeeded,
+        "it is as it was"
+    );
+}
+
+#[actix::test]
+async fn hosts_that_were_cancelled_are_tried_again_when_a_person_asks_for_them() {
+    let fixture = Fixture::start();
+    let away = fixture.enrol("away").await.host_id;
+    let id = submit(&fixture, everywhere()).await;
+    until(&fixture, id, "it waits", |view| view.counts.offline == 1).await;
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    ended(&fixture, id).await;
+    let wanted = RetryFanout {
+        outcomes: vec![Outcome::Cancelled],
+        ..RetryFanout::default()
+    };
+    fixture.core.retry_fanout(None, id, wanted).await.unwrap();
+    let fixture = fixture.restart().await;
+    fixture.attach(away, "away").await.obey().await;
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+    assert_eq!(states(&fixture, id).await, [SUCCEEDED]);
+    assert_eq!(host(&fixture, id, away).await.run, 1);
+}
+
+#[actix::test]
+async fn others_orgs_fan_outs_are_not_there() {
+    let fixture = Fixture::start();
+    let id = submit(&fixture, everywhere()).await;
+    let acme = Some("acme".parse().unwrap());
+    let refused = fixture.core.cancel_fanout(acme.clone(), id).await.unwrap_err();
+    assert_eq!(refused.code(), "not_found");
+    assert_eq!(
+        fixture.core.get_fanout(acme, id).await.unwrap_err().code(),
+        "not_found"
+    );
+}

@@ -1,0 +1,136 @@
+//! Fan-outs of pipelines whose target is a set of hosts.
+
+use super::{attached, ended, hosts, is_paused, until};
+use crate::audit::ana;
+use crate::events::{delivery, stream};
+use crate::fixture::{Fixture, Setup, eventually, rules};
+use serde_json::json;
+use tripline_actors::FanoutFilter;
+use tripline_actors::store::Table;
+use tripline_protocol::fanout::{FanoutOutcome, FanoutState, FanoutView};
+use tripline_protocol::{EventKey, FanoutId, Org};
+
+const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\nfanout: { in_flight: 1 }\n\
+    job: { steps: [ delete_file: { path: \"/tmp/{{ event.data.file }}-{{ host.hostname }}\" } ] }\n";
+
+async fn start(text: &'static str) -> Fixture {
+    let fixture = Fixture::start_with(Setup {
+        pipelines: vec![text],
+        ..Setup::default()
+    });
+    stream(&fixture).await;
+    fixture
+}
+
+async fn offer(fixture: &Fixture, number: u64) {
+    let event = delivery(fixture, number, &format!("e{number}"), json!({ "file": "x" }));
+    fixture.core.ingest(vec![event]).await.unwrap();
+}
+
+async fn only(fixture: &Fixture) -> FanoutView {
+    let filter = FanoutFilter {
+        limit: 10,
+        ..FanoutFilter::default()
+    };
+    let page = fixture.core.list_fanouts(filter).await.unwrap();
+    let [view]: [_; 1] = page.items.try_into().unwrap();
+    view
+}
+
+#[actix::test]
+async fn an_event_begins_one_fan_out_however_often_it_comes_and_a_reload_changes_nothing() {
+    let fixture = start(SWEEP).await;
+    let mut agents = attached(&fixture, 2).await;
+    agents.sort_by_key(|(id, _)| *id);
+    offer(&fixture, 1).await;
+    offer(&fixture, 1).await;
+    let view = only(&fixture).await;
+    let event = view.event.clone().unwrap();
+    let key = EventKey::derive(&Org::default_org(), &event.source, &event.id);
+    assert_eq!(
+        view.fanout_id,
+        FanoutId::derive(key, &"sweep".parse().unwrap(), 0)
+    );
+    assert_eq!(view.pipeline.unwrap().name.as_str(), "sweep");
+    let first = agents[0].1.obey().await;
+    fixture.core.set_rules(rules(&[]));
+    let second = agents[1].1.obey().await;
+    let mut paths: Vec<String> = [first, second]
+        .iter()
+        .map(|command| command.call.to_args()["path"].to_string())
+        .collect();
+    paths.sort();
+    assert_eq!(paths, ["\"/tmp/x-host0\"", "\"/tmp/x-host1\""]);
+    let (outcome, view) = ended(&fixture, view.fanout_id).await;
+    assert_eq!((outcome, view.counts.succeeded), (FanoutOutcome::Succeeded, 2));
+}
+
+#[actix::test]
+async fn after_a_restart_it_does_what_its_pipeline_said_when_it_began() {
+    let fixture = start(SWEEP).await;
+    let away = fixture.enrol("away").await.host_id;
+    offer(&fixture, 1).await;
+    let id = only(&fixture).await.fanout_id;
+    until(&fixture, id, "it waits", |view| view.counts.offline == 1).await;
+    let fixture = fixture.restart_with(|setup| setup.pipelines.clear()).await;
+    let mut agent = fixture.attach(away, "away").await;
+    let command = agent.obey().await;
+    assert_eq!(command.call.to_args()["path"], "/tmp/x-away");
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+}
+
+#[actix::test]
+async fn a_paused_pipeline_holds_its_fan_outs_back_also_after_a_restart() {
+    let fixture = start(SWEEP).await;
+    let away = fixture.enrol("away").await.host_id;
+    offer(&fixture, 1).await;
+    let id = only(&fixture).await.fanout_id;
+    let sweep = "sweep".parse().unwrap();
+    fixture.core.pause_pipeline(&ana(), sweep, None).await.unwrap();
+    until(&fixture, id, "it is held back", is_paused("pipeline_paused")).await;
+    let fixture = fixture.restart().await;
+    let mut agent = fixture.attach(away, "away").await;
+    let refused = fixture.core.resume_fanout(None, id).await.unwrap_err();
+    assert_eq!(refused.code(), "pipeline_paused");
+    assert_eq!(fixture.rows(Table::Job), 0);
+    fixture
+        .core
+        .resume_pipeline(&ana(), "sweep".parse().unwrap())
+        .await
+        .unwrap();
+    agent.obey().await;
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+}
+
+#[actix::test]
+async fn its_open_jobs_are_counted_as_the_pipelines() {
+    let fixture = start(SWEEP).await;
+    let mut agents = attached(&fixture, 1).await;
+    offer(&fixture, 1).await;
+    let open = |wanted| {
+        let fixture = &fixture;
+        eventually("as many jobs are open", move || async move {
+            let pipelines = fixture.core.pipelines().await.unwrap().pipelines;
+            (pipelines[0].in_flight == wanted).then_some(())
+        })
+    };
+    open(1).await;
+    agents[0].1.obey().await;
+    open(0).await;
+}
+
+#[actix::test]
+async fn a_host_whose_job_cannot_be_rendered_fails_without_one() {
+    const TEXT: &str = "name: sweep\non: [acme.>]\ntarget: all\n\
+        job: { steps: [ delete_file: { path: \"{{ event.data.nothing }}\" } ] }\n";
+    let fixture = start(TEXT).await;
+    let _agents = attached(&fixture, 1).await;
+    offer(&fixture, 1).await;
+    let id = only(&fixture).await.fanout_id;
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.failed), (FanoutOutcome::Failed, 1));
+    assert_eq!(view.state, FanoutState::Ended(FanoutOutcome::Failed));
+    assert_eq!(fixture.rows(Table::Job), 0);
+    let hosts = hosts(&fixture, id).await;
+    assert_eq!(hosts[0].reason.as_ref().unwrap().code, "missing_field");
+}
