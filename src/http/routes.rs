@@ -3,9 +3,9 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain, fanouts, fleet,
-    health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines, sessions, store,
-    streams, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain,
+    fanouts, fleet, health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines,
+    sessions, store, streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;

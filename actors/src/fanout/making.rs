@@ -9,7 +9,7 @@ use crate::labels;
 use crate::pipeline::RenderedJob;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
-use crate::router::HostBook;
+use crate::router::{HostBook, Hosts as _};
 use crate::scheduler::{Accept, NewJob};
 use crate::store::Batch;
 use actix::prelude::*;
@@ -203,6 +203,5 @@ fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob) -> NewJo
         depth: record.depth,
         by: record.by.clone(),
         run,
-        ends_kept: record.ends_kept,
     }
 }

@@ -74,9 +74,6 @@ pub(crate) struct FanoutRecord {
     pub(crate) traceparent: Option<String>,
     #[serde(default)]
     pub(crate) depth: u8,
-    /// How many ends of its pipeline's jobs are kept for `auto_pause`; 0: none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(crate) ends_kept: u32,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     /// How long its jobs may run, where a retry said so.

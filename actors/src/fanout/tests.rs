@@ -47,7 +47,6 @@ fn record(pace: Pace, standing: bool) -> FanoutRecord {
         by: None,
         traceparent: None,
         depth: 0,
-        ends_kept: 0,
         created_at: at(0),
         expires_at: at(0).after(EXPIRES),
         timeout: None,

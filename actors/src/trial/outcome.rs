@@ -1,9 +1,9 @@
 //! What a pipeline makes of an event, for people and for tests.
 
+use crate::fanout::NewFanout;
 use crate::ingest::Dead;
 use crate::pipeline::{RenderedJob, as_written};
 use crate::router::Withheld;
-use crate::fanout::NewFanout;
 use crate::scheduler::NewJob;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -126,7 +126,9 @@ impl Decided {
         match self {
             Self::Acts(job) if job.dry_run => "dry_run",
             Self::Acts(_) => "acts",
-            Self::Withheld { reason, .. } | Self::Dead { reason, .. } | Self::HostFailed { reason, .. } => reason,
+            Self::Withheld { reason, .. } | Self::Dead { reason, .. } | Self::HostFailed { reason, .. } => {
+                reason
+            }
             Self::Unmet { .. } => "condition",
             Self::Disabled => "disabled",
             Self::WrongOrg => "wrong_org",

@@ -1,7 +1,7 @@
 //! Fan-outs as tables.
 
 use crate::cli::output::{fields, or_dash, table};
-use tripline_protocol::fanout::{FanoutCounts, FanoutHostView, FanoutReach, FanoutView, Pace, Target};
+use tripline_protocol::fanout::{FanoutCounts, FanoutHostView, FanoutReach, FanoutView, Pace};
 use tripline_protocol::job::Reason;
 
 fn why(reason: Option<&Reason>) -> String {

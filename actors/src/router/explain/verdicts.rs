@@ -193,7 +193,7 @@ fn condition(pipeline: &Pipeline, event: &Event, host: &mut EventHost<'_>) -> Re
 
 /// It matches, and nothing is recorded of it.
 fn matching(pipeline: &Pipeline, event: &Event, facts: &HostFacts) -> Now {
-    let key = pipeline.suppress_key(event, facts).map(drop);
+    let key = pipeline.suppress_key(event, Some(facts)).map(drop);
     match key.and_then(|()| pipeline.render(event, facts).map(drop)) {
         Err(error) => Now::dead(&Dead {
             reason: error.code(),
