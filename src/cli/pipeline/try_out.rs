@@ -274,7 +274,7 @@ job: triage
         for part in [
             "it acts: job p on web-1",
             "it would act: job triage on web-1",
-            "kill_process    true  {\"pid\":42}",
+            "kill_process  true  {\"pid\":42}",
             "finally finally1",
         ] {
             assert!(shown.contains(part), "{part}:\n{shown}");
@@ -350,8 +350,13 @@ job: triage
         assert!(told.contains("cannot read "), "{told}");
         let told = of(&["--event", EVENT, "--host", "{\"platfrom\": 1}"]);
         assert!(told.starts_with("--host: unknown key \"platfrom\""), "{told}");
-        let told = of(&["--event", EVENT, "--jobs", "HERE/missing"]);
-        assert!(told.contains("failed to list the folder"), "{told}");
+        let line = Line::try_parse_from(["try", "/nonexistent/p.yaml", "--event", EVENT]).unwrap();
+        let told = tried(&line.arguments).unwrap_err();
+        assert_eq!(told.code(), 2);
+        assert!(
+            told.lines()[0].starts_with("/nonexistent/p.yaml: failed to read the file: "),
+            "{told:?}"
+        );
         let told = of(&["--etype", "acme.alert", "--event", "{\"specversion\": \"2.0\"}"]);
         assert!(told.contains("only 1.0 is understood"), "{told}");
     }

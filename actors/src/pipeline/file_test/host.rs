@@ -64,12 +64,12 @@ pub enum HostGiven {
     /// Nobody knows it.
     Nobody,
     /// These things; of others their defaults hold.
-    Some(Box<Said>),
+    Known(Box<Said>),
 }
 
 impl Default for HostGiven {
     fn default() -> Self {
-        Self::Some(Box::default())
+        Self::Known(Box::default())
     }
 }
 
@@ -104,7 +104,7 @@ impl HostGiven {
     pub(super) fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
         match &node.kind {
             Kind::Text(word) if word == NOBODY => Some(Self::Nobody),
-            Kind::Map(_) => Said::read(node, problems).map(|said| Self::Some(Box::new(said))),
+            Kind::Map(_) => Said::read(node, problems).map(|said| Self::Known(Box::new(said))),
             _ => problems.add(
                 node.at,
                 format!(
@@ -127,8 +127,8 @@ impl HostGiven {
     /// What this says, and what `other` says where this does not.
     pub(super) fn or(&self, other: Option<&Self>) -> Self {
         match (self, other) {
-            (Self::Some(said), Some(Self::Some(other))) => {
-                Self::Some(Box::new(said.as_ref().clone().or(other.as_ref().clone())))
+            (Self::Known(said), Some(Self::Known(other))) => {
+                Self::Known(Box::new(said.as_ref().clone().or(other.as_ref().clone())))
             }
             _ => self.clone(),
         }
@@ -138,7 +138,7 @@ impl HostGiven {
     pub(super) fn of(&self, event: &Event) -> Option<GivenHost> {
         match self {
             Self::Nobody => None,
-            Self::Some(said) => Some(said.as_ref().clone().of(event)),
+            Self::Known(said) => Some(said.as_ref().clone().of(event)),
         }
     }
 }
