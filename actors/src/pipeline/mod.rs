@@ -10,6 +10,7 @@
 mod argument;
 mod as_written;
 mod aside;
+mod compiled;
 mod condition;
 mod facts;
 mod fields;

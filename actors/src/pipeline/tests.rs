@@ -9,6 +9,7 @@ mod files;
 mod guards;
 mod hostile;
 mod index;
+mod problems;
 pub(super) mod random;
 mod rendering;
 mod schema;

@@ -15,6 +15,8 @@ use std::fmt;
 const DEPTH_MAX: usize = 32;
 /// Most values in one file, aliases expanded.
 const NODES_MAX: usize = 50_000;
+/// Most bytes of the texts in one file, aliases expanded.
+const TEXTS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A value and where it begins.
 #[derive(Debug, Clone)]
@@ -111,6 +113,7 @@ fn options() -> Options {
             max_depth: DEPTH_MAX,
             flow_nesting_limit: DEPTH_MAX,
             max_nodes: NODES_MAX,
+            max_total_scalar_bytes: TEXTS_BYTES_MAX,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: NODES_MAX },
         merge_keys: MergeKeyPolicy::Error,
@@ -268,6 +271,13 @@ mod tests {
         let values = |count: usize| "- x\n".repeat(count - 1);
         documents(&values(NODES_MAX)).expect("as many as may be");
         documents(&values(NODES_MAX + 1)).expect_err("more");
+        // Of an anchor and its aliases.
+        let texts = |count: usize| {
+            let text = "x".repeat(TEXTS_BYTES_MAX / 8);
+            format!("- &a {text}\n{}", "- *a\n".repeat(count - 1))
+        };
+        documents(&texts(8)).expect("as long as may be");
+        documents(&texts(9)).expect_err("longer");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::guard::{Guards, No, Wish};
 use super::lookup::{Hosts, Resolution};
-use super::withheld::Withheld;
+use super::withheld::{Why, Withheld};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
@@ -129,7 +129,8 @@ fn hint_text(hint: &HostHint) -> String {
     }
 }
 
-/// Every candidate decides by itself. An event is `stale` only when all that could act on it find it too old.
+/// Every candidate decides by itself. An event is `stale` when none that takes it matches, and one would that finds it too
+/// old.
 pub(crate) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
@@ -144,17 +145,26 @@ pub(crate) fn decide<'a>(
         found: None,
     };
     let mut decision = Decision::default();
-    let (mut looked_at, mut too_old_for) = (false, None);
+    let (mut matched, mut too_old_for) = (false, None);
     for pipeline in candidates {
-        match pipeline.closed_to(event, age, age_max) {
-            None => looked_at = true,
+        let verdict = match pipeline.closed_to(event, age, age_max) {
+            None => consider(pipeline, (event, run), &mut host, guards, now)?,
             Some(Closed::Stale { age_max }) => {
-                too_old_for = too_old_for.max(Some(age_max));
+                // Without a host that it asks for nobody knows whether it matches: as little may be lost in silence.
+                match wants(pipeline, event, &mut host)? {
+                    Ok(Match::No) => {}
+                    Ok(Match::Error(why)) => decision.errors.push((pipeline.name().clone(), why)),
+                    Ok(Match::Yes) | Err(_) => {
+                        too_old_for = too_old_for.max(Some(age_max));
+                        decision.withheld.push(stale(pipeline, age, age_max));
+                    }
+                }
                 continue;
             }
             Some(Closed::Disabled | Closed::WrongOrg) => continue,
-        }
-        match consider(pipeline, (event, run), &mut host, guards, now)? {
+        };
+        matched |= !matches!(verdict, Verdict::No | Verdict::Error(_));
+        match verdict {
             Verdict::No => {}
             Verdict::Error(why) => decision.errors.push((pipeline.name().clone(), why)),
             Verdict::Job(job) if pipeline.is_dry_run() => decision.dry_runs.push(*job),
@@ -163,7 +173,7 @@ pub(crate) fn decide<'a>(
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
     }
-    if let Some(age_max) = too_old_for.filter(|_| !looked_at) {
+    if let Some(age_max) = too_old_for.filter(|_| !matched) {
         decision.dead = Some(Dead {
             reason: STALE,
             text: format!("the event is {age} old, at most {age_max} is taken"),
@@ -171,6 +181,11 @@ pub(crate) fn decide<'a>(
     }
     decision.counted = guards.take_counted();
     Ok(decision)
+}
+
+fn stale(pipeline: &Pipeline, age: Span, age_max: Span) -> Withheld {
+    let text = format!("the event is {age} old, it takes at most {age_max}");
+    Withheld::new(pipeline.name(), Why::Stale, text)
 }
 
 /// One dead letter per event: the first reason counts, every pipeline's text is kept.
@@ -190,6 +205,23 @@ fn add_dead(decision: &mut Decision, pipeline: &Pipeline, dead: Dead) {
     }
 }
 
+/// Whether the condition of a pipeline holds. The inner `Err`: it asks for a host that nobody knows.
+fn wants(
+    pipeline: &Pipeline,
+    event: &Event,
+    host: &mut EventHost<'_>,
+) -> Result<Result<Match, Dead>, Refusal> {
+    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
+        match host.get()? {
+            Ok((_, facts)) => Some(facts),
+            Err(dead) => return Ok(Err(dead.clone())),
+        }
+    } else {
+        None
+    };
+    Ok(Ok(pipeline.matches(event, facts)))
+}
+
 fn consider(
     pipeline: &Arc<Pipeline>,
     (event, run): (&Event, u32),
@@ -197,18 +229,11 @@ fn consider(
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Verdict, Refusal> {
-    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
-        match host.get()? {
-            Ok((_, facts)) => Some(facts),
-            Err(dead) => return Ok(Verdict::Dead(dead.clone())),
-        }
-    } else {
-        None
-    };
-    match pipeline.matches(event, facts) {
-        Match::No => return Ok(Verdict::No),
-        Match::Error(why) => return Ok(Verdict::Error(why)),
-        Match::Yes => {}
+    match wants(pipeline, event, host)? {
+        Ok(Match::No) => return Ok(Verdict::No),
+        Ok(Match::Error(why)) => return Ok(Verdict::Error(why)),
+        Ok(Match::Yes) => {}
+        Err(dead) => return Ok(Verdict::Dead(dead)),
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));

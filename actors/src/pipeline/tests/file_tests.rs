@@ -1,7 +1,7 @@
 //! `tests` of pipelines as they are written: what is taken, and every mistake with its place.
 
 use super::events::{file, parse};
-use super::files::{Bad, pipeline};
+use super::problems::{Bad, pipeline};
 use crate::pipeline::RuleSet;
 use serde_json::json;
 

@@ -49,6 +49,8 @@ reasons! {
     Paused = "paused";
     /// Only people touch its host.
     ProtectedHost = "protected_host";
+    /// The event is older than it takes.
+    Stale = "stale";
     /// It only says what it would do.
     DryRun = "dry_run";
 }
