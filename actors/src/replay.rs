@@ -299,6 +299,32 @@ mod tests {
     }
 
     #[test]
+    fn so_many_replays_of_an_event_are_looked_at() {
+        let (_dir, store) = remembered(None);
+        let event = EventKey(Uuid::from_u128(1));
+        let by = Asker {
+            token_id: "1".into(),
+            name: "ana".into(),
+        };
+        for (run, looked_at) in [(99, 99), (100, 100), (101, 100)] {
+            let (at, by) = (START, by.clone());
+            let mut batch = Batch::new();
+            remember(
+                &mut batch,
+                row(BY_EVENT, event.as_bytes()),
+                &Record { run, at, by },
+            );
+            store.commit(batch, || {});
+            let marks = marks(&store, event).unwrap();
+            let last = handled_key(event, Some(Replay { run, at }));
+            assert_eq!(
+                (marks.len(), marks[0], marks.last()),
+                (1 + looked_at, event, Some(&last))
+            );
+        }
+    }
+
+    #[test]
     fn a_replay_is_remembered_for_so_long_and_no_longer() {
         let (_dir, store) = remembered(None);
         let last = START.after(RETAIN);

@@ -83,7 +83,7 @@ fn read_data(given: &str) -> Result<Value, Failure> {
 }
 
 /// Reads what fits an event and one byte more, so that a longer one is seen.
-fn read(source: std::io::Result<impl Read>) -> std::io::Result<String> {
+pub(super) fn read(source: std::io::Result<impl Read>) -> std::io::Result<String> {
     let mut text = String::new();
     source?
         .take(EVENT_BYTES_MAX as u64 + 1)
@@ -91,7 +91,7 @@ fn read(source: std::io::Result<impl Read>) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn unreadable(name: &str, error: &std::io::Error) -> Failure {
+pub(super) fn unreadable(name: &str, error: &std::io::Error) -> Failure {
     Failure::Input(format!("cannot read {name}: {error}"))
 }
 

@@ -238,6 +238,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Openapi => openapi::print(),
         Command::Completion { shell } => completion(shell),
         Command::Pipeline(pipeline::Verb::Check(arguments)) => pipeline::check(global, &arguments),
+        Command::Pipeline(pipeline::Verb::Try(arguments)) => pipeline::try_out(global, &arguments),
         Command::Pipeline(pipeline::Verb::Schema(arguments)) => pipeline::schema(&arguments),
         Command::Nats(verb) => nats::run(global, &verb),
         Command::Demo(arguments) => block_on(crate::demo::run(&arguments)),

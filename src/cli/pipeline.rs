@@ -1,5 +1,9 @@
 //! `tripline pipeline`: check rule files without a server, list the rules in force, pause single ones.
 
+mod try_out;
+
+pub(super) use try_out::{Try, try_out};
+
 use super::output::{Format, clean, or_dash, print, print_json, table};
 use super::{Client, Failure, Global};
 use crate::rules::{Folders, count};
@@ -21,6 +25,19 @@ pub(super) enum Verb {
                             Example:\n  tripline pipeline check pipelines/ --jobs jobs/"
     )]
     Check(Check),
+    /// Show what the pipelines of a file make of an event, without a server
+    #[command(
+        after_help = "Decision, and the job's steps with rendered arguments; where a pipeline does not act, why not. It is \
+                            the server's own decision, with guards that have counted nothing yet. --repeat shows what they make of \
+                            the same event several times.\n\n\
+                            An event is written as in the tests of a pipeline, {\"etype\": …, \"data\": …}, or is a CloudEvent, or, \
+                            with --etype, what a detector publishes there.\n\n\
+                            Examples:\n  tripline pipeline try pipelines/contain-miner.yaml --event alert.json\n  \
+                            tripline pipeline try contain-miner.yaml --event '{\"etype\": \"acme.alert.miner\", \"data\": {\"pid\": 42}}' \
+                            --host '{\"platform\": \"linux\"}'\n  \
+                            jq -c . alert.json | tripline pipeline try a.yaml --etype acme.alert --event - --repeat 3 --every 10s"
+    )]
+    Try(Try),
     /// List the pipelines in force, and which of them are paused
     List,
     /// Print the JSON Schema of pipeline files, for editors
@@ -296,6 +313,7 @@ fn state(pipeline: &PipelineView) -> &'static str {
     match (pipeline.pause.is_some(), pipeline.enabled) {
         (_, false) => "disabled",
         (true, true) => "paused",
+        (false, true) if pipeline.dry_run => "dry_run",
         (false, true) => "enabled",
     }
 }

@@ -50,6 +50,7 @@ fn every_command_is_understood() {
         "tripline event publish acme.alert.high --data {} --id 7",
         "tripline pipeline check a b --jobs c",
         "tripline pipeline list",
+        "tripline pipeline try a.yaml --event - --host none --jobs j --etype a.b --org acme --repeat 3 --every 10s",
         "tripline pipeline schema --jobs",
         "tripline token create --name web --role enrol --uses 3 --expires 24h",
         "tripline token list",
@@ -99,6 +100,7 @@ fn wrong_usage_is_refused_and_says_what_was_expected() {
         ("tripline event publish x --host web01", "a UUID"),
         ("tripline event publish x --time now", "2026-11-20T14:00:00Z"),
         ("tripline pipeline check", "<DIR>"),
+        ("tripline pipeline try a.yaml", "--event"),
         (
             "tripline token create --name a --role boss",
             "expected enrol, viewer, operator or admin",

@@ -87,7 +87,7 @@ section! {
 section! {
     /// `[events]`: what is taken from NATS.
     Events, "events" {
-        /// Older events become dead letters, unless a pipeline takes them.
+        /// Older events become dead letters, unless a pipeline takes them; at most 7d.
         max_age: Span = Span::from_secs(HOUR_SECONDS),
     }
 }

@@ -3,6 +3,7 @@
 use super::{Config, Origin, Problem};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use tripline_actors::pipeline::AGE_MAX;
 use tripline_protocol::Span;
 
 mod littlebrother;
@@ -212,5 +213,9 @@ fn limits(config: &Config, found: &mut Found) {
     ];
     for (key, _) in spans.iter().filter(|(_, span)| *span == Span::ZERO) {
         found.push(((*key).into(), "must be longer than 0s".to_owned()));
+    }
+    if config.events.max_age > AGE_MAX {
+        let text = format!("must be at most {AGE_MAX}: handled events are not remembered for longer");
+        found.push(("events.max_age".into(), text));
     }
 }

@@ -273,6 +273,10 @@ fn rules_between_keys_are_checked() {
             "[events]\nmax_age = \"0s\"",
             "events.max_age: must be longer than 0s",
         ),
+        (
+            "[events]\nmax_age = \"7d 1s\"",
+            "events.max_age: must be at most 7d: handled events are not remembered for longer",
+        ),
     ];
     for (text, expected) in cases {
         let errors = refused(text);
@@ -368,4 +372,12 @@ fn slots_and_the_administrators_token_have_bounds() {
     for (chars, legal) in [(15, false), (16, true), (512, true), (513, false)] {
         assert_eq!(token(chars).is_ok(), legal, "{chars} characters");
     }
+}
+
+#[test]
+fn tests_of_pipelines_take_events_as_old_as_a_server_without_a_configuration() {
+    assert_eq!(
+        load("", &[]).unwrap().events.max_age,
+        tripline_actors::trial::AGE_TAKEN
+    );
 }

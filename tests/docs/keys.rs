@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tripline_actors::pipeline::map_keys;
 
 /// Where the page has the keys of a map, by what the map is in messages.
-const HEADINGS: [(&str, &str); 12] = [
+const HEADINGS: [(&str, &str); 16] = [
     ("a pipeline", "## Pipeline"),
     ("the events of a pipeline", "### Events"),
     ("suppress", "## Suppression"),
@@ -18,6 +18,10 @@ const HEADINGS: [(&str, &str); 12] = [
     ("a step of finally", "### Steps for the end"),
     ("a named job", "## Named job"),
     ("a parameter", "### Parameters"),
+    ("a test", "## Tests"),
+    ("an event of a test", "### Events of a test"),
+    ("the host of a test", "### Hosts of a test"),
+    ("an expectation", "### Expectations"),
 ];
 
 fn reference() -> Page {

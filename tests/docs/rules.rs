@@ -34,8 +34,9 @@ fn every_pipeline_and_named_job_is_taken() {
         for block in page.blocks().iter().filter(|block| block.language == "yaml") {
             let checked = if has_key(block, "on:") {
                 RuleSet::parse(&[file(&page, block)], &named_jobs())
+                    .and_then(|mut rules| tripline_actors::trial::check(&mut rules))
             } else if has_key(block, "steps:") {
-                RuleSet::parse(&[], &[file(&page, block)])
+                RuleSet::parse(&[], &[file(&page, block)]).map(drop)
             } else {
                 continue;
             };

@@ -13,39 +13,44 @@ const FILES_MAX: usize = 10_000;
 /// The `.yaml` and `.yml` files of a folder, by name. Hidden files and sub-folders are left out; links to
 /// files are followed.
 pub(super) fn read(folder: &Path, problems: &mut Vec<FileProblem>) -> Vec<SourceFile> {
-    let mut problem = |path: &Path, message: String| {
-        problems.push(FileProblem {
-            file: path.display().to_string(),
-            line: 0,
-            column: 0,
-            message,
-        });
-    };
     let paths = match list(folder) {
         Ok(paths) => paths,
         Err(error) => {
-            problem(folder, format!("failed to list the folder: {error}"));
+            problems.push(problem(folder, format!("failed to list the folder: {error}")));
             return Vec::new();
         }
     };
     if paths.len() > FILES_MAX {
-        problem(
-            folder,
-            format!("{} files, at most {FILES_MAX} are taken", paths.len()),
-        );
+        let message = format!("{} files, at most {FILES_MAX} are taken", paths.len());
+        problems.push(problem(folder, message));
         return Vec::new();
     }
-    let mut files = Vec::new();
-    for path in paths {
-        match read_file(&path) {
-            Ok(text) => files.push(SourceFile {
-                path: path.display().to_string(),
-                text,
-            }),
-            Err(error) => problem(&path, format!("failed to read the file: {error}")),
+    let files = paths.iter().filter_map(|path| read_one(path, problems));
+    files.collect()
+}
+
+/// One file.
+pub(super) fn read_one(path: &Path, problems: &mut Vec<FileProblem>) -> Option<SourceFile> {
+    match read_file(path) {
+        Ok(text) => Some(SourceFile {
+            path: path.display().to_string(),
+            text,
+        }),
+        Err(error) => {
+            problems.push(problem(path, format!("failed to read the file: {error}")));
+            None
         }
     }
-    files
+}
+
+/// Of a file or folder as a whole.
+fn problem(path: &Path, message: String) -> FileProblem {
+    FileProblem {
+        file: path.display().to_string(),
+        line: 0,
+        column: 0,
+        message,
+    }
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {

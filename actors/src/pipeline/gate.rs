@@ -42,9 +42,9 @@ pub(super) const OF_EVENTS: Field = Field::new(
 
 /// Most orgs in `orgs`.
 const ORGS_MAX: usize = 256;
-/// The oldest event a pipeline may take. The marks of handled events are kept as long: one that was stored again
-/// later is too old for everybody, and not handled twice.
-pub(crate) const AGE_MAX: Span = Span::from_secs(7 * 24 * 3600);
+/// The oldest event a pipeline may take, and the server for pipelines that do not say. The marks of handled events are
+/// kept as long: one that was stored again later is too old for everybody, and not handled twice.
+pub const AGE_MAX: Span = Span::from_secs(7 * 24 * 3600);
 
 /// Why a pipeline that listens to an event's etype does not look at the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

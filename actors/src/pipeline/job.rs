@@ -8,7 +8,7 @@ use super::problem::Problems;
 use super::render_error::RenderError;
 use super::retry;
 use super::server_step::wait_problem;
-use super::steps::{self, Part, StepTemplate};
+use super::steps::{self, Ids, Part, StepTemplate};
 use super::template::{Budget, Scope};
 use super::vars::{self, Context, LET, Let};
 use super::yaml::Node;
@@ -122,7 +122,7 @@ impl JobTemplate {
             vars: &known,
             ..scope.clone()
         };
-        let mut ids = Vec::new();
+        let mut ids = Ids::default();
         let steps = fields
             .need("steps", "a list of steps", problems)
             .and_then(|node| steps::read(node, Part::Steps, scope, &mut ids, problems));

@@ -50,9 +50,7 @@ pub use condition::Match;
 pub use facts::StepFacts;
 pub(crate) use file_test::{Expected, Given, Wanted};
 pub use file_test::{FileTest, GivenEvent, GivenHost, HostGiven};
-#[cfg(test)]
-pub(crate) use gate::AGE_MAX;
-pub use gate::Closed;
+pub use gate::{AGE_MAX, Closed};
 pub use guards::{AutoPause, MaxHosts, PipelineGuards};
 pub use host::HostFacts;
 pub use index::Candidates;

@@ -62,10 +62,28 @@ impl RuleSet {
     /// All problems of all files; nothing is to be put in force then.
     pub fn load(pipelines: Option<&Path>, jobs: Option<&Path>) -> Result<RuleSet, LoadError> {
         let mut problems = Vec::new();
-        let mut read = |folder: Option<&Path>| folder.map(|folder| files::read(folder, &mut problems));
-        let pipelines = read(pipelines).unwrap_or_default();
-        let jobs = read(jobs).unwrap_or_default();
-        match Self::parse(&pipelines, &jobs) {
+        let pipelines = pipelines.map(|folder| files::read(folder, &mut problems));
+        Self::load_with(pipelines.unwrap_or_default(), jobs, problems)
+    }
+
+    /// The same of one file of pipelines.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the file and of the named jobs.
+    pub fn load_file(pipelines: &Path, jobs: Option<&Path>) -> Result<RuleSet, LoadError> {
+        let mut problems = Vec::new();
+        let file = files::read_one(pipelines, &mut problems);
+        Self::load_with(file.into_iter().collect(), jobs, problems)
+    }
+
+    fn load_with(
+        pipelines: Vec<SourceFile>,
+        jobs: Option<&Path>,
+        mut problems: Vec<FileProblem>,
+    ) -> Result<RuleSet, LoadError> {
+        let jobs = jobs.map(|folder| files::read(folder, &mut problems));
+        match Self::parse(&pipelines, &jobs.unwrap_or_default()) {
             Ok(rules) if problems.is_empty() => Ok(rules),
             Ok(_) => Err(LoadError::new(problems)),
             Err(error) => {

@@ -133,15 +133,24 @@ impl Part {
     }
 }
 
-/// Reads a list of steps; `scope` is what their templates may name, apart from the steps themselves, `earlier` are the
-/// ids of those before them, and then also of these.
+/// The ids of the steps of a job that were read.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    all: Vec<String>,
+    /// Of those that run over a list.
+    lists: Vec<String>,
+}
+
+/// Reads a list of steps; `scope` is what their templates may name, apart from the steps themselves, `ids` are those of
+/// the steps before them, and then also of these.
 pub(super) fn read(
     node: &Node,
     part: Part,
     scope: &Scope<'_>,
-    earlier: &mut Vec<String>,
+    ids: &mut Ids,
     problems: &mut Problems<'_>,
 ) -> Option<Vec<StepTemplate>> {
+    let Ids { all: earlier, lists } = ids;
     let items = fields::list(node, "a list of steps", problems)?;
     let most = part.most();
     if !(1..=most).contains(&items.len()) {
@@ -165,14 +174,11 @@ pub(super) fn read(
         earlier.push(id);
         steps.push(step);
     }
-    let lists: Vec<&str> = items
-        .iter()
-        .zip(earlier.iter().skip(before))
-        .filter(|(item, _)| value_of(item, "for_each").is_some())
-        .map(|(_, id)| id.as_str())
-        .collect();
+    let own = items.iter().zip(earlier.iter().skip(before));
+    let over_list = own.filter(|(item, _)| value_of(item, "for_each").is_some());
+    lists.extend(over_list.map(|(_, id)| id.clone()));
     for (item, id) in items.iter().zip(earlier.iter().skip(before)) {
-        if let Some(problem) = taken_by_list(id, lists.iter().copied()) {
+        if let Some(problem) = taken_by_list(id, lists.iter().map(String::as_str)) {
             problems.add::<()>(item.at, problem);
         }
     }

@@ -15,7 +15,8 @@ pub use outcome::{Decided, Outcome, TriedJob};
 
 use crate::labels::label;
 use crate::pipeline::{
-    Closed, FileProblem, FileTest, Given, GivenEvent, LoadError, Match, Pipeline, RuleSet,
+    At, Closed, Expected, FileProblem, FileTest, Given, GivenEvent, HostFacts, LoadError, Match, Pipeline,
+    RuleSet,
 };
 use crate::refusal::Refusal;
 use crate::router::{Age, Decision, Guards, decide};
@@ -54,7 +55,16 @@ impl Trial {
     ///
     /// None that a trial can meet: the decision's own, of a store that cannot be read.
     pub fn give(&mut self, given: &GivenEvent) -> Result<Outcome, Refusal> {
-        self.decide(&given.0)
+        let outcome = self.decide(&given.0)?;
+        Ok(self.explained(outcome, &given.0))
+    }
+
+    /// The same, with the part of its condition that does not hold.
+    fn explained(&self, mut outcome: Outcome, given: &Given) -> Outcome {
+        if let Decided::Unmet { unmet } = &mut outcome.decided {
+            *unmet = self.pipeline.unmet(&given.event, facts(given)).map(Box::new);
+        }
+        outcome
     }
 
     fn decide(&mut self, given: &Given) -> Result<Outcome, Refusal> {
@@ -88,34 +98,50 @@ impl Trial {
             dry_runs,
             dead,
             withheld,
-            errors,
             ..
         } = decision;
         let is_dry_run = !dry_runs.is_empty();
         if let Some(job) = jobs.into_iter().chain(dry_runs).next() {
             return Outcome::yes(Decided::Acts(Box::new(TriedJob::new(job, is_dry_run))));
         }
+        // One that is too old for its only pipeline is a decision of that not to act, too.
+        if let Some(dead) = dead {
+            return Outcome {
+                matches: self.wants(given),
+                decided: dead.into(),
+            };
+        }
         if let Some(withheld) = withheld.into_iter().next() {
             return Outcome::yes(withheld.into());
         }
-        let event = &given.event;
-        let closed = self.pipeline.closed_to(event, age, age_max);
-        match (dead, closed) {
-            (Some(dead), closed) => Outcome {
-                matches: closed.is_none() && self.wants(given),
-                decided: dead.into(),
-            },
-            (None, Some(Closed::Disabled)) => Outcome::no(Decided::Disabled),
-            (None, Some(Closed::WrongOrg)) => Outcome::no(Decided::WrongOrg),
-            (None, _) => Outcome::no(Decided::unmet(errors)),
-        }
+        Outcome::no(match self.pipeline.closed_to(&given.event, age, age_max) {
+            Some(Closed::Disabled) => Decided::Disabled,
+            Some(Closed::WrongOrg) => Decided::WrongOrg,
+            Some(Closed::Stale { .. }) | None => Decided::Unmet { unmet: None },
+        })
     }
 
     /// Whether its condition holds, of an event that becomes a dead letter.
     fn wants(&self, given: &Given) -> bool {
-        let facts = given.host.as_ref().map(|host| &host.facts);
-        self.pipeline.matches(&given.event, facts) == Match::Yes
+        self.pipeline.matches(&given.event, facts(given)) == Match::Yes
     }
+
+    /// What is not as expected of an event; why is asked only then.
+    fn faults(&mut self, given: &Given, expected: Option<&Expected>) -> Result<Vec<(At, String)>, Refusal> {
+        let outcome = self.decide(given)?;
+        let Some(expected) = expected else {
+            return Ok(Vec::new());
+        };
+        match judge::faults(expected, &outcome).is_empty() {
+            true => Ok(Vec::new()),
+            false => Ok(judge::faults(expected, &self.explained(outcome, given))),
+        }
+    }
+}
+
+/// What conditions know of its host.
+fn facts(given: &Given) -> Option<&HostFacts> {
+    given.host.as_ref().map(|host| &host.facts)
 }
 
 /// Reads and checks the files of two folders, and holds the pipelines to their tests. Blocks: not for an actor's thread.
@@ -150,13 +176,8 @@ pub fn check(rules: &mut RuleSet) -> Result<(), LoadError> {
 fn run(pipeline: &Arc<Pipeline>, test: &FileTest, problems: &mut Vec<FileProblem>) {
     let mut trial = Trial::of(pipeline);
     for (index, given) in test.given.iter().enumerate() {
-        let expected = test.expected.iter().find(|(of, _)| *of == index);
-        let outcome = trial.decide(given);
-        let Some((_, expected)) = expected else { continue };
-        let faults = match outcome {
-            Ok(outcome) => judge::faults(expected, &outcome),
-            Err(refusal) => vec![(pipeline.at(), refusal.to_string())],
-        };
+        let faults = trial.faults(given, test.expected_of(index));
+        let faults = faults.unwrap_or_else(|refusal| vec![(pipeline.at(), refusal.to_string())]);
         let which = match test.given.len() {
             1 => test.label.clone(),
             _ => format!("{}, event {}", test.label, index + 1),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 use tripline_protocol::Name;
+use tripline_protocol::api::Unmet;
 use tripline_protocol::result::HostRef;
 
 /// Longest text of a step in messages, in characters.
@@ -48,8 +49,9 @@ pub enum Decided {
     },
     /// Its condition does not hold.
     Unmet {
-        /// One sentence.
-        text: String,
+        /// The first part of it that does not, where that was asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unmet: Option<Box<Unmet>>,
     },
     /// It is not enabled.
     Disabled,
@@ -105,16 +107,6 @@ impl Outcome {
 }
 
 impl Decided {
-    /// A condition that does not hold, or has no value.
-    pub(super) fn unmet(errors: Vec<(Name, String)>) -> Self {
-        let error = errors.into_iter().next();
-        let text = match error {
-            Some((_, why)) => format!("its condition has no value: {why}"),
-            None => "its condition does not hold".to_owned(),
-        };
-        Self::Unmet { text }
-    }
-
     /// The word for what became of it.
     pub fn word(&self) -> &'static str {
         match self {
@@ -137,7 +129,8 @@ impl fmt::Display for Decided {
             Self::Acts(job) => job.fmt(f),
             Self::Withheld { reason, text, .. } => write!(f, "it matches and does not act, {reason}: {text}"),
             Self::Dead { reason, text } => write!(f, "the event becomes a dead letter, {reason}: {text}"),
-            Self::Unmet { text } => f.write_str(text),
+            Self::Unmet { unmet: None } => f.write_str("its condition does not hold"),
+            Self::Unmet { unmet: Some(unmet) } => write!(f, "its condition does not hold: {unmet}"),
             Self::Disabled => f.write_str("it is disabled"),
             Self::WrongOrg => f.write_str("it is for events of other orgs"),
             Self::NotListening => f.write_str("it does not listen to the event's etype"),
@@ -195,5 +188,25 @@ pub(super) fn shown(value: &Value) -> String {
     match text.char_indices().nth(TEXT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_in_what_is_told() {
+        let text = |length: usize| Value::String("ü".repeat(length));
+        let quotes = 2;
+        assert_eq!(
+            shown(&text(TEXT_CHARS_MAX - quotes)).chars().count(),
+            TEXT_CHARS_MAX
+        );
+        let cut = shown(&text(TEXT_CHARS_MAX - quotes + 1));
+        assert!(
+            cut.ends_with("ü…") && cut.chars().count() == TEXT_CHARS_MAX + 1,
+            "{cut}"
+        );
     }
 }

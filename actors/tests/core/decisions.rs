@@ -131,3 +131,48 @@ async fn a_paused_pipeline_says_who_paused_it_and_why() {
         withheld.text
     );
 }
+
+const DRY: &str = "name: dry\non: [acme.>]\ndry_run: true\nsuppress: { per: 1h }\nmax_in_flight: 1\n\
+                   max_hosts: { count: 1, per: 1h }\n\
+                   job: { steps: [ kill_process: { pid: \"{{ event.data.pid }}\" } ] }\n";
+
+#[actix::test]
+async fn a_dry_run_records_what_it_would_do_and_its_guards_count_as_if_it_had() {
+    let (fixture, host_id) = listening(vec![DRY]).await;
+    let data = json!({ "host_id": host_id, "pid": 42 });
+    offer(&fixture, 1, data.clone()).await;
+    offer(&fixture, 2, data.clone()).await;
+    assert_eq!(jobs(&fixture).await, []);
+    let decided = decisions(&fixture, None, 1).await;
+    let [dry] = decided.withheld.as_slice() else {
+        panic!("{decided:?}")
+    };
+    let would = dry.would.as_ref().unwrap();
+    assert_eq!((dry.reason.as_str(), would.job.as_str()), ("dry_run", "dry"));
+    assert_eq!((would.host.host_id, would.steps_omitted), (host_id, 0));
+    let step = json!({"id": "step1", "kill_process": {"pid": 42}, "when": true});
+    assert_eq!(would.steps, [step]);
+    let reasons = |decided: &EventDecisions| decided.withheld[0].reason.clone();
+    assert_eq!(reasons(&decisions(&fixture, None, 2).await), "suppressed");
+
+    // It was handled, so it does not come again, and its job is not open.
+    let fixture = fixture.restart().await;
+    offer(&fixture, 1, data.clone()).await;
+    assert_eq!(decisions(&fixture, None, 1).await, decided);
+    fixture.advance(3600);
+    offer(&fixture, 3, data).await;
+    assert_eq!(reasons(&decisions(&fixture, None, 3).await), "dry_run");
+    let listed = &pipelines(&fixture).await[0];
+    assert!(listed.dry_run && listed.in_flight == 0, "{listed:?}");
+}
+
+#[actix::test]
+async fn a_dry_run_that_cannot_be_rendered_is_a_dead_letter_as_ever() {
+    let (fixture, host_id) = listening(vec![DRY]).await;
+    offer(&fixture, 1, json!({ "host_id": host_id })).await;
+    let decided = decisions(&fixture, None, 1).await;
+    let [dead] = decided.withheld.as_slice() else {
+        panic!("{decided:?}")
+    };
+    assert_eq!((dead.reason.as_str(), dead.dead_letter), ("missing_field", true));
+}

@@ -4,6 +4,7 @@ use crate::golden::Golden;
 use crate::samples::{at, hash, host, p};
 use serde_json::json;
 use tripline_protocol::api::*;
+use tripline_protocol::result::HostRef;
 use tripline_protocol::{EventKey, JobId, Org};
 
 pub(crate) fn pause() -> Pause {
@@ -47,10 +48,25 @@ fn decisions() -> EventDecisions {
         dead_letter: true,
         ..suppressed.clone()
     };
+    let dry_run = WithheldView {
+        reason: "dry_run".into(),
+        text: "it is a dry run: it would run job contain-miner on web-1".into(),
+        key: None,
+        would: Some(DryRun {
+            job: p("contain-miner"),
+            host: HostRef {
+                host_id: host(),
+                hostname: "web-1".into(),
+            },
+            steps: vec![json!({"id": "kill", "kill_process": {"pid": 42}, "when": true})],
+            steps_omitted: 1,
+        }),
+        ..suppressed.clone()
+    };
     EventDecisions {
         key: EventKey(host().0),
         jobs: vec![JobId(host().0)],
-        withheld: vec![suppressed, stale],
+        withheld: vec![suppressed, stale, dry_run],
     }
 }
 

@@ -38,12 +38,7 @@ pub(super) const SHAPE: Shape = Shape::new(
             "Who vouches for it.",
         )
         .or("publisher"),
-        Field::new(
-            "depth",
-            Takes::Count(0, DEPTH),
-            "How many pipelines led to it.",
-        )
-        .or("0"),
+        Field::new("depth", Takes::Count(0, DEPTH), "How many pipelines led to it.").or("0"),
         Field::new(
             "after",
             Takes::Text(Form::Span),
@@ -132,7 +127,7 @@ impl GivenEvent {
     }
 
     /// The same as another event, `number`, handled so much later.
-    pub fn again(&self, number: usize, later: Span) -> Self {
+    pub fn again(&self, number: u32, later: Span) -> Self {
         let mut given = self.0.clone();
         let event = &mut given.event;
         event.id = format!("{}-{number}", event.id);

@@ -5,7 +5,6 @@ use crate::pipeline::problem::{At, Problems};
 use crate::pipeline::yaml::{Kind, Node};
 use serde_json::{Value, json};
 use tripline_protocol::Name;
-use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
 
 /// Any map.
 const PARTIAL: Takes = Takes::Names {
@@ -49,8 +48,8 @@ pub(super) const SHAPE: Shape = Shape::new(
 )
 .with_rules(|| vec![json!({"minProperties": 1})]);
 
-/// Most steps that an expectation names: all of a job.
-const STEPS_EXPECTED_MAX: usize = STEPS_MAX + FINALLY_MAX;
+/// Most steps that an expectation names: all of a job, those for its end included.
+const STEPS_EXPECTED_MAX: usize = 80;
 
 /// Reasons not to act that a test can meet: nobody pauses its pipeline, and no job of it ends.
 pub(in crate::pipeline) const WITHHELD: [&str; 5] = [
@@ -152,5 +151,16 @@ fn partial(node: &Node, what: &str, problems: &mut Problems<'_>) -> Option<Wante
             node.at,
             format!("expected a map for {what}, found {}", node.describe()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
+
+    #[test]
+    fn all_steps_of_a_job_can_be_expected() {
+        assert_eq!(STEPS_EXPECTED_MAX, STEPS_MAX + FINALLY_MAX);
     }
 }

@@ -73,7 +73,16 @@ pub struct FileTest {
     pub(crate) label: String,
     pub(crate) given: Vec<Given>,
     /// What is expected of which event, from 0.
-    pub(crate) expected: Vec<(usize, Expected)>,
+    expected: Vec<(usize, Expected)>,
+}
+
+impl FileTest {
+    /// What is expected of an event, from 0. Either of the last one, or of each.
+    pub(crate) fn expected_of(&self, event: usize) -> Option<&Expected> {
+        let first = self.expected.first().map(|(of, _)| *of)?;
+        let (of, expected) = self.expected.get(event.checked_sub(first)?)?;
+        (*of == event).then_some(expected)
+    }
 }
 
 /// Reads the tests of a pipeline; their problems are noted.

@@ -94,7 +94,8 @@ fn the_files_shown_in_the_reference_load() {
     let triage = include_str!("../../../../examples/jobs/triage.yaml");
     let jobs: Vec<_> = jobs.into_iter().chain([triage]).collect();
     let (pipelines, jobs) = (pipelines.join("\n---\n"), jobs.join("\n---\n"));
-    parse(&pipelines, &jobs).unwrap();
+    let mut rules = parse(&pipelines, &jobs).unwrap();
+    assert_eq!(crate::trial::check(&mut rules), Ok(()));
     super::schema::agree("the reference", &pipelines, &jobs);
 }
 

@@ -176,6 +176,22 @@ fn tests_and_their_events_are_taken_up_to_their_bounds() {
 }
 
 #[test]
+fn steps_and_addresses_in_a_test_are_taken_up_to_their_bounds() {
+    let told = |steps: usize, addresses: usize| {
+        let host = json!({"addresses": vec!["10.0.0.1"; addresses]});
+        let expect = json!({"steps": vec![json!({"id": "a"}); steps]});
+        let test = json!({"event": {"etype": "a"}, "host": host, "expect": expect});
+        let job = json!({"steps": [{"list_processes": {}}]});
+        let pipeline = json!({"name": "p", "on": "a", "job": job, "tests": [test]}).to_string();
+        let parsed = RuleSet::parse(&[file("p.yaml", &pipeline)], &[]);
+        parsed.err().map(|error| error.problems[0].message.clone())
+    };
+    assert_eq!(told(80, 64), None);
+    assert_eq!(told(81, 64).unwrap(), "81 steps, expected 1 to 80");
+    assert_eq!(told(80, 65).unwrap(), "65 addresses, expected 1 to 64");
+}
+
+#[test]
 fn the_tests_of_all_pipelines_have_so_many_events_and_no_more() {
     let events = ["{ etype: a }"; 1_000].join(", ");
     let file_of = |n: usize, events: &str| {

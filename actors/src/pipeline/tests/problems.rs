@@ -388,6 +388,16 @@ fn bad_steps() -> Vec<Bad> {
             &[(6, 7, "two steps have the id \"step2\"")],
         ),
         (
+            step(
+                "{ id: read, for_each: [x], list_processes: {} }\n  finally:\n    - { id: read-1, list_processes: {} }",
+            ),
+            &[(
+                7,
+                7,
+                "the id \"read-1\" stands for an element of the list of step \"read\"",
+            )],
+        ),
+        (
             step("{ create_process: { argv: [a], environment: { \"{{ event.id }}\": x } } }"),
             &[(5, 53, "a template cannot be a key")],
         ),

@@ -1,7 +1,7 @@
 //! Which decisions get a row, for how long, and what is counted of the others.
 
 use super::*;
-use crate::router::withheld::Why;
+use crate::router::withheld::{Why, decisions};
 use crate::store::Options;
 use serde_json::Value;
 use tripline_protocol::Attestation;
@@ -193,4 +193,31 @@ fn a_long_text_is_cut() {
         .next()
         .map(|record| record.text.chars().count());
     assert_eq!(text, Some(TEXT_CHARS_MAX));
+}
+
+#[test]
+fn so_many_decisions_about_one_event_are_shown() {
+    let kept = Kept::new();
+    let event = event(1);
+    let of = Of {
+        event: &event,
+        run: 0,
+        now: at(0),
+    };
+    let mut batch = Batch::new();
+    for n in 0..=1_000 {
+        let name: Name = format!("p{n}").parse().unwrap();
+        batch.put(
+            Table::Withheld,
+            row(event.key, Some(&name)),
+            encode(&record(of, "suppressed", "so often")),
+        );
+    }
+    kept.store.commit(batch, || {});
+    let shown = |kept: &Kept| decisions(&kept.store, None, event.key).unwrap().withheld.len();
+    assert_eq!(shown(&kept), 1_000, "of 1,001");
+    let mut batch = Batch::new();
+    batch.delete(Table::Withheld, row(event.key, Some(&"p7".parse().unwrap())));
+    kept.store.commit(batch, || {});
+    assert_eq!(shown(&kept), 1_000, "all of them");
 }
