@@ -241,7 +241,8 @@ impl JobRecord {
     /// Whether one of its steps has begun, in the try that is under way.
     pub(crate) fn has_begun(&self) -> bool {
         let begun = |report: &StepReport| report.started_at.is_some();
-        self.intent.is_some() || self.deadline.is_some() || self.reports.iter().any(begun)
+        let closing = self.ending.is_some();
+        closing || self.intent.is_some() || self.deadline.is_some() || self.reports.iter().any(begun)
     }
 
     pub(crate) fn put(&self, batch: &mut Batch) {
