@@ -105,6 +105,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "the layout of a format",
         &[
+            "actors/src/router/mark.rs HANDLED_BYTES",
+            "actors/src/router/mark.rs ID_BYTES",
             "actors/src/host/littlebrother/process.rs KEY_BYTES",
             "actors/src/store/long.rs INLINE_BYTES_MAX",
             "actors/src/store/salvage/log.rs MESSAGE_ROOM_MIN",
