@@ -452,6 +452,9 @@ pub struct PipelineView {
     /// Whether it acts; one that does not is loaded and checked all the same.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// Whether it only records what it would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The orgs on whose events it acts; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orgs: Option<Vec<Org>>,

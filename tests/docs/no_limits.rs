@@ -134,6 +134,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/host/littlebrother/answer.rs EVENT_BYTES",
             "actors/src/outbox/state.rs MEMORY_BYTES_MAX",
             "actors/src/pipeline/aside.rs STACK_BYTES",
+            "actors/src/pipeline/condition/check.rs REGEX_BYTES_MIN",
+            "actors/src/pipeline/condition/mod.rs TREE_BYTES",
             "actors/src/pipeline/suppress.rs KEY_BUDGET_BYTES",
             "actors/src/pipeline/template/engine.rs SWEPT_MIN",
             "actors/src/scheduler/mod.rs RECORDS_CACHED_MAX",

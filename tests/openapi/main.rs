@@ -10,6 +10,7 @@
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
+mod asked;
 mod codes;
 mod document;
 mod golden;

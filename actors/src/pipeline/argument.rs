@@ -3,7 +3,7 @@
 use super::late;
 use super::problem::Problems;
 use super::render_error::RenderError;
-use super::template::{Budget, Scope, Template, has_template};
+use super::template::{Budget, Scope, Template, has_template, len_bytes};
 use super::yaml::{Kind, Node};
 use serde_json::{Map, Value};
 
@@ -106,6 +106,17 @@ impl Argument {
         }
     }
 
+    /// Bytes that it has whatever its templates give.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        match self {
+            Self::Literal(value) => len_bytes(value),
+            Self::Early(_) => 0,
+            Self::Late { text, .. } => text.len(),
+            Self::List(items) => items.iter().map(Self::fixed_bytes).sum(),
+            Self::Map(entries) => entries.iter().map(|(_, value)| value.fixed_bytes()).sum(),
+        }
+    }
+
     /// Whether any of it waits for its step.
     pub(super) fn is_late(&self) -> bool {
         match self {
@@ -123,8 +134,14 @@ impl Argument {
         budget: &mut Budget,
     ) -> Result<Value, RenderError> {
         match self {
-            Self::Literal(value) => Ok(value.clone()),
-            Self::Late { text, .. } => Ok(late::mark(text)),
+            Self::Literal(value) => {
+                budget.spend(len_bytes(value))?;
+                Ok(value.clone())
+            }
+            Self::Late { text, .. } => {
+                budget.spend(text.len())?;
+                Ok(late::mark(text))
+            }
             Self::Early(template) => {
                 let value = template.render(context, budget)?;
                 late::refuse_marked(&value)?;

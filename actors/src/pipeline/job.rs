@@ -15,7 +15,7 @@ use super::yaml::Node;
 use serde_json::{Map, Value};
 use tripline_protocol::job::{JobSpec, Priority};
 use tripline_protocol::limit::{FINALLY_MAX, STEPS_MAX};
-use tripline_protocol::step::{ForEach, Retry, Step};
+use tripline_protocol::step::{ForEach, Retry, Step, When};
 use tripline_protocol::{Name, Span};
 
 /// An inline job of a pipeline.
@@ -137,6 +137,9 @@ impl JobTemplate {
         if let (Some(problem), Some(node)) = (wait_problem(timeout, waits), fields.get("steps")) {
             problems.add::<()>(node.at, problem);
         }
+        if problems.count() == before {
+            check_size(fields, &steps, finally.iter().flatten().flatten(), problems);
+        }
         (problems.count() == before).then(|| Self {
             name,
             expires,
@@ -202,6 +205,11 @@ impl StepTemplate {
         budget: &mut Budget,
     ) -> Result<Step, RenderError> {
         let when = self.when.as_ref().map(|when| when.decide(facts)).transpose()?;
+        let when = when.flatten();
+        if let Some(When::No { .. }) = when {
+            // It never runs, and what it would run with may well not be there: mostly that is why it has a condition.
+            return Ok(self.with(when, None, Value::Object(Map::new())));
+        }
         let for_each = match &self.for_each {
             None => None,
             Some((items, max)) => {
@@ -219,17 +227,42 @@ impl StepTemplate {
         if !checked {
             late::parse(self.verb, &args)?;
         }
-        Ok(Step {
+        Ok(self.with(when, for_each, args))
+    }
+
+    /// The step itself, with what was rendered of it.
+    fn with(&self, when: Option<When>, for_each: Option<ForEach>, args: Value) -> Step {
+        Step {
             id: self.id.clone(),
             verb: self.verb,
             args,
-            when: when.flatten(),
+            when,
             for_each,
             timeout: self.timeout,
             on_error: self.on_error.clone(),
             retry: self.retry.clone(),
             idempotent: self.idempotent,
-        })
+        }
+    }
+}
+
+/// Notes steps that are longer than a job may be, whatever their templates give.
+fn check_size<'s>(
+    fields: &Fields<'_>,
+    steps: &'s [StepTemplate],
+    finally: impl Iterator<Item = &'s StepTemplate>,
+    problems: &mut Problems<'_>,
+) {
+    let arguments = steps.iter().chain(finally).flat_map(|step| {
+        let list = step.for_each.as_ref().map(|(items, _)| items);
+        list.into_iter().chain([&step.args])
+    });
+    let bytes: usize = arguments.map(Argument::fixed_bytes).sum();
+    if bytes > RENDERED_BYTES_MAX
+        && let Some(node) = fields.get("steps")
+    {
+        let message = format!("the arguments have {bytes} bytes, expected at most {RENDERED_BYTES_MAX}");
+        problems.add::<()>(node.at, message);
     }
 }
 

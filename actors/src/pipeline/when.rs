@@ -1,6 +1,7 @@
 //! `when` of a step: decided before the job is accepted, or asked when the step is about to run.
 
 use super::aside::aside;
+use super::compiled;
 use super::condition::{Condition, Match};
 use super::facts::{Facts, StepFacts};
 use super::fields;
@@ -8,6 +9,7 @@ use super::problem::{Problems, suggestion};
 use super::render_error::{Cause, RenderError};
 use super::template::Scope;
 use super::yaml::Node;
+use std::sync::Arc;
 use tripline_protocol::step::{OnError, When};
 
 /// The condition of a step in a file.
@@ -16,7 +18,7 @@ pub(super) enum StepWhen {
     /// Over what is known before the job is accepted.
     Early(Condition),
     /// Over what is known when the step is about to run.
-    Late(String),
+    Late(Arc<Condition>),
 }
 
 impl StepWhen {
@@ -24,15 +26,18 @@ impl StepWhen {
     pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         let condition = condition(node, scope, problems)?;
         Some(match condition.is_late() {
-            true => Self::Late(condition.source().to_owned()),
+            true => Self::Late(Arc::new(condition)),
             false => Self::Early(condition),
         })
     }
 
-    /// What the step keeps of it; `None`: it holds.
+    /// What the step keeps of it; `None`: it holds. What is asked later is kept compiled.
     pub(super) fn decide(&self, facts: &Facts<'_>) -> Result<Option<When>, RenderError> {
         match self {
-            Self::Late(source) => Ok(Some(When::Late(source.clone()))),
+            Self::Late(condition) => {
+                compiled::keep(condition);
+                Ok(Some(When::Late(condition.source().to_owned())))
+            }
             Self::Early(condition) => match condition.holds(facts) {
                 Match::Yes => Ok(None),
                 Match::No => Ok(Some(When::No {
@@ -55,7 +60,12 @@ pub(super) fn condition(node: &Node, scope: &Scope<'_>, problems: &mut Problems<
 }
 
 /// Compiles a condition on any thread.
-fn compile_late(source: &str, vars: &[&str], ids: &[String], item: bool) -> Result<Condition, RenderError> {
+fn compile_late(
+    source: &str,
+    vars: &[&str],
+    ids: &[String],
+    item: bool,
+) -> Result<Arc<Condition>, RenderError> {
     let scope = Scope {
         vars,
         steps: Some(ids),
@@ -63,9 +73,21 @@ fn compile_late(source: &str, vars: &[&str], ids: &[String], item: bool) -> Resu
         ..Scope::default()
     };
     let refused = |reason: String| RenderError::from(Cause::Condition { reason });
-    aside(|| Condition::compile(source, &scope).map_err(|invalid| invalid.to_string()))
+    let condition = aside(|| Condition::compile(source, &scope).map_err(|invalid| invalid.to_string()))
         .and_then(|compiled| compiled)
-        .map_err(refused)
+        .map_err(refused)?;
+    let condition = Arc::new(condition);
+    compiled::keep(&condition);
+    Ok(condition)
+}
+
+/// The condition of a step that is about to run. Only after a restart, or when very many are in use, it has to be
+/// compiled again.
+fn late(source: &str, facts: &StepFacts, item: bool) -> Result<Arc<Condition>, RenderError> {
+    match compiled::kept(source) {
+        Some(condition) => Ok(condition),
+        None => compile_late(source, &facts.vars(), &facts.ids(), item),
+    }
 }
 
 /// Checks the condition of a submitted step behind the steps of these ids.
@@ -83,10 +105,7 @@ pub(super) fn check_submitted(when: Option<&When>, ids: &[String], item: bool) -
 ///
 /// `condition_error` when it has no value.
 pub fn holds_late(source: &str, facts: &StepFacts) -> Result<bool, RenderError> {
-    holds(
-        &compile_late(source, &facts.vars(), &facts.ids(), facts.has_item())?,
-        facts,
-    )
+    holds(&*late(source, facts, facts.has_item())?, facts)
 }
 
 /// The same of a step over a list, before the list is looked at; `None`: it depends on the element.
@@ -95,7 +114,7 @@ pub fn holds_late(source: &str, facts: &StepFacts) -> Result<bool, RenderError> 
 ///
 /// As [`holds_late`].
 pub fn holds_for_all(source: &str, facts: &StepFacts) -> Result<Option<bool>, RenderError> {
-    let condition = compile_late(source, &facts.vars(), &facts.ids(), true)?;
+    let condition = late(source, facts, true)?;
     match condition.asks_item() {
         true => Ok(None),
         false => holds(&condition, facts).map(Some),
@@ -132,5 +151,32 @@ pub(super) fn goto_problem(on_error: &OnError, index: usize, ids: &[String]) -> 
                 target.as_str()
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+
+    #[test]
+    fn a_condition_that_waits_is_compiled_once_for_all_elements_tries_and_jobs() {
+        let source = "steps.first.output.n > 1 && item.size < 10";
+        let one = json!({"first": {"status": "succeeded", "output": {"n": 2}}});
+        let facts = |size: u64| {
+            let steps = one.as_object().cloned().unwrap_or_default();
+            StepFacts::over(steps).at(json!({ "size": size }), 0)
+        };
+        assert_eq!(holds_for_all(source, &facts(1)), Ok(None));
+        let compiled = compiled::kept(source).unwrap();
+        assert_eq!(holds_late(source, &facts(1)), Ok(true));
+        assert_eq!(holds_late(source, &facts(10)), Ok(false));
+        assert!(Arc::ptr_eq(&compiled, &compiled::kept(source).unwrap()));
+
+        let submitted = "steps.first.status == 'failed' || 1 == 2";
+        check_submitted(Some(&When::Late(submitted.into())), &["first".into()], false).unwrap();
+        let compiled = compiled::kept(submitted).expect("it is compiled where it is checked");
+        assert_eq!(holds_late(submitted, &StepFacts::over(Map::new())), Ok(false));
+        assert!(Arc::ptr_eq(&compiled, &compiled::kept(submitted).unwrap()));
     }
 }

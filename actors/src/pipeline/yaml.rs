@@ -15,6 +15,8 @@ use std::fmt;
 const DEPTH_MAX: usize = 32;
 /// Most values in one file, aliases expanded.
 const NODES_MAX: usize = 50_000;
+/// Most bytes of the texts in one file, aliases expanded.
+const TEXTS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A value and where it begins.
 #[derive(Debug, Clone)]
@@ -60,6 +62,28 @@ impl Node {
         }
     }
 
+    /// A value that stands in no file.
+    pub(super) fn from_json(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Kind::Scalar(value.clone()),
+            Value::String(text) => Kind::Text(text.clone()),
+            Value::Array(items) => Kind::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(map) => Kind::Map(map.iter().map(Self::entry).collect()),
+        };
+        Self {
+            at: At::default(),
+            kind,
+        }
+    }
+
+    fn entry((name, value): (&String, &Value)) -> (Key, Self) {
+        let key = Key {
+            at: At::default(),
+            text: name.clone(),
+        };
+        (key, Self::from_json(value))
+    }
+
     /// The value without places.
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
@@ -89,6 +113,7 @@ fn options() -> Options {
             max_depth: DEPTH_MAX,
             flow_nesting_limit: DEPTH_MAX,
             max_nodes: NODES_MAX,
+            max_total_scalar_bytes: TEXTS_BYTES_MAX,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: NODES_MAX },
         merge_keys: MergeKeyPolicy::Error,
@@ -246,6 +271,13 @@ mod tests {
         let values = |count: usize| "- x\n".repeat(count - 1);
         documents(&values(NODES_MAX)).expect("as many as may be");
         documents(&values(NODES_MAX + 1)).expect_err("more");
+        // Of an anchor and its aliases.
+        let texts = |count: usize| {
+            let text = "x".repeat(TEXTS_BYTES_MAX / 8);
+            format!("- &a {text}\n{}", "- *a\n".repeat(count - 1))
+        };
+        documents(&texts(8)).expect("as long as may be");
+        documents(&texts(9)).expect_err("longer");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The decision over one event: pure, given the rules, the hosts and what guards counted.
+//! The decision over one event: pure, given the rules, the hosts and what guards counted. Tests in files are held to
+//! the same function (`crate::trial`), with hosts and guards in memory.
 
 use super::guard::{Guards, No, Wish};
-use super::lookup::{HostBook, Resolution};
-use super::withheld::Withheld;
+use super::lookup::{Hosts, Resolution};
+use super::withheld::{Why, Withheld};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
 use crate::record::HostRecord;
@@ -11,33 +12,48 @@ use crate::scheduler::NewJob;
 use std::sync::Arc;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::job::PipelineRef;
-use tripline_protocol::{Event, JobId, Span, Timestamp};
+use tripline_protocol::{Event, JobId, Name, Span, Timestamp};
 
 /// The reason of an event that is too old.
 pub(super) const STALE: &str = "stale";
 
 /// How old an event is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Age {
-    pub(super) age: Span,
+pub(crate) struct Age {
+    pub(crate) age: Span,
     /// The oldest that is taken by pipelines that do not say.
-    pub(super) age_max: Span,
+    pub(crate) age_max: Span,
 }
 
 /// What an event causes.
 #[derive(Debug, Default)]
-pub(super) struct Decision {
-    pub(super) jobs: Vec<NewJob>,
-    pub(super) dead: Option<Dead>,
+pub(crate) struct Decision {
+    pub(crate) jobs: Vec<NewJob>,
+    /// Those of pipelines that only say what they would do.
+    pub(crate) dry_runs: Vec<NewJob>,
+    pub(crate) dead: Option<Dead>,
     /// Pipelines that it matches and that do not act.
-    pub(super) withheld: Vec<Withheld>,
+    pub(crate) withheld: Vec<Withheld>,
+    /// Pipelines whose condition has no value, and why.
+    pub(crate) errors: Vec<(Name, String)>,
     /// Whether a guard counted it, so that it must not be counted again.
-    pub(super) counted: bool,
+    pub(crate) counted: bool,
+}
+
+impl Decision {
+    /// Whether the event is not to be decided again. One that is too old is: a pipeline may be changed, and the event
+    /// replayed.
+    pub(crate) fn is_final(&self) -> bool {
+        let is_stale = self.dead.as_ref().is_some_and(|dead| dead.reason == STALE);
+        let is_something = self.counted || !self.jobs.is_empty() || !self.dry_runs.is_empty();
+        !is_stale && (is_something || self.dead.is_some())
+    }
 }
 
 /// What a pipeline makes of an event.
 enum Verdict {
     No,
+    Error(String),
     Job(Box<NewJob>),
     Dead(Dead),
     Withheld(Withheld),
@@ -46,15 +62,15 @@ enum Verdict {
 /// The event's host, looked up once and only when a pipeline asks for it.
 pub(super) struct EventHost<'a> {
     event: &'a Event,
-    book: &'a HostBook<'a>,
+    hosts: &'a dyn Hosts,
     found: Option<Result<(HostRecord, HostFacts), Dead>>,
 }
 
 impl<'a> EventHost<'a> {
-    pub(super) fn new(event: &'a Event, book: &'a HostBook<'a>) -> Self {
+    pub(super) fn new(event: &'a Event, hosts: &'a dyn Hosts) -> Self {
         Self {
             event,
-            book,
+            hosts,
             found: None,
         }
     }
@@ -81,9 +97,9 @@ impl<'a> EventHost<'a> {
                 text,
             }));
         };
-        Ok(match self.book.resolve(&self.event.org, hint)? {
+        Ok(match self.hosts.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
-                let facts = self.book.facts(&record)?;
+                let facts = self.hosts.facts(&record)?;
                 Ok((*record, facts))
             }
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {
@@ -126,35 +142,47 @@ fn hint_text(hint: &HostHint) -> String {
     }
 }
 
-/// Every candidate decides by itself. An event is `stale` only when all that could act on it find it too old.
-pub(super) fn decide<'a>(
+/// Every candidate decides by itself. An event is `stale` when none that takes it matches, and one would that finds it too
+/// old.
+pub(crate) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
     Age { age, age_max }: Age,
-    book: &HostBook<'_>,
+    hosts: &dyn Hosts,
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
-    let mut host = EventHost::new(event, book);
+    let mut host = EventHost::new(event, hosts);
     let mut decision = Decision::default();
-    let (mut looked_at, mut too_old_for) = (false, None);
+    let (mut matched, mut too_old_for) = (false, None);
     for pipeline in candidates {
-        match pipeline.closed_to(event, age, age_max) {
-            None => looked_at = true,
+        let verdict = match pipeline.closed_to(event, age, age_max) {
+            None => consider(pipeline, (event, run), &mut host, guards, now)?,
             Some(Closed::Stale { age_max }) => {
-                too_old_for = too_old_for.max(Some(age_max));
+                // Without a host that it asks for nobody knows whether it matches: as little may be lost in silence.
+                match wants(pipeline, event, &mut host)? {
+                    Ok(Match::No) => {}
+                    Ok(Match::Error(why)) => decision.errors.push((pipeline.name().clone(), why)),
+                    Ok(Match::Yes) | Err(_) => {
+                        too_old_for = too_old_for.max(Some(age_max));
+                        decision.withheld.push(stale(pipeline, age, age_max));
+                    }
+                }
                 continue;
             }
             Some(Closed::Disabled | Closed::WrongOrg) => continue,
-        }
-        match consider(pipeline, (event, run), &mut host, guards, now)? {
+        };
+        matched |= !matches!(verdict, Verdict::No | Verdict::Error(_));
+        match verdict {
             Verdict::No => {}
+            Verdict::Error(why) => decision.errors.push((pipeline.name().clone(), why)),
+            Verdict::Job(job) if pipeline.is_dry_run() => decision.dry_runs.push(*job),
             Verdict::Job(job) => decision.jobs.push(*job),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
         }
     }
-    if let Some(age_max) = too_old_for.filter(|_| !looked_at) {
+    if let Some(age_max) = too_old_for.filter(|_| !matched) {
         decision.dead = Some(Dead {
             reason: STALE,
             text: format!("the event is {age} old, at most {age_max} is taken"),
@@ -162,6 +190,11 @@ pub(super) fn decide<'a>(
     }
     decision.counted = guards.take_counted();
     Ok(decision)
+}
+
+fn stale(pipeline: &Pipeline, age: Span, age_max: Span) -> Withheld {
+    let text = format!("the event is {age} old, it takes at most {age_max}");
+    Withheld::new(pipeline.name(), Why::Stale, text)
 }
 
 /// One dead letter per event: the first reason counts, every pipeline's text is kept.
@@ -181,6 +214,23 @@ fn add_dead(decision: &mut Decision, pipeline: &Pipeline, dead: Dead) {
     }
 }
 
+/// Whether the condition of a pipeline holds. The inner `Err`: it asks for a host that nobody knows.
+fn wants(
+    pipeline: &Pipeline,
+    event: &Event,
+    host: &mut EventHost<'_>,
+) -> Result<Result<Match, Dead>, Refusal> {
+    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
+        match host.get()? {
+            Ok((_, facts)) => Some(facts),
+            Err(dead) => return Ok(Err(dead.clone())),
+        }
+    } else {
+        None
+    };
+    Ok(Ok(pipeline.matches(event, facts)))
+}
+
 fn consider(
     pipeline: &Arc<Pipeline>,
     (event, run): (&Event, u32),
@@ -188,22 +238,11 @@ fn consider(
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Verdict, Refusal> {
-    let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
-        match host.get()? {
-            Ok((_, facts)) => Some(facts),
-            Err(dead) => return Ok(Verdict::Dead(dead.clone())),
-        }
-    } else {
-        None
-    };
-    match pipeline.matches(event, facts) {
-        Match::No => return Ok(Verdict::No),
-        Match::Error(why) => {
-            metrics::counter!("tripline_router_condition_errors_total").increment(1);
-            tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
-            return Ok(Verdict::No);
-        }
-        Match::Yes => {}
+    match wants(pipeline, event, host)? {
+        Ok(Match::No) => return Ok(Verdict::No),
+        Ok(Match::Error(why)) => return Ok(Verdict::Error(why)),
+        Ok(Match::Yes) => {}
+        Err(dead) => return Ok(Verdict::Dead(dead)),
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));

@@ -17,16 +17,18 @@ mod tests;
 mod touched;
 mod withheld;
 
+pub(crate) use decide::{Age, Decision, decide};
 pub use explain::{FoundEvent, Located, LookedUp};
 pub(crate) use explain::{Question, explain, explained, locate};
-pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use guard::Guards;
+pub(crate) use lookup::{HostBook, Hosts, Resolution};
 pub(crate) use mark::Mark;
 pub(crate) use pause::{ChangePipelinePause, PauseRecord};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};
 pub use withheld::WITHHELD_REASONS;
-pub(crate) use withheld::{DecisionRecord, TallyRecord, by_time, decisions, of_row};
+pub(crate) use withheld::{DecisionRecord, TallyRecord, Withheld, by_time, decisions, of_row};
 
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -40,14 +42,12 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
-use decide::{Age, Decision, STALE};
-use guard::Guards;
 use mark::Handled;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
-use withheld::{Of, Records, Withheld};
+use withheld::{Of, Records};
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -171,21 +171,16 @@ impl EtypeRouter {
             return Ok(None);
         }
         let now = self.ground.now();
-        let Decision {
-            jobs,
-            dead,
-            withheld,
-            counted,
-        } = self.decide(given, now)?;
-        self.record(given, now, &withheld, dead.as_ref());
+        let decision = self.decide(given, now)?;
+        let is_final = decision.is_final();
+        self.record(given, now, &decision);
+        let Decision { jobs, dead, .. } = decision;
         if !jobs.is_empty() || dead.is_some() {
             accept
                 .spans
                 .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
         }
-        // One that is too old is not handled: a pipeline may be changed, and the event replayed.
-        let is_stale = dead.as_ref().is_some_and(|dead| dead.reason == STALE);
-        if !is_stale && (counted || !jobs.is_empty() || dead.is_some()) {
+        if is_final {
             let mark = self.mark(given, now, &jobs);
             mark_handled(&mut accept.batch, key, now, &mark);
             decided.insert(key);
@@ -194,20 +189,27 @@ impl EtypeRouter {
         Ok(dead)
     }
 
-    /// Remembers that pipelines do not act, and that an event becomes a dead letter.
-    fn record(&mut self, given: &Given<'_>, now: Timestamp, withheld: &[Withheld], dead: Option<&Dead>) {
+    /// Remembers that pipelines do not act, or only say what they would do, and that an event becomes a dead letter.
+    fn record(&mut self, given: &Given<'_>, now: Timestamp, decision: &Decision) {
+        for (pipeline, why) in &decision.errors {
+            metrics::counter!("tripline_router_condition_errors_total").increment(1);
+            tracing::warn!(%pipeline, event = %given.event.key, why, "condition has no value");
+        }
         let of = Of {
             event: given.event,
             run: given.run(),
             sequence: given.sequence,
             now,
         };
-        for withheld in withheld {
+        let redact = &self.ground.config.audit_redact;
+        let dry_runs = decision.dry_runs.iter();
+        let dry_runs = dry_runs.filter_map(|job| Withheld::dry_run(job, redact));
+        for withheld in decision.withheld.iter().cloned().chain(dry_runs) {
             let pipeline = self.rules.set.pipeline(&withheld.pipeline);
             self.records
-                .withheld(of, withheld, pipeline.map(|pipeline| pipeline.version()));
+                .withheld(of, &withheld, pipeline.map(|pipeline| pipeline.version()));
         }
-        if let Some(dead) = dead {
+        if let Some(dead) = &decision.dead {
             self.records.dead(of, dead);
         }
     }
@@ -222,7 +224,7 @@ impl EtypeRouter {
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.may_match(event);
         let event = (*event, given.run());
-        decide::decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
+        decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {

@@ -5,7 +5,7 @@ use crate::fixture::{Fixture, Setup, rules};
 use serde_json::json;
 use tripline_actors::Delivery;
 use tripline_actors::store::Table;
-use tripline_protocol::Span;
+use tripline_protocol::{EventKey, Org, Span};
 
 /// A pipeline over `acme.alert` with these keys.
 macro_rules! pipeline {
@@ -127,4 +127,65 @@ async fn an_event_too_old_for_one_pipeline_trips_another_that_takes_it() {
     let oldest = Span::from_secs(6 * 3600);
     let expected = format!("the event is 6h 1s old, at most {oldest} is taken");
     assert_eq!(text.map(|(_, text)| text.as_str()), Some(&*expected));
+}
+
+#[actix::test]
+async fn an_event_too_old_for_one_pipeline_is_not_lost_because_another_looks_at_it() {
+    // By `re` no index can tell: the second one looks at every event, and takes none of these.
+    let looks = pipeline!(
+        "looks",
+        "events: { max_age: 7d }\nwhen: re(event.data.p, \"^foo\")"
+    );
+    let picky = pipeline!("picky", "when: re(event.data.p, \"^ba\")");
+    let on_linux = pipeline!(
+        "on-linux",
+        "when: host.platform == \"linux\" && re(event.data.p, \"^q\")"
+    );
+    let (fixture, host_id) = listening(vec![pipeline!("plain", ""), looks]).await;
+    let born =
+        |sequence, id: &str, p: &str| delivery(&fixture, sequence, id, json!({ "host_id": host_id, "p": p }));
+    let [bar, foo, baz, nothing] = [
+        born(1, "e1", "bar"),
+        born(2, "e2", "foo"),
+        born(3, "e3", "baz"),
+        born(4, "e4", "x"),
+    ];
+    let nowhere = delivery(&fixture, 5, "e5", json!({ "hostname": "nowhere", "p": "q" }));
+    fixture.advance(2 * 3600);
+    fixture.core.ingest(vec![bar]).await.unwrap();
+    fixture.published(".dead.default.stale", 1).await;
+    assert_eq!(stale_for(&fixture, "e1").await, ["plain", "letter"]);
+
+    // What one takes is no dead letter, and the other is on record.
+    fixture.core.ingest(vec![foo]).await.unwrap();
+    assert_eq!(tripped(&fixture).await, ["looks"]);
+    assert_eq!(stale_for(&fixture, "e2").await, ["plain"]);
+    let listed = fixture.core.pipelines().await.unwrap().pipelines;
+    let plain = listed.iter().find(|one| one.name.as_str() == "plain").unwrap();
+    let counts = plain.withheld.iter().map(|one| (one.reason.as_str(), one.count));
+    assert_eq!(counts.collect::<Vec<_>>(), [("stale", 2)]);
+
+    // Only whom it matches finds it too old; where the host is not known, nobody can say that it does not.
+    fixture.core.set_rules(rules(&[picky, on_linux]));
+    fixture.core.ingest(vec![baz, nothing, nowhere]).await.unwrap();
+    fixture.published(".dead.default.stale", 3).await;
+    assert_eq!(stale_for(&fixture, "e3").await, ["picky", "letter"]);
+    assert_eq!(stale_for(&fixture, "e4").await, [""; 0]);
+    assert_eq!(stale_for(&fixture, "e5").await, ["on-linux", "letter"]);
+    assert_eq!(letters(&fixture).len(), 3);
+}
+
+/// The pipelines that find this event too old, and `letter` if it is a dead letter for that.
+async fn stale_for(fixture: &Fixture, id: &str) -> Vec<String> {
+    let key = EventKey::derive(&Org::default_org(), "test", id);
+    let withheld = fixture.core.decisions(None, key).await.unwrap().withheld;
+    let stale = withheld.into_iter().filter(|one| one.reason == "stale");
+    let mut names: Vec<_> = stale
+        .map(|one| {
+            assert_eq!(one.dead_letter, one.pipeline.is_none());
+            one.pipeline.map_or("letter".to_owned(), |name| name.to_string())
+        })
+        .collect();
+    names.sort_by_key(|name| name == "letter");
+    names
 }

@@ -130,7 +130,11 @@ fn what_an_event_led_to_is_a_tree_with_times() {
         assert!(line.starts_with(expected), "{line}\n{expected}");
     }
     let detail = lines.iter().find(|line| line.contains("xxx")).unwrap();
-    assert_eq!(detail.trim_start_matches([' ', '│', '└', '─']).chars().count(), 200, "{detail}");
+    assert_eq!(
+        detail.trim_start_matches([' ', '│', '└', '─']).chars().count(),
+        200,
+        "{detail}"
+    );
 }
 
 #[test]

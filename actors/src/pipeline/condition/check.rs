@@ -7,7 +7,7 @@ use crate::pipeline::host::{EVENT_FIELDS, HOST_FIELDS};
 use crate::pipeline::problem::suggestion;
 use crate::pipeline::template::{Known, Scope, unknown_field};
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 /// Deepest expression tree, macros expanded.
 const DEPTH_MAX: usize = 64;
@@ -15,6 +15,10 @@ const DEPTH_MAX: usize = 64;
 const ADDITIONS_MAX: usize = 8;
 /// Largest compiled regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Most of all of them in one condition together, in bytes.
+const REGEXES_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What the smallest regular expression counts as, in bytes.
+const REGEX_BYTES_MIN: usize = 16 * 1024;
 
 pub(super) const FUNCTIONS: &[&str] = &[
     "size",
@@ -86,6 +90,8 @@ pub(super) struct Findings<'s> {
     /// Whether one of these names is looked at for every element of a list.
     pub(super) square: bool,
     pub(super) regexes: Vec<Pattern>,
+    /// About as many bytes as they have.
+    pub(super) regexes_bytes: usize,
     additions: usize,
     loop_depth: usize,
     locals: Vec<String>,
@@ -136,6 +142,7 @@ impl<'s> Findings<'s> {
             item: false,
             square: false,
             regexes: Vec::new(),
+            regexes_bytes: 0,
             additions: 0,
             loop_depth: 0,
             locals: Vec::new(),
@@ -274,12 +281,15 @@ impl<'s> Findings<'s> {
         let Expr::Literal(LiteralValue::String(literal)) = &pattern.expr else {
             return refuse("the pattern of re must be a literal text, as it is compiled at load".into());
         };
-        let compiled = RegexBuilder::new(literal.inner())
-            .size_limit(REGEX_BYTES_MAX)
-            .build();
-        match compiled {
+        match regex(literal.inner()) {
             Err(error) => return refuse(format!("pattern of re: {}", last_line(&error.to_string()))),
-            Ok(regex) => {
+            Ok((regex, bytes)) => {
+                self.regexes_bytes += bytes;
+                if self.regexes_bytes > REGEXES_BYTES_MAX {
+                    return refuse(format!(
+                        "the patterns of re in a condition are larger than {REGEXES_BYTES_MAX} bytes together, compiled"
+                    ));
+                }
                 pattern.expr = Expr::Ident(format!("{}{}", Pattern::VARIABLE, self.regexes.len()));
                 self.regexes.push(Pattern(regex));
             }
@@ -334,6 +344,17 @@ impl<'s> Findings<'s> {
                 .iter_mut()
                 .try_for_each(|argument| self.step(argument, accumulator)),
             _ => self.walk(node),
+        }
+    }
+}
+
+/// Compiles a pattern, and says how large it is then, to within a factor of two: the crate tells only what is too large.
+fn regex(pattern: &str) -> Result<(Regex, usize), regex::Error> {
+    let mut bytes = REGEX_BYTES_MIN;
+    loop {
+        match RegexBuilder::new(pattern).size_limit(bytes).build() {
+            Err(regex::Error::CompiledTooBig(_)) if bytes < REGEX_BYTES_MAX => bytes *= 2,
+            built => return built.map(|regex| (regex, bytes)),
         }
     }
 }

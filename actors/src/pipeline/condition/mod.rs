@@ -32,6 +32,8 @@ use value::{Pattern, Variables};
 pub(super) const SOURCE_BYTES_MAX: usize = 2 * 1024;
 /// Longest reason of a failed evaluation, in characters.
 const REASON_CHARS_MAX: usize = 300;
+/// Bytes of a compiled condition without its regular expressions, roughly and rather more than less.
+const TREE_BYTES: usize = 16 * 1024;
 
 /// Whether a pipeline wants an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub(super) struct Condition {
     source: String,
     expression: IdedExpr,
     regexes: Vec<Pattern>,
+    regexes_bytes: usize,
     needs: Box<[Need]>,
     host: bool,
     late: bool,
@@ -146,6 +149,7 @@ impl Condition {
             item,
             square,
             regexes,
+            regexes_bytes,
             ..
         } = findings;
         if early && late {
@@ -160,6 +164,7 @@ impl Condition {
             needs: need::of(&expression).into(),
             expression,
             regexes,
+            regexes_bytes,
             host,
             late,
             item,
@@ -170,6 +175,11 @@ impl Condition {
     /// As it was written.
     pub(super) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn len_bytes(&self) -> usize {
+        TREE_BYTES + self.regexes_bytes
     }
 
     /// Whether it names `host`.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tripline_protocol::Event;
 
 pub(super) use scan::has_template;
-pub(super) use value::{Budget, from_json};
+pub(super) use value::{Budget, from_json, len_bytes};
 
 /// Longest reason of a failed template, in characters.
 pub(super) const REASON_CHARS_MAX: usize = 300;

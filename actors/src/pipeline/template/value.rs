@@ -4,6 +4,7 @@ use super::super::render_error::Cause;
 use super::failed;
 use minijinja::value::{Serde, ValueKind};
 use serde_json::{Map, Value};
+use std::io::{self, Write};
 
 /// Deepest nesting of a rendered value.
 const DEPTH_MAX: usize = 64;
@@ -25,6 +26,30 @@ impl Budget {
         self.left = self.left.checked_sub(bytes).ok_or(Cause::TooLarge {
             bytes_max: self.bytes,
         })?;
+        Ok(())
+    }
+}
+
+/// Bytes of a value as JSON.
+pub(in crate::pipeline) fn len_bytes(value: &Value) -> usize {
+    let mut counted = Counted(0);
+    // Values have text keys and the counter takes everything, so that this cannot fail.
+    match serde_json::to_writer(&mut counted, value) {
+        Ok(()) => counted.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

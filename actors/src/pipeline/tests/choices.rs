@@ -1,7 +1,7 @@
 //! Steps that run on a condition: what is decided when the job is made, and what waits.
 
 use super::events::{event, host, parse};
-use crate::pipeline::{RenderError, StepFacts, holds_late};
+use crate::pipeline::{RenderError, StepFacts, compiled, holds_late};
 use serde_json::{Map, Value, json};
 use tripline_protocol::step::{Step, When};
 
@@ -41,6 +41,29 @@ fn a_condition_over_the_event_and_its_host_is_decided_when_the_job_is_made() {
 }
 
 #[test]
+fn a_step_that_is_ruled_out_needs_nothing_of_what_its_templates_name() {
+    let text = "    - list_processes: {}
+    - { when: has(event.data.path), get_file: { path: \"{{ event.data.path }}\" } }
+    - { when: has(event.data.list), for_each: \"{{ event.data.list }}\", get_file: { path: \"{{ item }}\" } }
+    - { when: event.data.pid > 1, kill_process: { pid: \"{{ event.data.pid }}\" } }
+  finally:
+    - { when: has(event.data.path), delete_file: { path: \"{{ event.data.path }}\" } }\n";
+    let rendered = steps(text, json!({"pid": 0})).unwrap();
+    let skipped: Vec<_> = rendered
+        .iter()
+        .map(|step| (step.args.clone(), step.for_each.is_some()))
+        .collect();
+    assert_eq!(skipped, vec![(json!({}), false); 4]);
+    assert_eq!(rendered[1].when, no("has(event.data.path)"));
+    let read = serde_json::from_value::<Vec<Step>>(json!(rendered)).unwrap();
+    assert_eq!(read, rendered, "they can be stored");
+    let wanted = steps(text, json!({"path": "/x", "list": ["/y"], "pid": 7})).unwrap();
+    assert_eq!(wanted[1].args, json!({"path": "/x"}));
+    assert_eq!(wanted[3].args, json!({"pid": 7}));
+    assert!(wanted[2].for_each.is_some() && wanted.iter().all(|step| step.when.is_none()));
+}
+
+#[test]
 fn a_condition_over_parameters_is_decided_when_a_named_job_is_made() {
     let job = "name: j\nparams: { n: { type: integer } }\nsteps:\n  - { list_processes: {}, when: \"params.n > 1\" }\n";
     let rules = parse("", job).unwrap();
@@ -57,6 +80,10 @@ fn a_condition_over_earlier_steps_waits_for_them() {
     let text = "    - list_processes: {}\n    - { list_processes: {}, when: \"steps.step1.output.n > 1\" }\n";
     let late = steps(text, json!({})).unwrap().remove(1).when;
     assert_eq!(late, Some(When::Late("steps.step1.output.n > 1".into())));
+    assert!(
+        compiled::kept("steps.step1.output.n > 1").is_some(),
+        "it is compiled before the job begins"
+    );
     let holds = |output: Value| {
         let one = json!({"status": "succeeded", "output": output});
         let facts = StepFacts::over(Map::from_iter([("step1".to_owned(), one)]));

@@ -1,7 +1,7 @@
 //! What guards of a pipeline may say, and keys of suppression.
 
 use super::events::{event, host, parse};
-use super::files::{Bad, pipeline};
+use super::problems::{Bad, pipeline};
 use crate::pipeline::{Suppress, SuppressScope};
 use serde_json::{Value, json};
 

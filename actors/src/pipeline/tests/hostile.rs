@@ -65,6 +65,10 @@ fn hostile_conditions() -> Vec<(String, &'static str)> {
             format!("event.data.a{}", ".map(x, [x, x])".repeat(20)),
             "in a comprehension a list may hold only literals",
         ),
+        (
+            vec!["re(event.id, \"\\\\w{20}\")"; 80].join("||"),
+            "larger than 2097152 bytes together, compiled",
+        ),
     ]
 }
 

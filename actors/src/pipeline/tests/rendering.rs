@@ -174,17 +174,17 @@ fn why_a_template_failed_is_told_up_to_a_bound() {
 #[test]
 fn what_is_rendered_has_a_limit() {
     let long = "a".repeat(200_000);
-    for template in [
-        "{{ event.data.s }}{{ event.data.s }}",
-        "{{ [event.data.s, event.data.s] | tojson }}",
-        "{{ event.data.s | replace('a', event.data.s) }}",
-        "{{ event.data.l | join(event.data.s) }}",
+    for (template, code) in [
+        ("{{ event.data.s }}{{ event.data.s }}", "too_large"),
+        ("{{ [event.data.s, event.data.s] | tojson }}", "template_error"),
+        (
+            "{{ event.data.s | replace('a', event.data.s) }}",
+            "template_error",
+        ),
+        ("{{ event.data.l | join(event.data.s) }}", "template_error"),
     ] {
         let error = argv(template, json!({"s": long, "l": vec!["b"; 1000]})).unwrap_err();
-        assert!(
-            ["too_large", "template_error"].contains(&error.code()),
-            "{template}: {error}"
-        );
+        assert_eq!(error.code(), code, "{template}: {error}");
     }
 }
 
@@ -232,6 +232,29 @@ fn late_arguments_wait_and_keep_their_type() {
     let error = render_late(&args, &outputs(json!({}))).unwrap_err();
     assert_eq!(error.code(), "missing_field");
     assert!(error.to_string().contains("argv[1]"), "{error}");
+}
+
+#[test]
+fn what_stands_in_the_file_counts_in_what_a_job_renders_to() {
+    let step = |content: &str| format!("    - put_file: {{ path: /x, content: {content} }}\n");
+    let job = |steps: &str| format!("name: p\non: a\njob:\n  steps:\n{steps}");
+    let long = "x".repeat(60 * 1024);
+    let anchored = |aliases: usize| step(&format!("&a {long}")) + &step("*a").repeat(aliases);
+    let problems = parse(&job(&anchored(4)), "").map(drop).unwrap_err().problems;
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert_eq!((problem.line, problem.column), (5, 5));
+    assert!(
+        problem.message.starts_with("the arguments have 30") && problem.message.ends_with("at most 262144"),
+        "{problem}"
+    );
+    let many = parse(&job(&anchored(40)), "").map(drop).unwrap_err().problems;
+    assert_eq!(many.len(), 1, "{many:?}");
+    let rules = parse(&job(&(anchored(3) + &step("\"{{ event.data.more }}\""))), "").unwrap();
+    let with = |bytes: usize| render_with(&rules, json!({"more": "x".repeat(bytes)}));
+    assert!(with(10 * 1024).is_ok());
+    assert_eq!(with(30 * 1024).unwrap_err().code(), "too_large");
 }
 
 #[test]

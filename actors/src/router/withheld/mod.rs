@@ -3,6 +3,7 @@
 //! A new reason is a line in [`Why`], and where it is found `Withheld::new(pipeline, Why::…, text)`: it is counted and
 //! recorded ([`record`]) like the others.
 
+mod dry_run;
 mod read;
 mod record;
 
@@ -10,6 +11,7 @@ pub(crate) use read::{decisions, recorded};
 pub(crate) use record::{DecisionRecord, Of, Records, TallyRecord, by_time, of_row};
 
 use tripline_protocol::Name;
+use tripline_protocol::api::DryRun;
 
 /// Declares the reasons: variant and word.
 macro_rules! reasons {
@@ -47,6 +49,10 @@ reasons! {
     Paused = "paused";
     /// Only people touch its host.
     ProtectedHost = "protected_host";
+    /// The event is older than it takes.
+    Stale = "stale";
+    /// It only says what it would do.
+    DryRun = "dry_run";
 }
 
 /// A decision not to act.
@@ -58,6 +64,8 @@ pub(crate) struct Withheld {
     pub(crate) text: String,
     /// The rendered key of `suppress`, where it was asked.
     pub(crate) key: Option<String>,
+    /// What it would have done, of a dry run.
+    pub(crate) would: Option<Box<DryRun>>,
 }
 
 impl Withheld {
@@ -67,6 +75,7 @@ impl Withheld {
             why,
             text: text.into(),
             key: None,
+            would: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::store::key::{Key, read_time};
 use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use tripline_protocol::api::{WithheldCount, WithheldView};
+use tripline_protocol::api::{DryRun, WithheldCount, WithheldView};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::{Event, EventKey, Name, Org, Sha256, Span, Timestamp};
 
@@ -43,6 +43,8 @@ pub(crate) struct DecisionRecord {
     version: Option<Sha256>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    would: Option<Box<DryRun>>,
     pub(crate) at: Timestamp,
     pub(crate) run: u32,
     dead_letter: bool,
@@ -61,6 +63,7 @@ impl DecisionRecord {
             reason: self.reason.clone(),
             text: self.text.clone(),
             key: self.key.clone(),
+            would: self.would.as_deref().cloned(),
             at: self.at,
             run: self.run,
             dead_letter: self.dead_letter,
@@ -175,6 +178,7 @@ impl Records {
             let record = DecisionRecord {
                 version: version.cloned(),
                 key: withheld.key.clone().filter(|key| !key.is_empty()),
+                would: withheld.would.clone(),
                 ..record(of, word, &withheld.text)
             };
             self.fresh
@@ -322,6 +326,7 @@ fn record(of: Of<'_>, reason: &str, text: &str) -> DecisionRecord {
         text: text.chars().take(TEXT_CHARS_MAX).collect(),
         version: None,
         key: None,
+        would: None,
         at: of.now,
         run: of.run,
         dead_letter: false,
