@@ -110,6 +110,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         "the layout of a format",
         &[
             "actors/src/fanout/record.rs CHUNK_HOSTS_MAX",
+            "actors/src/router/mark.rs HANDLED_BYTES",
+            "actors/src/router/mark.rs ID_BYTES",
             "actors/src/host/littlebrother/process.rs KEY_BYTES",
             "actors/src/store/long.rs INLINE_BYTES_MAX",
             "actors/src/store/salvage/log.rs MESSAGE_ROOM_MIN",

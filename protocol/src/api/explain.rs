@@ -1,6 +1,6 @@
 //! Why an event did what it did: what each pipeline made of it, and what it led to.
 
-use super::{JobView, Unmet, WithheldView};
+use super::{DryRun, JobView, Unmet, WithheldView};
 use crate::event::Attestation;
 use crate::id::{EventKey, JobId, Name, Org, Sha256};
 use crate::result::HostRef;
@@ -237,6 +237,9 @@ pub struct PipelineVerdict {
     /// The rendered key of `suppress`, where that is the reason and it is not empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What a dry run would have done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<DryRun>,
     /// When it was decided, where that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

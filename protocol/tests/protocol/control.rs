@@ -52,6 +52,7 @@ fn explanation() -> Explanation {
         text: text.into(),
         unmet: None,
         key: None,
+        would: None,
         at: None,
         jobs: Vec::new(),
     };

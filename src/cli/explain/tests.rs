@@ -46,6 +46,9 @@ fn explained() -> Value {
                 "queued_at": "2026-11-20T14:00:00.25Z", "expires_at": "2026-11-21T14:00:00Z",
                 "started_at": "2026-11-20T14:00:01Z", "finished_at": "2026-11-20T14:00:04Z",
                 "steps": [{
+                    "id": "look", "verb": "get_file", "status": "failed",
+                    "error": {"class": "live_response", "code": "ENOENT", "text": "x".repeat(500)},
+                }, {
                     "id": "fetch", "verb": "get_file", "status": "succeeded", "tries": 2,
                     "artifact": {"sha256": "ef".repeat(32), "bytes": 7, "name": "hosts"},
                     "started_at": "2026-11-20T14:00:01Z", "finished_at": "2026-11-20T14:00:03Z",
@@ -110,11 +113,13 @@ fn what_an_event_led_to_is_a_tree_with_times() {
     let text = chain::show(&read(explained()));
     let lines: Vec<&str> = text.lines().collect();
     let expected = [
-        " ├─ handled 2026-11-20T14:00:00.250Z (+250ms)",
+        " ├─ handled 2026-11-20T14:00:00.25Z (+250ms)",
         " └─ job 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11 look on web01: succeeded",
-        "    ├─ queued 2026-11-20T14:00:00.250Z (+250ms)",
+        "    ├─ queued 2026-11-20T14:00:00.25Z (+250ms)",
         "    ├─ started 2026-11-20T14:00:01Z (+1s), 2 sessions, went on after a wait or a cut once, the last at \
          2026-11-20T14:00:02Z (+2s)",
+        "    ├─ step look get_file failed",
+        "    │  └─ ",
         "    ├─ step fetch get_file succeeded at try 2, 2026-11-20T14:00:01Z (+1s) for 2s",
         "    │  └─ artifact hosts 7 bytes, SHA-256 ",
         "    ├─ succeeded 2026-11-20T14:00:04Z (+4s): all steps are done",
@@ -124,6 +129,12 @@ fn what_an_event_led_to_is_a_tree_with_times() {
     for (line, expected) in lines[1..].iter().zip(expected) {
         assert!(line.starts_with(expected), "{line}\n{expected}");
     }
+    let detail = lines.iter().find(|line| line.contains("xxx")).unwrap();
+    assert_eq!(
+        detail.trim_start_matches([' ', '│', '└', '─']).chars().count(),
+        200,
+        "{detail}"
+    );
 }
 
 #[test]

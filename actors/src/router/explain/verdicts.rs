@@ -7,14 +7,10 @@ use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Pipeline, RuleSet};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
-use crate::router::decide::STALE;
-use crate::router::withheld::DecisionRecord;
+use crate::router::withheld::{DecisionRecord, Why};
 use std::sync::Arc;
 use tripline_protocol::api::{PipelineVerdict, Unmet, VerdictWord};
 use tripline_protocol::{Etype, Event, Name, Span};
-
-/// The reason of a decision of a pipeline that only says what it would do.
-const DRY_RUN: &str = "dry_run";
 
 /// What verdicts go by.
 pub(super) struct Judge<'a> {
@@ -123,6 +119,7 @@ impl Judge<'_> {
             text: now.text,
             unmet: now.unmet,
             key: None,
+            would: None,
             at: None,
             jobs: Vec::new(),
         })
@@ -222,6 +219,7 @@ fn acted(name: &Name, first: &JobRecord, jobs: &[&JobRecord]) -> PipelineVerdict
         text,
         unmet: None,
         key: None,
+        would: None,
         at: Some(first.queued_at),
         jobs: jobs.iter().map(|job| job.job_id).collect(),
     }
@@ -232,8 +230,8 @@ fn withheld(name: &Name, record: &DecisionRecord) -> PipelineVerdict {
     PipelineVerdict {
         pipeline: name.clone(),
         verdict: match view.reason.as_str() {
-            DRY_RUN => VerdictWord::DryRun,
-            STALE => VerdictWord::Stale,
+            word if word == Why::DryRun.word() => VerdictWord::DryRun,
+            word if word == Why::Stale.word() => VerdictWord::Stale,
             _ => VerdictWord::Withheld,
         },
         recorded: true,
@@ -243,6 +241,7 @@ fn withheld(name: &Name, record: &DecisionRecord) -> PipelineVerdict {
         text: view.text,
         unmet: None,
         key: view.key,
+        would: view.would,
         at: Some(view.at),
         jobs: Vec::new(),
     }
