@@ -110,6 +110,8 @@ pub struct Pipeline {
     when: Option<Condition>,
     values: Let,
     suppress: Option<Suppress>,
+    /// What the key of `suppress` needs, if there is one.
+    key_part: Option<vars::Part>,
     guards: PipelineGuards,
     job: PipelineJob,
 }
@@ -141,6 +143,7 @@ impl Pipeline {
         let suppress = fields
             .get("suppress")
             .and_then(|node| Suppress::read(node, &scope, problems));
+        let key_uses = suppress.as_ref().and_then(Suppress::key_uses);
         let guards = PipelineGuards::read(&fields, problems);
         let job = fields
             .need("job", "a job, or the name of one", problems)
@@ -158,6 +161,7 @@ impl Pipeline {
             gate,
             on: on?,
             when,
+            key_part: key_uses.map(|uses| values.part(uses)),
             values,
             suppress,
             guards,
@@ -271,18 +275,21 @@ impl Pipeline {
         &self.guards
     }
 
-    /// The key under which it is counted how often it acts; empty without one.
+    /// The key under which it is counted how often it acts; empty without one. Most events of a flood come only so far, so
+    /// no more is rendered than the key needs; what only the job needs may be missing.
     ///
     /// # Errors
     ///
     /// What the key's templates give over these values; see [`RenderError::code`].
     pub fn suppress_key(&self, event: &Event, host: &HostFacts) -> Result<String, RenderError> {
-        let key = match &self.suppress {
-            Some(suppress) if suppress.has_key() => self
-                .context(event, host)
-                .and_then(|context| suppress.key(&context.value())),
-            _ => Ok(String::new()),
+        let (Some(suppress), Some(part)) = (&self.suppress, &self.key_part) else {
+            return Ok(String::new());
         };
+        let seen = part.event.then(|| ("event", event_value(event)));
+        let mut context = Context::new(seen.into_iter().chain([("host", host_value(host))]));
+        let key = context
+            .define_part(&self.values, part)
+            .and_then(|()| suppress.key(&context.value()));
         key.map_err(|error| error.in_subject("pipeline", &self.name))
     }
 
