@@ -247,6 +247,11 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
             "6:41 a step of finally cannot have \"on_error\"",
         ),
         (
+            "  finally: [ { unisolate: {}, tiemout: 1m } ]",
+            "6:31 unknown key \"tiemout\" in a step of finally, expected a verb or one of id, when, timeout, idempotent; \
+             did you mean \"timeout\"?",
+        ),
+        (
             "  finally: [ { id: step1, unisolate: {} } ]",
             "6:14 two steps have the id \"step1\"",
         ),
