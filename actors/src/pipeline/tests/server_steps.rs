@@ -231,7 +231,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { list_processes: {}, retry: { attempts: 11 } }",
-            "6:36 retry: 11 attempts, expected 2 to 10",
+            "6:48 11 is not a whole number from 2 to 10",
         ),
         (
             "    - { list_processes: {}, retry: { tries: 2 } }",
@@ -265,7 +265,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { for_each: { in: [1], max: 0 }, list_processes: {} }",
-            "6:35 max of for_each is 0, expected 1 to 200",
+            "6:35 0 is not a whole number from 1 to 200",
         ),
         (
             "    - { for_each: { on: [1] }, list_processes: {} }",
