@@ -45,6 +45,7 @@ mod yaml;
 
 pub use condition::Match;
 pub use facts::StepFacts;
+pub use files::is_rule_file;
 #[cfg(test)]
 pub(crate) use gate::AGE_MAX;
 pub use gate::Closed;
