@@ -147,6 +147,23 @@ fn files_that_change_whenever_they_are_read_are_told_of() {
 }
 
 #[test]
+fn a_file_that_was_renamed_is_shown_under_its_new_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+    std::fs::write(&old, pipeline("a")).unwrap();
+    let folders = Folders {
+        pipelines: Some(folder.path().to_owned()),
+        jobs: None,
+    };
+    let before = folders.load().unwrap();
+    std::fs::rename(old, new).unwrap();
+    let after = folders.load().unwrap();
+    assert_ne!(before.version(), after.version(), "it is put in force");
+    let version = |rules: &RuleSet| rules.pipelines().next().unwrap().version().clone();
+    assert_eq!(version(&before), version(&after), "the pipeline is the same");
+}
+
+#[test]
 fn no_folders_are_an_empty_set() {
     assert_eq!(count(&Folders::default().load().unwrap()), (0, 0));
 }
