@@ -215,7 +215,11 @@ fn consider(
     match wants(pipeline, event, host)? {
         Ok(true) => {}
         Ok(false) => return Ok(Verdict::No),
-        Err(dead) => return Ok(Verdict::Dead(dead)),
+        // A pipeline that does not act asks for no host.
+        Err(dead) => {
+            let paused = guards.pauses.withheld(pipeline.name());
+            return Ok(paused.map_or(Verdict::Dead(dead), Verdict::Withheld));
+        }
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));

@@ -7,6 +7,7 @@
 use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
 use crate::audit::{By, Entry};
+use crate::clock::clock_text;
 use crate::door::Reply;
 use crate::ground::{name_of, rows};
 use crate::pipeline::{AutoPause, RuleSet};
@@ -76,7 +77,11 @@ impl Pauses {
             None => (Why::AutoPaused, "it was paused by itself".to_owned()),
         };
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}"));
-        let text = format!("{who} at {}{}", pause.since, reason.unwrap_or_default());
+        let text = format!(
+            "{who} at {}{}",
+            clock_text(pause.since),
+            reason.unwrap_or_default()
+        );
         Some(Withheld::new(pipeline, why, text))
     }
 
