@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::watch::{Concerns, Stamp, Watch, Watched, Why, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tripline_actors::Core;
 use tripline_actors::pipeline::{FileProblem, LoadError, RuleSet, is_rule_file};
+use tripline_actors::{Core, trial};
 use tripline_protocol::Sha256;
 
 /// So often in a row files may change while they are read, until it is told.
@@ -32,12 +32,12 @@ impl Folders {
         }
     }
 
-    /// Reads and checks everything. Blocks.
+    /// Reads and checks everything, and runs the tests in the files. Blocks.
     ///
     /// # Errors
-    /// Every problem of every file; also folders and files that cannot be read.
+    /// Every problem of every file, and tests that do not hold; also folders and files that cannot be read.
     pub fn load(&self) -> Result<RuleSet, LoadError> {
-        RuleSet::load(self.pipelines.as_deref(), self.jobs.as_deref())
+        trial::load(self.pipelines.as_deref(), self.jobs.as_deref())
     }
 
     fn all(&self) -> impl Iterator<Item = &Path> {

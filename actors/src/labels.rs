@@ -40,6 +40,11 @@ pub(crate) fn protecting<'l>(labels: &'l [String], protected: &[Label]) -> Optio
     labels.iter().find(protects)
 }
 
+/// A label as it is written.
+pub(crate) fn label(text: &str) -> Option<Label> {
+    text.parse().ok()
+}
+
 /// For people, as the reason why a pipeline does not act.
 pub(crate) fn protected_text(label: &str) -> String {
     format!("its host has the label {label}, and hosts.protected keeps pipelines away from it")

@@ -41,6 +41,7 @@ mod slot;
 pub mod store;
 mod tally;
 pub mod trace;
+pub mod trial;
 
 // What the tests of the core stand on, for tests that need what is private to a module.
 #[cfg(test)]

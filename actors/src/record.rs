@@ -58,11 +58,17 @@ pub(crate) struct Rest {
 
 pub(crate) use loops::Loop;
 
-/// How a job ends whose last steps still run.
+/// How long the last steps of a job may wait for their turn at its host and for a slot.
+pub(crate) const FINALLY_WAIT_MAX: Span = Span::from_secs(24 * 3600);
+
+/// How a job ends of which only the last steps are left, or how a try ended before it began anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     pub(crate) reason: Reason,
+    /// So long these may wait for a session. A version that let them wait no longer than they might run wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// A job, from its acceptance until it is pruned.
@@ -89,6 +95,9 @@ pub(crate) struct JobRecord {
     pub(crate) retries: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retry: Option<Retry>,
+    /// How its last try ended, before it began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_try: Option<Ending>,
     /// It waits for a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rest: Option<Rest>,
@@ -208,7 +217,16 @@ impl JobRecord {
 
     /// Until when it may wait: to start, or to go on once it has begun.
     pub(crate) fn leaves_at(&self) -> Timestamp {
-        self.deadline.unwrap_or(self.expires_at)
+        let leaves_at = self.deadline.unwrap_or(self.expires_at);
+        match &self.ending {
+            Some(ending) => ending.until.unwrap_or(leaves_at.after(FINALLY_WAIT_MAX)),
+            None => leaves_at,
+        }
+    }
+
+    /// How long its last steps may run in all.
+    pub(crate) fn finally_timeout(&self) -> Span {
+        self.finally_timeout.unwrap_or(JobSpec::FINALLY_TIMEOUT_DEFAULT)
     }
 
     pub(crate) fn put(&self, batch: &mut Batch) {
@@ -265,18 +283,24 @@ impl JobRecord {
         self.close(0);
     }
 
-    /// The steps of `finally` are what is left of it. `false`: it has none, or it never began, and simply ends.
+    /// Whether it has steps for its end that are still to come. One that never began has none to undo, and beside a
+    /// command of which nobody knows whether it runs no other is sent.
+    pub(crate) fn has_last_steps(&self) -> bool {
+        self.finally > 0 && self.started_at.is_some() && self.ending.is_none() && self.intent.is_none()
+    }
+
+    /// The steps of `finally` are what is left of it; their time begins with their session. `false`: it has none, or
+    /// it never began, and simply ends.
     pub(crate) fn begin_finally(&mut self, outcome: Outcome, reason: &Reason, now: Timestamp) -> bool {
-        let over = self.started_at.is_none() || self.ending.is_some();
-        if over || self.finally == 0 || outcome == Outcome::Expired {
+        if !self.has_last_steps() {
             return false;
         }
-        let timeout = self.finally_timeout.unwrap_or(JobSpec::FINALLY_TIMEOUT_DEFAULT);
         self.ending = Some(Ending {
             outcome,
             reason: reason.clone(),
+            until: Some(now.after(FINALLY_WAIT_MAX)),
         });
-        self.deadline = Some(now.after(timeout));
+        self.deadline = None;
         self.rest = None;
         self.intent = None;
         // Whoever cancels it now does not want these either.

@@ -5,9 +5,9 @@
 //! decided again after a crash is the same.
 
 use crate::clock::clock_text;
-use crate::record::{JobRecord, Rest, reports};
+use crate::record::{Ending, JobRecord, Rest, reports};
 use tripline_protocol::job::{Outcome, Reason};
-use tripline_protocol::step::{Retry, StepReport, StepStatus};
+use tripline_protocol::step::{Retry, Step, StepReport, StepStatus};
 use tripline_protocol::{CommandId, JobId, Span, Timestamp};
 
 /// Why a job waits out a back-off.
@@ -37,11 +37,14 @@ impl JobRecord {
     /// Makes it begin anew after a while, if its end is one after which it is tried again. Never when nobody knows how
     /// a command ended that must not be run twice.
     pub(crate) fn begin_anew(&mut self, outcome: Outcome, reason: &Reason, now: Timestamp) -> Option<Rest> {
+        self.fold_copies();
         let retry = self.retry.as_ref().filter(|retry| retry.takes(outcome))?;
         let tries = self.retries + 1;
         let over = self.started_at.is_none()
             || self.ending.is_some()
             || self.cancel_requested
+            // It was sent before the server stopped, and nobody has asked for it since.
+            || self.intent.is_some()
             || tries >= retry.attempts;
         if over || self.has_unknown_outcome() {
             return None;
@@ -58,6 +61,11 @@ impl JobRecord {
             clock_text(not_before)
         );
         self.retries = tries;
+        self.last_try = Some(Ending {
+            outcome,
+            reason: reason.clone(),
+            until: None,
+        });
         self.reset();
         let rest = Rest {
             not_before,
@@ -70,13 +78,14 @@ impl JobRecord {
     /// Whether nobody knows how one of its commands ended that must not be run twice.
     fn has_unknown_outcome(&self) -> bool {
         let unknown = |report: &StepReport| report.status == StepStatus::Interrupted;
-        let mut steps = self.steps.iter().zip(&self.reports);
-        steps.any(|(step, report)| unknown(report) && !step.may_repeat())
+        let may_repeat = |index| self.step(index).is_some_and(Step::may_repeat);
+        let mut reports = self.reports.iter().enumerate();
+        reports.any(|(index, report)| unknown(report) && !may_repeat(index))
     }
 
     /// As if none of its steps had begun. Its attempts count on, so that no command has an id of an earlier one.
     fn reset(&mut self) {
-        self.fold_loops();
+        self.loops.clear();
         let old = std::mem::replace(&mut self.reports, reports(&self.steps, self.finally));
         self.dropped
             .extend(old.into_iter().filter_map(|report| report.artifact));

@@ -9,6 +9,7 @@ mod pipelines;
 mod status;
 mod store;
 mod stream;
+mod unmet;
 
 use crate::event::EventRef;
 use crate::id::{HostId, InstallId, JobId, Label, Name, Org, SessionId, Sha256};
@@ -29,6 +30,7 @@ pub use pipelines::*;
 pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 pub use store::*;
 pub use stream::*;
+pub use unmet::*;
 
 /// An error over HTTP, RFC 9457 `application/problem+json`; also the body of errors of the micro service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -448,6 +450,9 @@ pub struct PipelineView {
     /// Whether it acts; one that does not is loaded and checked all the same.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// Whether it only records what it would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The orgs on whose events it acts; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orgs: Option<Vec<Org>>,

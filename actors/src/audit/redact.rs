@@ -49,7 +49,11 @@ impl Redactor {
     /// A command's arguments as they go on record: without contents, of an environment the names alone, and
     /// without what looks like a secret.
     pub(crate) fn arguments(&self, call: &VerbCall) -> Value {
-        let mut arguments = call.to_args();
+        self.in_arguments(call.to_args())
+    }
+
+    /// The same of arguments that may still have templates in them.
+    pub(crate) fn in_arguments(&self, mut arguments: Value) -> Value {
         if let Some(map) = arguments.as_object_mut() {
             for content in ["content", "content_b64"] {
                 if let Some(Value::String(text)) = map.remove(content) {

@@ -3,7 +3,7 @@
 use super::{Core, Delivery};
 use crate::ingest::Incoming;
 use crate::refusal::Refusal;
-use crate::router::{HostBook, Resolution};
+use crate::router::{HostBook, Hosts, Resolution};
 use std::sync::Arc;
 use tripline_protocol::event::StreamedEvent;
 use tripline_protocol::{Event, HostId};

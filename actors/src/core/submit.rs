@@ -5,7 +5,7 @@ use crate::ground::Ground;
 use crate::pipeline::{self, RenderedJob, RuleSet};
 use crate::ports::OutMessage;
 use crate::refusal::Refusal;
-use crate::router::HostBook;
+use crate::router::{HostBook, Hosts};
 use crate::scheduler::NewJob;
 use serde_json::Map;
 use tripline_protocol::JobId;

@@ -149,6 +149,17 @@ pub(super) fn count(node: &Node, range: RangeInclusive<u32>, problems: &mut Prob
     }
 }
 
+/// One of some words.
+pub(super) fn word(node: &Node, words: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
+    let found = text(node, &format!("one of {}", words.join(", ")), problems)?;
+    let word = words.iter().find(|word| **word == found);
+    word.copied().or_else(|| {
+        let (hint, words) = (suggestion(found, words.iter().copied()), words.join(", "));
+        let found: String = found.chars().take(80).collect();
+        problems.add(node.at, format!("{found:?} is none of {words}{hint}"))
+    })
+}
+
 /// A text of a type that parses itself.
 pub(super) fn parsed<T: FromStr<Err: Display>>(
     node: &Node,

@@ -23,6 +23,12 @@ pub(super) const ENABLED: Field = Field::new(
     "Whether it acts. A pipeline that is disabled is loaded, checked and listed.",
 )
 .or("true");
+pub(super) const DRY_RUN: Field = Field::new(
+    "dry_run",
+    Takes::Flag,
+    "Whether it only records what it would do: everything is as ever, but it makes no jobs.",
+)
+.or("false");
 pub(super) const ORGS: Field = Field::new(
     "orgs",
     Takes::OneOrMany(&Takes::Text(Form::Org), ORGS_MAX),
@@ -65,10 +71,11 @@ impl Closed {
     }
 }
 
-/// `enabled`, `orgs` and `events` of a pipeline.
+/// `enabled`, `dry_run`, `orgs` and `events` of a pipeline.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) enabled: bool,
+    pub(super) dry_run: bool,
     /// `None`: of every org.
     pub(super) orgs: Option<Vec<Org>>,
     /// `None`: what the server takes.
@@ -85,6 +92,13 @@ impl Gate {
             }
             Some(enabled)
         });
+        let dry_run = fields.get("dry_run").and_then(|node| {
+            let dry_run = fields::boolean(node, problems)?;
+            if dry_run {
+                problems.warn(node.at, "the pipeline is a dry run: it makes no jobs");
+            }
+            Some(dry_run)
+        });
         let orgs = fields.get("orgs").and_then(|node| {
             let items = fields::one_or_many(node, "orgs", ORGS_MAX, problems)?;
             let orgs: Vec<Org> = fields::all_parsed(items, "an org", problems)?;
@@ -99,6 +113,7 @@ impl Gate {
             .and_then(|node| age(node, problems));
         Self {
             enabled: enabled.unwrap_or(true),
+            dry_run: dry_run.unwrap_or_default(),
             orgs,
             age_max,
         }

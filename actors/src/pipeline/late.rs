@@ -34,7 +34,8 @@ pub(super) fn mark(text: &str) -> Value {
     )]))
 }
 
-fn marked(map: &Map<String, Value>) -> Option<&str> {
+/// The text of a late argument.
+pub(super) fn marked(map: &Map<String, Value>) -> Option<&str> {
     if map.len() == 1 {
         map.get(MARKER).and_then(Value::as_str)
     } else {

@@ -8,11 +8,13 @@
 //! reads files.
 
 mod argument;
+mod as_written;
 mod aside;
 mod compiled;
 mod condition;
 mod facts;
 mod fields;
+mod file_test;
 mod files;
 mod for_each;
 mod gate;
@@ -43,8 +45,11 @@ mod vars;
 mod when;
 mod yaml;
 
+pub use as_written::as_written;
 pub use condition::Match;
 pub use facts::StepFacts;
+pub(crate) use file_test::{Expected, Given, Wanted};
+pub use file_test::{FileTest, GivenEvent, GivenHost, HostGiven};
 pub use files::is_rule_file;
 #[cfg(test)]
 pub(crate) use gate::AGE_MAX;
@@ -56,15 +61,22 @@ pub use job::RenderedJob;
 pub use late::{LOOP_BYTES_MAX, is_late, prepare_submitted, render_late, step_id};
 pub use named_job::NamedJob;
 pub use pipeline::Pipeline;
+pub(crate) use problem::At;
 pub use problem::{FileProblem, LoadError, SourceFile, Warnings};
 pub use render_error::RenderError;
-pub use rule_set::RuleSet;
+pub use rule_set::{PipelineTests, RuleSet};
 pub use schema::{MapKeys, job_schema, map_keys, pipeline_schema};
 pub use suppress::{Suppress, SuppressScope};
 pub use when::{holds_for_all, holds_late};
 
 use sha2::{Digest, Sha256 as Hasher};
 use tripline_protocol::Sha256;
+
+/// Reasons not to act and reasons of dead letters that a test may expect.
+#[cfg(test)]
+pub(crate) fn expected_words() -> (Vec<&'static str>, Vec<&'static str>) {
+    (file_test::WITHHELD.to_vec(), file_test::DEAD.to_vec())
+}
 
 /// SHA-256 over texts, each with its length, so that no two lists of texts are the same.
 fn version<'t>(texts: impl IntoIterator<Item = &'t str>) -> Sha256 {

@@ -3,6 +3,7 @@
 use super::condition::need::Need;
 use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
+use super::file_test::{self, FileTest};
 use super::gate::{self, Closed, Gate};
 use super::guards::{self, PipelineGuards};
 use super::job::{INLINE, RenderedJob};
@@ -16,9 +17,9 @@ use super::when::condition;
 use super::yaml::Node;
 use super::{HostFacts, version};
 use serde_json::{Value, json};
-use tripline_protocol::api::PipelineView;
+use tripline_protocol::api::{PipelineView, Unmet};
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Event, Name, Sha256, Span};
+use tripline_protocol::{Etype, Event, Name, Sha256, Span};
 
 pub(super) const SHAPE: Shape = Shape::new(
     "a pipeline",
@@ -31,6 +32,7 @@ pub(super) const SHAPE: Shape = Shape::new(
         .needed(),
         DESCRIPTION,
         gate::ENABLED,
+        gate::DRY_RUN,
         Field::new(
             "on",
             Takes::OneOrMany(&Takes::Text(Form::EtypePattern), PATTERNS_MAX),
@@ -66,8 +68,9 @@ pub(super) const SHAPE: Shape = Shape::new(
             },
             "Parameters of the named job. Values may be templates over `event`, `host` and `vars`.",
         ),
+        file_test::TESTS,
     ],
-    &["tests", "target", "dry_run", "approvals", "canary", "protected"],
+    &["target", "approvals", "canary", "protected"],
 )
 .with_rules(params_need_a_named_job);
 
@@ -114,6 +117,7 @@ pub struct Pipeline {
     key_part: Option<vars::Part>,
     guards: PipelineGuards,
     job: PipelineJob,
+    tests: Vec<FileTest>,
 }
 
 impl Pipeline {
@@ -148,6 +152,9 @@ impl Pipeline {
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
+        let tests = fields
+            .get("tests")
+            .and_then(|node| file_test::read(node, problems));
         if problems.count() > before {
             return None;
         }
@@ -166,6 +173,7 @@ impl Pipeline {
             suppress,
             guards,
             job,
+            tests: tests.unwrap_or_default(),
         })
     }
 
@@ -189,7 +197,28 @@ impl Pipeline {
         self.description.as_deref()
     }
 
-    pub(super) fn at(&self) -> At {
+    /// Whether it only says what it would do.
+    pub fn is_dry_run(&self) -> bool {
+        self.gate.dry_run
+    }
+
+    /// Whether it listens to events of this etype.
+    pub fn listens_to(&self, etype: &Etype) -> bool {
+        self.on.iter().any(|pattern| pattern.matches(etype))
+    }
+
+    /// The same, whether or not it is enabled.
+    pub(super) fn into_enabled(mut self) -> Self {
+        self.gate.enabled = true;
+        self
+    }
+
+    /// Its tests, which are not kept with it.
+    pub(super) fn take_tests(&mut self) -> Vec<FileTest> {
+        std::mem::take(&mut self.tests)
+    }
+
+    pub(crate) fn at(&self) -> At {
         self.at
     }
 
@@ -209,6 +238,7 @@ impl Pipeline {
             version: self.version.clone(),
             file: self.file.clone(),
             enabled: self.gate.enabled,
+            dry_run: self.gate.dry_run,
             orgs: self.gate.orgs.clone(),
             events_max_age: self.gate.age_max,
             on: self
@@ -263,6 +293,11 @@ impl Pipeline {
         self.when
             .as_ref()
             .map_or(Match::Yes, |when| when.matches(event, host))
+    }
+
+    /// Which part of `when` does not hold, and why; `None`: it wants the event.
+    pub fn unmet(&self, event: &Event, host: Option<&HostFacts>) -> Option<Unmet> {
+        self.when.as_ref().and_then(|when| when.unmet(event, host))
     }
 
     /// How often it acts; `None`: whenever it matches.

@@ -55,7 +55,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    pub(super) fn new(mut problems: Vec<FileProblem>) -> Self {
+    pub(crate) fn new(mut problems: Vec<FileProblem>) -> Self {
         let omitted = bound(&mut problems);
         Self { problems, omitted }
     }
@@ -111,13 +111,13 @@ impl std::error::Error for LoadError {}
 
 /// A place in the file that is being read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct At {
+pub(crate) struct At {
     /// From 1.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// From 1, in characters.
-    pub(super) column: u64,
+    pub(crate) column: u64,
     /// Bytes from the start of the file.
-    pub(super) byte: usize,
+    pub(crate) byte: usize,
 }
 
 /// Collects the problems and warnings of one file.

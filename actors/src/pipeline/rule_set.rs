@@ -1,6 +1,7 @@
 //! A set of pipelines and named jobs, read and checked as a whole: all of it comes into force, or none.
 
 use super::aside::aside;
+use super::file_test::{FileTest, SET_EVENTS_MAX};
 use super::files;
 use super::index::{Candidates, Index};
 use super::named_job::NamedJob;
@@ -22,6 +23,14 @@ pub struct RuleSet {
     index: Index,
     version: Sha256,
     warnings: Warnings,
+    tests: Vec<PipelineTests>,
+}
+
+/// The tests of a pipeline.
+#[derive(Debug)]
+pub struct PipelineTests {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) tests: Vec<FileTest>,
 }
 
 impl Default for RuleSet {
@@ -32,6 +41,7 @@ impl Default for RuleSet {
             index: Index::default(),
             version: version([]),
             warnings: Warnings::default(),
+            tests: Vec::new(),
         }
     }
 }
@@ -126,6 +136,11 @@ impl RuleSet {
         &self.warnings
     }
 
+    /// The tests of its pipelines, once: they are asked before it is in force, and not kept after that.
+    pub fn take_tests(&mut self) -> Vec<PipelineTests> {
+        std::mem::take(&mut self.tests)
+    }
+
     /// SHA-256 over the names and texts of all files: the same for the same files.
     pub fn version(&self) -> Sha256 {
         self.version.clone()
@@ -136,7 +151,7 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
     let mut found = Found::default();
     let jobs_read = read_jobs(jobs, &mut found);
     let broken = !found.problems.is_empty();
-    let pipelines_read = read_pipelines(pipelines, &jobs_read, broken, &mut found);
+    let (pipelines_read, tests) = read_pipelines(pipelines, &jobs_read, broken, &mut found);
     if !found.problems.is_empty() {
         return Err(LoadError::new(found.problems));
     }
@@ -150,6 +165,7 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
         jobs: jobs_read,
         version: version(texts),
         warnings: Warnings::new(found.warnings),
+        tests,
     })
 }
 
@@ -181,8 +197,9 @@ fn read_pipelines(
     jobs: &NamedJobs,
     jobs_broken: bool,
     found: &mut Found,
-) -> BTreeMap<Name, Arc<Pipeline>> {
+) -> (BTreeMap<Name, Arc<Pipeline>>, Vec<PipelineTests>) {
     let mut pipelines: BTreeMap<Name, Arc<Pipeline>> = BTreeMap::new();
+    let (mut tested, mut events) = (Vec::new(), 0);
     each_document(files, found, |document, found| {
         let mut problems = Problems::new(document.file, found);
         let source = Source {
@@ -191,9 +208,22 @@ fn read_pipelines(
             jobs,
             jobs_broken,
         };
-        let Some(pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
+        let Some(mut pipeline) = Pipeline::read(&document.node, &source, &mut problems) else {
             return;
         };
+        let tests = pipeline.take_tests();
+        // One that is disabled is held to what it would do.
+        let enabled = (!tests.is_empty() && !pipeline.view().enabled).then(|| {
+            let mut told = Found::default();
+            Pipeline::read(
+                &document.node,
+                &source,
+                &mut Problems::new(document.file, &mut told),
+            )
+        });
+        let enabled = enabled
+            .flatten()
+            .map(|pipeline| Arc::new(pipeline.into_enabled()));
         match pipelines.get(pipeline.name()) {
             Some(first) => {
                 taken(
@@ -205,10 +235,27 @@ fn read_pipelines(
                     &mut problems,
                 );
             }
-            None => drop(pipelines.insert(pipeline.name().clone(), Arc::new(pipeline))),
+            None => {
+                count_events(&mut events, &tests, pipeline.at(), &mut problems);
+                let pipeline = Arc::new(pipeline);
+                pipelines.insert(pipeline.name().clone(), Arc::clone(&pipeline));
+                let pipeline = enabled.unwrap_or(pipeline);
+                tested.push(PipelineTests { pipeline, tests });
+            }
         }
     });
-    pipelines
+    tested.retain(|tested| !tested.tests.is_empty());
+    (pipelines, tested)
+}
+
+/// Notes the pipeline with whose tests those of all of them have too many events.
+fn count_events(events: &mut usize, tests: &[FileTest], at: At, problems: &mut Problems<'_>) {
+    let before = *events;
+    *events += tests.iter().map(|test| test.given.len()).sum::<usize>();
+    if before <= SET_EVENTS_MAX && *events > SET_EVENTS_MAX {
+        let message = format!("with its tests those of all pipelines have more than {SET_EVENTS_MAX} events");
+        problems.add::<()>(at, message);
+    }
 }
 
 fn taken(kind: &str, name: &Name, at: At, file: &str, first: At, problems: &mut Problems<'_>) {

@@ -148,4 +148,16 @@ pub(super) enum Form {
     ParamName,
     /// A name of `let`.
     VarName,
+    Etype,
+    HostId,
+    /// A time, as RFC 3339 has it.
+    Time,
+    /// The word for a host that nobody knows.
+    NoHost,
+    /// Who vouches for an event.
+    Attestation,
+    /// A reason not to act that a test can meet.
+    Withheld,
+    /// A reason of a dead letter that a test can meet.
+    Dead,
 }

@@ -4,6 +4,7 @@ mod bounds;
 mod choices;
 pub(super) mod events;
 mod examples;
+mod file_tests;
 mod files;
 mod guards;
 mod hostile;

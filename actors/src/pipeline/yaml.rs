@@ -62,6 +62,28 @@ impl Node {
         }
     }
 
+    /// A value that stands in no file.
+    pub(super) fn from_json(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Kind::Scalar(value.clone()),
+            Value::String(text) => Kind::Text(text.clone()),
+            Value::Array(items) => Kind::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(map) => Kind::Map(map.iter().map(Self::entry).collect()),
+        };
+        Self {
+            at: At::default(),
+            kind,
+        }
+    }
+
+    fn entry((name, value): (&String, &Value)) -> (Key, Self) {
+        let key = Key {
+            at: At::default(),
+            text: name.clone(),
+        };
+        (key, Self::from_json(value))
+    }
+
     /// The value without places.
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {

@@ -1,7 +1,8 @@
-//! The decision over one event: pure, given the rules, the hosts and what guards counted.
+//! The decision over one event: pure, given the rules, the hosts and what guards counted. Tests in files are held to
+//! the same function (`crate::trial`), with hosts and guards in memory.
 
 use super::guard::{Guards, No, Wish};
-use super::lookup::{HostBook, Resolution};
+use super::lookup::{Hosts, Resolution};
 use super::withheld::{Why, Withheld};
 use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Match, Pipeline, RenderError, RenderedJob};
@@ -11,33 +12,62 @@ use crate::scheduler::NewJob;
 use std::sync::Arc;
 use tripline_protocol::event::HostHint;
 use tripline_protocol::job::PipelineRef;
-use tripline_protocol::{Event, JobId, Span, Timestamp};
+use tripline_protocol::{Event, JobId, Name, Span, Timestamp};
 
 /// The reason of an event that is too old.
 pub(super) const STALE: &str = "stale";
 
 /// How old an event is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Age {
-    pub(super) age: Span,
+pub(crate) struct Age {
+    pub(crate) age: Span,
     /// The oldest that is taken by pipelines that do not say.
-    pub(super) age_max: Span,
+    pub(crate) age_max: Span,
 }
 
 /// What an event causes.
 #[derive(Debug, Default)]
-pub(super) struct Decision {
-    pub(super) jobs: Vec<NewJob>,
-    pub(super) dead: Option<Dead>,
+pub(crate) struct Decision {
+    pub(crate) jobs: Vec<NewJob>,
+    /// Those of pipelines that only say what they would do.
+    pub(crate) dry_runs: Vec<NewJob>,
+    pub(crate) dead: Option<Dead>,
     /// Pipelines that it matches and that do not act.
-    pub(super) withheld: Vec<Withheld>,
+    pub(crate) withheld: Vec<Withheld>,
+    /// Pipelines whose condition has no value, and why.
+    pub(crate) errors: Vec<(Name, String)>,
     /// Whether a guard counted it, so that it must not be counted again.
-    pub(super) counted: bool,
+    pub(crate) counted: bool,
+}
+
+impl Decision {
+    /// Whether something came of the event. That it is too old is nothing: a pipeline may be changed, and the event
+    /// replayed.
+    pub(super) fn acts(&self) -> bool {
+        let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
+        is_dead || !self.jobs.is_empty()
+    }
+
+    /// The pipelines that decided for good not to act, or only to say what they would do.
+    pub(super) fn settled(&self) -> impl Iterator<Item = &Name> {
+        let withheld = self.withheld.iter();
+        let withheld = withheld.filter(|withheld| self.counted || withheld.why.is_final());
+        let dry_runs = self.dry_runs.iter().filter_map(|job| job.pipeline.as_ref());
+        withheld
+            .map(|withheld| &withheld.pipeline)
+            .chain(dry_runs.map(|pipeline| &pipeline.name))
+    }
+
+    /// Whether the event is not to be decided again.
+    pub(crate) fn is_final(&self) -> bool {
+        self.acts() || self.settled().next().is_some()
+    }
 }
 
 /// What a pipeline makes of an event.
 enum Verdict {
     No,
+    Error(String),
     Job(Box<NewJob>),
     Dead(Dead),
     Withheld(Withheld),
@@ -46,7 +76,7 @@ enum Verdict {
 /// The event's host, looked up once and only when a pipeline asks for it.
 struct EventHost<'a> {
     event: &'a Event,
-    book: &'a HostBook<'a>,
+    hosts: &'a dyn Hosts,
     found: Option<Result<(HostRecord, HostFacts), Dead>>,
 }
 
@@ -68,9 +98,9 @@ impl EventHost<'_> {
                 text,
             }));
         };
-        Ok(match self.book.resolve(&self.event.org, hint)? {
+        Ok(match self.hosts.resolve(&self.event.org, hint)? {
             Resolution::Found(record) => {
-                let facts = self.book.facts(&record)?;
+                let facts = self.hosts.facts(&record)?;
                 Ok((*record, facts))
             }
             Resolution::Unknown if matches!(hint, HostHint::Subject(_)) => {
@@ -115,17 +145,17 @@ fn hint_text(hint: &HostHint) -> String {
 
 /// Every candidate decides by itself. An event is `stale` when none that takes it matches, and one would that finds it too
 /// old.
-pub(super) fn decide<'a>(
+pub(crate) fn decide<'a>(
     candidates: impl Iterator<Item = &'a Arc<Pipeline>>,
     (event, run): (&Event, u32),
     Age { age, age_max }: Age,
-    book: &HostBook<'_>,
+    hosts: &dyn Hosts,
     guards: &mut Guards,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let mut host = EventHost {
         event,
-        book,
+        hosts,
         found: None,
     };
     let mut decision = Decision::default();
@@ -135,17 +165,23 @@ pub(super) fn decide<'a>(
             None => consider(pipeline, (event, run), &mut host, guards, now)?,
             Some(Closed::Stale { age_max }) => {
                 // Without a host that it asks for nobody knows whether it matches: as little may be lost in silence.
-                if !matches!(wants(pipeline, event, &mut host)?, Ok(false)) {
-                    too_old_for = too_old_for.max(Some(age_max));
-                    decision.withheld.push(stale(pipeline, age, age_max));
+                match wants(pipeline, event, &mut host)? {
+                    Ok(Match::No) => {}
+                    Ok(Match::Error(why)) => decision.errors.push((pipeline.name().clone(), why)),
+                    Ok(Match::Yes) | Err(_) => {
+                        too_old_for = too_old_for.max(Some(age_max));
+                        decision.withheld.push(stale(pipeline, age, age_max));
+                    }
                 }
                 continue;
             }
             Some(Closed::Disabled | Closed::WrongOrg) => continue,
         };
-        matched |= !matches!(verdict, Verdict::No);
+        matched |= !matches!(verdict, Verdict::No | Verdict::Error(_));
         match verdict {
             Verdict::No => {}
+            Verdict::Error(why) => decision.errors.push((pipeline.name().clone(), why)),
+            Verdict::Job(job) if pipeline.is_dry_run() => decision.dry_runs.push(*job),
             Verdict::Job(job) => decision.jobs.push(*job),
             Verdict::Dead(dead) => add_dead(&mut decision, pipeline, dead),
             Verdict::Withheld(withheld) => decision.withheld.push(withheld),
@@ -188,7 +224,7 @@ fn wants(
     pipeline: &Pipeline,
     event: &Event,
     host: &mut EventHost<'_>,
-) -> Result<Result<bool, Dead>, Refusal> {
+) -> Result<Result<Match, Dead>, Refusal> {
     let facts = if pipeline.needs_host_for_condition() && event.host.is_some() {
         match host.get()? {
             Ok((_, facts)) => Some(facts),
@@ -197,12 +233,7 @@ fn wants(
     } else {
         None
     };
-    let matches = pipeline.matches(event, facts);
-    if let Match::Error(why) = &matches {
-        metrics::counter!("tripline_router_condition_errors_total").increment(1);
-        tracing::warn!(pipeline = %pipeline.name(), event = %event.key, why, "condition has no value");
-    }
-    Ok(Ok(matches == Match::Yes))
+    Ok(Ok(pipeline.matches(event, facts)))
 }
 
 fn consider(
@@ -213,8 +244,9 @@ fn consider(
     now: Timestamp,
 ) -> Result<Verdict, Refusal> {
     match wants(pipeline, event, host)? {
-        Ok(true) => {}
-        Ok(false) => return Ok(Verdict::No),
+        Ok(Match::No) => return Ok(Verdict::No),
+        Ok(Match::Error(why)) => return Ok(Verdict::Error(why)),
+        Ok(Match::Yes) => {}
         // A pipeline that does not act asks for no host.
         Err(dead) => {
             let paused = guards.pauses.withheld(pipeline.name());

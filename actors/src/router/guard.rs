@@ -53,7 +53,7 @@ pub(super) struct Permit {
 
 /// What guards counted.
 #[derive(Debug, Default)]
-pub(super) struct Guards {
+pub(crate) struct Guards {
     pub(super) pauses: Pauses,
     windows: Windows,
     touched: Touched,
@@ -80,6 +80,11 @@ impl Guards {
             protected: ground.config.hosts_protected.clone(),
             counted: false,
         })
+    }
+
+    /// Keeps pipelines away from hosts with these labels, and no others.
+    pub(crate) fn protect(&mut self, labels: Vec<Label>) {
+        self.protected = labels;
     }
 
     /// Goes by these rules. What was counted for a pipeline that counts something else now is let go of. That of one that is
@@ -157,11 +162,13 @@ impl Guards {
         }
     }
 
-    /// It acts.
+    /// It acts. A dry run makes no job that could be open, and is counted like the others in all else.
     pub(super) fn acted(&mut self, wish: &Wish<'_>, permit: Permit) {
         let name = wish.pipeline.name();
-        *self.in_flight.entry(name.clone()).or_default() += 1;
-        self.begun.push(name.clone());
+        if !wish.pipeline.is_dry_run() {
+            *self.in_flight.entry(name.clone()).or_default() += 1;
+            self.begun.push(name.clone());
+        }
         if let Some(guard) = wish.pipeline.guards().max_hosts {
             self.touched.touch(name, guard, wish.facts.host_id, wish.now);
         }
@@ -201,7 +208,7 @@ impl Guards {
     }
 
     /// Adds what the decisions under way counted to their batch.
-    pub(super) fn stage(&mut self, batch: &mut Batch) {
+    pub(crate) fn stage(&mut self, batch: &mut Batch) {
         self.windows.stage(batch);
         self.touched.stage(batch);
         self.begun.clear();

@@ -24,6 +24,15 @@ pub(crate) enum Resolution {
     Ambiguous(usize),
 }
 
+/// Where a decision finds hosts.
+pub(crate) trait Hosts {
+    /// The host an event means. A host of another org does not exist for it.
+    fn resolve(&self, org: &Org, hint: &HostHint) -> Result<Resolution, Refusal>;
+
+    /// What conditions and templates know of it.
+    fn facts(&self, record: &HostRecord) -> Result<HostFacts, Refusal>;
+}
+
 /// Reads hosts.
 pub(crate) struct HostBook<'a> {
     store: &'a Store,
@@ -88,20 +97,6 @@ impl<'a> HostBook<'a> {
         Ok(records)
     }
 
-    /// The host an event means. A host of another org does not exist for it.
-    pub(crate) fn resolve(&self, org: &Org, hint: &HostHint) -> Result<Resolution, Refusal> {
-        match hint {
-            HostHint::HostId(host_id) => Ok(within(org, self.by_id(*host_id)?)),
-            HostHint::SensorId(sensor_id) => Ok(within(org, self.by_sensor(*sensor_id)?)),
-            HostHint::Hostname(name) => self.by_name(org, name),
-            HostHint::Sid(text) => self.by_id_text(org, text),
-            HostHint::Subject(text) => match self.by_id_text(org, text)? {
-                Resolution::Unknown => self.by_name(org, text),
-                found => Ok(found),
-            },
-        }
-    }
-
     fn by_id_text(&self, org: &Org, text: &str) -> Result<Resolution, Refusal> {
         match text.parse() {
             Ok(host_id) => Ok(within(org, self.by_id(host_id)?)),
@@ -148,8 +143,23 @@ impl<'a> HostBook<'a> {
         }
         chosen(only(found), name)
     }
+}
 
-    pub(crate) fn facts(&self, record: &HostRecord) -> Result<HostFacts, Refusal> {
+impl Hosts for HostBook<'_> {
+    fn resolve(&self, org: &Org, hint: &HostHint) -> Result<Resolution, Refusal> {
+        match hint {
+            HostHint::HostId(host_id) => Ok(within(org, self.by_id(*host_id)?)),
+            HostHint::SensorId(sensor_id) => Ok(within(org, self.by_sensor(*sensor_id)?)),
+            HostHint::Hostname(name) => self.by_name(org, name),
+            HostHint::Sid(text) => self.by_id_text(org, text),
+            HostHint::Subject(text) => match self.by_id_text(org, text)? {
+                Resolution::Unknown => self.by_name(org, text),
+                found => Ok(found),
+            },
+        }
+    }
+
+    fn facts(&self, record: &HostRecord) -> Result<HostFacts, Refusal> {
         Ok(HostFacts {
             host_id: record.host_id,
             hostname: record.hostname.clone(),

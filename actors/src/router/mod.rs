@@ -15,13 +15,15 @@ mod tests;
 mod touched;
 mod withheld;
 
-pub(crate) use lookup::{HostBook, Resolution};
+pub(crate) use decide::{Age, Decision, decide};
+pub(crate) use guard::Guards;
+pub(crate) use lookup::{HostBook, Hosts, Resolution};
 pub(crate) use pause::{ChangePipelinePause, PauseRecord};
 pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};
 pub use withheld::WITHHELD_REASONS;
-pub(crate) use withheld::{DecisionRecord, TallyRecord, by_time, decisions, of_row};
+pub(crate) use withheld::{DecisionRecord, TallyRecord, Withheld, by_time, decisions, of_row};
 
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -35,13 +37,11 @@ use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Store, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
-use decide::{Age, Decision, STALE};
-use guard::Guards;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
-use withheld::{Of, Records, Withheld};
+use withheld::{Of, Records};
 
 /// How long the mark of a handled event is kept: as long as the events stream keeps events.
 const HANDLED_RETAIN: Span = Span::from_secs(7 * 24 * 3600);
@@ -170,24 +170,15 @@ impl EtypeRouter {
             return Ok(None);
         }
         let now = self.ground.now();
-        let Decision {
-            jobs,
-            dead,
-            withheld,
-            counted,
-        } = self.decide(given, now)?;
-        self.record(given, now, &withheld, dead.as_ref());
+        let decision = self.decide(given, now)?;
+        let retain = self.retain(&decision);
+        self.record(given, now, &decision);
+        let Decision { jobs, dead, .. } = decision;
         if !jobs.is_empty() || dead.is_some() {
             accept
                 .spans
                 .extend(self.traced(given, now, jobs.len(), dead.as_ref()));
         }
-        // One that is too old is not handled: a pipeline may be changed, and the event replayed.
-        let is_dead = dead.as_ref().is_some_and(|dead| dead.reason != STALE);
-        let retain = match is_dead || !jobs.is_empty() {
-            true => Some(HANDLED_RETAIN),
-            false => self.retain_withheld(&withheld, counted),
-        };
         if let Some(retain) = retain {
             mark_handled(&mut accept.batch, key, (now, retain), &jobs);
             decided.insert(key);
@@ -198,30 +189,38 @@ impl EtypeRouter {
         Ok(dead)
     }
 
-    /// How long an event on which nobody acted is remembered as handled: as long as one of those that did not act would
-    /// take it. `None`: not at all, should it come again it is decided anew.
-    fn retain_withheld(&self, withheld: &[Withheld], counted: bool) -> Option<Span> {
-        let handled = withheld
-            .iter()
-            .filter(|withheld| counted || withheld.why.is_final());
-        let pipelines = handled.filter_map(|withheld| self.rules.set.pipeline(&withheld.pipeline));
+    /// How long an event is remembered as handled. One on which nobody acted: as long as one of those that did not act
+    /// would take it. `None`: not at all, should it come again it is decided anew.
+    fn retain(&self, decision: &Decision) -> Option<Span> {
+        if decision.acts() {
+            return Some(HANDLED_RETAIN);
+        }
+        let settled = decision.settled();
+        let pipelines = settled.filter_map(|pipeline| self.rules.set.pipeline(pipeline));
         let age_max = self.ground.config.events_max_age;
         pipelines.map(|pipeline| pipeline.age_max(age_max)).max()
     }
 
-    /// Remembers that pipelines do not act, and that an event becomes a dead letter.
-    fn record(&mut self, given: &Given<'_>, now: Timestamp, withheld: &[Withheld], dead: Option<&Dead>) {
+    /// Remembers that pipelines do not act, or only say what they would do, and that an event becomes a dead letter.
+    fn record(&mut self, given: &Given<'_>, now: Timestamp, decision: &Decision) {
+        for (pipeline, why) in &decision.errors {
+            metrics::counter!("tripline_router_condition_errors_total").increment(1);
+            tracing::warn!(%pipeline, event = %given.event.key, why, "condition has no value");
+        }
         let of = Of {
             event: given.event,
             run: given.run(),
             now,
         };
-        for withheld in withheld {
+        let redact = &self.ground.config.audit_redact;
+        let dry_runs = decision.dry_runs.iter();
+        let dry_runs = dry_runs.filter_map(|job| Withheld::dry_run(job, redact));
+        for withheld in decision.withheld.iter().cloned().chain(dry_runs) {
             let pipeline = self.rules.set.pipeline(&withheld.pipeline);
             self.records
-                .withheld(of, withheld, pipeline.map(|pipeline| pipeline.version()));
+                .withheld(of, &withheld, pipeline.map(|pipeline| pipeline.version()));
         }
-        if let Some(dead) = dead {
+        if let Some(dead) = &decision.dead {
             self.records.dead(of, dead);
         }
     }
@@ -236,7 +235,7 @@ impl EtypeRouter {
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.may_match(event);
         let event = (*event, given.run());
-        decide::decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
+        decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
     }
 
     fn traced(&self, given: &Given<'_>, now: Timestamp, jobs: usize, dead: Option<&Dead>) -> Vec<TraceSpan> {

@@ -1,6 +1,6 @@
 //! Finding the host that an event or a person means, and remembering which events were handled.
 
-use super::lookup::{HostBook, NAMESAKES_MAX, Resolution};
+use super::lookup::{HostBook, Hosts as _, NAMESAKES_MAX, Resolution};
 use super::{HANDLED_RETAIN, PRUNE_MAX, mark_handled, prune};
 use crate::directory::tests::put_host;
 use crate::ground::Attachments;

@@ -219,6 +219,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         retries: 0,
         retry: spec.retry,
         rest: None,
+        last_try: None,
         deadline: None,
         finally,
         finally_timeout: spec.finally_timeout,

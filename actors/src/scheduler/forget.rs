@@ -1,5 +1,5 @@
 //! A host is forgotten: that it is isolated stands in the way, and so does its open work, which is ended first when that
-//! was asked for.
+//! was asked for. Steps that jobs have for their end run, if the host is there: afterwards nobody could.
 //!
 //! Ended jobs and sessions of a forgotten host stay until they are pruned. Deliberately not here: the host's own rows
 //! (the Directory removes them).
@@ -9,16 +9,16 @@ use super::messages::CancelJob;
 use crate::audit::By;
 use crate::directory::{RemoveHost, to_forget};
 use crate::door::{Door, Reply};
-use crate::record::HostRecord;
+use crate::record::{HostRecord, JobRecord};
 use crate::refusal::Refusal;
 use crate::store::Table;
 use actix::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tripline_protocol::api::ForgottenHost;
 use tripline_protocol::audit::Action;
 use tripline_protocol::job::{Outcome, Reason};
-use tripline_protocol::{HostId, Isolation, Org, Span};
+use tripline_protocol::{HostId, Isolation, JobId, Org, Span};
 
 /// Hosts that may wait for the end of their work at a time.
 const FORGETTING_MAX: usize = 64;
@@ -41,8 +41,16 @@ pub(crate) struct ForgetHost {
 #[rtype(result = "()")]
 pub(crate) struct HostForgotten(pub(crate) HostId);
 
-/// Hosts whose work is being ended, and who waits for it.
-pub(super) type Forgetting = HashMap<HostId, RemoveHost>;
+/// Hosts whose work is being ended.
+pub(super) type Forgetting = HashMap<HostId, Removal>;
+
+/// Who waits for the end of a host's work.
+#[derive(Debug)]
+pub(super) struct Removal {
+    host: RemoveHost,
+    /// Jobs that were cancelled for it: once each, as one may go on with its last steps.
+    cancelled: HashSet<JobId>,
+}
 
 fn reason() -> Reason {
     Reason::new("host_forgotten", "its host was forgotten by an administrator")
@@ -64,8 +72,10 @@ impl Handler<ForgetHost> for JobScheduler {
                     sessions_closed: 0,
                 };
                 let (by, reply) = (message.by, message.reply);
-                let removal = RemoveHost { forgotten, by, reply };
-                self.forgetting.insert(record.host_id, removal);
+                let host = RemoveHost { forgotten, by, reply };
+                let cancelled = HashSet::new();
+                self.forgetting
+                    .insert(record.host_id, Removal { host, cancelled });
                 self.go_on_forgetting(record.host_id);
             }
         }
@@ -75,7 +85,10 @@ impl Handler<ForgetHost> for JobScheduler {
 impl Handler<HostForgotten> for JobScheduler {
     type Result = ();
     fn handle(&mut self, HostForgotten(host_id): HostForgotten, _: &mut Self::Context) {
-        self.cancel_waiting(host_id, &By::system());
+        for record in self.waiting_records(host_id) {
+            self.note_cancel(&record, &By::system());
+            self.end(record, Outcome::Cancelled, reason());
+        }
         self.end_sessions_of(host_id, &reason());
         self.dispatch();
     }
@@ -111,22 +124,20 @@ impl JobScheduler {
 
     /// Ends what is open, and has the host removed when nothing is.
     fn go_on_forgetting(&mut self, host_id: HostId) {
-        let Some(removal) = self.forgetting.get(&host_id) else {
+        let Some(mut removal) = self.forgetting.remove(&host_id) else {
             return;
         };
-        let by = Arc::clone(&removal.by);
-        let jobs = self.cancel_waiting(host_id, &by) + self.cancel_running(host_id, by);
+        let jobs = self.cancel_jobs(host_id, &mut removal);
         let sessions = self.end_sessions_of(host_id, &reason());
-        if let Some(removal) = self.forgetting.get_mut(&host_id) {
-            removal.forgotten.jobs_cancelled += jobs;
-            removal.forgotten.sessions_closed += sessions;
+        removal.host.forgotten.jobs_cancelled += jobs;
+        removal.host.forgotten.sessions_closed += sessions;
+        let open = self.state.host_open_len(host_id) > 0 || self.sessions.is_used(host_id);
+        match open {
+            true => drop(self.forgetting.insert(host_id, removal)),
+            false => self.directory.do_send(removal.host),
         }
         if jobs + sessions > 0 {
             self.dispatch();
-        }
-        let open = self.state.host_open_len(host_id) > 0 || self.sessions.is_used(host_id);
-        if !open && let Some(removal) = self.forgetting.remove(&host_id) {
-            self.directory.do_send(removal);
         }
     }
 
@@ -138,43 +149,67 @@ impl JobScheduler {
             .for_each(|host_id| self.go_on_forgetting(host_id));
     }
 
-    fn cancel_waiting(&mut self, host_id: HostId, by: &By) -> u32 {
-        let mut cancelled = 0;
+    /// Cancels the open jobs of a host that were not before; returns how many. One of which only the last steps are left
+    /// is about to end.
+    fn cancel_jobs(&mut self, host_id: HostId, removal: &mut Removal) -> u32 {
+        let by = Arc::clone(&removal.host.by);
+        let mut count = 0;
+        for record in self.waiting_records(host_id) {
+            if record.ending.is_none() && removal.cancelled.insert(record.job_id) {
+                self.note_cancel(&record, &by);
+                self.conclude(record, Outcome::Cancelled, reason());
+                count += 1;
+            }
+        }
+        if let Some(job_id) = self.state.running_of(host_id)
+            && !self.is_ending(job_id)
+            && removal.cancelled.insert(job_id)
+        {
+            count += self.cancel_running(job_id, by);
+        }
+        count
+    }
+
+    /// Jobs of a host that wait.
+    fn waiting_records(&mut self, host_id: HostId) -> Vec<JobRecord> {
+        let mut records = Vec::new();
         for job_id in self.state.waiting_of(host_id) {
             match self.record_of(job_id) {
-                Ok(Some(record)) => {
-                    let entry = self.ground.audit(Action::JobCancel, by, Some(&record.org));
-                    self.on_record.push(entry.host(&record.host).on("job", job_id));
-                    self.end(record, Outcome::Cancelled, reason());
-                    cancelled += 1;
-                }
+                Ok(Some(record)) => records.push(record),
                 Ok(None) => self.lose(job_id),
                 Err(error) => {
                     tracing::error!(job = %job_id, %error, "a job of a forgotten host cannot be ended")
                 }
             }
         }
-        cancelled
+        records
     }
 
-    /// Has the slot end the job that runs there; 1 when that was not asked for before.
-    fn cancel_running(&mut self, host_id: HostId, by: Arc<By>) -> u32 {
-        let Some(job_id) = self.state.running_of(host_id) else {
+    fn note_cancel(&mut self, record: &JobRecord, by: &By) {
+        let entry = self.ground.audit(Action::JobCancel, by, Some(&record.org));
+        self.on_record
+            .push(entry.host(&record.host).on("job", record.job_id));
+    }
+
+    fn is_ending(&self, job_id: JobId) -> bool {
+        let record = self.record_of(job_id);
+        matches!(record, Ok(Some(record)) if record.cancel_requested || record.ending.is_some())
+    }
+
+    /// Has the slot end a job; 1 when that was asked.
+    fn cancel_running(&mut self, job_id: JobId, by: Arc<By>) -> u32 {
+        // Nobody waits for this answer: whether the job has ended is looked at again.
+        let Ok((reply, _)) = Door::new("forget", 1).enter() else {
             return 0;
         };
-        let asked = matches!(self.record_of(job_id), Ok(Some(record)) if record.cancel_requested);
-        // Nobody waits for this answer: whether the job has ended is looked at again.
-        if !asked && let Ok((reply, _)) = Door::new("forget", 1).enter() {
-            let org = None;
-            let cancel = CancelJob {
-                org,
-                job_id,
-                by,
-                reply,
-            };
-            self.cancel_job(cancel);
-        }
-        u32::from(!asked)
+        let org = None;
+        self.cancel_job(CancelJob {
+            org,
+            job_id,
+            by,
+            reply,
+        });
+        1
     }
 
     /// Refuses work for a host that was forgotten since it was looked up.

@@ -135,11 +135,14 @@ impl JobScheduler {
                 let Some(record) = record else { continue };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
-                } else if record.cancel_requested && record.ending.is_none() {
+                } else if record.cancel_requested {
                     cancelled.push(record.job_id);
                 }
                 let offline = || false;
                 state.add(entry_of(&record), offline, ground.now());
+                if record.ending.is_some() {
+                    state.close(record.job_id);
+                }
                 if let Some(rest) = &record.rest {
                     state.rest(record.job_id, rest.not_before, record.leaves_at());
                 }
@@ -227,7 +230,12 @@ impl JobScheduler {
     }
 
     /// Writes how a job ended, with its result, and tells whoever watches.
-    fn end(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) {
+    fn end(&mut self, record: JobRecord, outcome: Outcome, reason: Reason) {
+        self.end_with(record, outcome, reason);
+    }
+
+    /// The same; returns it as it ended.
+    fn end_with(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) -> JobRecord {
         record.end(self.ground.now(), outcome, reason);
         let mut batch = Batch::new();
         let mut staged = self.put_on_record(&mut batch, &record);
@@ -243,6 +251,7 @@ impl JobScheduler {
             notice();
             ground.traces.send(spans);
         });
+        record
     }
 
     /// Puts on record what happened to a job's commands, and what was done to the job; stages the events of its steps.
@@ -275,8 +284,14 @@ impl JobScheduler {
     }
 
     fn expire(&mut self) {
-        let now = self.ground.now();
-        for job_id in self.state.expired(now, EXPIRE_MAX) {
+        let (now, grace) = (self.ground.now(), self.ground.config.reconnect_grace);
+        let expired = self.state.expired(now, EXPIRE_MAX);
+        let deserted = self.state.deserted(grace, now, EXPIRE_MAX);
+        for job_id in expired.into_iter().chain(deserted) {
+            if self.state.phase(job_id).is_none() {
+                // It was both, and has ended.
+                continue;
+            }
             let wait = self.state.waiting(job_id);
             match self.record_of(job_id) {
                 Ok(Some(record)) => self.leave(record, wait),
@@ -287,13 +302,13 @@ impl JobScheduler {
         self.dispatch();
     }
 
-    /// Ends a job that was cancelled while it ran, and that waits again because the server stopped.
+    /// Ends a job that was cancelled while it ran, and that waits again because the server stopped. One whose last steps
+    /// ran then was cancelled because of these.
     fn end_cancelled(&mut self, job_id: JobId) {
         match self.record_of(job_id) {
             Ok(Some(record)) => {
                 let reason = Reason::new("cancelled", "it was cancelled while it ran");
-                // Its host attaches only after this.
-                self.conclude(record, Outcome::Cancelled, reason, true);
+                self.conclude(record, Outcome::Cancelled, reason);
             }
             Ok(None) => self.lose(job_id),
             Err(error) => tracing::error!(job = %job_id, %error, "a cancelled job cannot be ended"),
@@ -439,10 +454,10 @@ impl Handler<SessionEnded> for JobScheduler {
         let mut record = *message.record;
         let host_id = record.host.host_id;
         match message.end {
-            SessionEnd::Ended(outcome, reason) => self.end(record, outcome, reason),
+            SessionEnd::Ended(outcome, reason) => drop(self.conclude(record, outcome, reason)),
             SessionEnd::GivenBack => {
                 self.keep_waiting(&mut record, "host_offline");
-                self.state.give_back(record.job_id);
+                self.wait_again(&record);
             }
             SessionEnd::Rests => self.rest(record),
         }
@@ -505,7 +520,6 @@ impl JobScheduler {
                 detail: format!("job {job_id} has already ended: {}", record.state),
             }),
             Some(Phase::Waiting | Phase::Resting { .. }) => {
-                let mut ended = record.clone();
                 let entry = self
                     .ground
                     .audit(Action::JobCancel, &message.by, Some(&record.org));
@@ -515,12 +529,8 @@ impl JobScheduler {
                     Some(_) => "it was cancelled while it waited to go on",
                 };
                 let reason = Reason::new("cancelled", text);
-                ended.end(self.ground.now(), Outcome::Cancelled, reason.clone());
-                let there = self.is_there(&record);
-                let view = match self.conclude(record, Outcome::Cancelled, reason, there) {
-                    true => self.view(self.record_of(job_id)?.ok_or_else(not_found)?),
-                    false => ended.to_view(None),
-                };
+                let record = self.conclude(record, Outcome::Cancelled, reason);
+                let view = self.view(record);
                 self.dispatch();
                 Ok(view)
             }

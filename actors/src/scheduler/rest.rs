@@ -22,6 +22,9 @@ impl JobScheduler {
         record.outgoing.clear();
         let notice = self.notice(record);
         self.cache.remove(&record.job_id);
+        if record.ending.is_some() {
+            self.state.close(record.job_id);
+        }
         self.commit(batch, events, move || {
             notice();
             ground.traces.send(spans);
@@ -42,47 +45,77 @@ impl JobScheduler {
             .rest(record.job_id, rest.not_before, record.leaves_at());
     }
 
-    /// A job has waited for as long as it may: it never started, or it has run for too long.
+    /// A job without a slot takes its place in its host's lane again.
+    pub(super) fn wait_again(&mut self, record: &JobRecord) {
+        let now = self.ground.now();
+        self.state.rest(record.job_id, now, record.leaves_at());
+        self.state.wake(now);
+    }
+
+    /// A job has waited for as long as it may: it never started, it has run for too long, or its last steps did not get
+    /// their turn.
     pub(super) fn leave(&mut self, mut record: JobRecord, wait: Option<Wait>) {
         if let Some(ending) = record.ending.clone() {
-            return self.end(record, ending.outcome, ending.reason);
+            let reason = without_last_steps(ending.reason, &self.wait_text(wait));
+            record.ending = None;
+            return self.end(record, ending.outcome, reason);
         }
-        if record.deadline.is_none() {
+        if record.intent.is_some() {
+            let text = format!(
+                "nobody knows how its command ended that ran when the server stopped: {}",
+                self.wait_text(wait)
+            );
+            return self.end(record, Outcome::Interrupted, Reason::new("not_resumed", text));
+        }
+        if record.started_at.is_none() {
             let why = self.wait_text(wait);
             let reason = Reason::new("expired", format!("it did not start in time: {why}"));
             return self.end(record, Outcome::Expired, reason);
         }
+        if record.deadline.is_none() {
+            let (outcome, reason) = not_gone_on(&record, &self.wait_text(wait));
+            return drop(self.conclude(record, outcome, reason));
+        }
         let reason = Reason::new("job_timeout", format!("it ran longer than {}", record.timeout));
         match record.begin_anew(Outcome::TimedOut, &reason, self.ground.now()) {
             Some(_) => self.rest(record),
-            None => {
-                let there = self.is_there(&record);
-                self.conclude(record, Outcome::TimedOut, reason, there);
-            }
+            None => drop(self.conclude(record, Outcome::TimedOut, reason)),
         }
     }
 
-    pub(super) fn is_there(&self, record: &JobRecord) -> bool {
-        self.ground.attachments.get(record.host.host_id).is_some()
-    }
-
-    /// Ends a job that has no slot. One that has begun and has steps for its end gets another session for them, when its
-    /// host is there: then the answer is `true`.
-    pub(super) fn conclude(
-        &mut self,
-        mut record: JobRecord,
-        outcome: Outcome,
-        reason: Reason,
-        there: bool,
-    ) -> bool {
-        let now = self.ground.now();
-        if !there || !record.begin_finally(outcome, &reason, now) {
-            self.end(record, outcome, reason);
-            return false;
+    /// Ends a job that has no slot any more. One that has begun and has steps for its end waits for another session for
+    /// them, unless its host has been away for longer than a command would wait for it. Returns it as it is then.
+    pub(super) fn conclude(&mut self, mut record: JobRecord, outcome: Outcome, reason: Reason) -> JobRecord {
+        let (now, grace) = (self.ground.now(), self.ground.config.reconnect_grace);
+        if record.has_last_steps() && self.state.is_away(record.host.host_id, grace, now) {
+            let reason = without_last_steps(reason, "its host is away");
+            return self.end_with(record, outcome, reason);
+        }
+        if !record.begin_finally(outcome, &reason, now) {
+            return self.end_with(record, outcome, reason);
         }
         self.keep_waiting(&mut record, &reason.code);
-        self.state.rest(record.job_id, now, record.leaves_at());
-        self.state.wake(now);
-        true
+        self.wait_again(&record);
+        record
     }
+}
+
+/// How a job ends that has begun and could not go on in time: as its last try, where it is tried again.
+fn not_gone_on(record: &JobRecord, why: &str) -> (Outcome, Reason) {
+    match &record.last_try {
+        Some(last) => {
+            let text = format!("{}; it did not begin anew in time: {why}", last.reason.text);
+            (last.outcome, Reason::new(&last.reason.code, text))
+        }
+        None => {
+            let text = format!("it did not go on in time: {why}");
+            (Outcome::Expired, Reason::new("expired", text))
+        }
+    }
+}
+
+/// Why a job ended whose last steps did not run, or not all of them.
+fn without_last_steps(reason: Reason, why: &str) -> Reason {
+    let text = format!("{}; its last steps did not run to their end: {why}", reason.text);
+    Reason::new(reason.code, text)
 }

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tripline_protocol::api::JobCounts;
 use tripline_protocol::job::Priority;
-use tripline_protocol::{HostId, JobId, Name, Timestamp};
+use tripline_protocol::{HostId, JobId, Name, Span, Timestamp};
 
 /// Limits on waiting jobs.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +132,8 @@ pub(super) struct State {
     ready: BTreeSet<ReadyKey>,
     expiry: BTreeSet<(Timestamp, JobId)>,
     resting: BTreeSet<(Timestamp, JobId)>,
+    /// Jobs of which only the last steps are left.
+    closing: BTreeSet<JobId>,
     pipelines: HashMap<Name, u32>,
     slots: Slots,
     seq_last: u64,
@@ -148,6 +150,7 @@ impl State {
             ready: BTreeSet::new(),
             expiry: BTreeSet::new(),
             resting: BTreeSet::new(),
+            closing: BTreeSet::new(),
             pipelines: HashMap::new(),
             slots,
             seq_last: 0,
@@ -369,6 +372,7 @@ impl State {
             return false;
         };
         self.expiry.remove(&(open.entry.expires_at, job_id));
+        self.closing.remove(&job_id);
         if let Some(name) = &open.entry.pipeline
             && let Some(count) = self.pipelines.get_mut(name)
         {
@@ -440,6 +444,31 @@ impl State {
             .take(limit)
             .map(|(_, job_id)| *job_id)
             .collect()
+    }
+
+    /// Only the last steps of a job are left: where it waits, it does not wait long for its host.
+    pub(super) fn close(&mut self, job_id: JobId) {
+        if self.jobs.contains_key(&job_id) {
+            self.closing.insert(job_id);
+        }
+    }
+
+    /// Whether a host with open jobs has been away for so long.
+    pub(super) fn is_away(&self, host_id: HostId, grace: Span, now: Timestamp) -> bool {
+        let lane = self.lanes.get(&host_id);
+        let since = lane.and_then(|lane| lane.offline_since);
+        since.is_some_and(|since| now.since(since) >= grace)
+    }
+
+    /// Jobs that wait, of which only the last steps are left, and whose host has been away for so long.
+    pub(super) fn deserted(&self, grace: Span, now: Timestamp, limit: usize) -> Vec<JobId> {
+        let waits = |open: &Open| !matches!(open.phase, Phase::Running { .. });
+        let is_deserted = |job_id: &JobId| {
+            let open = self.jobs.get(job_id).filter(|open| waits(open));
+            open.is_some_and(|open| self.is_away(open.entry.host_id, grace, now))
+        };
+        let closing = self.closing.iter().copied();
+        closing.filter(is_deserted).take(limit).collect()
     }
 
     /// What all open jobs do, or wait for; looked at lane by lane.

@@ -172,6 +172,34 @@ fn a_job_that_waits_for_a_time_leaves_when_it_may_wait_no_longer() {
 }
 
 #[test]
+fn a_job_with_only_its_last_steps_left_does_not_wait_long_for_its_host() {
+    let mut state = state();
+    let (first, second) = (
+        add(&mut state, 1, Priority::Normal, true),
+        add(&mut state, 1, Priority::Normal, true),
+    );
+    let grace = Span::from_secs(30);
+    let late = START.after(grace);
+    let deserted = |state: &State, now| state.deserted(grace, now, 10);
+    state.close(job(first));
+    state.detached(host(1), START);
+    assert_eq!(deserted(&state, START.after(Span::from_secs(29))), []);
+    assert_eq!(deserted(&state, late), [job(first)], "the other one waits on");
+    assert!(state.is_away(host(1), grace, late));
+    state.attached(host(1));
+    assert_eq!(deserted(&state, late), []);
+    assert!(state.start(job(first)).is_some());
+    state.detached(host(1), START);
+    assert_eq!(deserted(&state, late), [], "it does not wait");
+    state.rest(job(first), late, late);
+    assert_eq!(deserted(&state, late), [job(first)]);
+    assert!(state.remove(job(first)));
+    assert_eq!(deserted(&state, late), []);
+    assert!(state.remove(job(second)));
+    state.assert_invariants();
+}
+
+#[test]
 fn numbers_go_on_after_those_that_were_read_from_the_store() {
     let mut state = state();
     state.add(entry(41, 1, Priority::Normal), || true, START);

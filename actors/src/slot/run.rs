@@ -10,7 +10,7 @@ use tripline_protocol::step::{ServerCall, Step, StepReport, StepVerb, When};
 use tripline_protocol::verb::VerbCall;
 
 fn step(record: &JobRecord, index: usize) -> Result<&Step, Fault> {
-    let step = record.steps.get(index);
+    let step = record.step(index);
     step.ok_or_else(|| Fault::server("bad_record", "no such step"))
 }
 
@@ -20,7 +20,7 @@ fn failed(error: &RenderError) -> Fault {
 
 /// Why step `index` is not to run, if it is not. `Err`: its condition has no value, and it fails.
 pub(super) fn unwanted(record: &JobRecord, index: usize) -> Result<Option<Reason>, Fault> {
-    let condition = match &step(record, index)?.when {
+    let condition = match record.condition(index) {
         None => return Ok(None),
         Some(When::No { no }) => return Ok(Some(condition_false(no))),
         Some(When::Late(condition)) => condition,

@@ -138,7 +138,12 @@ impl State {
         record.state = JobState::Running;
         record.started_at.get_or_insert(now);
         record.rest = None;
-        let deadline = record.deadline.unwrap_or(now.after(record.timeout));
+        record.fold_copies();
+        let deadline = match record.ending {
+            // Their time is what they have in a session: none of it passes while the server is stopped.
+            Some(_) => now.after(record.finally_timeout()),
+            None => record.deadline.unwrap_or(now.after(record.timeout)),
+        };
         let inline_bytes = record
             .reports
             .iter()

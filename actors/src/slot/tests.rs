@@ -82,6 +82,7 @@ fn accepted(spec: JobSpec) -> JobRecord {
         retries: 0,
         retry: spec.retry,
         rest: None,
+        last_try: None,
         deadline: None,
         finally,
         finally_timeout: spec.finally_timeout,
@@ -116,7 +117,7 @@ fn command(step: usize, attempt: u32) -> CommandId {
 }
 
 fn named(command_id: CommandId) -> String {
-    let all = (1..80).flat_map(|attempt| (0..64).map(move |step| (step, attempt)));
+    let all = (1..80).flat_map(|attempt| (0..256).map(move |step| (step, attempt)));
     let found = all
         .clone()
         .find(|(step, attempt)| command(*step, *attempt) == command_id);

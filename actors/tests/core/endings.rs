@@ -1,15 +1,20 @@
 //! What a job does beside its commands: steps for its end, events that it publishes, lists. Whatever dies meanwhile.
 
 use crate::events::{delivery, listening};
-use crate::fixture::{Fixture, delete, eventually, list, request};
+use crate::fixture::{Fixture, Setup, delete, eventually, list, request};
 use serde_json::{Value, json};
 use tripline_actors::{Delivery, JobFilter};
 use tripline_protocol::api::{JobView, SubmitJob};
 use tripline_protocol::job::{JobSpec, JobState, Outcome};
 use tripline_protocol::step::{ForEach, ServerVerb, Step, StepStatus};
-use tripline_protocol::{HostId, JobId};
+use tripline_protocol::{HostId, JobId, Span};
 
-async fn submit(fixture: &Fixture, host_id: HostId, steps: Vec<Step>, finally: Vec<Step>) -> JobView {
+pub(crate) async fn submit(
+    fixture: &Fixture,
+    host_id: HostId,
+    steps: Vec<Step>,
+    finally: Vec<Step>,
+) -> JobView {
     let job = JobSpec {
         finally,
         ..JobSpec::new("test".parse().unwrap(), steps)
@@ -21,7 +26,7 @@ async fn submit(fixture: &Fixture, host_id: HostId, steps: Vec<Step>, finally: V
     fixture.core.submit_job(request).await.unwrap()
 }
 
-fn wait() -> Step {
+pub(crate) fn wait() -> Step {
     Step::new(ServerVerb::Wait, json!("5m"))
 }
 
@@ -75,8 +80,157 @@ async fn a_job_whose_host_is_away_ends_without_its_last_steps() {
     })
     .await;
     let view = fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    assert_eq!(view.state.outcome(), None, "its host may come back at once");
+    eventually("it waits for its host", || async {
+        let view = fixture.core.get_job(None, job.job_id).await.unwrap();
+        view.waiting
+            .filter(|waiting| waiting.reason.code == "host_offline")
+    })
+    .await;
+    fixture.advance(GRACE);
+    let view = fixture.ended(job.job_id).await;
     assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
     assert_eq!(view.steps[1].status, StepStatus::Skipped);
+    let text = view.reason.unwrap().text;
+    assert!(
+        text.contains("its last steps did not run to their end: host offline since"),
+        "{text}"
+    );
+}
+
+/// Seconds that a command waits for its host.
+const GRACE: u64 = 30;
+
+/// Waits until the scheduler has looked at what is over by now.
+pub(crate) async fn looked(fixture: &Fixture) {
+    let other = fixture.enrol("somebody").await;
+    let spec = JobSpec {
+        expires: Some(Span::from_millis(1)),
+        ..JobSpec::new("test".parse().unwrap(), vec![list()])
+    };
+    let request = SubmitJob {
+        job: Some(spec),
+        ..request(other.host_id, Vec::new())
+    };
+    let job = fixture.core.submit_job(request).await.unwrap();
+    fixture.advance(1);
+    fixture.ended(job.job_id).await;
+}
+
+#[actix::test]
+async fn last_steps_come_in_time_although_another_job_is_in_their_way_for_longer_than_they_may_run() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![wait()], vec![delete()]).await;
+    waits(&fixture, job.job_id).await;
+    let patient = Step {
+        timeout: Some(Span::from_secs(500)),
+        ..list()
+    };
+    let other = submit(&fixture, host.host_id, vec![patient], Vec::new()).await;
+    let command = agent.command().await.command_id;
+    fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    fixture.advance(300);
+    looked(&fixture).await;
+    agent.answer(command, json!({}));
+    assert_eq!(agent.ack().await, [command]);
+    fixture.ended(other.job_id).await;
+    agent.obey().await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
+    assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+}
+
+#[actix::test]
+async fn last_steps_wait_for_a_connection_that_was_lost_for_a_moment() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![wait()], vec![delete()]).await;
+    waits(&fixture, job.job_id).await;
+    drop(agent);
+    fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    fixture.advance(GRACE - 2);
+    looked(&fixture).await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent.obey().await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
+    assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+}
+
+#[actix::test]
+async fn last_steps_of_a_job_whose_time_ran_out_while_the_server_was_stopped_wait_for_its_host() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let _agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(
+        &fixture,
+        host.host_id,
+        vec![wait(), list()],
+        vec![delete(), list()],
+    )
+    .await;
+    waits(&fixture, job.job_id).await;
+    let later = |setup: &mut Setup| setup.clock.advance(Span::from_secs(700));
+    let fixture = fixture.restart_with(later).await;
+    looked(&fixture).await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent.obey().await;
+    // It stops for longer than they may run, under a command that only reads.
+    agent.command().await;
+    let fixture = fixture.restart_with(later).await;
+    looked(&fixture).await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent.obey().await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::TimedOut));
+    let statuses: Vec<_> = view.steps.iter().map(|step| step.status).collect();
+    use StepStatus::{Skipped, Succeeded};
+    assert_eq!(statuses, [Skipped, Skipped, Succeeded, Succeeded]);
+}
+
+#[actix::test]
+async fn last_steps_that_do_not_get_their_turn_within_a_day_do_not_run_and_the_reason_says_so() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let _agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![wait()], vec![delete()]).await;
+    waits(&fixture, job.job_id).await;
+    fixture.core.pause(&crate::audit::ana(), None).await.unwrap();
+    fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    fixture.advance(24 * 3600 - 10);
+    looked(&fixture).await;
+    let view = fixture.core.get_job(None, job.job_id).await.unwrap();
+    assert_eq!(view.state, JobState::Queued);
+    fixture.advance(10);
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
+    let text = view.reason.unwrap().text;
+    assert!(
+        text.contains("its last steps did not run to their end: paused by ana"),
+        "{text}"
+    );
+}
+
+#[actix::test]
+async fn last_steps_that_were_cancelled_do_not_go_on_over_a_restart() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![delete()], vec![list(), delete()]).await;
+    agent.obey().await;
+    agent.command().await;
+    fixture.core.cancel_job(None, job.job_id).await.unwrap();
+    let fixture = fixture.restart().await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let next = fixture.submit(host.host_id, vec![list()]).await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Succeeded));
+    assert_eq!(view.steps[2].status, StepStatus::Skipped);
+    agent.obey().await;
+    fixture.ended(next.job_id).await;
 }
 
 #[actix::test]

@@ -1,16 +1,19 @@
 //! Hosts that are forgotten: what goes, what stays, and what is in the way.
 
+use crate::audit::of_action;
 use crate::client::{Client, restarted, served};
+use crate::endings::{looked, wait};
 use crate::fixture::{Agent, Fixture, delete, enrolment, eventually, hello, list, page};
 use crate::isolation::{isolated, says};
 use crate::sessions::caller;
 use serde_json::json;
 use tripline_actors::store::Table;
 use tripline_actors::{AttachAgent, LabelChange, Refusal};
-use tripline_protocol::HostId;
 use tripline_protocol::api::ForgottenHost;
 use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::session::{OpenSession, SessionState};
+use tripline_protocol::step::StepStatus;
+use tripline_protocol::{Fault, HostId};
 
 /// Tables with rows of hosts.
 const TABLES: [Table; 9] = [
@@ -135,6 +138,41 @@ async fn open_jobs_are_in_the_way_unless_they_are_to_be_cancelled() {
     assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
     assert_eq!(view.reason.unwrap().code, "host_forgotten");
     fixture.ended(running.job_id).await;
+}
+
+#[actix::test]
+async fn jobs_that_are_cancelled_for_it_run_their_last_steps_and_are_counted_once() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await.host_id;
+    let mut agent = fixture.attach(host, "amelie").await;
+    let closing = |step| vec![vec![step], vec![delete()]];
+    let mut jobs = Vec::new();
+    for steps in [closing(wait()), closing(delete())] {
+        let [own, last] = steps.try_into().unwrap();
+        jobs.push(crate::endings::submit(&fixture, host, own, last).await.job_id);
+    }
+    let command = agent.command().await.command_id;
+    let (forgotten, ()) = tokio::join!(forget(&fixture, host, true), async {
+        assert_eq!(agent.cancel().await, command);
+        agent.fail(command, Fault::server("cancelled", "cancelled"));
+        assert_eq!(agent.ack().await, [command]);
+        let last = agent.command().await.command_id;
+        // Whether the work has ended is looked at again meanwhile.
+        looked(&fixture).await;
+        looked(&fixture).await;
+        agent.answer(last, json!({}));
+        assert_eq!(agent.ack().await, [last]);
+        agent.obey().await;
+        assert_eq!(agent.close().await, "forgotten");
+    });
+    assert_eq!(forgotten.unwrap().jobs_cancelled, 2);
+    let records = of_action(&fixture, "default", "job.cancel").await;
+    assert_eq!(records.len(), 2);
+    for job in jobs {
+        let view = fixture.ended(job).await;
+        assert_eq!(view.state, JobState::Ended(Outcome::Cancelled));
+        assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+    }
 }
 
 #[actix::test]

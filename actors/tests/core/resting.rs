@@ -151,6 +151,91 @@ async fn a_job_that_failed_waits_out_its_back_off_over_a_restart_and_begins_anew
 }
 
 #[actix::test]
+async fn a_job_that_cannot_begin_anew_in_time_ends_as_its_last_try_and_runs_its_last_steps() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = JobSpec {
+        retry: retry(2),
+        expires: Some(Span::from_secs(100)),
+        finally: vec![delete()],
+        ..spec(vec![delete()])
+    };
+    let job = submit(&fixture, host.host_id, job).await;
+    let first = agent.command().await.command_id;
+    agent.fail(first, Fault::live_response("EBUSY", "busy"));
+    assert_eq!(agent.ack().await, [first]);
+    waits(&fixture, job.job_id, "backing_off").await;
+    // Another job is in its way.
+    let patient = Step {
+        timeout: Some(Span::from_secs(300)),
+        ..list()
+    };
+    submit(&fixture, host.host_id, spec(vec![patient])).await;
+    let other = agent.command().await.command_id;
+    fixture.advance(110);
+    crate::endings::looked(&fixture).await;
+    agent.answer(other, json!({}));
+    assert_eq!(agent.ack().await, [other]);
+    agent.obey().await;
+    let view = fixture.ended(job.job_id).await;
+    assert_eq!(view.state, JobState::Ended(Outcome::Failed));
+    let reason = view.reason.unwrap();
+    assert_eq!(reason.code, "step_failed");
+    assert!(
+        reason
+            .text
+            .contains("busy; it did not begin anew in time: behind job"),
+        "{}",
+        reason.text
+    );
+    assert_eq!(view.steps[1].status, StepStatus::Succeeded);
+}
+
+#[actix::test]
+async fn a_command_under_way_at_a_stop_is_not_run_again_when_no_slot_was_free_to_ask_for_it() {
+    let fixture = Fixture::start();
+    let (mut jobs, mut agents) = (Vec::new(), Vec::new());
+    for hostname in ["amelie", "bernard"] {
+        let host_id = fixture.enrol(hostname).await.host_id;
+        let mut agent = fixture.attach(host_id, hostname).await;
+        let patient = Step {
+            timeout: Some(Span::from_secs(300)),
+            ..delete()
+        };
+        let job = JobSpec {
+            retry: retry(3),
+            finally: vec![delete()],
+            ..spec(vec![wait("1m"), patient])
+        };
+        let job = submit(&fixture, host_id, job).await;
+        waits(&fixture, job.job_id, "wait").await;
+        fixture.advance(60);
+        agent.command().await;
+        jobs.push(job.job_id);
+        agents.push(agent);
+    }
+    let fixture = fixture
+        .restart_with(|setup| {
+            setup.config.slots_total = 1;
+            // The time of both is over.
+            setup.clock.advance(Span::from_secs(600));
+        })
+        .await;
+    let mut codes = Vec::new();
+    for job in jobs {
+        // The other one is adopted, until its host does not come back.
+        fixture.advance(31);
+        let view = fixture.ended(job).await;
+        assert_eq!(view.steps[1].status, StepStatus::Interrupted);
+        assert_eq!(view.steps[2].status, StepStatus::Skipped);
+        codes.push(view.reason.unwrap().code);
+    }
+    let not_resumed = codes.iter().filter(|code| *code == "not_resumed");
+    assert_eq!(not_resumed.count(), 1, "{codes:?}");
+}
+
+#[actix::test]
 async fn a_step_that_failed_is_tried_again_without_the_steps_before_it() {
     let fixture = Fixture::start();
     let host = fixture.enrol("amelie").await;

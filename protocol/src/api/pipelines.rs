@@ -2,8 +2,10 @@
 
 use super::Asker;
 use crate::id::{EventKey, JobId, Name, Sha256};
+use crate::result::HostRef;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A pipeline that does not act, whatever matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,10 +77,28 @@ pub struct WithheldView {
     /// The rendered key of `suppress`, where that is the reason and it is not empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What the pipeline would have done, of a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<DryRun>,
     /// When it was decided.
     pub at: Timestamp,
     /// 0, and one more for each replay of the event.
     pub run: u32,
     /// Whether the event became a dead letter, which can be replayed.
     pub dead_letter: bool,
+}
+
+/// What a pipeline would have done that only says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DryRun {
+    /// The name of the job.
+    pub job: Name,
+    /// Where it would run.
+    pub host: HostRef,
+    /// Its steps as files have them, with rendered arguments, those of `finally` last: at most 4 KiB. Contents are left
+    /// out, and what looks like a secret.
+    pub steps: Vec<Value>,
+    /// How many more there are.
+    pub steps_omitted: u32,
 }

@@ -325,6 +325,7 @@ fn slots_and_pipelines(golden: &mut Golden) {
         version: hash(),
         file: "contain-miner.yaml".into(),
         enabled: false,
+        dry_run: true,
         orgs: Some(vec![Org::default_org(), p("acme")]),
         events_max_age: Some(Span::from_secs(6 * 3600)),
         on: vec!["PROHIBITED_PROCESS".into(), "acme.alert.*".into()],

@@ -32,6 +32,7 @@ fn decisions() -> EventDecisions {
         reason: "suppressed".into(),
         text: "it acted once within the last 30s, as often as suppress.max allows".into(),
         key: Some("web-1/4711".into()),
+        would: None,
         at: at("14:00:00"),
         run: 0,
         dead_letter: false,

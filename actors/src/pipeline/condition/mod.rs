@@ -11,6 +11,7 @@
 
 mod check;
 pub(super) mod need;
+mod unmet;
 mod value;
 
 use super::HostFacts;
@@ -223,24 +224,47 @@ impl Condition {
     pub(super) fn holds(&self, facts: &Facts<'_>) -> Match {
         let variables = Variables::new(facts, &self.regexes, self.square);
         catch_unwind(AssertUnwindSafe(|| self.evaluate(&variables)))
-            .unwrap_or_else(|_| Match::Error("the condition could not be evaluated".to_owned()))
+            .unwrap_or_else(|_| Match::Error(PANICKED.to_owned()))
     }
 
     fn evaluate(&self, variables: &Variables<'_>) -> Match {
         let mut context = ROOT.new_inner_scope();
         context.set_variable_resolver(variables);
-        match Value::resolve_val(&self.expression, &context) {
-            Ok(value) => match value.downcast_ref::<CelBool>() {
-                Some(matches) if *matches.inner() => Match::Yes,
-                Some(_) => Match::No,
-                None => Match::Error(format!(
-                    "the condition gives {}, not true or false",
-                    value.get_type().name()
-                )),
-            },
-            Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Match::No,
-            Err(error) => Match::Error(error.to_string().chars().take(REASON_CHARS_MAX).collect()),
+        match value_of(&self.expression, &context) {
+            Ok(()) => Match::Yes,
+            Err(Failed::False | Failed::Missing(_)) => Match::No,
+            Err(Failed::Error(why)) => Match::Error(why),
         }
+    }
+}
+
+/// Why an expression is not true.
+#[derive(Debug)]
+enum Failed {
+    False,
+    /// It names what is not there: a field by this name, or an element of a list.
+    Missing(Option<String>),
+    Error(String),
+}
+
+/// What is said where the interpreter panicked.
+const PANICKED: &str = "the condition could not be evaluated";
+
+fn value_of(expression: &IdedExpr, context: &Context<'_, '_>) -> Result<(), Failed> {
+    match Value::resolve_val(expression, context) {
+        Ok(value) => match value.downcast_ref::<CelBool>() {
+            Some(matches) if *matches.inner() => Ok(()),
+            Some(_) => Err(Failed::False),
+            None => Err(Failed::Error(format!(
+                "the condition gives {}, not true or false",
+                value.get_type().name()
+            ))),
+        },
+        Err(ExecutionError::NoSuchKey(name)) => Err(Failed::Missing(Some(name.to_string()))),
+        Err(ExecutionError::IndexOutOfBounds(_)) => Err(Failed::Missing(None)),
+        Err(error) => Err(Failed::Error(
+            error.to_string().chars().take(REASON_CHARS_MAX).collect(),
+        )),
     }
 }
 

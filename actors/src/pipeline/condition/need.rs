@@ -195,19 +195,27 @@ pub(super) fn may_hold(need: &Need, event: &Event) -> bool {
 
 /// The needs of a condition whose tree has been checked: it is walked recursively.
 pub(super) fn of(expression: &IdedExpr) -> Vec<Need> {
-    let mut needs = Vec::new();
-    let mut conjuncts = vec![expression];
-    while let Some(conjunct) = conjuncts.pop() {
+    let needs = conjuncts(expression).into_iter();
+    needs
+        .filter_map(|conjunct| alternatives(&conjunct.expr).map(Need::from))
+        .collect()
+}
+
+/// What `&&` joins at the top of a condition, in the order in which it is written.
+pub(super) fn conjuncts(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    let mut found = Vec::new();
+    let mut open = vec![expression];
+    while let Some(conjunct) = open.pop() {
         match operands(&conjunct.expr, operators::LOGICAL_AND) {
-            Some((left, right)) => conjuncts.extend([right, left]),
-            None => needs.extend(alternatives(&conjunct.expr).map(Need::from)),
+            Some((left, right)) => open.extend([right, left]),
+            None => found.push(conjunct),
         }
     }
-    needs
+    found
 }
 
 /// The operands of a call of `operator`.
-fn operands<'x>(expr: &'x Expr, operator: &str) -> Option<(&'x IdedExpr, &'x IdedExpr)> {
+pub(super) fn operands<'x>(expr: &'x Expr, operator: &str) -> Option<(&'x IdedExpr, &'x IdedExpr)> {
     match expr {
         Expr::Call(call) if call.func_name == operator && call.target.is_none() => match call.args.as_slice()
         {

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use std::thread;
 
 mod needs;
+mod unmet;
 
 const LARGE: usize = 64 * 1024 * 1024;
 const SMALL: usize = 2 * 1024 * 1024;

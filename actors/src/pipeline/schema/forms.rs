@@ -1,6 +1,7 @@
 //! Definitions of the schemas: forms of texts, and templates.
 
 use crate::pipeline::SuppressScope;
+use crate::pipeline::file_test::{DEAD, NOBODY, WITHHELD};
 use crate::pipeline::params::TYPES;
 use crate::pipeline::shape::Form;
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use tripline_protocol::job::Priority;
 use tripline_protocol::openapi::{Schemas, add};
 use tripline_protocol::step::{OnError, RetryOn};
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Name, Org, Span};
+use tripline_protocol::{Attestation, Etype, Name, Org, Span};
 
 /// Where the document of the HTTP API has its definitions.
 const THERE: &str = "#/components/schemas/";
@@ -19,7 +20,7 @@ pub(super) const TEMPLATE: &str = "template";
 /// A text that is one template and so may have a value of any type.
 pub(super) const WHOLE_TEMPLATE: &str = "whole_template";
 
-const ALL: [Form; 11] = [
+const ALL: [Form; 18] = [
     Form::Name,
     Form::EtypePattern,
     Form::Org,
@@ -31,6 +32,13 @@ const ALL: [Form; 11] = [
     Form::ParamType,
     Form::ParamName,
     Form::VarName,
+    Form::Etype,
+    Form::HostId,
+    Form::Time,
+    Form::NoHost,
+    Form::Attestation,
+    Form::Withheld,
+    Form::Dead,
 ];
 
 /// Its name among the definitions. Those of arguments begin with a capital.
@@ -47,6 +55,13 @@ const fn name(form: Form) -> &'static str {
         Form::ParamType => "parameter_type",
         Form::ParamName => "parameter_name",
         Form::VarName => "let_name",
+        Form::Etype => "etype",
+        Form::HostId => "host_id",
+        Form::Time => "time",
+        Form::NoHost => "no_host",
+        Form::Attestation => "attestation",
+        Form::Withheld => "withheld",
+        Form::Dead => "dead",
     }
 }
 
@@ -111,6 +126,16 @@ fn definition(form: Form) -> Value {
             "1 to 64 of a-z 0-9 _, the first no digit.",
             "^[a-z_][a-z0-9_]{0,63}$",
         ),
+        Form::Etype => type_of(add::<Etype>),
+        Form::HostId => named("The id of a host: a UUID.", "^[0-9a-fA-F{}:urnid-]{32,45}$"),
+        Form::Time => named(
+            "A time such as 2026-01-31T12:00:00Z.",
+            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9]{2}:[0-9]{2}:[0-9]{2}",
+        ),
+        Form::NoHost => json!({"const": NOBODY}),
+        Form::Attestation => type_of(add::<Attestation>),
+        Form::Withheld => json!({"enum": WITHHELD}),
+        Form::Dead => json!({"enum": DEAD}),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn rules() -> RuleSet {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    RuleSet::load(Some(&examples.join("pipelines")), Some(&examples.join("jobs"))).unwrap()
+    crate::trial::load(Some(&examples.join("pipelines")), Some(&examples.join("jobs"))).unwrap()
 }
 
 #[test]

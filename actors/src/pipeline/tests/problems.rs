@@ -24,7 +24,7 @@ fn bad_pipelines() -> Vec<Bad> {
                 (
                     1,
                     1,
-                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, on, orgs, events, when, let, suppress, max_hosts, max_in_flight, auto_pause, job, params; did you mean \"name\"?",
+                    "unknown key \"naem\" in a pipeline, expected one of name, description, enabled, dry_run, on, orgs, events, when, let, suppress, max_hosts, max_in_flight, auto_pause, job, params, tests; did you mean \"name\"?",
                 ),
                 (1, 1, "the key \"name\" is missing"),
             ],
@@ -83,10 +83,10 @@ fn bad_pipelines() -> Vec<Bad> {
             &[(3, 9, "expected a map for the events of a pipeline, found a text")],
         ),
         (
-            pipeline(&format!("canary: {{ hosts: 1 }}\ntests: []\n{job}")),
+            pipeline(&format!("canary: {{ hosts: 1 }}\napprovals: []\n{job}")),
             &[
                 (3, 1, "key \"canary\" of a pipeline is not supported yet"),
-                (4, 1, "key \"tests\" of a pipeline is not supported yet"),
+                (4, 1, "key \"approvals\" of a pipeline is not supported yet"),
             ],
         ),
         (
@@ -408,6 +408,7 @@ fn every_problem_is_told_with_its_place() {
     for (text, expected) in bad_pipelines()
         .into_iter()
         .chain(super::guards::bad_guards())
+        .chain(super::file_tests::bad_tests())
         .chain(bad_conditions())
         .chain(bad_steps())
     {

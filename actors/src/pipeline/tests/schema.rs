@@ -41,7 +41,7 @@ pub(super) fn faults(pipelines: &str, jobs: &str) -> Vec<String> {
 }
 
 /// Parts of what the parser says of things that a schema cannot know.
-const BEYOND: [&str; 52] = [
+const BEYOND: [&str; 55] = [
     // What is no YAML, or not one document alone.
     "duplicate",
     "illegal placement",
@@ -98,6 +98,10 @@ const BEYOND: [&str; 52] = [
     "is no base64",
     "needs a pid",
     "only a step's arguments may use it",
+    // Events and expectations of tests.
+    "that is no event",
+    "there is no event before",
+    "expectations for",
 ];
 
 /// Whether a schema could have known it.
@@ -149,14 +153,31 @@ fn named_job() -> Value {
     })
 }
 
+/// An event with all keys that the first of a test may have.
+fn event_of_a_test() -> Value {
+    json!({
+        "etype": "a", "org": "acme", "id": "e", "source": "s", "age": "3s", "data": {"x": [1]}, "attested_by": "agent",
+        "depth": 3,
+        "host": {"id": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "hostname": "h", "platform": "linux", "arch": "x",
+                 "os_version": "1", "labels": ["a"], "addresses": "10.0.0.1", "attached": true, "protected": true},
+    })
+}
+
 /// Pipelines that have all keys between them.
 fn pipelines() -> Vec<Value> {
     vec![
         json!({
-            "name": "p", "description": "A pipeline", "enabled": false, "on": ["a", "b.*", ">"],
+            "name": "p", "description": "A pipeline", "enabled": false, "dry_run": true, "on": ["a", "b.*", ">"],
             "orgs": ["default"], "events": {"max_age": "6h"}, "when": "event.data.x == 1",
             "let": {"x": "{{ event.data.x }}"}, "suppress": {"key": "{{ vars.x }}", "max": 1, "min": 1, "per": "7d", "scope": "host"},
             "max_hosts": {"count": 20, "per": "1h"}, "max_in_flight": 5, "auto_pause": {"failed": 3, "of": 10}, "job": "j", "params": {"text": "{{ vars.x }}x"},
+            "tests": [
+                {"name": "a", "event": event_of_a_test(), "host": "none",
+                 "expect": {"matches": true, "acts": true, "withheld": "suppressed", "dead": "stale", "job": "j",
+                            "steps": [{"id": "one"}], "vars": {"x": 1}}},
+                {"events": [{"etype": "a", "time": "2026-01-31T12:00:00Z", "host": "none"}, {"etype": "b", "after": "3s"}],
+                 "host": {"hostname": "h"}, "expect": [{"acts": true}, {"acts": false}]},
+            ],
         }),
         json!({
             "name": "p", "on": "a", "orgs": "default",

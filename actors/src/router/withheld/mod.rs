@@ -3,6 +3,7 @@
 //! A new reason is a line in [`Why`], and where it is found `Withheld::new(pipeline, Why::…, text)`: it is counted and
 //! recorded ([`record`]) like the others.
 
+mod dry_run;
 mod read;
 mod record;
 
@@ -10,6 +11,7 @@ pub(crate) use read::decisions;
 pub(crate) use record::{DecisionRecord, Of, Records, TallyRecord, by_time, of_row};
 
 use tripline_protocol::Name;
+use tripline_protocol::api::DryRun;
 
 /// Declares the reasons: variant and word.
 macro_rules! reasons {
@@ -49,6 +51,8 @@ reasons! {
     ProtectedHost = "protected_host";
     /// The event is older than it takes.
     Stale = "stale";
+    /// It only says what it would do.
+    DryRun = "dry_run";
 }
 
 impl Why {
@@ -67,6 +71,8 @@ pub(crate) struct Withheld {
     pub(crate) text: String,
     /// The rendered key of `suppress`, where it was asked.
     pub(crate) key: Option<String>,
+    /// What it would have done, of a dry run.
+    pub(crate) would: Option<Box<DryRun>>,
 }
 
 impl Withheld {
@@ -76,6 +82,7 @@ impl Withheld {
             why,
             text: text.into(),
             key: None,
+            would: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::store::key::{Key, read_time};
 use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use tripline_protocol::api::{WithheldCount, WithheldView};
+use tripline_protocol::api::{DryRun, WithheldCount, WithheldView};
 use tripline_protocol::{Event, EventKey, Name, Org, Sha256, Span, Timestamp};
 
 /// How long a decision is remembered: as long as a handled event.
@@ -42,6 +42,8 @@ pub(crate) struct DecisionRecord {
     version: Option<Sha256>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    would: Option<Box<DryRun>>,
     pub(crate) at: Timestamp,
     run: u32,
     dead_letter: bool,
@@ -55,6 +57,7 @@ impl DecisionRecord {
             reason: self.reason.clone(),
             text: self.text.clone(),
             key: self.key.clone(),
+            would: self.would.as_deref().cloned(),
             at: self.at,
             run: self.run,
             dead_letter: self.dead_letter,
@@ -177,6 +180,7 @@ impl Records {
             let record = DecisionRecord {
                 version: version.cloned(),
                 key: withheld.key.clone().filter(|key| !key.is_empty()),
+                would: withheld.would.clone(),
                 ..record(of, word, &withheld.text)
             };
             self.fresh
@@ -348,6 +352,7 @@ fn record(of: Of<'_>, reason: &str, text: &str) -> DecisionRecord {
         text: text.chars().take(TEXT_CHARS_MAX).collect(),
         version: None,
         key: None,
+        would: None,
         at: of.now,
         run: of.run,
         dead_letter: false,

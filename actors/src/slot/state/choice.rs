@@ -50,7 +50,7 @@ impl Session {
         if self.fails_quietly(index) {
             return None;
         }
-        let step = self.record.steps.get(index);
+        let step = self.record.step(index);
         let reason = match step.map(|step| step.on_error.clone()).unwrap_or_default() {
             OnError::Continue => return None,
             OnError::Goto(target) if self.jump(index, &target) => return None,

@@ -1,5 +1,6 @@
 //! The steps of `finally`: they run once the job's own steps are over, however they went, while the host is there.
-//! How the job ends is decided before them.
+//! How the job ends is decided before them. Where the host is not there at this moment, the scheduler lets the job wait
+//! for it.
 
 use super::*;
 use tripline_protocol::step::StepReport;
@@ -11,13 +12,13 @@ impl Session {
     }
 
     /// Only these steps are left.
-    fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.record.ending.is_some()
     }
 
     /// Begins them, in the time that is theirs.
     pub(super) fn finally(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
-        self.deadline = self.record.deadline.unwrap_or(self.deadline);
+        self.deadline = self.moment.now.after(self.record.finally_timeout());
         self.unsaved = true;
         self.next(ack)
     }

@@ -12,9 +12,10 @@ const TOO_MANY_ITEMS: &str = "too_many_items";
 impl Session {
     /// Whether a step runs over a list that is not known yet.
     pub(super) fn is_unexpanded(&self, index: usize) -> bool {
-        let step = self.record.steps.get(index);
+        let step = self.record.step(index);
         let report = self.record.reports.get(index);
         step.is_some_and(|step| step.for_each.is_some())
+            && self.record.item_of(index).is_none()
             && report.is_some_and(|report| report.items.is_none())
     }
 
@@ -42,7 +43,7 @@ impl Session {
             let text = format!("its list has {count} elements, at most {max} are taken");
             return Err(Fault::server(TOO_MANY_ITEMS, text));
         }
-        if self.record.steps.len() + count > STEPS_EXPANDED_MAX {
+        if self.record.reports.len() + count > STEPS_EXPANDED_MAX {
             let text =
                 format!("with its list of {count} elements the job has more than {STEPS_EXPANDED_MAX} steps");
             return Err(Fault::server(TOO_MANY_ITEMS, text));

@@ -86,7 +86,7 @@ impl Session {
 
     /// Waits for a command that was sent before the server stopped.
     pub(super) fn resume(&mut self, intent: Intent) -> Vec<Effect> {
-        let Some(step) = self.record.steps.get(intent.step) else {
+        let Some(step) = self.record.step(intent.step) else {
             return self.end(
                 Outcome::Failed,
                 Reason::new("bad_record", "its record names no such step"),
@@ -107,7 +107,7 @@ impl Session {
                 intent.command_id,
                 self.transfer_id(intent.step),
                 call,
-                self.moment.now.after(timeout),
+                self.moment.now.after(timeout).min(self.deadline),
             ),
         });
         let mut effects = self.adopt_again();
@@ -215,7 +215,7 @@ impl Session {
     /// Sends a step's command; a mutating one only once the intent to is durable.
     pub(super) fn send(&mut self, index: usize, call: VerbCall, ack: Option<CommandId>) -> Vec<Effect> {
         let command_id = CommandId::derive(self.record.job_id, index, self.record.attempt);
-        let step = self.record.steps.get(index);
+        let step = self.record.step(index);
         let timeout = step
             .and_then(|step| step.timeout)
             .unwrap_or(JobSpec::STEP_TIMEOUT_DEFAULT);
@@ -264,8 +264,8 @@ impl Session {
         effects
     }
 
-    /// The job waits again for its host, unless it has done so too often.
-    pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+    /// As if the step that runs had not begun.
+    pub(super) fn unbegin(&mut self) {
         for report in &mut self.record.reports {
             if report.status == StepStatus::Running && report.items.is_none() {
                 report.status = StepStatus::Pending;
@@ -273,9 +273,11 @@ impl Session {
             }
         }
         self.record.intent = None;
-        if let Some(ending) = self.record.ending.clone() {
-            return self.end(ending.outcome, ending.reason, ack);
-        }
+    }
+
+    /// The job waits again for its host, unless it has done so too often.
+    pub(super) fn give_back(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        self.unbegin();
         if self.record.cancel_requested {
             let reason = Reason::new("cancelled", "it was cancelled while its host was away");
             return self.end(Outcome::Cancelled, reason, ack);
@@ -305,9 +307,7 @@ impl Session {
     }
 
     pub(super) fn may_repeat(&self, index: usize) -> bool {
-        self.record
-            .steps
-            .get(index)
-            .is_some_and(tripline_protocol::step::Step::may_repeat)
+        let step = self.record.step(index);
+        step.is_some_and(tripline_protocol::step::Step::may_repeat)
     }
 }

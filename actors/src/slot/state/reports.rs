@@ -176,11 +176,9 @@ impl Session {
             report.artifact = artifact;
             report.truncated = result.truncated;
         }
-        let over = self
-            .record
-            .reports
-            .iter()
-            .all(|report| report.status != StepStatus::Pending);
+        self.record.settle_loops(Some(self.moment.now));
+        // Steps for the end do not count: they change nothing of how it ends.
+        let over = self.next_step().is_none();
         match in_flight.flight.stopping {
             // It was done before it could be stopped: then it is done.
             Some((stop, _)) if !over && stop != Stop::StepTimeout => {

@@ -42,7 +42,7 @@ impl Session {
 
     /// What the step that failed waits for, if it is tried again. What its host cannot do at all it cannot do later.
     pub(super) fn try_again(&mut self, index: usize, fault: &Fault) -> Option<Rest> {
-        let retry = self.record.steps.get(index)?.retry.as_ref()?;
+        let retry = self.record.step(index)?.retry.as_ref()?;
         let report = self.record.reports.get(index)?;
         let tries = report.tries.unwrap_or(1);
         if tries >= retry.attempts || fault.class == FaultClass::Unsupported {

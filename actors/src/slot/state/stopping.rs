@@ -68,6 +68,7 @@ impl Session {
                 self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
                 if !read_only {
                     self.mark_interrupted(&in_flight, "host_gone");
+                    self.record.intent = None;
                 }
             }
             effects.extend(self.stopped(stop, None));
@@ -75,7 +76,14 @@ impl Session {
             if let Some(in_flight) = self.in_flight.take() {
                 self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
             }
-            effects.extend(self.give_back(None));
+            // The last steps have waited for it as long as they do.
+            effects.extend(match self.record.ending.clone() {
+                Some(ending) => {
+                    self.unbegin();
+                    self.end(ending.outcome, ending.reason, None)
+                }
+                None => self.give_back(None),
+            });
         } else {
             effects.extend(self.unknown_outcome("host_gone", None));
         }

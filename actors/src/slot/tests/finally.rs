@@ -10,6 +10,15 @@ fn closing(finally: Vec<Step>) -> JobRecord {
     })
 }
 
+fn retry() -> tripline_protocol::step::Retry {
+    tripline_protocol::step::Retry {
+        attempts: 2,
+        backoff: Span::from_secs(1),
+        backoff_max: None,
+        on: Vec::new(),
+    }
+}
+
 fn running_with(finally: Vec<Step>) -> Rig {
     let mut rig = Rig::new();
     rig.run(closing(finally));
@@ -76,6 +85,30 @@ fn the_last_steps_run_when_the_job_was_cancelled_and_stop_when_it_is_cancelled_a
 }
 
 #[test]
+fn a_job_whose_only_step_was_done_before_it_could_be_stopped_is_done_whatever_its_last_steps() {
+    for finally in [vec![], vec![list()]] {
+        let stopped = |stop: &dyn Fn(&mut Rig)| {
+            let mut record = closing(finally.clone());
+            record.retry = Some(retry());
+            record.timeout = Span::from_secs(60);
+            let mut rig = Rig::new();
+            rig.run(record);
+            stop(&mut rig);
+            let words = rig.answer(0, 1, json!({}));
+            match finally.is_empty() {
+                true => words.last().unwrap().clone(),
+                false => rig.answer(1, 1, json!({})).last().unwrap().clone(),
+            }
+        };
+        let cancelled = stopped(&|rig| drop(rig.cancel()));
+        let timed_out = stopped(&|rig| assert_eq!(rig.pass(62), ["cancel 0/1"]));
+        for ended in [cancelled, timed_out] {
+            assert!(ended.starts_with("end succeeded completed"), "{ended}");
+        }
+    }
+}
+
+#[test]
 fn a_last_step_that_fails_is_counted_and_the_next_runs() {
     let mut rig = running_with(vec![delete(), list()]);
     rig.answer(0, 1, json!({}));
@@ -115,6 +148,43 @@ fn a_host_that_goes_during_the_last_steps_ends_the_job_as_it_was() {
 }
 
 #[test]
+fn last_steps_wait_for_a_host_that_has_just_gone() {
+    let mut rig = running_with(vec![list(), delete(), list()]);
+    rig.answer(0, 1, json!({}));
+    rig.journal = None;
+    let words = rig.answer(1, 1, json!({}));
+    assert_eq!(words.last().unwrap(), "given back");
+    let given = rig.ended.take().unwrap();
+    rig.journal = Some(JOURNAL);
+    assert_eq!(rig.run(given).last().unwrap(), "execute 2/2");
+    assert_eq!(rig.answer(2, 2, json!({})).last().unwrap(), "execute 3/2");
+    assert_eq!(rig.answer(3, 2, json!({})), ["end succeeded completed, ack 3/2"]);
+}
+
+#[test]
+fn none_of_the_time_of_the_last_steps_passes_while_the_server_is_stopped() {
+    let mut rig = running_with(vec![delete(), list()]);
+    rig.answer(0, 1, json!({}));
+    let stored = rig.stored.take().unwrap();
+    for stored in [
+        stored.clone(),
+        JobRecord {
+            intent: None,
+            ..stored
+        },
+    ] {
+        let mut again = Rig::new();
+        again.now = rig.now.after(Span::from_secs(3600));
+        let words = again.run(stored);
+        let (_, index, attempt) = super::resting::last_command(&words).expect("it goes on");
+        assert_eq!(index, 1);
+        assert!(again.pass(1).is_empty(), "its command is not ended");
+        let words = again.answer(1, attempt, json!({}));
+        assert_eq!(words.last().unwrap(), &format!("execute 2/{attempt}"));
+    }
+}
+
+#[test]
 fn a_last_step_of_which_nobody_knows_how_it_ended_does_not_keep_the_next_from_running() {
     let mut rig = running_with(vec![delete(), list()]);
     rig.answer(0, 1, json!({}));
@@ -137,12 +207,7 @@ fn after_a_crash_the_last_steps_go_on_and_the_job_does_not_begin_again() {
 #[test]
 fn the_last_steps_run_once_after_the_last_try() {
     let mut record = closing(vec![list()]);
-    record.retry = Some(tripline_protocol::step::Retry {
-        attempts: 2,
-        backoff: Span::from_secs(1),
-        backoff_max: None,
-        on: Vec::new(),
-    });
+    record.retry = Some(retry());
     let mut rig = Rig::new();
     rig.run(record);
     assert!(rig.fail(0, 1, host_error())[0].starts_with("rests "));
@@ -160,8 +225,23 @@ fn a_job_that_never_began_has_no_last_steps() {
     let outcome = tripline_protocol::job::Outcome::Cancelled;
     assert!(!record.begin_finally(outcome, &reason, START));
     record.started_at = Some(START);
+    record.intent = Some(crate::record::Intent {
+        step: 0,
+        command_id: command(0, 1),
+        journal_id: JOURNAL,
+    });
+    assert!(
+        !record.begin_finally(outcome, &reason, START),
+        "its command may run"
+    );
+    record.intent = None;
     assert!(record.begin_finally(outcome, &reason, START));
     assert!(!record.begin_finally(outcome, &reason, START), "once");
+    assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
+    // A version that gave them their time from the decision on.
+    record.deadline = Some(START);
+    record.ending.as_mut().unwrap().until = None;
+    assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
     let other = tripline_protocol::job::Outcome::TimedOut;
     record.end(START, other, reason);
     assert_eq!(record.state, JobState::Ended(outcome), "what was decided stands");

@@ -153,6 +153,77 @@ fn an_element_that_fails_ends_the_job_leads_elsewhere_or_is_passed_over() {
 }
 
 #[test]
+fn a_long_step_is_kept_once_however_long_its_list_is() {
+    let long = "x".repeat(60 * 1024);
+    let run = Step::new(Verb::CreateProcess, json!({ "argv": ["/bin/echo", long] }));
+    let mut rig = Rig::running(vec![each(json!(vec![0; 200]), 200, run), list()]);
+    for index in 1..=200 {
+        rig.answer(index, 1, json!({}));
+        let bytes = crate::record::encode(rig.stored.as_ref().unwrap()).len();
+        assert!(bytes < 200 * 1024, "{bytes} bytes at element {index}");
+    }
+    rig.answer(201, 1, json!({}));
+    assert!(
+        rig.statuses()
+            .iter()
+            .all(|status| *status == StepStatus::Succeeded)
+    );
+}
+
+/// As a version wrote it that put a copy of the step behind it for every element.
+fn with_copies(mut record: JobRecord) -> JobRecord {
+    for list in record.loops.clone() {
+        let copy = Step {
+            for_each: None,
+            when: record.steps[list.at].when.clone().filter(|_| list.each_asks),
+            ..record.steps[list.at].clone()
+        };
+        let copies = vec![copy; list.items.len()];
+        record.steps.splice(list.at + 1..list.at + 1, copies);
+    }
+    for list in &mut record.loops {
+        list.each_asks = false;
+    }
+    record
+}
+
+#[test]
+fn a_list_of_a_version_that_copied_its_step_goes_on() {
+    let asking = |id: &str, when: Option<&str>| Step {
+        id: Some(id.into()),
+        when: when.map(|when| When::Late(when.into())),
+        ..each(json!(["/a", "/b", "/c"]), 5, delete_item())
+    };
+    let steps = vec![asking("all", None), asking("some", Some("index != 1")), delete()];
+    let mut record = job(steps);
+    record.retry = Some(tripline_protocol::step::Retry {
+        attempts: 2,
+        backoff: Span::from_secs(1),
+        backoff_max: None,
+        on: Vec::new(),
+    });
+    let mut rig = Rig::new();
+    rig.run(record.clone());
+    for index in 1..=3 {
+        rig.answer(index, 1, json!({}));
+    }
+    let old = with_copies(rig.stored.take().unwrap());
+    assert_eq!(old.steps.len(), 9);
+    let mut again = Rig::new();
+    assert_eq!(again.run(old.clone()), ["adopt 5/1"]);
+    assert_eq!(again.answer(5, 1, json!({})).last().unwrap(), "execute 7/1");
+    assert_eq!(again.answer(7, 1, json!({})).last().unwrap(), "execute 8/1");
+    // It begins anew, here and where it waits.
+    again.fail(8, 1, host_error());
+    assert_eq!(again.stored.unwrap().steps, record.steps);
+    let mut waiting = JobRecord { intent: None, ..old };
+    let reason = tripline_protocol::job::Reason::new("job_timeout", "");
+    let outcome = tripline_protocol::job::Outcome::TimedOut;
+    assert!(waiting.begin_anew(outcome, &reason, START).is_some());
+    assert_eq!((waiting.steps, waiting.reports.len()), (record.steps, 3));
+}
+
+#[test]
 fn after_a_crash_a_list_goes_on_as_it_was() {
     let step = each(json!("{{ steps.step1.output.files }}"), 5, delete_item());
     let mut rig = Rig::running(vec![list(), step]);

@@ -332,7 +332,7 @@ fn slowly(
 }
 
 /// The step and attempt of the last command in words such as `execute 2/1` or `adopt 2/1`.
-fn last_command(words: &[String]) -> Option<(bool, usize, u32)> {
+pub(super) fn last_command(words: &[String]) -> Option<(bool, usize, u32)> {
     let (what, place) = words.last()?.split_once(' ')?;
     let (step, attempt) = place.split_once('/')?;
     let adopted = match what {
@@ -370,7 +370,7 @@ fn quickly(
         }
         let (_, index, mut attempt) = last_command(&words).expect("it neither runs nor rests");
         let record = rig.state.record().unwrap();
-        let mutates = record.steps[index].verb == Verb::DeleteFile;
+        let mutates = record.step(index).unwrap().verb == Verb::DeleteFile;
         ran.push(record.reports[index].id.clone());
         if dies.next().unwrap() {
             let (stored, now) = (rig.stored.take().unwrap(), rig.now);

@@ -51,6 +51,49 @@ fn a_cancellation_survives_the_restart() {
 }
 
 #[test]
+fn a_command_that_goes_on_has_no_more_time_than_its_job() {
+    let wait = Step::new(tripline_protocol::step::ServerVerb::Wait, json!("30s"));
+    let mut record = job(vec![wait, delete()]);
+    record.timeout = Span::from_secs(60);
+    let mut rig = Rig::new();
+    rig.run(record);
+    let rested = rig.stored.take().unwrap();
+    rig.now = rested.rest.as_ref().unwrap().not_before;
+    rig.run(rested);
+    let mut again = Rig::new();
+    again.now = rig.now.after(Span::from_secs(20));
+    assert_eq!(again.run(rig.stored.take().unwrap()), ["adopt 1/2"]);
+    again.report(command(1, 2), Report::Found);
+    assert!(again.pass(11).is_empty());
+    assert_eq!(
+        again.pass(1),
+        ["cancel 1/2"],
+        "two seconds after the end of its job's time"
+    );
+    assert_eq!(
+        again.fail(1, 2, cancelled()),
+        ["end timed_out job_timeout, ack 1/2"]
+    );
+}
+
+#[test]
+fn the_last_steps_have_no_more_time_after_a_restart_than_they_had() {
+    let mut record = accepted(JobSpec {
+        finally: vec![delete()],
+        finally_timeout: Some(Span::from_secs(5)),
+        ..JobSpec::new("test".parse().unwrap(), vec![list()])
+    });
+    record.started_at = Some(START);
+    let mut rig = Rig::new();
+    rig.run(record);
+    rig.answer(0, 1, json!({}));
+    let mut again = Rig::new();
+    again.run(rig.stored.take().unwrap());
+    again.report(command(1, 1), Report::Found);
+    assert_eq!(again.pass(7), ["cancel 1/1"]);
+}
+
+#[test]
 fn a_reading_job_begins_another_attempt_so_that_no_command_has_an_old_id() {
     let mut rig = Rig::new();
     assert_eq!(
