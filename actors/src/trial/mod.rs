@@ -95,7 +95,8 @@ impl Trial {
         if let Some(job) = jobs.into_iter().chain(dry_runs).next() {
             return Outcome::yes(Decided::Acts(Box::new(TriedJob::new(job, is_dry_run))));
         }
-        if let Some(withheld) = withheld.into_iter().next() {
+        // One that finds the event too old does not act, and the event becomes a dead letter for that.
+        if let Some(withheld) = withheld.into_iter().next().filter(|_| dead.is_none()) {
             return Outcome::yes(withheld.into());
         }
         let event = &given.event;
