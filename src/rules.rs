@@ -7,9 +7,12 @@ use crate::config::Config;
 use crate::watch::{Concerns, Stamp, Watch, Watched, Why, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tripline_actors::pipeline::{LoadError, RuleSet};
+use tripline_actors::pipeline::{FileProblem, LoadError, RuleSet, is_rule_file};
 use tripline_actors::{Core, trial};
 use tripline_protocol::Sha256;
+
+/// So often in a row files may change while they are read, until it is told.
+const DISTURBED_MAX: u32 = 5;
 
 /// Where rules come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +55,11 @@ impl Folders {
 /// A folder that cannot be read has none, which is a change as well.
 fn stamps(folder: &Path) -> Vec<Stamp> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| stamp(entry.path())).collect()
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| is_rule_file(path))
+        .filter_map(stamp)
+        .collect()
 }
 
 /// How many pipelines and named jobs a set has.
@@ -92,6 +99,7 @@ impl RulesWatch {
             target,
             folders,
             seen,
+            disturbed: 0,
         }))
     }
 
@@ -112,6 +120,8 @@ struct Keeper<T> {
     target: T,
     folders: Folders,
     seen: Seen,
+    /// How often in a row files changed while they were read.
+    disturbed: u32,
 }
 
 impl<T: RulesTarget> Watched for Keeper<T> {
@@ -131,19 +141,15 @@ impl<T: RulesTarget> Watched for Keeper<T> {
 
     fn read(&mut self, why: Why) {
         let Some(loaded) = undisturbed(|| self.folders.stamps(), || self.folders.load()) else {
-            // That change is told, or seen by the next look.
-            return tracing::info!("rule files changed while they were read, and are read again");
+            return self.disturbed();
         };
+        self.disturbed = 0;
         match loaded {
             Ok(set) if Seen::InForce(set.version()) != self.seen => self.put_in_force(set),
             Ok(_) if why == Why::Asked => tracing::info!("the rules are those in force"),
             Ok(_) => {}
             Err(error) if why != Why::Asked && self.seen == Seen::Refused(error.clone()) => {}
-            Err(error) => {
-                tracing::error!(problems = %error, "new rules refused; the last good ones stay in force");
-                self.target.refuse(&error);
-                self.seen = Seen::Refused(error);
-            }
+            Err(error) => self.refuse(error),
         }
     }
 }
@@ -156,6 +162,33 @@ fn undisturbed<R>(stamps: impl Fn() -> Vec<Stamp>, load: impl FnOnce() -> R) -> 
 }
 
 impl<T: RulesTarget> Keeper<T> {
+    /// Files changed while they were read. That change is told, or seen by the next look.
+    fn disturbed(&mut self) {
+        self.disturbed = self.disturbed.saturating_add(1);
+        tracing::info!("rule files changed while they were read, and are read again");
+        if self.disturbed != DISTURBED_MAX {
+            return;
+        }
+        let folder = self.folders.all().next().unwrap_or(Path::new(""));
+        self.refuse(LoadError {
+            problems: vec![FileProblem {
+                file: folder.display().to_string(),
+                line: 0,
+                column: 0,
+                message: format!(
+                    "its files changed each of the last {DISTURBED_MAX} times while they were read"
+                ),
+            }],
+            omitted: 0,
+        });
+    }
+
+    fn refuse(&mut self, error: LoadError) {
+        tracing::error!(problems = %error, "new rules refused; the last good ones stay in force");
+        self.target.refuse(&error);
+        self.seen = Seen::Refused(error);
+    }
+
     fn put_in_force(&mut self, set: RuleSet) {
         let (pipelines, named_jobs) = count(&set);
         tracing::info!(pipelines, named_jobs, "new rules in force");

@@ -264,7 +264,8 @@ fn show(global: &Global, view: &PipelinePauseView) -> Result<(), Failure> {
         Format::Json => print_json(view),
         Format::Table => print(&match &view.pause {
             Some(pause) => paused(&view.name, pause),
-            None => format!("{} acts", view.name),
+            // Whether it acts is another matter: it may be disabled, or its file away.
+            None => format!("{} is not paused", view.name),
         }),
     }
 }

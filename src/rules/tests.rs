@@ -108,6 +108,59 @@ fn a_set_whose_files_change_while_they_are_read_is_not_put_in_force() {
     };
     assert_eq!(undisturbed(|| folders.stamps(), changing), None);
     assert_eq!(undisturbed(Vec::new, changing), Some(2), "only changes matter");
+    // What is no rule file is none of its business: a log that is always written would keep rules from coming into force.
+    let others = || {
+        for (count, name) in ["log", ".a.yaml.swp", ".hidden.yaml"].into_iter().enumerate() {
+            std::fs::write(folder.path().join(name), vec![b'x'; count + 1]).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
+        load()
+    };
+    assert_eq!(undisturbed(|| folders.stamps(), others), Some(2));
+}
+
+#[test]
+fn files_that_change_whenever_they_are_read_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sender, mut told) = unbounded_channel();
+    let mut keeper = Keeper {
+        target: TellingTarget(sender),
+        folders: Folders {
+            pipelines: Some(folder.path().to_owned()),
+            jobs: None,
+        },
+        seen: Seen::InForce(RuleSet::default().version()),
+        disturbed: 0,
+    };
+    for _ in 0..DISTURBED_MAX {
+        assert!(told.try_recv().is_err());
+        keeper.disturbed();
+    }
+    let refused = told.try_recv().unwrap().unwrap_err();
+    assert!(refused.contains("changed each of the last 5 times"), "{refused}");
+    keeper.disturbed();
+    assert!(told.try_recv().is_err(), "it is told once");
+    std::fs::write(folder.path().join("a.yaml"), pipeline("a")).unwrap();
+    keeper.read(Why::Told);
+    assert_eq!(told.try_recv().unwrap(), Ok(1));
+    assert_eq!(keeper.disturbed, 0);
+}
+
+#[test]
+fn a_file_that_was_renamed_is_shown_under_its_new_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+    std::fs::write(&old, pipeline("a")).unwrap();
+    let folders = Folders {
+        pipelines: Some(folder.path().to_owned()),
+        jobs: None,
+    };
+    let before = folders.load().unwrap();
+    std::fs::rename(old, new).unwrap();
+    let after = folders.load().unwrap();
+    assert_ne!(before.version(), after.version(), "it is put in force");
+    let version = |rules: &RuleSet| rules.pipelines().next().unwrap().version().clone();
+    assert_eq!(version(&before), version(&after), "the pipeline is the same");
 }
 
 #[test]

@@ -94,7 +94,10 @@ async fn what_a_pipeline_did_and_who_paused_it_is_known_after_a_kill() {
     assert_eq!(unknown.code, 2, "{unknown:?}");
 
     let resumed = tripline(&data, &["pipeline", "resume", "once"]).await;
-    assert_eq!((resumed.code, resumed.stdout.as_str()), (0, "once acts\n"));
+    assert_eq!(
+        (resumed.code, resumed.stdout.as_str()),
+        (0, "once is not paused\n")
+    );
     scene.acts("e-6", "c").await;
     assert_eq!(scene.pipeline().await["pause"], Value::Null);
 }

@@ -52,7 +52,7 @@ impl Core {
         pause: Option<Option<String>>,
     ) -> Result<PipelinePauseView, Refusal> {
         caller.require_all_orgs("pausing a pipeline")?;
-        let (reply, answer) = self.doors.query.enter()?;
+        let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.router.do_send(ChangePipelinePause {
             by: caller.to_asker(),
             on_behalf: By::from(caller),
@@ -69,7 +69,7 @@ impl Core {
         pause: Option<Option<String>>,
     ) -> Result<PauseView, Refusal> {
         caller.require_all_orgs("pausing")?;
-        let (reply, answer) = self.doors.query.enter()?;
+        let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.scheduler.do_send(ChangePause {
             by: caller.to_asker(),
             on_behalf: By::from(caller),

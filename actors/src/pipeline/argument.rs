@@ -3,7 +3,7 @@
 use super::late;
 use super::problem::Problems;
 use super::render_error::RenderError;
-use super::template::{Budget, Scope, Template, has_template, len_bytes};
+use super::template::{Budget, Scope, Template, Uses, has_template, len_bytes};
 use super::yaml::{Kind, Node};
 use serde_json::{Map, Value};
 
@@ -115,6 +115,18 @@ impl Argument {
             Self::List(items) => items.iter().map(Self::fixed_bytes).sum(),
             Self::Map(entries) => entries.iter().map(|(_, value)| value.fixed_bytes()).sum(),
         }
+    }
+
+    /// What must be there to render what of it is early.
+    pub(super) fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        match self {
+            Self::Literal(_) | Self::Late { .. } => {}
+            Self::Early(template) => uses.add(template.uses()),
+            Self::List(items) => items.iter().for_each(|item| uses.add(&item.uses())),
+            Self::Map(entries) => entries.iter().for_each(|(_, value)| uses.add(&value.uses())),
+        }
+        uses
     }
 
     /// Whether any of it waits for its step.

@@ -153,15 +153,6 @@ pub(super) fn count(node: &Node, range: RangeInclusive<u32>, problems: &mut Prob
     }
 }
 
-/// A whole number that is not negative.
-pub(super) fn number(node: &Node, problems: &mut Problems<'_>) -> Option<u32> {
-    let number = match &node.kind {
-        Kind::Scalar(value) => value.as_u64().and_then(|number| u32::try_from(number).ok()),
-        _ => None,
-    };
-    number.or_else(|| unexpected(node, "a whole number", problems))
-}
-
 /// One of some words.
 pub(super) fn word(node: &Node, words: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
     let found = text(node, &format!("one of {}", words.join(", ")), problems)?;

@@ -56,18 +56,24 @@ fn problem(path: &Path, message: String) -> FileProblem {
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        let yaml = path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if yaml && !hidden && !fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+        let path = entry?.path();
+        if is_rule_file(&path) {
             paths.push(path);
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a path in a folder of rules is one of their files: `.yaml` or `.yml`, neither hidden nor a folder.
+pub fn is_rule_file(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    yaml && !hidden && !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 fn read_file(path: &Path) -> io::Result<String> {

@@ -2,7 +2,6 @@
 
 use super::argument::Argument;
 use super::fields::{self, Field, Fields, Shape, Takes};
-use super::late::check_max;
 use super::problem::Problems;
 use super::template::Scope;
 use super::yaml::{Kind, Node};
@@ -34,10 +33,7 @@ pub(super) const SHAPE: Shape = Shape::new(
         .needed(),
         Field::new(
             "max",
-            Takes::Number {
-                least: 1,
-                most: FOR_EACH_MAX,
-            },
+            Takes::Count(1, FOR_EACH_MAX),
             "Its longest length: a longer one fails the step.",
         )
         .or("50"),
@@ -55,7 +51,7 @@ pub(super) fn read(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) 
         .need("in", "a list, or a template that gives one", problems)
         .and_then(|node| list(node, scope, problems));
     let max = match fields.get("max") {
-        Some(node) => max(node, problems)?,
+        Some(node) => fields::count(node, 1..=FOR_EACH_MAX, problems)?,
         None => ForEach::MAX_DEFAULT,
     };
     Some((items?, max))
@@ -77,13 +73,5 @@ fn list(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<A
                 node.describe()
             ),
         ),
-    }
-}
-
-fn max(node: &Node, problems: &mut Problems<'_>) -> Option<u32> {
-    let max = fields::number(node, problems)?;
-    match check_max(max) {
-        Ok(()) => Some(max),
-        Err(problem) => problems.add(node.at, problem),
     }
 }

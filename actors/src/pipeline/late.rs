@@ -8,7 +8,7 @@
 use super::facts::StepFacts;
 use super::render_error::{Cause, RenderError};
 use super::server_step::wait_problem;
-use super::steps::{NOT_IN_FINALLY, Part};
+use super::steps::{Part, not_in_finally};
 use super::template::{Budget, Scope, Template, from_json, has_template};
 use super::when::{check_submitted, goto_problem};
 use serde_json::{Map, Value};
@@ -207,14 +207,14 @@ fn prepare_steps(steps: &mut [Step], part: Part, ids: &mut Vec<String>) -> Resul
 }
 
 /// A key that a step of `finally` cannot have.
-fn not_in_finally(step: &Step) -> Option<&'static str> {
-    let has = |key: &&&str| match **key {
+fn refused_in_finally(step: &Step) -> Option<&'static str> {
+    let has = |key: &&str| match *key {
         "on_error" => step.on_error != OnError::Fail,
         "retry" => step.retry.is_some(),
         "for_each" => step.for_each.is_some(),
         key => step.verb.as_str() == key,
     };
-    NOT_IN_FINALLY.iter().find(has).copied()
+    not_in_finally().find(has)
 }
 
 /// Whether a list may be so long.
@@ -256,7 +256,7 @@ fn prepare_step(step: &mut Step, part: Part, id: &str, earlier: &[String]) -> Re
         }
     }
     let scope = Scope { item, ..scope };
-    if let Some(key) = not_in_finally(step).filter(|_| part == Part::Finally) {
+    if let Some(key) = refused_in_finally(step).filter(|_| part == Part::Finally) {
         return Err(RenderError::bad_job(format!(
             "a step of finally cannot have {key:?}"
         )));

@@ -51,6 +51,7 @@ pub use condition::Match;
 pub use facts::StepFacts;
 pub(crate) use file_test::{Expected, Given, Wanted};
 pub use file_test::{FileTest, GivenEvent, GivenHost, HostGiven};
+pub use files::is_rule_file;
 pub use gate::{AGE_MAX, Closed};
 pub use guards::{AutoPause, MaxHosts, PipelineGuards};
 pub use host::HostFacts;

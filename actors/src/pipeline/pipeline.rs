@@ -128,6 +128,8 @@ pub struct Pipeline {
     when: Option<Condition>,
     values: Let,
     suppress: Option<Suppress>,
+    /// What the key of `suppress` needs, if there is one.
+    key_part: Option<vars::Part>,
     guards: PipelineGuards,
     fanout: Option<FanoutPlan>,
     job: PipelineJob,
@@ -164,6 +166,7 @@ impl Pipeline {
         let suppress = fields
             .get("suppress")
             .and_then(|node| Suppress::read(node, counted, problems));
+        let key_uses = suppress.as_ref().and_then(Suppress::key_uses);
         let job = fields
             .need("job", "a job, or the name of one", problems)
             .and_then(|node| PipelineJob::read(node, name.as_ref(), &fields, &scope, source, problems));
@@ -184,6 +187,7 @@ impl Pipeline {
             gate,
             on: on?,
             when,
+            key_part: key_uses.map(|uses| values.part(uses)),
             values,
             suppress,
             guards,
@@ -341,23 +345,23 @@ impl Pipeline {
         &self.guards
     }
 
-    /// The key under which it is counted how often it acts; empty without one. `host` is absent where it acts on a set
-    /// of hosts, which are not known then.
+    /// The key under which it is counted how often it acts; empty without one. Most events of a flood come only so far, so
+    /// no more is rendered than the key needs; what only the job needs may be missing. `host` is absent where it acts on a
+    /// set of hosts, which are not known then.
     ///
     /// # Errors
     ///
     /// What the key's templates give over these values; see [`RenderError::code`].
     pub fn suppress_key(&self, event: &Event, host: Option<&HostFacts>) -> Result<String, RenderError> {
-        let context = || match host {
-            Some(host) => self.context(event, host),
-            None => Ok(Context::new([("event", event_value(event))])),
+        let (Some(suppress), Some(part)) = (&self.suppress, &self.key_part) else {
+            return Ok(String::new());
         };
-        let key = match &self.suppress {
-            Some(suppress) if suppress.has_key() => {
-                context().and_then(|context| suppress.key(&context.value()))
-            }
-            _ => Ok(String::new()),
-        };
+        let seen = part.event.then(|| ("event", event_value(event)));
+        let host = host.map(|host| ("host", host_value(host)));
+        let mut context = Context::new(seen.into_iter().chain(host));
+        let key = context
+            .define_part(&self.values, part)
+            .and_then(|()| suppress.key(&context.value()));
         key.map_err(|error| error.in_subject("pipeline", &self.name))
     }
 

@@ -1,6 +1,7 @@
 //! What is wrong with a set of files: every problem with its place and what was expected instead.
 
 use std::fmt;
+use std::path::Path;
 
 /// Most problems, and most warnings, that are reported; the rest is counted.
 const PROBLEMS_MAX: usize = 1_000;
@@ -12,6 +13,14 @@ pub struct SourceFile {
     pub path: String,
     /// Its content.
     pub text: String,
+}
+
+impl SourceFile {
+    /// Its name within its folder.
+    pub(super) fn name(&self) -> &str {
+        let name = Path::new(&self.path).file_name().and_then(|name| name.to_str());
+        name.unwrap_or(&self.path)
+    }
 }
 
 /// Something wrong in a file.

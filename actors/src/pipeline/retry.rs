@@ -11,10 +11,7 @@ pub(super) const SHAPE: Shape = Shape::new(
     &[
         Field::new(
             "attempts",
-            Takes::Number {
-                least: 2,
-                most: Retry::ATTEMPTS_MAX,
-            },
+            Takes::Count(ATTEMPTS_MIN, Retry::ATTEMPTS_MAX),
             "How often at most, the first time counted.",
         )
         .needed(),
@@ -38,6 +35,8 @@ pub(super) const SHAPE: Shape = Shape::new(
     &[],
 );
 
+/// Least attempts: with one nothing is tried again.
+const ATTEMPTS_MIN: u32 = 2;
 /// Most outcomes in `on`: there are no more.
 const ON_MAX: usize = 2;
 
@@ -47,7 +46,7 @@ pub(super) fn read(node: &Node, of_job: bool, problems: &mut Problems<'_>) -> Op
     let fields = Fields::of(node, &SHAPE, problems)?;
     let attempts = fields
         .need("attempts", "how often it is tried", problems)
-        .and_then(|node| fields::number(node, problems));
+        .and_then(|node| fields::count(node, ATTEMPTS_MIN..=Retry::ATTEMPTS_MAX, problems));
     let backoff = fields
         .get("backoff")
         .and_then(|node| fields::span(node, problems));

@@ -159,7 +159,7 @@ impl RuleSet {
         std::mem::take(&mut self.tests)
     }
 
-    /// SHA-256 over all texts: the same for the same files.
+    /// SHA-256 over the names and texts of all files: the same for the same files.
     pub fn version(&self) -> Sha256 {
         self.version.clone()
     }
@@ -173,7 +173,10 @@ fn parse_all(pipelines: &[SourceFile], jobs: &[SourceFile]) -> Result<RuleSet, L
     if !found.problems.is_empty() {
         return Err(LoadError::new(found.problems));
     }
-    let texts = jobs.iter().chain(pipelines).map(|file| file.text.as_str());
+    let texts = jobs
+        .iter()
+        .chain(pipelines)
+        .flat_map(|file| [file.name(), file.text.as_str()]);
     Ok(RuleSet {
         index: Index::new(pipelines_read.values()),
         pipelines: pipelines_read,

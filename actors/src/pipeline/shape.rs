@@ -111,8 +111,6 @@ pub(super) enum Takes {
     Value,
     /// Anything, as it stands.
     Literal,
-    /// A whole number.
-    Number { least: u32, most: u32 },
     /// A text that is one whole template.
     WholeTemplate,
     /// One of these, or a list of 1 to so many.

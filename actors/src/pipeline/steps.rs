@@ -69,7 +69,7 @@ pub(super) const SHAPE: Shape = Shape::new(
 pub(super) const FINALLY_SHAPE: Shape =
     Shape::new("a step of finally", &[ID, WHEN, TIMEOUT, IDEMPOTENT], &[]).with_rules(no_wait);
 
-/// As [`check_finally`] asks.
+/// As [`not_in_finally`] says.
 fn no_wait() -> Vec<Value> {
     vec![json!({"properties": {"wait": false}})]
 }
@@ -88,8 +88,11 @@ pub(super) const fn plain_arguments(verb: Verb) -> &'static [&'static str] {
     }
 }
 
-/// Keys that a step of `finally` cannot have.
-pub(super) const NOT_IN_FINALLY: [&str; 4] = ["on_error", "retry", "for_each", "wait"];
+/// What a step of `finally` cannot have of what others can: keys that its shape has not, and what rests.
+pub(super) fn not_in_finally() -> impl Iterator<Item = &'static str> {
+    let is_gone = |key: &&str| FINALLY_SHAPE.names().all(|name| name != *key);
+    SHAPE.names().filter(is_gone).chain([ServerVerb::Wait.as_str()])
+}
 
 /// A step whose arguments are still templates.
 #[derive(Debug)]
@@ -122,6 +125,19 @@ impl Part {
             Self::Steps => STEPS_MAX,
             Self::Finally => FINALLY_MAX,
         }
+    }
+
+    /// The keys that one may have beside its verb.
+    fn shape(self) -> &'static Shape {
+        match self {
+            Self::Steps => &SHAPE,
+            Self::Finally => &FINALLY_SHAPE,
+        }
+    }
+
+    /// Whether one cannot have a key that others can.
+    fn refuses(self, key: &str) -> bool {
+        self == Self::Finally && not_in_finally().any(|other| other == key)
     }
 
     /// The id of one that was given none.
@@ -163,10 +179,7 @@ pub(super) fn read(
             steps: Some(earlier),
             ..scope.clone()
         };
-        let step = read_step(item, &scope, problems);
-        if part == Part::Finally {
-            check_finally(item, problems);
-        }
+        let step = read_step(item, part, &scope, problems);
         let id = given_id(item).map_or_else(|| part.implicit_id(index), str::to_owned);
         if earlier.contains(&id) {
             problems.add::<()>(item.at, format!("two steps have the id {id:?}"));
@@ -186,15 +199,6 @@ pub(super) fn read(
         check_goto(item, before + index, earlier, problems);
     }
     steps.into_iter().collect()
-}
-
-/// Notes what a step for the end of its job cannot have: it is not waited for, and its failure leads nowhere.
-fn check_finally(node: &Node, problems: &mut Problems<'_>) {
-    for name in NOT_IN_FINALLY {
-        if let Some(value) = value_of(node, name) {
-            problems.add::<()>(value.at, format!("a step of finally cannot have {name:?}"));
-        }
-    }
 }
 
 /// The value of a step's key, whatever else is in it.
@@ -227,7 +231,12 @@ fn check_goto(node: &Node, index: usize, ids: &[String], problems: &mut Problems
     }
 }
 
-fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<StepTemplate> {
+fn read_step(
+    node: &Node,
+    part: Part,
+    scope: &Scope<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<StepTemplate> {
     let entries = fields::map(node, "a step", problems)?;
     let before = problems.count();
     let of_list = scope;
@@ -241,6 +250,9 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
     let mut verbs: Vec<(StepVerb, &Key, &Node)> = Vec::new();
     for (key, value) in entries {
         match key.text.as_str() {
+            name if part.refuses(name) => {
+                problems.add::<()>(value.at, format!("a step of finally cannot have {name:?}"));
+            }
             "id" => id = fields::parsed::<Name>(value, "an id", problems),
             "when" => when = StepWhen::read(value, scope, problems),
             "timeout" => timeout = fields::span(value, problems),
@@ -250,7 +262,7 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
             "retry" => again = retry::read(value, false, problems),
             name => match name.parse::<StepVerb>() {
                 Ok(verb) => verbs.push((verb, key, value)),
-                Err(_) => unknown_verb(key, problems),
+                Err(_) => unknown_verb(key, part, problems),
             },
         }
     }
@@ -283,22 +295,22 @@ fn read_step(node: &Node, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Opt
     })
 }
 
-fn unknown_verb(key: &Key, problems: &mut Problems<'_>) {
-    let known: Vec<&str> = SHAPE
+fn unknown_verb(key: &Key, part: Part, problems: &mut Problems<'_>) {
+    let shape = part.shape();
+    let known: Vec<&str> = shape
         .names()
         .chain(Verb::ALL.iter().map(|verb| verb.as_str()))
         .chain(ServerVerb::ALL.iter().map(|verb| verb.as_str()))
+        .filter(|name| !part.refuses(name))
         .collect();
-    if SHAPE.later.contains(&key.text.as_str()) {
-        unknown_key(key, &SHAPE, &known, problems);
+    if shape.later.contains(&key.text.as_str()) {
+        unknown_key(key, shape, &known, problems);
         return;
     }
     let hint = suggestion(&key.text, known.iter().copied());
-    let expected = SHAPE.names().collect::<Vec<_>>().join(", ");
-    let message = format!(
-        "unknown key {:?} in a step, expected a verb or one of {expected}{hint}",
-        key.text
-    );
+    let expected = shape.names().collect::<Vec<_>>().join(", ");
+    let (name, what) = (&key.text, shape.what);
+    let message = format!("unknown key {name:?} in {what}, expected a verb or one of {expected}{hint}");
     problems.add::<()>(key.at, message);
 }
 

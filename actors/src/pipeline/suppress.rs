@@ -4,7 +4,7 @@ use super::argument::Argument;
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::problem::Problems;
 use super::render_error::{Cause, RenderError};
-use super::template::{Budget, Scope};
+use super::template::{Budget, Scope, Uses};
 use super::yaml::Node;
 use serde_json::Value;
 use tripline_protocol::Span;
@@ -156,9 +156,9 @@ impl Suppress {
         self.identity
     }
 
-    /// Whether keys are counted by themselves.
-    pub(super) fn has_key(&self) -> bool {
-        self.key.is_some()
+    /// What must be there to render the key; `None`: there is none.
+    pub(super) fn key_uses(&self) -> Option<Uses> {
+        self.key.as_ref().map(Argument::uses)
     }
 
     /// The key over these values; empty without one.

@@ -5,7 +5,7 @@ use super::argument::Argument;
 use super::fields::{self, Field, Fields, Form, Takes};
 use super::problem::Problems;
 use super::render_error::{Cause, RenderError};
-use super::template::{Budget, Scope, from_json};
+use super::template::{Budget, Scope, Uses, from_json};
 use super::yaml::Key;
 use serde_json::{Map, Value};
 
@@ -30,6 +30,15 @@ pub(super) const LET: Field = Field::new(
 /// The values of one `let`, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Let(Vec<(String, Argument)>);
+
+/// As much of a `let` as something needs.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The event must be there for it.
+    pub(super) event: bool,
+    /// For each value whether it is needed.
+    values: Box<[bool]>,
+}
 
 /// The names of a `let`, right or wrong, so that one mistake is told once.
 pub(super) fn names<'n>(fields: &Fields<'n>) -> Vec<&'n str> {
@@ -74,6 +83,26 @@ impl Let {
             );
         }
         Self(read)
+    }
+}
+
+impl Let {
+    /// The values that something needs, and those that these need.
+    pub(super) fn part(&self, mut uses: Uses) -> Part {
+        // Each value names only those before it.
+        let values = self.0.iter().rev().map(|(name, value)| {
+            let is_needed = uses.all_vars || uses.vars.contains(name);
+            if is_needed {
+                uses.add(&value.uses());
+            }
+            is_needed
+        });
+        let mut values: Box<[bool]> = values.collect();
+        values.reverse();
+        Part {
+            event: uses.event,
+            values,
+        }
     }
 }
 
@@ -137,7 +166,24 @@ impl Context {
 
     /// Renders values over what is known, each known to the next.
     pub(super) fn define(&mut self, values: &Let) -> Result<(), RenderError> {
-        for (name, value) in &values.0 {
+        self.define_each(values.0.iter())
+    }
+
+    /// Renders only some of them.
+    pub(super) fn define_part(&mut self, values: &Let, part: &Part) -> Result<(), RenderError> {
+        let needed = values.0.iter().zip(&part.values);
+        self.define_each(
+            needed
+                .filter(|(_, is_needed)| **is_needed)
+                .map(|(value, _)| value),
+        )
+    }
+
+    fn define_each<'v>(
+        &mut self,
+        values: impl Iterator<Item = &'v (String, Argument)>,
+    ) -> Result<(), RenderError> {
+        for (name, value) in values {
             let value = value
                 .render(&self.value(), &mut Budget::new(VALUES_BYTES_MAX))
                 .map_err(|error| error.in_let(name))?;

@@ -46,18 +46,28 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
-    /// Whether a pipeline acted, or would have, or the event cannot be handled. One that is too old is not done with: a
-    /// pipeline may be changed, and the event replayed.
-    pub(crate) fn is_done(&self) -> bool {
+    /// Whether something came of the event. That it is too old is nothing: a pipeline may be changed, and the
+    /// event replayed.
+    pub(super) fn acts(&self) -> bool {
         let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
-        let acts = !self.jobs.is_empty() || !self.fanouts.is_empty();
-        is_dead || acts || !self.dry_runs.is_empty() || !self.dry_fanouts.is_empty()
+        is_dead || !self.jobs.is_empty() || !self.fanouts.is_empty()
     }
 
-    /// Those that do not act, and with whose decision the event is handled all the same.
-    pub(crate) fn handled_by(&self) -> impl Iterator<Item = &Withheld> {
+    /// The pipelines that decided for good not to act, or only to say what they would do.
+    pub(super) fn settled(&self) -> impl Iterator<Item = &Name> {
         let withheld = self.withheld.iter();
-        withheld.filter(|withheld| self.counted || withheld.why.is_final())
+        let withheld = withheld.filter(|withheld| self.counted || withheld.why.is_final());
+        let dry_runs = self.dry_runs.iter().map(|job| &job.pipeline);
+        let dry_fanouts = self.dry_fanouts.iter().map(|fanout| &fanout.record.pipeline);
+        let dry = dry_runs.chain(dry_fanouts).flatten();
+        withheld
+            .map(|withheld| &withheld.pipeline)
+            .chain(dry.map(|pipeline| &pipeline.name))
+    }
+
+    /// Whether the event is not to be decided again.
+    pub(crate) fn is_final(&self) -> bool {
+        self.acts() || self.settled().next().is_some()
     }
 }
 
@@ -256,7 +266,11 @@ fn consider(
         Ok(Match::No) => return Ok(Verdict::No),
         Ok(Match::Error(why)) => return Ok(Verdict::Error(why)),
         Ok(Match::Yes) => {}
-        Err(dead) => return Ok(Verdict::Dead(dead)),
+        // A pipeline that does not act asks for no host.
+        Err(dead) => {
+            let paused = guards.pauses.withheld(pipeline.name());
+            return Ok(paused.map_or(Verdict::Dead(dead), Verdict::Withheld));
+        }
     }
     if let Some(withheld) = guards.pauses.withheld(pipeline.name()) {
         return Ok(Verdict::Withheld(withheld));

@@ -194,10 +194,7 @@ impl EtypeRouter {
         }
         let now = self.ground.now();
         let decision = self.decide(given, now)?;
-        let retain = match decision.is_done() {
-            true => Some(HANDLED_RETAIN),
-            false => self.retain_withheld(&decision),
-        };
+        let retain = self.retain(&decision);
         self.record(given, now, &decision);
         let Decision {
             jobs,
@@ -221,11 +218,14 @@ impl EtypeRouter {
         Ok(dead)
     }
 
-    /// How long an event on which nobody acted is remembered as handled: as long as one of those that did not act would
-    /// take it. `None`: not at all, should it come again it is decided anew.
-    fn retain_withheld(&self, decision: &Decision) -> Option<Span> {
-        let handled_by = decision.handled_by();
-        let pipelines = handled_by.filter_map(|withheld| self.rules.set.pipeline(&withheld.pipeline));
+    /// How long an event is remembered as handled. One on which nobody acted: as long as one of those that did not act
+    /// would take it. `None`: not at all, should it come again it is decided anew.
+    fn retain(&self, decision: &Decision) -> Option<Span> {
+        if decision.acts() {
+            return Some(HANDLED_RETAIN);
+        }
+        let settled = decision.settled();
+        let pipelines = settled.filter_map(|pipeline| self.rules.set.pipeline(pipeline));
         let age_max = self.ground.config.events_max_age;
         pipelines.map(|pipeline| pipeline.age_max(age_max)).max()
     }

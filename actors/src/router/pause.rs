@@ -8,6 +8,7 @@
 use super::EtypeRouter;
 use super::withheld::{Why, Withheld};
 use crate::audit::{By, Entry};
+use crate::clock::clock_text;
 use crate::door::Reply;
 use crate::fanout::PausedPipelines;
 use crate::ground::{name_of, rows};
@@ -86,7 +87,11 @@ impl Pauses {
             None => (Why::AutoPaused, "it was paused by itself".to_owned()),
         };
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}"));
-        let text = format!("{who} at {}{}", pause.since, reason.unwrap_or_default());
+        let text = format!(
+            "{who} at {}{}",
+            clock_text(pause.since),
+            reason.unwrap_or_default()
+        );
         Some(Withheld::new(pipeline, why, text))
     }
 

@@ -88,7 +88,7 @@ impl Trial {
         let candidates = std::iter::once(&self.pipeline).filter(|pipeline| !pipeline.is_ruled_out(event));
         let decision = decide(candidates, (event, 0), age, &hosts, &mut self.guards, *now)?;
         self.guards.stage(&mut Batch::new());
-        if decision.is_done() || decision.handled_by().next().is_some() {
+        if decision.is_final() {
             self.handled.insert(event.key);
         }
         Ok(self.outcome(decision, given, age))

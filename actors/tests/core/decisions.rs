@@ -6,7 +6,7 @@ use crate::fixture::Fixture;
 use serde_json::{Value, json};
 use tripline_actors::store::{Batch, Table};
 use tripline_protocol::api::{EventDecisions, PipelineView};
-use tripline_protocol::{EventKey, Org};
+use tripline_protocol::{EventKey, Org, Timestamp};
 
 const ONCE: &str = "name: once\non: [acme.>]\nsuppress: { key: \"{{ event.data.k }}\", per: 1h }\n\
                     job: { steps: [ list_processes: {} ] }\n";
@@ -164,11 +164,27 @@ async fn a_paused_pipeline_says_who_paused_it_and_why() {
     let decided = decisions(&fixture, None, 1).await;
     let withheld = &decided.withheld[0];
     assert_eq!((withheld.reason.as_str(), &withheld.key), ("paused", &None));
-    assert!(
-        withheld.text.contains("ana") && withheld.text.contains("INC-42"),
-        "{}",
-        withheld.text
+    let second = fixture.now().as_micros() / 1_000_000 * 1_000_000;
+    let since = Timestamp::from_micros(second);
+    assert_eq!(withheld.text, format!("ana paused it at {since}: INC-42"));
+}
+
+#[actix::test]
+async fn a_paused_pipeline_makes_no_dead_letter_of_an_event_whose_host_it_asks_for() {
+    let picky = "name: picky\non: [acme.>]\nwhen: host.platform == 'linux'\n\
+                 job: { steps: [ list_processes: {} ] }\n";
+    let (fixture, _) = listening(vec![picky]).await;
+    offer(&fixture, 1, json!({ "hostname": "nowhere" })).await;
+    assert_eq!(
+        decisions(&fixture, None, 1).await.withheld[0].reason,
+        "unknown_host"
     );
+    let name = "picky".parse().unwrap();
+    fixture.core.pause_pipeline(&ana(), name, None).await.unwrap();
+    offer(&fixture, 2, json!({ "hostname": "nowhere" })).await;
+    let decided = decisions(&fixture, None, 2).await;
+    let reasons: Vec<_> = decided.withheld.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(reasons, ["paused"]);
 }
 
 const DRY: &str = "name: dry\non: [acme.>]\ndry_run: true\nsuppress: { per: 1h }\nmax_in_flight: 1\n\

@@ -128,6 +128,20 @@ async fn a_key_without_its_field_makes_a_dead_letter_and_no_job() {
 }
 
 #[actix::test]
+async fn what_only_the_job_needs_makes_no_dead_letter_of_an_event_that_is_suppressed() {
+    let collect = "name: collect\non: [acme.>]\nlet: { path: \"{{ event.data.path }}\" }\n\
+                   suppress: { key: \"{{ event.data.k }}\", per: 1m }\n\
+                   job: { steps: [ get_file: { path: \"{{ vars.path }}\" } ] }\n";
+    let (fixture, host_id) = listening(vec![collect]).await;
+    let data = json!({ "host_id": host_id, "k": "a", "path": "/x" });
+    assert_eq!(offer(&fixture, 1, "e1", data).await, 1);
+    assert_eq!(offer(&fixture, 2, "e2", keyed(host_id, "a")).await, 1);
+    assert_eq!(offer(&fixture, 3, "e3", keyed(host_id, "b")).await, 1);
+    let letters = fixture.published(".dead.default.missing_field", 1).await;
+    assert_eq!(letters.len(), 1, "of the one that would have acted");
+}
+
+#[actix::test]
 async fn what_was_counted_goes_on_under_changed_rules_and_while_its_pipeline_is_away() {
     let (fixture, host_id) = listening(vec![ONCE]).await;
     offer(&fixture, 1, "e1", keyed(host_id, "a")).await;

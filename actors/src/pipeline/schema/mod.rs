@@ -81,7 +81,6 @@ fn gather_in(takes: &'static Takes, found: &mut BTreeMap<&'static str, &'static 
         | Takes::Text(_)
         | Takes::Condition { .. }
         | Takes::Value
-        | Takes::Number { .. }
         | Takes::WholeTemplate
         | Takes::Literal => {}
     }
@@ -169,7 +168,6 @@ fn of(takes: &'static Takes) -> Map<String, Value> {
             json!({"type": "string", "minLength": 1, "maxLength": bytes_max})
         }
         Takes::Value | Takes::Literal => json!({}),
-        Takes::Number { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
         Takes::WholeTemplate => forms::to(forms::WHOLE_TEMPLATE),
         Takes::OneOrMany(one, most) => json!({"anyOf": [of(one), list(one, *most)]}),
         Takes::List(item, most) => list(item, *most),

@@ -92,6 +92,36 @@ impl Scope<'_> {
 pub(super) struct Template {
     pieces: Vec<Piece>,
     late: bool,
+    uses: Uses,
+}
+
+/// What a template needs to be there of what is made for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Uses {
+    /// It looks at the event.
+    pub(super) event: bool,
+    /// Values of `let`, by their names.
+    pub(super) vars: Vec<String>,
+    /// Any of them: it does not say which.
+    pub(super) all_vars: bool,
+}
+
+impl Uses {
+    /// Adds what another one needs.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.event |= other.event;
+        self.all_vars |= other.all_vars;
+        self.vars.extend(other.vars.iter().cloned());
+    }
+
+    fn note(&mut self, used: &Use<'_>) {
+        match (used.root, used.field) {
+            ("event", _) => self.event = true,
+            ("vars", Some(name)) => self.vars.push(name.to_owned()),
+            ("vars", None) => self.all_vars = true,
+            _ => {}
+        }
+    }
 }
 
 enum Piece {
@@ -120,12 +150,15 @@ impl Template {
         }
         let mut pieces = Vec::new();
         let (mut early, mut late) = (false, false);
+        let mut used = Uses::default();
         for segment in scan::segments(text)? {
             pieces.push(match segment {
                 Segment::Text(text) => Piece::Text(text.to_owned()),
                 Segment::Expression(source) => {
                     let compiled = engine::compile(source)?;
-                    check(&compiled, &scan::uses(source)?, scope, &mut early, &mut late)?;
+                    let uses = scan::uses(source)?;
+                    check(&compiled, &uses, scope, &mut early, &mut late)?;
+                    uses.iter().for_each(|one| used.note(one));
                     Piece::Expression {
                         source: source.to_owned(),
                         compiled,
@@ -140,12 +173,22 @@ impl Template {
             );
         }
         pieces.shrink_to_fit();
-        Ok(Some(Self { pieces, late }))
+        used.vars.shrink_to_fit();
+        Ok(Some(Self {
+            pieces,
+            late,
+            uses: used,
+        }))
     }
 
     /// Whether it uses `steps` and so waits until its step is about to run.
     pub(super) fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// What must be there for it.
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Whether it is one expression and so may give a value of any type.

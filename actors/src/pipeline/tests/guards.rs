@@ -162,3 +162,29 @@ fn what_was_counted_goes_on_as_long_as_key_per_and_scope_are_written_the_same() 
         assert_ne!(identity(other), first, "{other}");
     }
 }
+
+#[test]
+fn a_key_needs_of_let_what_it_names_and_no_more() {
+    let of = |key: &str| {
+        let text = format!(
+            "name: p\non: a\nlet:\n  user: \"{{{{ event.data.user }}}}\"\n  who: \"{{{{ vars.user | lower }}}}\"\n  \
+             path: \"{{{{ event.data.path }}}}\"\nsuppress: {{ key: \"{key}\", per: 1h }}\n\
+             job: {{ steps: [ get_file: {{ path: \"{{{{ vars.path }}}}\" }} ] }}\n"
+        );
+        let rules = parse(&text, "").unwrap();
+        let pipeline = rules.pipelines().next().unwrap().clone();
+        move |data: serde_json::Value| {
+            pipeline
+                .suppress_key(&event(data), &host())
+                .map_err(|error| error.code())
+        }
+    };
+    let who = of("{{ vars.who }}");
+    assert_eq!(who(json!({"user": "ROOT"})).unwrap(), "root");
+    assert_eq!(who(json!({"path": "/x"})), Err("missing_field"));
+    assert_eq!(of("{{ host.platform }}")(json!({})).unwrap(), "linux");
+    assert_eq!(of("{{ event.data.k }}")(json!({"k": 1})).unwrap(), "1");
+    let all = of("{{ vars | tojson }}");
+    assert_eq!(all(json!({"user": "a"})), Err("missing_field"));
+    assert!(all(json!({"user": "a", "path": "/x"})).unwrap().contains("/x"));
+}

@@ -231,7 +231,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { list_processes: {}, retry: { attempts: 11 } }",
-            "6:36 retry: 11 attempts, expected 2 to 10",
+            "6:48 11 is not a whole number from 2 to 10",
         ),
         (
             "    - { list_processes: {}, retry: { tries: 2 } }",
@@ -247,6 +247,11 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
             "6:41 a step of finally cannot have \"on_error\"",
         ),
         (
+            "  finally: [ { unisolate: {}, tiemout: 1m } ]",
+            "6:31 unknown key \"tiemout\" in a step of finally, expected a verb or one of id, when, timeout, idempotent; \
+             did you mean \"timeout\"?",
+        ),
+        (
             "  finally: [ { id: step1, unisolate: {} } ]",
             "6:14 two steps have the id \"step1\"",
         ),
@@ -260,7 +265,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ),
         (
             "    - { for_each: { in: [1], max: 0 }, list_processes: {} }",
-            "6:35 max of for_each is 0, expected 1 to 200",
+            "6:35 0 is not a whole number from 1 to 200",
         ),
         (
             "    - { for_each: { on: [1] }, list_processes: {} }",
