@@ -6,8 +6,9 @@ use super::stage::Stage;
 use super::stats::median;
 use super::usage::Cpu;
 use super::{Outcome, machine};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{Duration, Instant};
+use tripline_protocol::fanout::FanoutView;
 
 /// The agents come as fast as they can, with one token.
 const CONFIGURATION: &str = "[limits]\nrequests_per_second = 0\n";
@@ -57,23 +58,23 @@ async fn round(stage: &Stage, options: &Options) -> Outcome<Round> {
     let url = format!("http://{}/v1/fanouts", stage.address()?);
     let client = reqwest::Client::new();
     let ask = client.post(&url).bearer_auth(stage.admin_token());
-    let begun: Value = ask.json(&fanout).send().await?.error_for_status()?.json().await?;
-    let id = begun["fanout_id"].as_str().ok_or("no fan-out")?.to_owned();
+    let begun: FanoutView = ask.json(&fanout).send().await?.error_for_status()?.json().await?;
+    let id = begun.fanout_id;
     let view = loop {
         // Between two looks at another process, which cannot wake this one.
         tokio::time::sleep(LOOK).await;
         let ask = client.get(format!("{url}/{id}")).bearer_auth(stage.admin_token());
-        let view: Value = ask.send().await?.error_for_status()?.json().await?;
-        if view.get("finished_at").is_some() {
+        let view: FanoutView = ask.send().await?.error_for_status()?.json().await?;
+        if view.finished_at.is_some() {
             break view;
         }
         if began.elapsed() > PATIENCE {
-            return Err(format!("the fan-out does not end: {view}").into());
+            return Err(format!("the fan-out does not end: {view:?}").into());
         }
     };
     let took = began.elapsed().as_secs_f64();
-    if view["state"] != "succeeded" || view["counts"]["succeeded"] != options.fanout_hosts {
-        return Err(format!("the fan-out did not succeed: {view}").into());
+    if view.counts.succeeded != u64::from(options.fanout_hosts) {
+        return Err(format!("the fan-out did not succeed: {view:?}").into());
     }
     let used = stage.cpu()? - cpu;
     let per_host = |seconds: f64| seconds * 1e6 / f64::from(options.fanout_hosts);

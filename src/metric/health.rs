@@ -32,7 +32,7 @@ const METRICS: &[Metric] = &[
     .by(&[label(
         "actor",
         &[
-            "audit", "directory", "host", "ingest", "outbox", "router", "scheduler", "slot",
+            "audit", "directory", "fanouts", "host", "ingest", "outbox", "router", "scheduler", "slot",
         ],
     )])
     .act("each one is a defect: report it, with the log around `panicked`"),
