@@ -1,5 +1,7 @@
 //! A running server beside the document: every kind of answer.
 
+mod fanouts;
+
 use crate::harness::{AgentProcess, Api, Server, Site, eventually};
 use crate::schema::{DOCUMENT, faults, strict};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -149,6 +151,7 @@ async fn every_answer_is_as_the_document_says() {
     looks(&mut witness).await;
     hosts(&mut witness, host).await;
     jobs(&mut witness, host, &site).await;
+    fanouts::ask(&mut witness).await;
     sessions(&mut witness, host).await;
     messages(&mut witness, &server).await;
     callers(&mut witness).await;
@@ -243,6 +246,7 @@ async fn hosts(witness: &mut Witness, host: HostId) {
         "/v1/hosts",
         "/v1/keys",
         "/v1/jobs",
+        "/v1/fanouts",
         "/v1/sessions",
         "/v1/dead",
         "/v1/outbox/quarantine",
