@@ -77,8 +77,7 @@ impl Peers {
         )?;
         let scheduler_actor = JobScheduler::load(
             Arc::clone(ground),
-            Arc::clone(&rules.set),
-            router.clone(),
+            (router.clone(), Arc::clone(&rules.set)),
             (fanouts.clone(), fanouts_actor.turns()),
             outbox.clone(),
             directory.clone(),

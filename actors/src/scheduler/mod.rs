@@ -119,8 +119,7 @@ impl JobScheduler {
     /// Reads the open jobs.
     pub(crate) fn load(
         ground: Arc<Ground>,
-        rules: Arc<RuleSet>,
-        router: Addr<EtypeRouter>,
+        (router, rules): (Addr<EtypeRouter>, Arc<RuleSet>),
         (fanouts, turns): (Addr<Fanouts>, HashMap<FanoutId, u32>),
         outbox: Addr<Outbox>,
         directory: Addr<Directory>,

@@ -16,6 +16,7 @@ mod endings;
 mod events;
 #[cfg(test)]
 mod explain;
+#[cfg(test)]
 mod fanouts;
 #[cfg(test)]
 mod fixture;
