@@ -175,7 +175,7 @@ fn a_key_needs_of_let_what_it_names_and_no_more() {
         let pipeline = rules.pipelines().next().unwrap().clone();
         move |data: serde_json::Value| {
             pipeline
-                .suppress_key(&event(data), &host())
+                .suppress_key(&event(data), Some(&host()))
                 .map_err(|error| error.code())
         }
     };
