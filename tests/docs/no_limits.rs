@@ -156,6 +156,10 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         ],
     ),
     (
+        "the least that makes sense, in the range of a bound that is listed",
+        &["actors/src/pipeline/retry.rs ATTEMPTS_MIN"],
+    ),
+    (
         "past it conditions are evaluated that the index could have left out, and nobody can tell",
         &["actors/src/pipeline/index/parts.rs OCCURRENCES_MIN"],
     ),

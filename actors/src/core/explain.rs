@@ -4,7 +4,7 @@ use super::{Core, Delivery};
 use crate::ingest::Incoming;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
-use crate::router::{FoundEvent, Located, LookedUp, Question, explain, explained, locate};
+use crate::router::{Explained, FoundEvent, Located, LookedUp, Question, explain, explained, locate};
 use std::sync::Arc;
 use tripline_protocol::Org;
 use tripline_protocol::api::{ExplainedJob, Explanation, JobView};
@@ -54,8 +54,20 @@ impl Core {
             });
             ground.after_commit(move || reply.send(answer));
         }));
-        let (mut explanation, records) = answer.wait().await?;
-        for record in records {
+        let Explained {
+            mut explanation,
+            jobs,
+            fanouts,
+        } = answer.wait().await?;
+        for fanout in fanouts {
+            match self.get_fanout(org.clone(), fanout).await {
+                Ok(view) => explanation.fanouts.push(view),
+                // It was forgotten meanwhile.
+                Err(Refusal::NotFound { .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        for record in jobs {
             explanation.jobs.extend(self.explain_job(&org, record).await?);
         }
         Ok(explanation)

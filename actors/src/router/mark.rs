@@ -1,12 +1,12 @@
-//! The mark of a handled event: the jobs that it caused, where it was in its stream, and which rules decided.
+//! The mark of a handled event: the jobs and fan-outs that it caused, where it was in its stream, and which rules decided.
 //!
-//! It is the ids of the jobs, 16 bytes each, and behind them how it was handled: 88 bytes. A version that did not write
+//! It is their ids, 16 bytes each, and behind them how it was handled: 88 bytes. A version that did not write
 //! that left a multiple of 16, which this never is.
 
 use crate::refusal::Refusal;
 use crate::replay;
 use crate::store::{Store, Table};
-use tripline_protocol::{EventKey, JobId, Sha256, Timestamp};
+use tripline_protocol::{EventKey, Sha256, Timestamp};
 use uuid::Uuid;
 
 /// Bytes of a job's id.
@@ -17,8 +17,8 @@ const HANDLED_BYTES: usize = 88;
 /// What is remembered of a handled event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The jobs that it caused.
-    pub(crate) jobs: Vec<JobId>,
+    /// The ids of the jobs and fan-outs that it caused.
+    pub(crate) caused: Vec<Uuid>,
     /// `None`: an older version wrote it.
     pub(crate) handled: Option<Handled>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Handled {
 
 impl Mark {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.jobs.iter().flat_map(|job| *job.as_bytes()).collect();
+        let mut bytes: Vec<u8> = self.caused.iter().flat_map(|id| *id.as_bytes()).collect();
         if let Some(handled) = &self.handled {
             bytes.extend(handled.sequence.to_be_bytes());
             bytes.extend(handled.stored_at.as_micros().to_be_bytes());
@@ -61,9 +61,9 @@ impl Mark {
         if !chunks.remainder().is_empty() {
             return None;
         }
-        let id = |chunk: &[u8]| chunk.try_into().ok().map(|id| JobId(Uuid::from_bytes(id)));
+        let id = |chunk: &[u8]| chunk.try_into().ok().map(Uuid::from_bytes);
         Some(Self {
-            jobs: chunks.filter_map(id).collect(),
+            caused: chunks.filter_map(id).collect(),
             handled,
         })
     }
@@ -117,7 +117,7 @@ mod tests {
             is_old in any::<bool>(),
         ) {
             let mark = Mark {
-                jobs: ids.into_iter().map(|id| JobId(Uuid::from_u128(id))).collect(),
+                caused: ids.into_iter().map(Uuid::from_u128).collect(),
                 handled: (!is_old).then(|| handled(sequence, micros)),
             };
             prop_assert_eq!(Mark::of_bytes(&mark.to_bytes()), Some(mark));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_ids_that_an_older_version_wrote_are_read() {
         let mark = Mark::of_bytes(&[7; 32]).unwrap();
-        assert_eq!(mark.jobs, [JobId(Uuid::from_bytes([7; 16])); 2]);
+        assert_eq!(mark.caused, [Uuid::from_bytes([7; 16]); 2]);
         assert_eq!(mark.handled, None);
     }
 }

@@ -18,8 +18,8 @@ mod touched;
 mod withheld;
 
 pub(crate) use decide::{Age, Decision, decide};
+pub(crate) use explain::{Explained, Question, explain, explained, locate};
 pub use explain::{FoundEvent, Located, LookedUp};
-pub(crate) use explain::{Question, explain, explained, locate};
 pub(crate) use guard::Guards;
 pub(crate) use lookup::{HostBook, Hosts, Resolution};
 pub(crate) use mark::Mark;
@@ -207,7 +207,7 @@ impl EtypeRouter {
             accept.spans.extend(self.traced(given, now, acts, dead.as_ref()));
         }
         if let Some(retain) = retain {
-            let mark = self.mark(given, now, &jobs);
+            let mark = self.mark(given, now, &jobs, &begun);
             mark_handled(&mut accept.batch, key, (now, retain), &mark);
             decided.insert(key);
         }
@@ -282,9 +282,10 @@ impl EtypeRouter {
         trace::decided(&self.ground, &decided)
     }
 
-    fn mark(&self, given: &Given<'_>, now: Timestamp, jobs: &[NewJob]) -> Mark {
+    fn mark(&self, given: &Given<'_>, now: Timestamp, jobs: &[NewJob], fanouts: &[NewFanout]) -> Mark {
+        let fanouts = fanouts.iter().map(|fanout| fanout.record.fanout_id.0);
         Mark {
-            jobs: jobs.iter().map(|job| job.job_id).collect(),
+            caused: jobs.iter().map(|job| job.job_id.0).chain(fanouts).collect(),
             handled: Some(Handled {
                 sequence: given.sequence,
                 stored_at: given.stored_at,

@@ -102,8 +102,11 @@ async fn a_decision_not_to_act_is_no_more_when_the_event_comes_again_and_it_acts
 async fn what_is_listed_of_pipelines_waits_until_it_is_durable() {
     let (fixture, _) = listening(vec![ONCE]).await;
     let (release, held) = std::sync::mpsc::channel::<()>();
-    // Holds the writer of the store: what comes after it waits. An error says that the sender is gone.
-    fixture.store.commit(Batch::new(), move || {
+    // Holds the writer of the store: what comes after it waits. An error says that the sender is gone. An empty batch would
+    // not get so far when everything is durable.
+    let mut batch = Batch::new();
+    batch.put(Table::HandledEvent, vec![7; 16], Vec::new());
+    fixture.store.commit(batch, move || {
         let _ = held.recv();
     });
     let mut listed = Box::pin(fixture.core.pipelines());

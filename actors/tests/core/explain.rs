@@ -22,6 +22,7 @@ const SMALL: &str =
     "name: small\non: [acme.>]\nwhen: event.data.severity < 3\njob: { steps: [ list_processes: {} ] }\n";
 const OFF: &str = "name: off\nenabled: false\non: [acme.>]\njob: { steps: [ list_processes: {} ] }\n";
 const ELSEWHERE: &str = "name: elsewhere\norgs: acme\non: [acme.>]\njob: { steps: [ list_processes: {} ] }\n";
+const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\njob: { steps: [ list_processes: {} ] }\n";
 const DEAF: &str = "name: deaf\non: [other]\njob: { steps: [ list_processes: {} ] }\n";
 
 fn key(id: &str) -> EventKey {
@@ -429,4 +430,41 @@ async fn so_many_pipelines_and_jobs_of_an_event_are_told_and_the_others_counted(
         .iter()
         .filter(|verdict| verdict.verdict == VerdictWord::Acted);
     assert_eq!(acted.count(), 102, "those that acted come first");
+}
+
+#[actix::test]
+async fn a_fan_out_is_told_by_its_event_and_by_its_own_id() {
+    let (fixture, _) = listening(vec![SWEEP, DEAF]).await;
+    let event = delivery(&fixture, 4, "e1", json!({}));
+    fixture.core.ingest(vec![event.clone()]).await.unwrap();
+    let told = explain(&fixture, None, key("e1").0, found(&fixture, &event)).await;
+    let sweep = of(&told, "sweep");
+    assert_eq!((sweep.verdict, sweep.recorded), (VerdictWord::Acted, true));
+    assert_eq!(sweep.text, "it began a fan-out on all");
+    let [fanout] = told.fanouts.as_slice() else {
+        panic!("{told:#?}");
+    };
+    assert_eq!(sweep.fanouts, [fanout.fanout_id]);
+    assert_eq!(fanout.event.as_ref().map(|event| event.id.as_str()), Some("e1"));
+
+    let located = fixture.core.locate(None, fanout.fanout_id.0).await.unwrap();
+    assert_eq!((located.key, located.sequence), (Some(key("e1")), Some(4)));
+    let by_id = explain(
+        &fixture,
+        None,
+        fanout.fanout_id.0,
+        in_vain(LookupState::BrokerAway),
+    )
+    .await;
+    assert_eq!(by_id.fanouts, told.fanouts);
+    // Without the event only what is recorded is told.
+    assert_eq!(words(&by_id), [("sweep", VerdictWord::Acted)]);
+    let other = explain(
+        &fixture,
+        Some("acme"),
+        fanout.fanout_id.0,
+        in_vain(LookupState::NotFound),
+    )
+    .await;
+    assert!(other.is_empty(), "{other:#?}");
 }

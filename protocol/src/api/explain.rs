@@ -2,7 +2,8 @@
 
 use super::{DryRun, JobView, Unmet, WithheldView};
 use crate::event::Attestation;
-use crate::id::{EventKey, JobId, Name, Org, Sha256};
+use crate::fanout::FanoutView;
+use crate::id::{EventKey, FanoutId, JobId, Name, Org, Sha256};
 use crate::result::HostRef;
 use crate::subject::Etype;
 use crate::time::Timestamp;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
-    /// What was asked about: the key of an event, or the id of a job.
+    /// What was asked about: the key of an event, or the id of a job or a fan-out.
     pub asked: String,
     /// The key of the event; absent for a job that no event caused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +42,10 @@ pub struct Explanation {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jobs_more: u64,
-    /// Jobs that it caused and that ended so long ago that they are forgotten.
+    /// The fan-outs that it began; their jobs are listed by `/v1/jobs?fanout=`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fanouts: Vec<FanoutView>,
+    /// Ids of jobs and fan-outs that it caused and that ended so long ago that they are forgotten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<JobId>,
     /// What one should know to read the rest, a sentence each.
@@ -56,7 +60,7 @@ fn is_zero(count: &u64) -> bool {
 impl Explanation {
     /// Whether nothing at all is known of what was asked about.
     pub fn is_empty(&self) -> bool {
-        self.event.is_none() && self.jobs.is_empty() && self.forgotten.is_empty()
+        self.event.is_none() && self.jobs.is_empty() && self.fanouts.is_empty() && self.forgotten.is_empty()
     }
 }
 
@@ -246,6 +250,9 @@ pub struct PipelineVerdict {
     /// The jobs that it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobId>,
+    /// The fan-outs that it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fanouts: Vec<FanoutId>,
 }
 
 impl PipelineVerdict {

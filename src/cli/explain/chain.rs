@@ -1,10 +1,12 @@
 //! What an event led to, as a tree: its jobs, their steps, artifacts and results, each with its time and how long after
 //! the event it was.
 
+use crate::cli::fanout::counts;
 use crate::cli::output::clean;
 use crate::cli::watch::step_detail;
 use tripline_protocol::Timestamp;
 use tripline_protocol::api::{ExplainedJob, ExplainedResult, Explanation, JobView};
+use tripline_protocol::fanout::FanoutView;
 use tripline_protocol::step::StepReport;
 
 /// Characters of what a step says of itself.
@@ -67,15 +69,38 @@ pub(super) fn show(explained: &Explanation) -> String {
     };
     let handled = event.and_then(|event| event.handled_at);
     let handled = handled.map(|at| Node::new(format!("handled {}", since.at(at))));
+    let fanouts = explained.fanouts.iter().map(|fanout| of_fanout(fanout, since));
     let jobs = explained.jobs.iter().map(|job| of_job(job, since));
     let more = (explained.jobs_more > 0).then(|| Node::new(format!("{} more jobs", explained.jobs_more)));
     let forgotten = explained.forgotten.iter();
-    let forgotten =
-        forgotten.map(|id| Node::new(format!("job {id}: ended so long ago that it is forgotten")));
-    let root = root.with(handled).with(jobs).with(more).with(forgotten);
+    let forgotten = forgotten.map(|id| {
+        Node::new(format!(
+            "{id}: a job or fan-out that ended so long ago that it is forgotten"
+        ))
+    });
+    let root = root
+        .with(handled)
+        .with(fanouts)
+        .with(jobs)
+        .with(more)
+        .with(forgotten);
     let mut lines = vec![format!(" {}", root.text)];
     root.write("", &mut lines);
     lines.join("\n")
+}
+
+fn of_fanout(fanout: &FanoutView, since: Since) -> Node {
+    let text = format!(
+        "fan-out {} {} on {}: {}",
+        fanout.fanout_id, fanout.name, fanout.target, fanout.state
+    );
+    let finished = fanout
+        .finished_at
+        .map(|at| Node::new(format!("ended {}", since.at(at))));
+    Node::new(text)
+        .with([Node::new(format!("began {}", since.at(fanout.created_at)))])
+        .with([Node::new(counts(&fanout.counts))])
+        .with(finished)
 }
 
 fn of_job(explained: &ExplainedJob, since: Since) -> Node {

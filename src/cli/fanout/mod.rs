@@ -5,6 +5,8 @@ mod submit;
 mod view;
 mod watch;
 
+pub(super) use view::counts;
+
 use super::output::{Format, print, print_json};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};

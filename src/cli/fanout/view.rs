@@ -19,7 +19,7 @@ pub(super) fn wrong(counts: &FanoutCounts) -> u64 {
 }
 
 /// Hosts by where they are, those that there are.
-pub(super) fn counts(counts: &FanoutCounts) -> String {
+pub(in crate::cli) fn counts(counts: &FanoutCounts) -> String {
     let named = [
         (counts.succeeded, "succeeded"),
         (counts.failed, "failed"),

@@ -13,6 +13,7 @@ pub(crate) use chain::explained;
 use super::Rules;
 use super::decide::EventHost;
 use super::lookup::HostBook;
+use crate::fanout::FanoutRecord;
 use crate::ground::{Ground, read};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
@@ -22,7 +23,7 @@ use tripline_protocol::api::{
     EventLookup, ExplainedEvent, ExplainedRules, Explanation, LookupState, WithheldView,
 };
 use tripline_protocol::event::EventRef;
-use tripline_protocol::{Event, EventKey, JobId, Org, Timestamp};
+use tripline_protocol::{Event, EventKey, FanoutId, JobId, Org, Timestamp};
 use uuid::Uuid;
 use verdicts::Judge;
 
@@ -40,7 +41,7 @@ pub struct Located {
     pub key: Option<EventKey>,
     /// Its sequence in the stream of events, where that is known.
     pub sequence: Option<u64>,
-    /// The job, if it is one's id.
+    /// The job or fan-out, if it is one's id.
     pub(crate) job: Option<JobId>,
 }
 
@@ -76,14 +77,23 @@ pub(crate) struct Question<'a> {
     pub(crate) handled_to: Option<u64>,
 }
 
-/// Finds out what an id is: a job's that the caller may see, else it is taken for an event's.
+/// Finds out what an id is: a job's or a fan-out's that the caller may see, else it is taken for an event's.
 pub(crate) fn locate(ground: &Ground, org: Option<&Org>, asked: Uuid) -> Result<Located, Refusal> {
     let job_id = JobId(asked);
     let job: Option<JobRecord> = read(&ground.store, Table::Job, job_id.as_bytes(), "job")?;
     let job = job.filter(|job| org.is_none_or(|org| *org == job.org));
     let is_forgotten = || ground.store.get(Table::JobTombstone, job_id.as_bytes());
-    let key = match &job {
-        Some(job) => key_of(job),
+    let fanout: Option<FanoutRecord> = match &job {
+        Some(_) => None,
+        None => read(&ground.store, Table::Fanout, asked.as_bytes(), "fan-out")?,
+    };
+    let fanout = fanout.filter(|fanout| org.is_none_or(|org| *org == fanout.org));
+    let of_job = job.as_ref().map(|job| (&job.org, &job.event));
+    let known = of_job.or(fanout.as_ref().map(|fanout| (&fanout.org, &fanout.event)));
+    let key = match known {
+        Some((org, event)) => event
+            .as_ref()
+            .map(|event| EventKey::derive(org, &event.source, &event.id)),
         None if org.is_none() && is_forgotten()?.is_some() => None,
         None => Some(EventKey(asked)),
     };
@@ -91,7 +101,7 @@ pub(crate) fn locate(ground: &Ground, org: Option<&Org>, asked: Uuid) -> Result<
         Some(key) => Recorded::of(&ground.store, org, key)?.sequence(),
         None => None,
     };
-    let is_job = job.is_some() || key.is_none();
+    let is_job = known.is_some() || key.is_none();
     Ok(Located {
         asked,
         key,
@@ -100,13 +110,17 @@ pub(crate) fn locate(ground: &Ground, org: Option<&Org>, asked: Uuid) -> Result<
     })
 }
 
-fn key_of(job: &JobRecord) -> Option<EventKey> {
-    let event = job.event.as_ref()?;
-    Some(EventKey::derive(&job.org, &event.source, &event.id))
+/// An explanation, and what of it is to be looked at as it is now.
+pub(crate) struct Explained {
+    pub(crate) explanation: Explanation,
+    /// The jobs in it.
+    pub(crate) jobs: Vec<JobRecord>,
+    /// The fan-outs.
+    pub(crate) fanouts: Vec<FanoutId>,
 }
 
-/// An explanation, and the records of the jobs in it: those that have not ended are to be looked at once more.
-pub(crate) fn explain(question: Question<'_>) -> Result<(Explanation, Vec<JobRecord>), Refusal> {
+/// Works out all but what jobs and fan-outs do at this moment.
+pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
     let Question {
         ground,
         rules,
@@ -163,10 +177,15 @@ pub(crate) fn explain(question: Question<'_>) -> Result<(Explanation, Vec<JobRec
         dead_letters: dead_letters(&recorded),
         jobs: Vec::new(),
         jobs_more,
+        fanouts: Vec::new(),
         forgotten: std::mem::take(&mut recorded.forgotten),
         notes,
     };
-    Ok((explanation, recorded.jobs))
+    Ok(Explained {
+        explanation,
+        fanouts: recorded.fanouts.iter().map(|fanout| fanout.fanout_id).collect(),
+        jobs: recorded.jobs,
+    })
 }
 
 /// Whether the stream was handled up to behind the event. Without a known place of either it is taken to be.

@@ -2,12 +2,14 @@
 
 use super::super::mark::{self, Handled, Mark};
 use super::super::withheld::{DecisionRecord, recorded};
+use crate::fanout::FanoutRecord;
 use crate::ground::read;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Store, Table};
 use tripline_protocol::event::EventRef;
 use tripline_protocol::{EventKey, JobId, Name, Org, Timestamp};
+use uuid::Uuid;
 
 /// As far as a caller may see it.
 #[derive(Debug, Default)]
@@ -17,7 +19,9 @@ pub(super) struct Recorded {
     pub(super) decisions: Vec<(Option<Name>, DecisionRecord)>,
     /// In the order in which they were accepted.
     pub(super) jobs: Vec<JobRecord>,
-    /// Jobs that are known by their ids alone.
+    /// Those of pipelines with a set of hosts for a target.
+    pub(super) fanouts: Vec<FanoutRecord>,
+    /// Jobs and fan-outs that are known by their ids alone.
     pub(super) forgotten: Vec<JobId>,
 }
 
@@ -29,11 +33,11 @@ impl Recorded {
             decisions: recorded(store, org, key)?,
             ..Self::default()
         };
-        for id in marks.iter().flat_map(|mark| &mark.jobs) {
-            found.add_job(store, org, *id)?;
+        for id in marks.iter().flat_map(|mark| &mark.caused) {
+            found.add(store, org, *id)?;
         }
         found.jobs.sort_by_key(|job| job.seq);
-        if org.is_none() || !found.jobs.is_empty() || !found.decisions.is_empty() {
+        if org.is_none() || found.is_something() {
             found.marks = marks;
         }
         Ok(found)
@@ -43,20 +47,33 @@ impl Recorded {
     pub(super) fn of_job(store: &Store, org: Option<&Org>, job: Option<JobId>) -> Result<Self, Refusal> {
         let mut found = Self::default();
         if let Some(job) = job {
-            found.add_job(store, org, job)?;
+            found.add(store, org, job.0)?;
         }
         Ok(found)
     }
 
-    fn add_job(&mut self, store: &Store, org: Option<&Org>, id: JobId) -> Result<(), Refusal> {
+    fn add(&mut self, store: &Store, org: Option<&Org>, id: Uuid) -> Result<(), Refusal> {
+        let visible = |of: &Org| org.is_none_or(|org| org == of);
         let job: Option<JobRecord> = read(store, Table::Job, id.as_bytes(), "job")?;
-        match job {
-            Some(job) if org.is_none_or(|org| *org == job.org) => self.jobs.push(job),
+        let fanout: Option<FanoutRecord> = match job {
+            Some(_) => None,
+            None => read(store, Table::Fanout, id.as_bytes(), "fan-out")?,
+        };
+        match (job, fanout) {
+            (Some(job), _) => self.jobs.extend(Some(job).filter(|job| visible(&job.org))),
+            (None, Some(fanout)) => {
+                let fanout = Some(fanout).filter(|fanout| visible(&fanout.org));
+                self.fanouts.extend(fanout);
+            }
             // Nobody knows any more whose it was.
-            None if org.is_none() => self.forgotten.push(id),
-            Some(_) | None => {}
+            (None, None) if org.is_none() => self.forgotten.push(JobId(id)),
+            (None, None) => {}
         }
         Ok(())
+    }
+
+    fn is_something(&self) -> bool {
+        !self.jobs.is_empty() || !self.fanouts.is_empty() || !self.decisions.is_empty()
     }
 
     /// How it was handled the first time, where that is remembered.
@@ -66,7 +83,7 @@ impl Recorded {
 
     /// Whether it was decided about.
     pub(super) fn is_handled(&self) -> bool {
-        !self.marks.is_empty() || !self.decisions.is_empty() || !self.jobs.is_empty()
+        !self.marks.is_empty() || self.is_something()
     }
 
     /// When it was decided about for the first time, as far as is known.
@@ -91,21 +108,31 @@ impl Recorded {
 
     /// Which event it is, with its org.
     pub(super) fn event(&self) -> Option<(Org, EventRef)> {
-        let mut of_jobs = self.jobs.iter().map(|job| (&job.org, &job.event));
+        let of_jobs = self.jobs.iter().map(|job| (&job.org, &job.event));
+        let of_fanouts = self.fanouts.iter().map(|fanout| (&fanout.org, &fanout.event));
         let of_decisions = self
             .decisions
             .iter()
             .map(|(_, record)| (&record.org, &record.event));
         let found = |(org, event): (&Org, &Option<EventRef>)| Some((org.clone(), event.clone()?));
-        of_jobs
-            .find_map(found)
-            .or_else(|| { of_decisions }.find_map(found))
+        of_jobs.chain(of_fanouts).chain(of_decisions).find_map(found)
     }
 
     /// The jobs that a pipeline made.
     pub(super) fn jobs_of<'s>(&'s self, pipeline: &'s Name) -> impl Iterator<Item = &'s JobRecord> {
         let is_its = |job: &&JobRecord| job.pipeline.as_ref().is_some_and(|made| made.name == *pipeline);
         self.jobs.iter().filter(is_its)
+    }
+
+    /// The fan-outs that a pipeline began.
+    pub(super) fn fanouts_of<'s>(&'s self, pipeline: &'s Name) -> impl Iterator<Item = &'s FanoutRecord> {
+        let is_its = |fanout: &&FanoutRecord| {
+            fanout
+                .pipeline
+                .as_ref()
+                .is_some_and(|began| began.name == *pipeline)
+        };
+        self.fanouts.iter().filter(is_its)
     }
 
     /// What a pipeline decided, if it decided not to act.
@@ -117,15 +144,14 @@ impl Recorded {
 
     /// The pipelines of which something is recorded.
     pub(super) fn pipelines(&self) -> Vec<&Name> {
-        let of_jobs = self
-            .jobs
-            .iter()
-            .filter_map(|job| job.pipeline.as_ref().map(|made| &made.name));
+        let of_jobs = self.jobs.iter().map(|job| &job.pipeline);
+        let of_fanouts = self.fanouts.iter().map(|fanout| &fanout.pipeline);
+        let acted = of_jobs.chain(of_fanouts).flatten().map(|acted| &acted.name);
         let of_decisions = self
             .decisions
             .iter()
             .filter_map(|(pipeline, _)| pipeline.as_ref());
-        let mut names: Vec<&Name> = of_jobs.chain(of_decisions).collect();
+        let mut names: Vec<&Name> = acted.chain(of_decisions).collect();
         names.sort();
         names.dedup();
         names

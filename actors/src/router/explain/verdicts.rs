@@ -2,9 +2,10 @@
 
 use super::recorded::Recorded;
 use super::{EventHost, FoundEvent};
+use crate::fanout::FanoutRecord;
 use crate::ground::Ground;
 use crate::ingest::Dead;
-use crate::pipeline::{Closed, HostFacts, Pipeline, RuleSet};
+use crate::pipeline::{Closed, HostFacts, Pipeline, RenderError, RuleSet};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::router::withheld::{DecisionRecord, Why};
@@ -88,9 +89,11 @@ impl Judge<'_> {
 
     fn of_record(&self, name: &Name) -> Option<PipelineVerdict> {
         let jobs: Vec<&JobRecord> = self.recorded.jobs_of(name).collect();
-        match jobs.first() {
-            Some(first) => Some(acted(name, first, &jobs)),
-            None => self
+        let fanouts: Vec<&FanoutRecord> = self.recorded.fanouts_of(name).collect();
+        match (jobs.first(), fanouts.first()) {
+            (Some(first), _) => Some(acted(name, first, &jobs)),
+            (None, Some(first)) => Some(began(name, first, &fanouts)),
+            (None, None) => self
                 .recorded
                 .decision_of(name)
                 .map(|record| withheld(name, record)),
@@ -122,6 +125,7 @@ impl Judge<'_> {
             would: None,
             at: None,
             jobs: Vec::new(),
+            fanouts: Vec::new(),
         })
     }
 
@@ -157,6 +161,9 @@ impl Judge<'_> {
                 format!("the event was {age} old when it was decided about, it takes at most {age_max}");
             return Ok(Now::new(VerdictWord::Stale, text));
         }
+        if pipeline.fanout().is_some() {
+            return Ok(unrecorded(pipeline.suppress_key(event, None).map(drop)));
+        }
         Ok(match host.get()? {
             Err(dead) => Now::dead(dead),
             Ok((_, facts)) => matching(pipeline, event, facts),
@@ -191,7 +198,12 @@ fn condition(pipeline: &Pipeline, event: &Event, host: &mut EventHost<'_>) -> Re
 /// It matches, and nothing is recorded of it.
 fn matching(pipeline: &Pipeline, event: &Event, facts: &HostFacts) -> Now {
     let key = pipeline.suppress_key(event, Some(facts)).map(drop);
-    match key.and_then(|()| pipeline.render(event, facts).map(drop)) {
+    unrecorded(key.and_then(|()| pipeline.render(event, facts).map(drop)))
+}
+
+/// It could act.
+fn unrecorded(rendered: Result<(), RenderError>) -> Now {
+    match rendered {
         Err(error) => Now::dead(&Dead {
             reason: error.code(),
             text: error.to_string(),
@@ -222,6 +234,29 @@ fn acted(name: &Name, first: &JobRecord, jobs: &[&JobRecord]) -> PipelineVerdict
         would: None,
         at: Some(first.queued_at),
         jobs: jobs.iter().map(|job| job.job_id).collect(),
+        fanouts: Vec::new(),
+    }
+}
+
+fn began(name: &Name, first: &FanoutRecord, fanouts: &[&FanoutRecord]) -> PipelineVerdict {
+    let text = match fanouts {
+        [fanout] => format!("it began a fan-out on {}", fanout.plan.target),
+        fanouts => format!("it began {} fan-outs", fanouts.len()),
+    };
+    PipelineVerdict {
+        pipeline: name.clone(),
+        verdict: VerdictWord::Acted,
+        recorded: true,
+        version: None,
+        decided_by: first.pipeline.as_ref().map(|began| began.version.clone()),
+        reason: None,
+        text,
+        unmet: None,
+        key: None,
+        would: None,
+        at: Some(first.created_at),
+        jobs: Vec::new(),
+        fanouts: fanouts.iter().map(|fanout| fanout.fanout_id).collect(),
     }
 }
 
@@ -244,5 +279,6 @@ fn withheld(name: &Name, record: &DecisionRecord) -> PipelineVerdict {
         would: view.would,
         at: Some(view.at),
         jobs: Vec::new(),
+        fanouts: Vec::new(),
     }
 }

@@ -46,7 +46,10 @@ pub(crate) fn recorded(
 /// The jobs that an event and its replays caused and that are not forgotten.
 fn jobs(store: &Store, org: Option<&Org>, key: EventKey) -> Result<Vec<JobId>, Refusal> {
     let mut jobs = Vec::new();
-    for id in mark::of_event(store, key)?.into_iter().flat_map(|mark| mark.jobs) {
+    for id in mark::of_event(store, key)?
+        .into_iter()
+        .flat_map(|mark| mark.caused)
+    {
         let job: Option<JobRecord> = read(store, Table::Job, id.as_bytes(), "job")?;
         let visible = job.filter(|job| org.is_none_or(|org| *org == job.org));
         jobs.extend(visible.map(|job| job.job_id));
