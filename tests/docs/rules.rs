@@ -51,16 +51,60 @@ fn every_pipeline_and_named_job_is_taken() {
 fn keys_of_a_pipeline_that_are_shown_by_themselves_are_taken() {
     let page = page("docs/pipelines.md");
     let blocks = page.blocks();
-    let keys = blocks
+    let shown = blocks
         .iter()
         .filter(|block| block.language == "yaml" && !block.text.starts_with("name:"));
-    let lines: Vec<&str> = keys.flat_map(|block| block.text.lines()).collect();
-    assert!(lines.len() > 2, "only {lines:?} were found");
-    for line in lines {
-        let text = format!("name: p\non: a\n{line}\njob: {{ steps: [ list_processes: {{}} ] }}\n");
+    let shown: Vec<String> = shown.flat_map(|block| without_repeats(&block.text)).collect();
+    assert!(shown.len() > 2, "only {shown:?} were found");
+    for keys in shown {
+        let text = format!("name: p\non: a\n{keys}job: {{ steps: [ list_processes: {{}} ] }}\n");
         let path = "the page".to_owned();
         let checked = RuleSet::parse(&[SourceFile { path, text }], &[]);
-        assert!(checked.is_ok(), "{line}: {}", checked.err().unwrap());
+        assert!(checked.is_ok(), "{keys}: {}", checked.err().unwrap());
+    }
+}
+
+/// The keys of a text; one that comes again begins another text.
+fn without_repeats(text: &str) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    let mut seen: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let key = line.split(':').next().filter(|_| !line.starts_with(' '));
+        if key.is_some_and(|key| seen.contains(&key)) {
+            texts.push(String::new());
+            seen.clear();
+        }
+        seen.extend(key);
+        let last = texts.last_mut().unwrap();
+        last.push_str(line);
+        last.push('\n');
+    }
+    texts
+}
+
+#[test]
+fn the_tests_of_the_tutorial_hold() {
+    let page = page("docs/pipelines.md");
+    let all = page.blocks();
+    let from = |start: &str| {
+        all.iter()
+            .position(|block| block.text.starts_with(start))
+            .unwrap()
+    };
+    let tutorial = &all[from("name: end-miner")..from("target: { platform: linux, labels: [workstation] }")];
+    let part = |start: &'static str| {
+        let blocks = tutorial.iter();
+        blocks.filter(move |block| block.text.starts_with(start))
+    };
+    let (pipeline, guards) = (part("name:").next().unwrap(), part("suppress:").next().unwrap());
+    let tests: Vec<&Block> = part("tests:").collect();
+    assert_eq!(tests.len(), 2);
+    for tests in tests {
+        let path = "the page".to_owned();
+        let text = format!("{}\n{}\n{}", pipeline.text, guards.text, tests.text);
+        let checked = RuleSet::parse(&[SourceFile { path, text }], &[])
+            .and_then(|mut rules| tripline_actors::trial::check(&mut rules));
+        assert!(checked.is_ok(), "{}", checked.err().unwrap());
     }
 }
 
