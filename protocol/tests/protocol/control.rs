@@ -55,6 +55,7 @@ fn explanation() -> Explanation {
         would: None,
         at: None,
         jobs: Vec::new(),
+        fanouts: Vec::new(),
     };
     let acted = PipelineVerdict {
         recorded: true,
@@ -108,6 +109,7 @@ fn explanation() -> Explanation {
             .into_iter()
             .filter(|view| view.dead_letter)
             .collect(),
+        fanouts: vec![crate::fanouts::of_pipeline()],
         jobs: vec![ExplainedJob {
             job: crate::api::job_view(),
             submitted_by: Some("ana".into()),
@@ -151,6 +153,7 @@ fn nothing_known() -> Explanation {
         pipelines: Vec::new(),
         pipelines_more: 0,
         dead_letters: Vec::new(),
+        fanouts: Vec::new(),
         jobs: Vec::new(),
         jobs_more: 0,
         forgotten: Vec::new(),

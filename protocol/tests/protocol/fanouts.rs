@@ -91,7 +91,7 @@ fn ended() -> FanoutView {
     }
 }
 
-fn of_pipeline() -> FanoutView {
+pub(crate) fn of_pipeline() -> FanoutView {
     FanoutView {
         name: p("collect-file"),
         state: FanoutState::Paused,
