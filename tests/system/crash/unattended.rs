@@ -145,10 +145,11 @@ impl Unattended {
             sweeps::check_all(&swept, &self.hosts, &jobs, &self.counter, victim);
             self.told_once(&jobs, &swept).await;
             println!(
-                "{victim:?} round {round}: {} events, {} jobs and {} fan-outs so far",
+                "{victim:?} round {round}: {} events, {} jobs and {} fan-outs so far, {} hosts of these interrupted",
                 self.published.len(),
                 jobs.len(),
-                swept.len()
+                swept.len(),
+                swept.iter().map(Swept::interrupted).sum::<u64>()
             );
         }
         self.finish(victim).await;
