@@ -2,7 +2,7 @@
 //! ends once with one result, and no command that changes a host runs twice.
 //!
 //! 10 rounds each; `TRIPLINE_SOAK_ROUNDS` asks for more, `TRIPLINE_TEST_SEED` repeats the choices of a failed run.
-//! `unattended` does the same with pipelines that count, wait, try again and clear up.
+//! `unattended` does the same with pipelines that count, wait, try again and clear up, and with fan-outs.
 
 mod unattended;
 

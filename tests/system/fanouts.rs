@@ -156,7 +156,8 @@ impl Scene {
     }
 }
 
-fn read_summary(message: async_nats::Message) -> (String, String, FanoutSummary) {
+/// The message's id, its subject, and what it tells.
+pub(crate) fn read_summary(message: async_nats::Message) -> (String, String, FanoutSummary) {
     let mut event: Value = serde_json::from_slice(&message.payload).expect("JSON");
     let summary: FanoutSummary = serde_json::from_value(event["data"].take()).expect("a summary");
     let kind = format!("tripline.fanout.{}", summary.fanout.state);

@@ -1,18 +1,23 @@
-//! `kill -9` with suppression, thresholds, retries with back-off, waits and last steps in flight: each window counts each
-//! event once, no command begins twice, and every job ends once, having done what its pipeline says.
+//! `kill -9` with suppression, thresholds, retries with back-off, waits, last steps and fan-outs in flight: each window
+//! counts each event once, no command begins twice, every job ends once, having done what its pipeline says, and every
+//! host of a fan-out has one outcome.
 //!
 //! 3 rounds each, or as many as `TRIPLINE_SOAK_ROUNDS` says. A round takes as long as the waits of its jobs.
+
+mod sweeps;
 
 use super::{Victim, begun, counted, one_result_each, rounds};
 use crate::harness::{
     AgentProcess, Outside, Random, Server, Site, cloud_event, free_port, job_of_event, until,
 };
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
+use sweeps::{By, Sweep, Swept};
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::Outcome;
 use tripline_protocol::step::{StepReport, StepStatus};
@@ -93,6 +98,7 @@ struct Unattended {
     counter: PathBuf,
     random: Random,
     published: Vec<Published>,
+    sweeps: Vec<Sweep>,
     /// Last, because its folder goes with it.
     site: Site,
 }
@@ -101,10 +107,13 @@ impl Unattended {
     async fn start(what: &str) -> Self {
         let site = Site::new().await;
         site.write("pipelines/all.yaml", PIPELINES);
-        let pipelines = site.path("pipelines");
+        site.write("pipelines/sweep.yaml", sweeps::PIPELINE);
+        site.write("jobs/hunt.yaml", sweeps::NAMED_JOB);
+        let [pipelines, jobs] = ["pipelines", "jobs"].map(|folder| site.path(folder));
         let listen = format!("127.0.0.1:{}", free_port());
         let settings = [
             ("pipelines.dir", pipelines.to_str().expect("UTF-8")),
+            ("jobs.dir", jobs.to_str().expect("UTF-8")),
             ("nats.embedded_listen", listen.as_str()),
         ];
         let server = Server::start(&site, &settings).await;
@@ -123,24 +132,27 @@ impl Unattended {
             hosts,
             random: Random::announced(what),
             published: Vec::new(),
+            sweeps: Vec::new(),
         }
     }
 
     async fn run(mut self, victim: Victim) {
         for round in 0..rounds(ROUNDS) {
             self.round(round, victim).await;
-            let jobs = self.ended().await;
+            let (jobs, swept) = self.ended(victim).await;
             self.windows_counted_each_event_once(&jobs);
             self.each_did_what_its_pipeline_says(&jobs, victim);
-            let ids = jobs.keys().copied().collect();
-            one_result_each(&self.outside, &ids).await;
+            sweeps::check_all(&swept, &self.hosts, &jobs, &self.counter, victim);
+            self.told_once(&jobs, &swept).await;
             println!(
-                "{victim:?} round {round}: {} events and {} jobs so far",
+                "{victim:?} round {round}: {} events, {} jobs and {} fan-outs so far, {} hosts of these interrupted",
                 self.published.len(),
-                jobs.len()
+                jobs.len(),
+                swept.len(),
+                swept.iter().map(Swept::interrupted).sum::<u64>()
             );
         }
-        self.finish().await;
+        self.finish(victim).await;
     }
 
     fn events(&mut self, round: u64) -> Vec<Published> {
@@ -155,12 +167,15 @@ impl Unattended {
         (0..EVENTS).map(&mut event).collect()
     }
 
-    /// Publishes the events of a round while somebody is killed; all of them are decided then.
+    /// Publishes the events of a round and begins its fan-outs while somebody is killed; all of them are decided then.
     async fn round(&mut self, round: u64, victim: Victim) {
         let events = self.events(round);
+        let sweeps = [By::Pipeline, By::Submission].map(|by| Sweep::new(by, round));
+        let sweeps_from = self.random.below(EVENTS);
         let at = self.random.below(EVENTS);
         let pause = Duration::from_millis(self.random.below(LATEST));
         let which = usize::try_from(self.random.below(AGENTS as u64)).expect("small");
+        let api = self.server.api();
         let (server, agent) = (&mut self.server, &mut self.agents[which]);
         let (outside, counter, published) = (&self.outside, &self.counter, Cell::new(0));
         let feed = stream::iter(&events).for_each_concurrent(AT_ONCE, |event| {
@@ -173,20 +188,33 @@ impl Unattended {
                 published.set(published.get() + 1);
             }
         });
+        let sweep = async {
+            until("some are published", || published.get() >= sweeps_from).await;
+            let begun = sweeps.iter().map(|sweep| sweep.begin(&api, outside, counter));
+            join_all(begun).await;
+        };
         let kill = async {
             until("enough is published", || published.get() >= at).await;
             // A random moment, so that a kill meets waits, back-offs and last steps; nothing is waited for.
             tokio::time::sleep(pause).await;
+            let open = sweeps::open(&api).await;
+            println!("{victim:?} dies while fan-outs are open: {open:?}");
             victim.dies(server, agent).await;
         };
-        tokio::join!(feed, kill);
+        tokio::join!(feed, sweep, kill);
         self.published.extend(events);
+        self.sweeps.extend(sweeps);
         self.outside.all_handled().await;
     }
 
-    /// All jobs there are, once they have ended.
-    async fn ended(&self) -> BTreeMap<JobId, JobView> {
+    /// All fan-outs and all jobs there are, once they have ended.
+    async fn ended(&self, victim: Victim) -> (BTreeMap<JobId, JobView>, Vec<Swept>) {
         let api = self.server.api();
+        // Before the jobs: one that goes on makes more of them.
+        let mut swept = Vec::new();
+        for sweep in &self.sweeps {
+            swept.push(sweep.ended(&api, victim).await);
+        }
         let mut ended = BTreeMap::new();
         for job in api.jobs().await {
             let job = match job.state.outcome() {
@@ -195,7 +223,7 @@ impl Unattended {
             };
             ended.insert(job.job_id, job);
         }
-        ended
+        (ended, swept)
     }
 
     fn windows_counted_each_event_once(&self, jobs: &BTreeMap<JobId, JobView>) {
@@ -217,7 +245,8 @@ impl Unattended {
             assert_eq!(made.len(), acts, "{pipeline} on {key}: {events:?}");
             known.extend(made);
         }
-        assert_eq!(known.len(), jobs.len(), "a job of no event");
+        let of_events = jobs.values().filter(|job| job.fanout.is_none());
+        assert_eq!(known.len(), of_events.count(), "a job of no event");
     }
 
     fn each_did_what_its_pipeline_says(&self, jobs: &BTreeMap<JobId, JobView>, victim: Victim) {
@@ -237,11 +266,17 @@ impl Unattended {
         }
     }
 
+    async fn told_once(&self, jobs: &BTreeMap<JobId, JobView>, swept: &[Swept]) {
+        let ids = jobs.keys().copied().collect();
+        one_result_each(&self.outside, &ids).await;
+        sweeps::one_summary_each(swept, &self.server.api(), &self.outside).await;
+    }
+
     /// Everything dies once more and comes back: nothing runs or is published again, and nothing is left over.
-    async fn finish(mut self) {
+    async fn finish(mut self, victim: Victim) {
         let api = self.server.api();
         api.all_slots_free().await;
-        let before = (self.ended().await, counted(&self.counter));
+        let before = (self.ended(victim).await, counted(&self.counter));
         for agent in &mut self.agents {
             agent.kill();
             agent.spawn();
@@ -253,9 +288,9 @@ impl Unattended {
         self.outside = self.server.outside().await;
         self.outside.all_handled().await;
         api.all_slots_free().await;
-        assert_eq!((self.ended().await, counted(&self.counter)), before);
-        let ids = before.0.keys().copied().collect();
-        one_result_each(&self.outside, &ids).await;
+        assert_eq!((self.ended(victim).await, counted(&self.counter)), before);
+        let (jobs, swept) = &before.0;
+        self.told_once(jobs, swept).await;
         assert!(self.server.terminate().await.success());
         drop(self.site);
     }
