@@ -262,12 +262,12 @@ impl Fanouts {
         if let Some(open) = self.open.get(&id) {
             return Ok(Some(self.view_of(open)));
         }
-        if self
+        let is_buried = self
             .ground
             .store
             .get(Table::JobTombstone, id.as_bytes())?
-            .is_some()
-        {
+            .is_some();
+        if is_buried || self.is_being_forgotten(id) {
             return Err(Refusal::Conflict {
                 code: "fanout_pruned",
                 detail: format!("fan-out {id} of this idempotency key ended long ago"),

@@ -4,15 +4,17 @@ use super::record::Turn;
 use super::{Change, ChangeFanout, Fanouts};
 use crate::audit::By;
 use crate::door::Door;
+use crate::ground::read;
+use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::CancelJob;
-use crate::store::Batch;
+use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::audit::Action;
 use tripline_protocol::fanout::{FanoutHostState, RetryFanout, SubmitFanout};
 use tripline_protocol::job::{Outcome, Reason};
-use tripline_protocol::{FanoutId, HostId, JobId, Timestamp};
+use tripline_protocol::{FanoutId, JobId, Timestamp};
 
 /// Entries of a fan-out's history beyond which it is not resumed or tried again.
 const HISTORY_MAX: usize = 500;
@@ -103,24 +105,32 @@ impl Fanouts {
         true
     }
 
+    /// Whether a job was cancelled before or has only its last steps left: cancelling it again would take these from it.
+    fn is_ending(&self, job: JobId) -> bool {
+        let record: Result<Option<JobRecord>, _> =
+            read(&self.ground.store, Table::Job, job.as_bytes(), "job");
+        matches!(record, Ok(Some(record)) if record.cancel_requested || record.ending.is_some())
+    }
+
     /// Cancels the open jobs of a fan-out.
     pub(super) fn cancel_jobs(&self, id: FanoutId, by: &Arc<By>) {
         let Some(open) = self.open.get(&id) else { return };
         let record = open.machine.record();
-        let jobs: Vec<(HostId, u32)> = open
+        let jobs: Vec<JobId> = open
             .machine
             .in_order()
             .into_iter()
             .filter(|(_, member)| member.state == FanoutHostState::InFlight)
-            .map(|(host, member)| (host, member.run))
+            .map(|(host, member)| JobId::derive_fanout(id, &record.name, host, member.run))
+            .filter(|job| !self.is_ending(*job))
             .collect();
         // Nobody waits for the answers: how each job ends is told with its end.
         let door = Door::new("cancelled jobs", jobs.len().max(1));
-        for (host, run) in jobs {
+        for job_id in jobs {
             let Ok((reply, _)) = door.enter() else { break };
             self.scheduler.do_send(CancelJob {
                 org: None,
-                job_id: JobId::derive_fanout(id, &record.name, host, run),
+                job_id,
                 by: Arc::clone(by),
                 reply,
             });
@@ -128,10 +138,8 @@ impl Fanouts {
     }
 
     fn retry(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
-        let expires = retry.expires.unwrap_or(SubmitFanout::EXPIRES_DEFAULT);
-        let expires_at = self.ground.now().after(expires);
         self.reopen(id)?;
-        let result = self.retry_open(id, retry, expires_at);
+        let result = self.retry_open(id, retry);
         // One that was opened for nothing is as it was.
         if result.is_err() && self.is_ended(id) {
             self.open.remove(&id);
@@ -144,12 +152,8 @@ impl Fanouts {
         open.is_some_and(|open| open.machine.record().ended.is_some())
     }
 
-    fn retry_open(
-        &mut self,
-        id: FanoutId,
-        retry: &RetryFanout,
-        expires_at: Timestamp,
-    ) -> Result<bool, Refusal> {
+    fn retry_open(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
+        let now = self.ground.now();
         let was_ended = self.is_ended(id);
         let hosts = self.hosts_open();
         let machine = &mut self.must_be_open(id)?.machine;
@@ -173,6 +177,12 @@ impl Fanouts {
         if machine.count_to_retry(&retry.outcomes) == 0 {
             return Err(conflict("nothing_to_retry", "no host ended so"));
         }
+        // One that goes on has its own time, unless another is asked for.
+        let goes_on = !was_ended && record.closed().is_none();
+        let expires_at = match retry.expires {
+            None if goes_on => record.expires_at,
+            expires => now.after(expires.unwrap_or(SubmitFanout::EXPIRES_DEFAULT)),
+        };
         machine.retry(&retry.outcomes, expires_at);
         let record = machine.record_mut();
         record.timeout = retry.timeout.or(record.timeout);

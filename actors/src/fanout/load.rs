@@ -68,8 +68,11 @@ impl Fanouts {
         let ids: Vec<FanoutId> = self.open.keys().copied().collect();
         for id in ids {
             self.look_for_hosts(id, ctx);
-            let closed = self.open.get(&id).and_then(|open| open.machine.record().closed());
-            if closed == Some(Outcome::Cancelled) {
+            let record = self.open.get(&id).map(|open| open.machine.record());
+            let is_cancelled = |record: &FanoutRecord| {
+                record.closed() == Some(Outcome::Cancelled) && record.failure.is_none()
+            };
+            if record.is_some_and(is_cancelled) {
                 self.cancel_jobs(id, &Arc::new(By::system()));
             }
             self.wake(id, ctx);

@@ -198,6 +198,7 @@ fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob) -> NewJo
             of: record.to_ref(),
             host_id: host.host_id,
             made_in: record.turn(),
+            include_protected: record.include_protected,
         }),
         traceparent: record.traceparent.clone(),
         depth: record.depth,

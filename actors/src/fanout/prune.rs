@@ -54,6 +54,10 @@ impl Fanouts {
         read(&self.ground.store, Table::Fanout, id.as_bytes(), "fan-out")
     }
 
+    pub(super) fn is_being_forgotten(&self, id: FanoutId) -> bool {
+        self.pruner.burying == Some(id)
+    }
+
     pub(super) fn prune(&mut self) {
         if let Err(error) = self.prune_some() {
             tracing::error!(%error, "ended fan-outs cannot be pruned");

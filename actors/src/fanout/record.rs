@@ -271,6 +271,9 @@ pub(crate) struct FanoutPart {
     /// Its host there, which another one may stand for by now.
     pub(crate) host_id: HostId,
     pub(crate) made_in: u32,
+    /// A person wants it on protected hosts, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) include_protected: bool,
 }
 
 /// Where a host is.

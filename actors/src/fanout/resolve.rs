@@ -122,7 +122,7 @@ fn pass_over(
 
 /// Whether hosts may join it now.
 fn takes(record: &FanoutRecord) -> bool {
-    record.plan.standing && record.resolved && record.closed().is_none()
+    record.plan.standing && record.closed().is_none()
 }
 
 fn write_chunks(open: &mut Open, new: &[HostId], batch: &mut Batch) {

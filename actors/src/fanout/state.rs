@@ -369,6 +369,17 @@ impl Machine {
         self.record_mut().phase = Phase::Ramp { width };
     }
 
+    /// Whether one of the canaries ended and did not succeed.
+    fn has_lost_a_canary(&self) -> bool {
+        let mut canaries = self
+            .members
+            .values()
+            .filter(|member| self.is_canary(member.made_in));
+        canaries.any(
+            |canary| matches!(canary.state, FanoutHostState::Ended(outcome) if outcome != Outcome::Succeeded),
+        )
+    }
+
     /// A wave as wide as it may be ended well: the next is wider.
     fn widen(&mut self) {
         let Phase::Ramp { width } = self.record.phase else {
@@ -436,6 +447,10 @@ impl Machine {
         }
         self.record.history.push(Turn::Resumed);
         (self.wave, self.window) = (0, VecDeque::new());
+        // What ended while somebody else's pause was in force is still to be decided about.
+        if self.has_lost_a_canary() {
+            self.pause_by_itself(canary_failed_reason());
+        }
         self.look_at_number();
         true
     }
@@ -480,7 +495,8 @@ impl Machine {
         };
         record.expires_at = expires_at;
         (record.ended, record.failure) = (None, None);
-        record.paused = record.paused.take().filter(|reason| reason.code == "paused");
+        let stays = |reason: &Reason| matches!(reason.code.as_str(), "paused" | "max_hosts");
+        record.paused = record.paused.take().filter(stays);
         (self.canaries, self.canaries_well, self.wave) = (0, 0, 0);
         self.window.clear();
         let pending = FanoutHostState::Pending;
@@ -488,6 +504,7 @@ impl Machine {
             FanoutHostState::Ended(outcome) if outcomes.contains(&outcome) => Some((pending, member.run + 1)),
             _ => None,
         });
+        self.look_at_number();
     }
 
     /// Changes many hosts.

@@ -194,7 +194,7 @@ impl EtypeRouter {
         }
         let now = self.ground.now();
         let decision = self.decide(given, now)?;
-        let retain = self.retain(&decision);
+        let retain = self.retain(&decision, event.time.since(now));
         self.record(given, now, &decision);
         let Decision {
             jobs,
@@ -211,7 +211,8 @@ impl EtypeRouter {
             mark_handled(&mut accept.batch, key, (now, retain), &mark);
             decided.insert(key);
         }
-        let acted = jobs.iter().filter_map(|job| job.pipeline.as_ref());
+        let began = begun.iter().map(|fanout| &fanout.record.pipeline);
+        let acted = jobs.iter().map(|job| &job.pipeline).chain(began).flatten();
         acted.for_each(|pipeline| self.records.acted(event.key, &pipeline.name));
         accept.jobs.extend(jobs);
         fanouts.extend(begun);
@@ -219,15 +220,18 @@ impl EtypeRouter {
     }
 
     /// How long an event is remembered as handled. One on which nobody acted: as long as one of those that did not act
-    /// would take it. `None`: not at all, should it come again it is decided anew.
-    fn retain(&self, decision: &Decision) -> Option<Span> {
+    /// would take it, which is longer by what it is `ahead` of the clock. `None`: not at all, should it come again it is
+    /// decided anew.
+    fn retain(&self, decision: &Decision, ahead: Span) -> Option<Span> {
         if decision.acts() {
             return Some(HANDLED_RETAIN);
         }
         let settled = decision.settled();
         let pipelines = settled.filter_map(|pipeline| self.rules.set.pipeline(pipeline));
         let age_max = self.ground.config.events_max_age;
-        pipelines.map(|pipeline| pipeline.age_max(age_max)).max()
+        let taken = pipelines.map(|pipeline| pipeline.age_max(age_max)).max()?;
+        let taken = taken.as_millis().saturating_add(ahead.as_millis());
+        Some(Span::from_millis(taken).min(HANDLED_RETAIN))
     }
 
     /// Remembers that pipelines do not act, or only say what they would do, and that an event becomes a dead letter.
@@ -400,7 +404,6 @@ impl Actor for EtypeRouter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.keep_to_rules();
-        self.tell_pauses();
         ctx.run_interval(Duration::from_secs(5), |router, ctx| router.tick(ctx));
     }
 }

@@ -52,6 +52,7 @@ impl EtypeRouter {
         let told: Vec<_> = told.collect();
         self.ground
             .after_commit(move || told.into_iter().for_each(|tell| tell()));
+        self.tell_pauses();
         self.scheduler
             .do_send(WatchPipelines(Arc::clone(&self.rules.set)));
     }

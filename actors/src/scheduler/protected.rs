@@ -1,4 +1,4 @@
-//! Protected hosts: jobs of pipelines do not begin there, also when the host was protected after they were accepted.
+//! Protected hosts: jobs of pipelines and of fan-outs do not begin there, also when the host was protected after they were accepted.
 
 use super::JobScheduler;
 use crate::ground::read;
@@ -9,9 +9,11 @@ use crate::store::Table;
 use tripline_protocol::job::Reason;
 
 impl JobScheduler {
-    /// Why a job must not begin: a pipeline made it, and its host is protected. One that has begun goes on.
+    /// Why a job must not begin: a pipeline or a fan-out made it, and its host is protected. One that has begun goes on.
     pub(super) fn protection(&self, record: &JobRecord) -> Option<Reason> {
-        if record.pipeline.is_none() || record.started_at.is_some() {
+        // What a person submits for one host is meant for that host; a set of hosts may have some that are not meant.
+        let spares = record.fanout.as_ref().is_some_and(|part| !part.include_protected);
+        if !(spares || record.pipeline.is_some()) || record.started_at.is_some() {
             return None;
         }
         match self.protected_by(record) {

@@ -133,6 +133,10 @@ pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
         Some(key) => Recorded::of(&ground.store, org, key)?,
         None => Recorded::of_job(&ground.store, org, located.job)?,
     };
+    // It may be of a fan-out, or the mark of its event gone.
+    if let Some(asked) = located.job {
+        recorded.add_missing(&ground.store, org, asked.0)?;
+    }
     // An event of another org is none.
     let LookedUp { found, mut lookup } = looked_up;
     let found = found.filter(|found| org.is_none_or(|org| *org == found.event.org));

@@ -72,6 +72,18 @@ impl Recorded {
         Ok(())
     }
 
+    /// Adds a job or fan-out, if it is not there.
+    pub(super) fn add_missing(&mut self, store: &Store, org: Option<&Org>, id: Uuid) -> Result<(), Refusal> {
+        let of_jobs = self.jobs.iter().map(|job| job.job_id.0);
+        let of_fanouts = self.fanouts.iter().map(|fanout| fanout.fanout_id.0);
+        let forgotten = self.forgotten.iter().map(|job| job.0);
+        let mut known = of_jobs.chain(of_fanouts).chain(forgotten);
+        match known.any(|known| known == id) {
+            true => Ok(()),
+            false => self.add(store, org, id),
+        }
+    }
+
     fn is_something(&self) -> bool {
         !self.jobs.is_empty() || !self.fanouts.is_empty() || !self.decisions.is_empty()
     }
@@ -97,7 +109,9 @@ impl Recorded {
     /// Whether a person had it handled once more. It counts as new then, however old it is.
     pub(super) fn is_replayed(&self) -> bool {
         let decided = self.decisions.iter().any(|(_, record)| record.run > 0);
-        decided || self.marks.len() > 1 || self.jobs.iter().any(|job| job.run > 0)
+        // The run of a fan-out's job counts the turns of its host.
+        let mut of_events = self.jobs.iter().filter(|job| job.fanout.is_none());
+        decided || self.marks.len() > 1 || of_events.any(|job| job.run > 0)
     }
 
     /// Where it is in its stream.
