@@ -155,7 +155,7 @@ impl Fanouts {
     fn retry_open(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
         let now = self.ground.now();
         let was_ended = self.is_ended(id);
-        let hosts = self.hosts_open();
+        let hosts = super::hosts_of_all(&self.open);
         let machine = &mut self.must_be_open(id)?.machine;
         let record = machine.record();
         check_history(&record.history)?;
@@ -169,6 +169,7 @@ impl Fanouts {
             ));
         }
         if was_ended && hosts > super::FANOUT_HOSTS_OPEN_MAX {
+            metrics::counter!("tripline_fanouts_refused_total", "limit" => "hosts").increment(1);
             return Err(Refusal::Busy {
                 what: "list of hosts of open fan-outs",
                 retry_after: tripline_protocol::Span::from_secs(60),

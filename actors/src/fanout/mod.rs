@@ -65,6 +65,11 @@ struct Open {
     wakes_at: Option<Timestamp>,
 }
 
+/// How many hosts fan-outs have together.
+fn hosts_of_all(open: &BTreeMap<FanoutId, Open>) -> usize {
+    open.values().map(|open| open.machine.len()).sum()
+}
+
 /// Let hosts have their turn.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -105,10 +110,6 @@ impl Fanouts {
             Some(paused) => paused.get(&pipeline.name)?,
         };
         Some(Reason::new("pipeline_paused", text))
-    }
-
-    fn hosts_open(&self) -> usize {
-        self.open.values().map(|open| open.machine.len()).sum()
     }
 
     /// Lets a fan-out go on as soon as what came before was heard.

@@ -66,19 +66,29 @@ impl Fanouts {
 
     fn prune_some(&mut self) -> Result<(), Refusal> {
         self.pruner.ticks += 1;
-        let over = self.pruner.ended > FANOUTS_KEPT_MAX;
-        if self.pruner.burying.is_none() && (over || self.pruner.ticks.is_multiple_of(TICKS)) {
-            self.pruner.burying = self.oldest(over)?;
+        let over = self.pruner.ended.saturating_sub(FANOUTS_KEPT_MAX);
+        let is_time = over > 0 || self.pruner.ticks.is_multiple_of(TICKS);
+        let old = match self.pruner.burying {
+            Some(id) => vec![id],
+            None if is_time => self.oldest(over)?,
+            None => Vec::new(),
+        };
+        let mut room = PRUNE_MAX;
+        for id in old {
+            self.pruner.burying = Some(id);
+            room = room.saturating_sub(self.bury_some(id, room)?);
+            if room == 0 {
+                break;
+            }
         }
-        match self.pruner.burying {
-            Some(id) => self.bury_some(id),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    /// The fan-out that is to be forgotten next: the oldest that ended, if there are too many or it is too old.
-    fn oldest(&self, over: bool) -> Result<Option<FanoutId>, Refusal> {
+    /// Fan-outs that are to be forgotten next: the oldest that ended, as many as there are too many, and those that are
+    /// too old.
+    fn oldest(&self, over: u64) -> Result<Vec<FanoutId>, Refusal> {
         let horizon = self.ground.now().before(self.ground.config.jobs_retain);
+        let mut oldest = Vec::new();
         for (key, _) in self
             .ground
             .store
@@ -91,23 +101,25 @@ impl Fanouts {
             let ended = self.ended(id)?.and_then(|record| record.ended);
             let busy = self.open.contains_key(&id) || self.finishing.contains_key(&id);
             if let Some(ended) = ended.filter(|_| !busy)
-                && (over || ended.at < horizon)
+                && ((oldest.len() as u64) < over || ended.at < horizon)
             {
-                return Ok(Some(id));
+                oldest.push(id);
             }
         }
-        Ok(None)
+        Ok(oldest)
     }
 
-    fn bury_some(&mut self, id: FanoutId) -> Result<(), Refusal> {
+    /// Removes rows of one, about `room` at most, and with the last of them its record. The answer is how many.
+    fn bury_some(&mut self, id: FanoutId, room: usize) -> Result<usize, Refusal> {
         let store = &self.ground.store;
         let mut batch = Batch::new();
         for table in [Table::FanoutHost, Table::FanoutChunk] {
-            for (key, _) in store.scan(table, id.as_bytes(), None, PRUNE_MAX)? {
+            let limit = room.saturating_sub(batch.len());
+            for (key, _) in store.scan(table, id.as_bytes(), None, limit)? {
                 batch.delete(table, key);
             }
         }
-        if batch.is_empty() {
+        if batch.len() < room {
             let record: Option<FanoutRecord> = read(store, Table::Fanout, id.as_bytes(), "fan-out")?;
             let now = self.ground.now();
             let key = id.as_bytes();
@@ -121,7 +133,8 @@ impl Fanouts {
             self.pruner.burying = None;
             self.pruner.reopened();
         }
+        let removed = batch.len();
         self.ground.store.commit(batch, || {});
-        Ok(())
+        Ok(removed)
     }
 }

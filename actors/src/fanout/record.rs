@@ -333,3 +333,23 @@ pub(super) fn host_key(fanout: FanoutId, host: HostId) -> Vec<u8> {
     key.extend_from_slice(host.as_bytes());
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_keeps_so_many_characters_of_a_reason() {
+        for (length, kept) in [
+            (REASON_CHARS_MAX, REASON_CHARS_MAX),
+            (REASON_CHARS_MAX + 1, REASON_CHARS_MAX),
+        ] {
+            let text = "\u{e9}".repeat(length);
+            let reason = brief(&Reason::new("step_failed", text));
+            assert_eq!(
+                (reason.code.as_str(), reason.text),
+                ("step_failed", "\u{e9}".repeat(kept))
+            );
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! Finding the hosts: slice by slice, each once; and those that join a standing fan-out later.
 
-use super::record::{CHUNK_HOSTS_MAX, FanoutRecord, HostRow, chunk, chunk_key};
-use super::{FANOUT_HOSTS_OPEN_MAX, Fanouts, FoundHost, HostSeen, HostsFound, Open};
+use super::record::{CHUNK_HOSTS_MAX, FanoutRecord, HostRow, brief, chunk, chunk_key};
+use super::{FANOUT_HOSTS_OPEN_MAX, Fanouts, FoundHost, HostSeen, HostsFound, Open, hosts_of_all};
 use crate::directory::{FindHosts, LookAtHost};
 use crate::ground::Ground;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
+use std::collections::BTreeMap;
 use tripline_protocol::fanout::FanoutHostState;
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::limit::FANOUT_HOSTS_MAX;
@@ -40,17 +41,11 @@ impl Fanouts {
     /// Adds hosts to a fan-out, in `batch`.
     fn add(&mut self, id: FanoutId, found: &[FoundHost], batch: &mut Batch) {
         let now = self.ground.now();
-        let others = self.hosts_open();
+        let too_many = too_many(&self.open, id, found.len());
         let Some(open) = self.open.get_mut(&id) else {
             return;
         };
-        let most = FANOUT_HOSTS_MAX as usize;
-        let after = open.machine.len() + found.len();
-        if after > most || others + found.len() > FANOUT_HOSTS_OPEN_MAX {
-            let text = match after > most {
-                true => format!("its target selects more than {most} hosts"),
-                false => format!("all open fan-outs have more than {FANOUT_HOSTS_OPEN_MAX} hosts"),
-            };
+        if let Some(text) = too_many {
             metrics::counter!("tripline_fanouts_refused_total", "limit" => "hosts").increment(1);
             return open.machine.fail(Reason::new("too_many_hosts", text), now);
         }
@@ -98,6 +93,17 @@ impl Fanouts {
     }
 }
 
+/// Why a fan-out cannot have so many hosts more, if it cannot.
+fn too_many(open: &BTreeMap<FanoutId, Open>, id: FanoutId, more: usize) -> Option<String> {
+    let most = FANOUT_HOSTS_MAX as usize;
+    let its_own = open.get(&id).map_or(0, |open| open.machine.len());
+    if its_own + more > most {
+        return Some(format!("its target selects more than {most} hosts"));
+    }
+    (hosts_of_all(open) + more > FANOUT_HOSTS_OPEN_MAX)
+        .then(|| format!("all open fan-outs have more than {FANOUT_HOSTS_OPEN_MAX} hosts"))
+}
+
 /// A host that waits ends without a turn.
 fn pass_over(
     open: &mut Open,
@@ -113,7 +119,7 @@ fn pass_over(
         run: open.machine.member(host).map_or(0, |member| member.run),
         turn: open.machine.record().turn(),
         made: None,
-        reason: Some(reason),
+        reason: Some(brief(&reason)),
         finished_at: Some(now),
     };
     row.put(batch, open.machine.record().fanout_id, host);
@@ -194,5 +200,52 @@ impl Handler<HostSeen> for Fanouts {
             self.settle_with(id, batch, || {});
             self.wake(id, ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::record;
+    use super::*;
+    use crate::fanout::state::Machine;
+    use std::ops::Range;
+    use tripline_protocol::fanout::Pace;
+    use uuid::Uuid;
+
+    const MOST: u128 = FANOUT_HOSTS_MAX as u128;
+
+    fn id(n: u128) -> FanoutId {
+        FanoutId(Uuid::from_u128(n))
+    }
+
+    fn open(hosts: Range<u128>) -> Open {
+        let mut machine = Machine::new(record(Pace::default(), false));
+        machine.join(hosts.map(|n| (HostId(Uuid::from_u128(n)), false)));
+        Open {
+            machine,
+            work: Err("it does nothing".into()),
+            wakes_at: None,
+        }
+    }
+
+    #[test]
+    fn so_many_hosts_are_of_one_fan_out_and_so_many_of_all_that_are_open() {
+        // As many as all may have but two, although they are the same hosts.
+        let mut all: BTreeMap<_, _> = (0..4).map(|n| (id(n), open(0..MOST))).collect();
+        all.insert(id(4), open(0..MOST - 2));
+        all.insert(id(5), open(0..0));
+        assert_eq!(hosts_of_all(&all) + 2, FANOUT_HOSTS_OPEN_MAX);
+        assert_eq!(too_many(&all, id(5), 2), None);
+        assert_eq!(
+            too_many(&all, id(5), 3).unwrap(),
+            "all open fan-outs have more than 500000 hosts"
+        );
+        assert_eq!(too_many(&all, id(4), 2), None);
+        assert_eq!(
+            too_many(&all, id(4), 3).unwrap(),
+            "its target selects more than 100000 hosts"
+        );
+        all.remove(&id(0));
+        assert_eq!(too_many(&all, id(5), 3), None, "one of them ended");
     }
 }

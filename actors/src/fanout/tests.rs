@@ -24,7 +24,7 @@ fn host(n: u128) -> HostId {
     HostId(Uuid::from_u128(n))
 }
 
-fn record(pace: Pace, standing: bool) -> FanoutRecord {
+pub(super) fn record(pace: Pace, standing: bool) -> FanoutRecord {
     let phase = match pace.canary {
         Some(_) => Phase::Canary { since: 0 },
         None => Phase::Wide,

@@ -97,7 +97,9 @@ async fn hosts_join_a_standing_fan_out_once_until_it_expires() {
 #[actix::test]
 async fn protected_hosts_are_passed_over_unless_a_person_says_otherwise() {
     let mut config = config();
-    config.hosts_protected = vec!["crown".parse().unwrap()];
+    // So many that the reason, which names them, is too long for a row.
+    let others = (0..100).map(|n| format!("others-{n}").parse().unwrap());
+    config.hosts_protected = std::iter::once("crown".parse().unwrap()).chain(others).collect();
     let fixture = Fixture::start_with(Setup {
         config,
         ..Setup::default()
@@ -113,7 +115,11 @@ async fn protected_hosts_are_passed_over_unless_a_person_says_otherwise() {
     );
     let skipped = host(&fixture, id, agents[0].0).await;
     assert_eq!(skipped.state, FanoutHostState::Skipped);
-    assert_eq!(skipped.reason.unwrap().code, "protected_host");
+    let reason = skipped.reason.unwrap();
+    assert_eq!(
+        (reason.code.as_str(), reason.text.chars().count()),
+        ("protected_host", 300)
+    );
     let id = submit(
         &fixture,
         SubmitFanout {

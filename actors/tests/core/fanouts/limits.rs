@@ -1,16 +1,24 @@
 //! Bounds of fan-outs, and what happens at them.
 
-use super::{ended, everywhere, hosts, submit, until, view};
+use super::{ended, everywhere, hosts, submit, summary, until, view};
 use crate::fixture::{Fixture, Setup, config, eventually};
 use serde_json::{Value, json};
+use tripline_actors::FanoutHostFilter;
 use tripline_actors::access::{AgentKeyRecord, put_key};
 use tripline_actors::store::{Batch, Table};
-use tripline_protocol::fanout::{AutoPause, FanoutOutcome, FanoutState, Pace, SubmitFanout};
+use tripline_protocol::fanout::{
+    AutoPause, FanoutHostState, FanoutOutcome, FanoutState, Pace, RetryFanout, SubmitFanout,
+};
+use tripline_protocol::job::Outcome;
 use tripline_protocol::limit::FANOUT_HOSTS_MAX;
 use tripline_protocol::{FanoutId, HostId, Sha256, Span};
 use uuid::Uuid;
 
 const OPEN_MAX: usize = 100;
+const KEPT_MAX: usize = 1_000;
+const CHANGES_MAX: usize = 500;
+const NAMED_MAX: usize = 100;
+const LOOKED_AT_MAX: usize = 2_000;
 
 #[actix::test]
 async fn as_many_fan_outs_are_open_as_may_be_and_one_more_when_one_ended() {
@@ -93,8 +101,8 @@ fn key_of(number: usize) -> Sha256 {
     format!("{number:064x}").parse().unwrap()
 }
 
-/// Adds so many hosts to the store, as enrolments would.
-async fn add_hosts(fixture: &Fixture, count: usize) {
+/// Adds so many hosts to the store, as enrolments would, and one behind them: the answer is its id.
+async fn add_hosts(fixture: &Fixture, count: usize) -> HostId {
     let known = fixture.enrol("first").await.host_id;
     let row = fixture.store.get(Table::Host, known.as_bytes()).unwrap().unwrap();
     let mut record: Value = serde_json::from_slice(&row).unwrap();
@@ -125,6 +133,7 @@ async fn add_hosts(fixture: &Fixture, count: usize) {
         }
         fixture.store.commit(batch, || {});
     }
+    known
 }
 
 #[actix::test]
@@ -191,4 +200,123 @@ async fn ended_fan_outs_are_forgotten_by_age_with_all_their_rows() {
     }
     let again = fixture.core.submit_fanout(request).await.unwrap_err();
     assert_eq!(again.code(), "fanout_pruned");
+}
+
+#[actix::test]
+async fn as_many_ended_fan_outs_are_kept_as_may_be_and_then_the_oldest_are_forgotten() {
+    let fixture = Fixture::start();
+    // Without hosts it ends at once.
+    let first = submit(&fixture, everywhere()).await;
+    fixture.advance(1);
+    let second = submit(&fixture, everywhere()).await;
+    fixture.advance(1);
+    let mut last = second;
+    for _ in 2..KEPT_MAX {
+        last = submit(&fixture, everywhere()).await;
+    }
+    ended(&fixture, last).await;
+    assert_eq!(view(&fixture, first).await.counts.hosts, 0);
+    fixture.advance(1);
+    let newest = submit(&fixture, everywhere()).await;
+    let forgotten = |id| {
+        let fixture = &fixture;
+        eventually("it is forgotten", move || async move {
+            let refusal = fixture.core.get_fanout(None, id).await.err();
+            refusal.filter(|refusal| refusal.code() == "not_found")
+        })
+    };
+    forgotten(first).await;
+    assert_eq!(fixture.rows(Table::Fanout), KEPT_MAX);
+    view(&fixture, second).await;
+    fixture.advance(1);
+    for _ in 0..50 {
+        submit(&fixture, everywhere()).await;
+    }
+    forgotten(second).await;
+    eventually("no more than may be are kept", || async {
+        (fixture.rows(Table::Fanout) == KEPT_MAX).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.rows(Table::FanoutByTime), KEPT_MAX);
+    assert_eq!(fixture.rows(Table::FanoutDefinition), KEPT_MAX);
+    view(&fixture, newest).await;
+}
+
+#[actix::test]
+async fn a_fan_out_is_resumed_and_tried_again_so_often_and_no_more() {
+    let fixture = Fixture::start();
+    fixture.enrol("away").await;
+    let id = submit(&fixture, everywhere()).await;
+    until(&fixture, id, "it waits", |view| view.counts.offline == 1).await;
+    for _ in 0..CHANGES_MAX {
+        fixture.core.pause_fanout(None, id, None).await.unwrap();
+        fixture.core.resume_fanout(None, id).await.unwrap();
+    }
+    fixture.core.pause_fanout(None, id, None).await.unwrap();
+    let refused = fixture.core.resume_fanout(None, id).await.unwrap_err();
+    assert_eq!(refused.code(), "too_many_changes");
+    assert_eq!(
+        view(&fixture, id).await.state,
+        FanoutState::Paused,
+        "it is as it was"
+    );
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.cancelled), (FanoutOutcome::Cancelled, 1));
+    let retry = RetryFanout {
+        outcomes: vec![Outcome::Cancelled],
+        ..RetryFanout::default()
+    };
+    let refused = fixture.core.retry_fanout(None, id, retry).await.unwrap_err();
+    assert_eq!(refused.code(), "too_many_changes");
+}
+
+#[actix::test]
+async fn summaries_and_previews_name_so_many_hosts_and_count_the_others() {
+    let fixture = Fixture::start();
+    add_hosts(&fixture, NAMED_MAX - 1).await;
+    for more in [0, 1] {
+        let reach = fixture.core.preview_fanout(everywhere()).await.unwrap();
+        assert_eq!((reach.first.len(), reach.more), (NAMED_MAX, more));
+        let id = submit(&fixture, everywhere()).await;
+        until(&fixture, id, "its hosts are found", |view| {
+            view.state == FanoutState::Running
+        })
+        .await;
+        fixture.core.cancel_fanout(None, id).await.unwrap();
+        ended(&fixture, id).await;
+        let summary = summary(&fixture, more as usize + 1).await;
+        let named = summary["not_succeeded"].as_array().unwrap().len();
+        assert_eq!((named, &summary["more"]), (NAMED_MAX, &json!(more)));
+        fixture.enrol("one more").await;
+    }
+}
+
+#[actix::test]
+async fn so_many_hosts_are_looked_at_for_one_page_and_the_next_page_goes_on() {
+    // The one that is looked for is the last that is looked at, or the one behind it.
+    for (before, pages) in [(LOOKED_AT_MAX - 1, vec![1]), (LOOKED_AT_MAX, vec![0, 1])] {
+        let fixture = Fixture::start();
+        let last = add_hosts(&fixture, before).await;
+        let _agent = fixture.attach(last, "first").await;
+        let id = submit(&fixture, everywhere()).await;
+        until(&fixture, id, "it has its turn", |view| view.counts.in_flight == 1).await;
+        let mut filter = FanoutHostFilter {
+            state: Some(FanoutHostState::InFlight),
+            limit: 10,
+            after: None,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = fixture.core.list_fanout_hosts(None, id, filter.clone()).await;
+            let page = page.unwrap();
+            assert!(page.items.iter().all(|host| host.host_id == last));
+            found.push(page.items.len());
+            filter.after = page.next;
+            if filter.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, pages);
+    }
 }

@@ -134,3 +134,38 @@ async fn a_host_whose_job_cannot_be_rendered_fails_without_one() {
     let hosts = hosts(&fixture, id).await;
     assert_eq!(hosts[0].reason.as_ref().unwrap().code, "missing_field");
 }
+
+#[actix::test]
+async fn a_pipelines_fan_out_beyond_those_that_may_be_open_fails_at_once_and_is_told() {
+    const OPEN_MAX: u64 = 100;
+    const TEXT: &str = "name: sweep\non: [acme.>]\ntarget: all\nfanout: { standing: true }\n\
+        job: { steps: [ delete_file: { path: /tmp/x } ] }\n";
+    let fixture = start(TEXT).await;
+    for number in 1..=OPEN_MAX + 1 {
+        offer(&fixture, number).await;
+    }
+    let all = FanoutFilter {
+        limit: 1_000,
+        ..FanoutFilter::default()
+    };
+    let views = fixture.core.list_fanouts(all.clone()).await.unwrap().items;
+    let of = |views: &[FanoutView], number: u64| {
+        let id = format!("e{number}");
+        let mut own = views.iter().filter(|view| view.event.as_ref().unwrap().id == id);
+        own.next().unwrap().clone()
+    };
+    let over = of(&views, OPEN_MAX + 1);
+    let (open, ended_ones): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.state.outcome().is_none());
+    assert_eq!((open.len() as u64, ended_ones), (OPEN_MAX, vec![&over]));
+    assert_eq!(over.state, FanoutState::Ended(FanoutOutcome::Failed));
+    assert_eq!(over.reason.unwrap().code, "too_many_fanouts");
+    let told = fixture.published(".fanouts.", 1).await;
+    assert_eq!(told[0].message_id, format!("{}/1", over.fanout_id));
+    // The next one is open when one ended.
+    let first = of(&views, 1).fanout_id;
+    fixture.core.cancel_fanout(None, first).await.unwrap();
+    ended(&fixture, first).await;
+    offer(&fixture, OPEN_MAX + 2).await;
+    let views = fixture.core.list_fanouts(all).await.unwrap().items;
+    assert_eq!(of(&views, OPEN_MAX + 2).state.outcome(), None);
+}
