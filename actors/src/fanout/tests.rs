@@ -530,6 +530,45 @@ fn the_width_grows_by_the_ramp_with_each_wave_that_ended_well() {
 }
 
 #[test]
+fn a_canary_that_failed_during_a_persons_pause_is_decided_about_when_it_goes_on() {
+    let pace = Pace {
+        canary: Some(2),
+        ..Pace::default()
+    };
+    let mut machine = Machine::new(record(pace, false));
+    machine.join((1..=5).map(|n| (host(n), true)));
+    machine.resolve();
+    let canaries: Vec<HostId> = std::iter::from_fn(|| machine.next(at(0))).collect();
+    machine.pause(Reason::new("paused", "ana wants to look first"));
+    machine.landed(canaries[0], 0, Outcome::Failed, 0);
+    machine.landed(canaries[1], 0, Outcome::Succeeded, 0);
+    assert!(machine.resume());
+    let code = |machine: &Machine| machine.record().paused.clone().map(|reason| reason.code);
+    assert_eq!(code(&machine).as_deref(), Some("canary_failed"));
+    assert_eq!(machine.next(at(1)), None);
+    assert!(machine.resume());
+    assert_eq!(code(&machine), None);
+    assert!(machine.next(at(2)).is_some());
+}
+
+#[test]
+fn a_retry_lets_nobody_go_on_who_waits_for_a_person_because_of_their_number() {
+    let mut record = record(Pace::default(), true);
+    record.plan.max_hosts = Some(2);
+    let mut machine = Machine::new(record);
+    machine.join((1..=2).map(|n| (host(n), true)));
+    machine.resolve();
+    let first = machine.next(at(0)).unwrap();
+    machine.landed(first, 0, Outcome::Failed, 0);
+    machine.join([(host(3), true)]);
+    let paused = |machine: &Machine| machine.record().paused.clone().map(|reason| reason.code);
+    assert_eq!(paused(&machine).as_deref(), Some("max_hosts"));
+    machine.retry(&[Outcome::Failed], at(3600));
+    assert_eq!(paused(&machine).as_deref(), Some("max_hosts"));
+    assert_eq!(machine.next(at(1)), None);
+}
+
+#[test]
 fn jobs_are_as_far_apart_as_the_pace_says_also_after_a_restart() {
     let pace = Pace {
         per_minute: Some(2),
