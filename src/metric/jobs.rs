@@ -30,6 +30,19 @@ const FANOUT_METRICS: &[Metric] = &[
     )
     .by(&[label("limit", &["hosts", "open"])])
     .act("`open`: too many have not ended, cancel those that nobody needs; `hosts`: a target that is too wide"),
+    counter(
+        "tripline_fanouts_hosts_refused_total",
+        "hosts",
+        "hosts that would have joined a standing fan-out and were turned away",
+    )
+    .act("as many hosts as may be are of fan-outs; `tripline fanout show <ID>` says so; cancel those that nobody needs"),
+    counter(
+        "tripline_fanouts_rows_unreadable_total",
+        "rows",
+        "rows of a fan-out that could not be read, by kind",
+    )
+    .by(&[label("kind", &["host", "list"])])
+    .act("more than 0: the store is damaged; `host`: that host is `failed` with `row_unreadable`; `list`: hosts of it are lost"),
     gauge("tripline_fanouts_open", "fan-outs", "fan-outs that have not ended")
         .act("near 100: more are refused; look for those that are paused"),
     gauge(

@@ -54,6 +54,7 @@ impl Directory {
         }
         Ok(HostsFound {
             fanout_id: wanted.fanout_id,
+            after: wanted.after,
             hosts,
             looked_up_to: last.filter(|_| page.len() == SLICE),
         })

@@ -1,18 +1,21 @@
 //! Fan-outs begin: by an event, in its batch, or because somebody submits one.
 
+use super::finish::end;
 use super::record::{Definition, FanoutRecord, Phase};
 use super::state::Machine;
 use super::work::Work;
-use super::{BeginFanouts, FANOUTS_OPEN_MAX, Fanouts, NewFanout, Open, SubmitNew};
+use super::{BeginFanouts, FANOUTS_OPEN_MAX, FanoutPlan, Fanouts, NewFanout, Open, SubmitNew};
 use crate::audit::By;
+use crate::ground::Ground;
 use crate::once::{self, Made, Once};
+use crate::outbox::Outgoing;
 use crate::pipeline::{self, Pipeline, RuleSet};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::sync::Arc;
 use tripline_protocol::audit::Action;
-use tripline_protocol::fanout::{FanoutView, SubmitFanout};
+use tripline_protocol::fanout::{FanoutOutcome, FanoutView, SubmitFanout};
 use tripline_protocol::job::{JobSpec, PipelineRef, Reason};
 use tripline_protocol::{Event, FanoutId, Org, Span, Timestamp};
 use uuid::Uuid;
@@ -38,22 +41,45 @@ pub(crate) fn from_pipeline(
         pipeline: Arc::clone(pipeline),
         event: Arc::new(event.clone()),
     };
+    let id = FanoutId::derive(event.key, pipeline.name(), run);
     let record = FanoutRecord {
-        fanout_id: FanoutId::derive(event.key, pipeline.name(), run),
-        org: event.org.clone(),
-        name: work.name().clone(),
-        phase: first_phase(plan.pace.canary),
-        expires_at: now.after(plan.expires),
-        plan,
-        include_protected: false,
         pipeline: Some(PipelineRef {
             name: pipeline.name().clone(),
             version: pipeline.version().clone(),
         }),
         event: Some(event.to_ref()),
-        by: None,
         traceparent: event.traceparent.clone(),
         depth: event.depth,
+        ..first_record(id, event.org.clone(), &work, plan, now)
+    };
+    Some(NewFanout {
+        record,
+        definition,
+        work,
+    })
+}
+
+/// The record of one that begins now. Who began it is the caller's to say.
+fn first_record(
+    fanout_id: FanoutId,
+    org: Org,
+    work: &Work,
+    plan: FanoutPlan,
+    now: Timestamp,
+) -> FanoutRecord {
+    FanoutRecord {
+        fanout_id,
+        org,
+        name: work.name().clone(),
+        phase: first_phase(plan.pace.canary),
+        expires_at: now.after(plan.expires),
+        plan,
+        include_protected: false,
+        pipeline: None,
+        event: None,
+        by: None,
+        traceparent: None,
+        depth: 0,
         created_at: now,
         timeout: None,
         resolved: false,
@@ -63,14 +89,10 @@ pub(crate) fn from_pipeline(
         paused: None,
         any_number: false,
         failure: None,
+        full: None,
         ends: 0,
         ended: None,
-    };
-    Some(NewFanout {
-        record,
-        definition,
-        work,
-    })
+    }
 }
 
 fn first_phase(canary: Option<u32>) -> Phase {
@@ -107,38 +129,18 @@ pub(crate) fn submitted(
         None => FanoutId(Uuid::new_v4()),
     };
     let (definition, work) = work(&request, rules)?;
-    let expires = request.expires.unwrap_or(SubmitFanout::EXPIRES_DEFAULT);
+    let plan = FanoutPlan {
+        target: request.target,
+        pace: request.pace,
+        standing: request.standing,
+        expires: request.expires.unwrap_or(SubmitFanout::EXPIRES_DEFAULT),
+        max_hosts: request.max_hosts,
+        max_in_flight: None,
+    };
     let record = FanoutRecord {
-        fanout_id,
-        org,
-        name: work.name().clone(),
-        phase: first_phase(request.pace.canary),
-        plan: super::FanoutPlan {
-            target: request.target,
-            pace: request.pace,
-            standing: request.standing,
-            expires,
-            max_hosts: request.max_hosts,
-            max_in_flight: None,
-        },
         include_protected: request.include_protected,
-        pipeline: None,
-        event: None,
         by: Some(by.clone()),
-        traceparent: None,
-        depth: 0,
-        created_at: now,
-        expires_at: now.after(expires),
-        timeout: None,
-        resolved: false,
-        cursor: None,
-        chunks: 0,
-        history: Vec::new(),
-        paused: None,
-        any_number: false,
-        failure: None,
-        ends: 0,
-        ended: None,
+        ..first_record(fanout_id, org, &work, plan, now)
     };
     Ok(Submission {
         new: NewFanout {
@@ -197,14 +199,9 @@ impl Fanouts {
             work,
         } = new;
         record.put_new(&definition, batch);
-        metrics::counter!("tripline_fanouts_accepted_total").increment(1);
-        tracing::info!(fanout = %record.fanout_id, org = %record.org, name = %record.name, "fan-out begins");
-        let open = Open {
-            machine: Machine::new(record),
-            work: Ok(work),
-            wakes_at: None,
-        };
-        self.open.insert(open.machine.record().fanout_id, open);
+        note_accepted(&record);
+        let id = record.fanout_id;
+        self.open.insert(id, Open::new(Machine::new(record), Ok(work)));
     }
 
     fn submit(&mut self, message: SubmitNew, ctx: &mut Context<Self>) {
@@ -234,10 +231,13 @@ impl Fanouts {
         let entry = self
             .ground
             .audit(Action::FanoutSubmit, &by, Some(&new.record.org));
-        let entry = entry
+        let mut entry = entry
             .on("fanout", id)
             .detail("name", &new.record.name)
             .detail("target", &new.record.plan.target);
+        if new.record.include_protected {
+            entry = entry.detail("include_protected", true);
+        }
         batch.audit(entry.detail("reason", &reason));
         self.take(*new, &mut batch);
         let view = self.open.get(&id).map(|open| self.view_of(open));
@@ -267,7 +267,7 @@ impl Fanouts {
             .store
             .get(Table::JobTombstone, id.as_bytes())?
             .is_some();
-        if is_buried || self.is_being_forgotten(id) {
+        if is_buried {
             return Err(Refusal::Conflict {
                 code: "fanout_pruned",
                 detail: format!("fan-out {id} of this idempotency key ended long ago"),
@@ -278,7 +278,7 @@ impl Fanouts {
 
     /// Whether one more may be open.
     pub(super) fn room(&self) -> Result<(), Refusal> {
-        if self.open.len() < FANOUTS_OPEN_MAX {
+        if self.open.len() + self.reopening.len() < FANOUTS_OPEN_MAX {
             return Ok(());
         }
         metrics::counter!("tripline_fanouts_refused_total", "limit" => "open").increment(1);
@@ -301,26 +301,73 @@ impl Handler<BeginFanouts> for Fanouts {
                 tracing::error!(fanout = %id, "a fan-out that is open was decided again");
                 continue;
             }
-            let refused = self.room().err();
-            self.take(new, &mut accept.batch);
-            if let (Some(_), Some(open)) = (refused, self.open.get_mut(&id)) {
-                let text = format!("{FANOUTS_OPEN_MAX} fan-outs have not ended");
-                let reason = Reason::new("too_many_fanouts", text);
-                open.machine.fail(reason, self.ground.now());
+            if self.room().is_err() {
+                let (record, outgoing) = refuse(&self.ground, new, &mut accept.batch);
+                accept.outgoing.extend(outgoing);
+                self.note_ended(record);
+                continue;
             }
+            self.take(new, &mut accept.batch);
             begun.push(id);
         }
         self.scheduler.do_send(accept);
         for id in begun {
-            self.settle(id);
             self.look_for_hosts(id, ctx);
         }
     }
+}
+
+fn note_accepted(record: &FanoutRecord) {
+    metrics::counter!("tripline_fanouts_accepted_total").increment(1);
+    tracing::info!(fanout = %record.fanout_id, org = %record.org, name = %record.name, "fan-out begins");
+}
+
+/// Begins one beyond those that may be open: it ends in the batch in which it begins, so that it is never found open.
+fn refuse(ground: &Ground, new: NewFanout, batch: &mut Batch) -> (FanoutRecord, Vec<Outgoing>) {
+    new.record.put_new(&new.definition, batch);
+    note_accepted(&new.record);
+    let text = format!("{FANOUTS_OPEN_MAX} fan-outs have not ended");
+    let mut open = Open::new(Machine::new(new.record), Ok(new.work));
+    let reason = Reason::new("too_many_fanouts", text);
+    open.machine.fail(reason.clone(), ground.now());
+    let outgoing = end(ground, &mut open, (FanoutOutcome::Failed, reason), batch);
+    (open.machine.record().clone(), outgoing)
 }
 
 impl Handler<SubmitNew> for Fanouts {
     type Result = ();
     fn handle(&mut self, message: SubmitNew, ctx: &mut Self::Context) {
         self.submit(message, ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{commit, ground, store};
+    use super::*;
+    use crate::store::Table;
+
+    #[test]
+    fn one_beyond_those_that_may_be_open_begins_and_ends_in_one_batch_with_its_summary() {
+        let (dir, store) = store();
+        let ground = ground(&dir, &store);
+        let request: SubmitFanout = serde_json::from_value(serde_json::json!({
+            "target": "all",
+            "job": { "name": "sweep", "steps": [{ "list_processes": {} }] },
+        }))
+        .unwrap();
+        let rules = RuleSet::parse(&[], &[]).unwrap();
+        let new = submitted(request, &rules, &By::system(), ground.now())
+            .unwrap()
+            .new;
+        let id = new.record.fanout_id;
+        let mut batch = Batch::new();
+        let (_, outgoing) = refuse(&ground, new, &mut batch);
+        // The process dies behind this batch.
+        commit(&store, batch);
+        let row = store.get(Table::Fanout, id.as_bytes()).unwrap().unwrap();
+        let record: FanoutRecord = serde_json::from_slice(&row).unwrap();
+        assert_eq!(record.ended.unwrap().reason.code, "too_many_fanouts");
+        assert_eq!((outgoing.len(), store.count(Table::Outbox).unwrap()), (1, 1));
     }
 }

@@ -39,7 +39,7 @@ impl Fanouts {
         }
     }
 
-    fn check_visible(&self, message: &ChangeFanout) -> Result<(), Refusal> {
+    pub(super) fn check_visible(&self, message: &ChangeFanout) -> Result<(), Refusal> {
         let id = message.fanout_id;
         let org = match self.open.get(&id) {
             Some(open) => Some(open.machine.record().org.clone()),
@@ -137,10 +137,9 @@ impl Fanouts {
         }
     }
 
+    /// Hosts have another turn. One that had ended was read for it, and is as it was if it is refused.
     fn retry(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
-        self.reopen(id)?;
         let result = self.retry_open(id, retry);
-        // One that was opened for nothing is as it was.
         if result.is_err() && self.is_ended(id) {
             self.open.remove(&id);
         }
@@ -155,11 +154,10 @@ impl Fanouts {
     fn retry_open(&mut self, id: FanoutId, retry: &RetryFanout) -> Result<bool, Refusal> {
         let now = self.ground.now();
         let was_ended = self.is_ended(id);
-        let hosts = super::hosts_of_all(&self.open);
         let machine = &mut self.must_be_open(id)?.machine;
         let record = machine.record();
         check_history(&record.history)?;
-        if !record.resolved {
+        if record.is_resolving() {
             return Err(conflict("fanout_resolving", "its hosts are still being found"));
         }
         if !was_ended && record.closed() == Some(Outcome::Cancelled) {
@@ -168,15 +166,8 @@ impl Fanouts {
                 "it was cancelled, and its last jobs have not ended yet",
             ));
         }
-        if was_ended && hosts > super::FANOUT_HOSTS_OPEN_MAX {
-            metrics::counter!("tripline_fanouts_refused_total", "limit" => "hosts").increment(1);
-            return Err(Refusal::Busy {
-                what: "list of hosts of open fan-outs",
-                retry_after: tripline_protocol::Span::from_secs(60),
-            });
-        }
-        if machine.count_to_retry(&retry.outcomes) == 0 {
-            return Err(conflict("nothing_to_retry", "no host ended so"));
+        if !machine.has_to_retry(&retry.outcomes) {
+            return Err(nothing_to_retry());
         }
         // One that goes on has its own time, unless another is asked for.
         let goes_on = !was_ended && record.closed().is_none();
@@ -204,7 +195,7 @@ impl Fanouts {
     }
 }
 
-fn check_history(history: &[Turn]) -> Result<(), Refusal> {
+pub(super) fn check_history(history: &[Turn]) -> Result<(), Refusal> {
     match history.len() < HISTORY_MAX {
         true => Ok(()),
         false => Err(conflict(
@@ -212,6 +203,10 @@ fn check_history(history: &[Turn]) -> Result<(), Refusal> {
             "it was resumed and tried again too often; submit a new one",
         )),
     }
+}
+
+pub(super) fn nothing_to_retry() -> Refusal {
+    conflict("nothing_to_retry", "no host ended so")
 }
 
 pub(super) fn not_found(id: FanoutId) -> Refusal {
@@ -224,6 +219,15 @@ pub(super) fn not_found(id: FanoutId) -> Refusal {
 impl Handler<ChangeFanout> for Fanouts {
     type Result = ();
     fn handle(&mut self, message: ChangeFanout, ctx: &mut Self::Context) {
+        if let Some(message) = self.reopen(message, ctx) {
+            self.carry_out(message, ctx);
+        }
+    }
+}
+
+impl Fanouts {
+    /// Does with one what is wanted, and answers when that is durable.
+    pub(super) fn carry_out(&mut self, message: ChangeFanout, ctx: &mut Context<Self>) {
         let id = message.fanout_id;
         let changed = match self.change(&message) {
             Ok(changed) => changed,
@@ -236,11 +240,13 @@ impl Handler<ChangeFanout> for Fanouts {
         let view = self.view(id);
         let reply = message.reply;
         self.settle_with(id, batch, move || reply.send(view));
+        if matches!(message.change, Change::Retry(_)) {
+            // It may have been over before all of its hosts were found.
+            self.look_for_hosts(id, ctx);
+        }
         self.wake(id, ctx);
     }
-}
 
-impl Fanouts {
     fn on_record(&self, message: &ChangeFanout) -> crate::audit::Entry {
         let org = self.open.get(&message.fanout_id);
         let org = org.map(|open| open.machine.record().org.clone());

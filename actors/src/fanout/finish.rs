@@ -1,8 +1,9 @@
 //! A fan-out ends: its record says how, and its summary goes out with it.
 
-use super::Fanouts;
-use super::record::{Ended, FanoutRecord, HostRow, Turn, host_key, standing};
-use super::state::{Machine, Member};
+use super::reading::read_row;
+use super::record::{Ended, FanoutRecord, HostRow, Turn, host_key, place};
+use super::state::Member;
+use super::{Fanouts, Open};
 use crate::ground::{Ground, read};
 use crate::outbox::{Outgoing, stage};
 use crate::ports::OutMessage;
@@ -15,7 +16,7 @@ use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{FanoutId, HostId, Timestamp};
 
 /// Hosts that a summary names.
-const NAMED_MAX: usize = 100;
+pub(super) const NAMED_MAX: usize = 100;
 
 impl Fanouts {
     pub(super) fn finish(
@@ -28,31 +29,15 @@ impl Fanouts {
         let Some(mut open) = self.open.remove(&id) else {
             return;
         };
-        let counts = open.machine.counts();
-        let record = open.machine.record_mut();
-        record.ends += 1;
-        record.paused = None;
-        record.ended = Some(Ended {
-            outcome,
-            reason,
-            at: self.ground.now(),
-            counts,
-        });
-        let record = open.machine.record();
-        record.put(&mut batch);
-        tracing::info!(fanout = %id, name = %record.name, %outcome, hosts = counts.hosts, "fan-out ended");
-        metrics::counter!("tripline_fanouts_ended_total", "outcome" => outcome.as_str()).increment(1);
-        let outgoing = match summary(&self.ground, &open.machine) {
-            Ok(summary) => vec![self.stage_summary(&mut batch, record, outcome, &summary)],
-            // The store cannot be read: the process is about to end with that reason.
-            Err(error) => {
-                tracing::error!(fanout = %id, %error, "the summary of a fan-out cannot be made");
-                Vec::new()
-            }
-        };
-        self.finishing.insert(id, open.machine.record().clone());
-        self.pruner.ended();
+        let outgoing = end(&self.ground, &mut open, (outcome, reason), &mut batch);
+        self.note_ended(open.machine.record().clone());
         self.persist(batch, outgoing, Some((id, None)), then);
+    }
+
+    /// One that ended is on its way to the store.
+    pub(super) fn note_ended(&mut self, record: FanoutRecord) {
+        self.finishing.insert(record.fanout_id, record);
+        self.pruner.ended();
     }
 
     /// Lets go of those whose end the store has by now.
@@ -64,42 +49,74 @@ impl Fanouts {
             stored.is_ok_and(|stored| stored.is_some_and(|stored| stored.ends < finished.ends))
         });
     }
+}
 
-    fn stage_summary(
-        &self,
-        batch: &mut Batch,
-        record: &FanoutRecord,
-        outcome: FanoutOutcome,
-        summary: &FanoutSummary,
-    ) -> Outgoing {
-        let message_id = format!("{}/{}", record.fanout_id, record.ends);
-        let payload = encode(&Envelope {
-            specversion: "1.0",
-            id: &message_id,
-            source: "tripline",
-            r#type: format!("tripline.fanout.{outcome}"),
-            time: self.ground.now(),
-            datacontenttype: "application/json",
-            traceparent: record.traceparent.as_deref(),
-            data: summary,
-        });
-        let mut headers = vec![(
-            "Content-Type".to_owned(),
-            "application/cloudevents+json".to_owned(),
-        )];
-        if let Some(traceparent) = &record.traceparent {
-            headers.push(("traceparent".into(), traceparent.clone()));
+/// Writes how one ends, with its summary.
+pub(super) fn end(
+    ground: &Ground,
+    open: &mut Open,
+    (outcome, reason): (FanoutOutcome, Reason),
+    batch: &mut Batch,
+) -> Vec<Outgoing> {
+    let counts = open.machine.counts();
+    let record = open.machine.record_mut();
+    record.ends += 1;
+    record.paused = None;
+    record.ended = Some(Ended {
+        outcome,
+        reason,
+        at: ground.now(),
+        counts,
+    });
+    let record = open.machine.record();
+    record.put(batch);
+    let id = record.fanout_id;
+    tracing::info!(fanout = %id, name = %record.name, %outcome, hosts = counts.hosts, "fan-out ended");
+    metrics::counter!("tripline_fanouts_ended_total", "outcome" => outcome.as_str()).increment(1);
+    match summary(ground, open) {
+        Ok(summary) => vec![stage_summary(ground, batch, record, outcome, &summary)],
+        // The store cannot be read: the process is about to end with that reason.
+        Err(error) => {
+            tracing::error!(fanout = %id, %error, "the summary of a fan-out cannot be made");
+            Vec::new()
         }
-        let subjects = &self.ground.config.subjects;
-        let subject = subjects.fanout(&record.org, &record.name, outcome, record.fanout_id);
-        let message = OutMessage {
-            subject,
-            message_id,
-            headers,
-            payload,
-        };
-        stage(&self.ground.load, batch, message)
     }
+}
+
+fn stage_summary(
+    ground: &Ground,
+    batch: &mut Batch,
+    record: &FanoutRecord,
+    outcome: FanoutOutcome,
+    summary: &FanoutSummary,
+) -> Outgoing {
+    let message_id = format!("{}/{}", record.fanout_id, record.ends);
+    let payload = encode(&Envelope {
+        specversion: "1.0",
+        id: &message_id,
+        source: "tripline",
+        r#type: format!("tripline.fanout.{outcome}"),
+        time: ground.now(),
+        datacontenttype: "application/json",
+        traceparent: record.traceparent.as_deref(),
+        data: summary,
+    });
+    let mut headers = vec![(
+        "Content-Type".to_owned(),
+        "application/cloudevents+json".to_owned(),
+    )];
+    if let Some(traceparent) = &record.traceparent {
+        headers.push(("traceparent".into(), traceparent.clone()));
+    }
+    let subjects = &ground.config.subjects;
+    let subject = subjects.fanout(&record.org, &record.name, outcome, record.fanout_id);
+    let message = OutMessage {
+        subject,
+        message_id,
+        headers,
+        payload,
+    };
+    stage(&ground.load, batch, message)
 }
 
 /// A summary as a CloudEvent. Attributes are absent rather than null.
@@ -116,7 +133,8 @@ struct Envelope<'a> {
     data: &'a FanoutSummary,
 }
 
-fn summary(ground: &Ground, machine: &Machine) -> Result<FanoutSummary, Refusal> {
+fn summary(ground: &Ground, open: &Open) -> Result<FanoutSummary, Refusal> {
+    let machine = &open.machine;
     let record = machine.record();
     let well = FanoutHostState::Ended(Outcome::Succeeded);
     let hosts = machine.in_order();
@@ -124,9 +142,12 @@ fn summary(ground: &Ground, machine: &Machine) -> Result<FanoutSummary, Refusal>
     let named = wrong.iter().take(NAMED_MAX);
     let not_succeeded = named
         .map(|(host, member)| {
-            let row = row_of(ground, record.fanout_id, *host)?;
+            let row = match open.written.row(member.order, *host) {
+                Some(row) if row.run == member.run => Some(row.clone()),
+                _ => row_of(ground, record.fanout_id, *host)?,
+            };
             let view = host_view(ground, record, *host, 0, row)?;
-            // A row that is written with this batch, or just before it, cannot be read yet.
+            // What happened to all at once may be newer than what a row says.
             Ok(FanoutHostView {
                 state: member.state,
                 run: member.run,
@@ -141,13 +162,10 @@ fn summary(ground: &Ground, machine: &Machine) -> Result<FanoutSummary, Refusal>
     })
 }
 
+/// The row of a host. One that cannot be read says so.
 pub(super) fn row_of(ground: &Ground, id: FanoutId, host: HostId) -> Result<Option<HostRow>, Refusal> {
-    read(
-        &ground.store,
-        Table::FanoutHost,
-        &host_key(id, host),
-        "host of a fan-out",
-    )
+    let value = ground.store.get(Table::FanoutHost, &host_key(id, host))?;
+    Ok(value.map(|value| read_row(&value, ground.now())))
 }
 
 /// A host as the store has it; `turn`: up to which entry of the history it was found.
@@ -159,11 +177,7 @@ pub(super) fn host_view(
     row: Option<HostRow>,
 ) -> Result<FanoutHostView, Refusal> {
     let known: Option<HostRecord> = read(&ground.store, Table::Host, host_id.as_bytes(), "host")?;
-    let (turn, state, run) = match &row {
-        Some(row) => (row.turn, row.state, row.run),
-        None => (turn, FanoutHostState::Pending, 0),
-    };
-    let is = standing(&record.history, turn, state, run);
+    let is = place(&record.history, turn, row.as_ref());
     let closed = is.by.and_then(|index| record.history.get(index));
     let (reason, finished_at) = match (closed, is.state) {
         (Some(Turn::Closed { reason, at, .. }), _) => (Some(reason.clone()), Some(*at)),

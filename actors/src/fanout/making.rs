@@ -18,7 +18,7 @@ use tripline_protocol::fanout::FanoutHostState;
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{FanoutId, HostId, JobId, Timestamp};
 
-/// Jobs that a fan-out makes before others have their turn.
+/// Hosts of all fan-outs that have their turn before others are heard.
 const MADE_MAX: usize = 50;
 
 /// What a host's turn led to.
@@ -33,13 +33,17 @@ impl Fanouts {
     pub(super) fn make_jobs(&mut self, ctx: &mut Context<Self>) {
         // Whoever starts no jobs needs no more of them; and what they end with must have room.
         let held = self.ground.pause.load().is_some() || self.ground.admit().is_err();
-        for id in std::mem::take(&mut self.eager) {
-            if !held && self.may_go(id) && self.make_some(id) {
-                self.eager.insert(id);
-            }
+        let mut eager = std::mem::take(&mut self.eager);
+        eager.share(MADE_MAX, |id, room| {
+            let made = match !held && self.may_go(id) {
+                true => self.make_some(id, room),
+                false => 0,
+            };
             self.settle(id);
             self.set_timer(id, ctx);
-        }
+            made
+        });
+        self.eager = eager;
         if !self.eager.is_empty() {
             self.go_on(ctx);
         }
@@ -50,14 +54,14 @@ impl Fanouts {
         open.is_some_and(|open| self.held(open.machine.record()).is_none())
     }
 
-    /// Whether there may be more.
-    fn make_some(&mut self, id: FanoutId) -> bool {
+    /// Lets hosts of one have their turn, at most `room`. The answer is how many.
+    fn make_some(&mut self, id: FanoutId, room: usize) -> usize {
         let now = self.ground.now();
         let Some(open) = self.open.get_mut(&id) else {
-            return false;
+            return 0;
         };
         let (mut batch, mut jobs, mut count) = (Batch::new(), Vec::new(), 0);
-        while count < MADE_MAX {
+        while count < room {
             let Some(host) = open.machine.next(now) else { break };
             count += 1;
             jobs.extend(have_turn(&self.ground, open, host, now, &mut batch));
@@ -71,7 +75,7 @@ impl Fanouts {
                 reply: None,
             });
         }
-        count == MADE_MAX
+        count
     }
 
     /// Looks again when the pace lets the next host have its turn.
@@ -116,6 +120,7 @@ fn have_turn(
         made: Some(HostTurn { since: turn, at: now }),
         reason: None,
         finished_at: None,
+        unreadable: false,
     };
     let job = match made {
         Made::Job(job) => {
@@ -138,7 +143,7 @@ fn have_turn(
             None
         }
     };
-    row.put(batch, open.machine.record().fanout_id, host);
+    open.put_row(host, row, batch);
     job
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tripline_protocol::api::{HostView, Page};
 use tripline_protocol::fanout::{FanoutHostView, FanoutView, RetryFanout};
 use tripline_protocol::job::Outcome;
-use tripline_protocol::{FanoutId, HostId, Name, Org};
+use tripline_protocol::{FanoutId, HostId, JobId, Name, Org};
 
 /// A fan-out to begin.
 #[derive(Debug)]
@@ -108,6 +108,11 @@ pub(crate) struct HostLanded {
     pub(crate) turn: u32,
 }
 
+/// An open job has no record, in a damaged store, and may belong to a fan-out; from the scheduler, who lets go of it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct JobLost(pub(crate) JobId);
+
 /// What happened to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
@@ -138,6 +143,8 @@ pub(crate) struct FoundHost {
 #[rtype(result = "()")]
 pub(crate) struct HostsFound {
     pub(crate) fanout_id: FanoutId,
+    /// After which host it was looked; a fan-out that has gone on since does not take it.
+    pub(crate) after: Option<HostId>,
     pub(crate) hosts: Vec<FoundHost>,
     /// The last host that was looked at; `None`: all were.
     pub(crate) looked_up_to: Option<HostId>,

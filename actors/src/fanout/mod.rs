@@ -11,24 +11,29 @@ mod begin;
 mod change;
 mod finish;
 mod load;
+mod lost;
 mod making;
 mod messages;
 mod plan;
 mod prune;
 mod query;
+mod reading;
 mod record;
+mod reopen;
 mod resolve;
+mod rota;
 mod state;
 #[cfg(test)]
 mod tests;
 mod work;
+mod written;
 
 pub use plan::FanoutPlan;
 
 pub(crate) use begin::{Submission, from_pipeline, submitted};
 pub(crate) use messages::{
     BeginFanouts, Change, ChangeFanout, FoundHost, GetFanout, HostLanded, HostNews, HostSeen, HostsFound,
-    ListFanoutHosts, ListFanouts, NewFanout, News, PausedPipelines, SubmitNew,
+    JobLost, ListFanoutHosts, ListFanouts, NewFanout, News, PausedPipelines, SubmitNew,
 };
 pub(crate) use record::{
     Definition as FanoutDefinition, FanoutPart, FanoutRecord, HostRow, brief, read_chunk,
@@ -42,11 +47,11 @@ use crate::scheduler::{JobScheduler, Persist};
 use crate::store::Batch;
 use actix::prelude::*;
 use state::Machine;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::job::Reason;
-use tripline_protocol::{FanoutId, Name, Timestamp};
+use tripline_protocol::{FanoutId, HostId, Name, Timestamp};
 use work::Work;
 
 /// Fan-outs that have not ended.
@@ -63,6 +68,25 @@ struct Open {
     work: Result<Work, String>,
     /// A timer is set for then.
     wakes_at: Option<Timestamp>,
+    written: written::Written,
+}
+
+impl Open {
+    fn new(machine: Machine, work: Result<Work, String>) -> Self {
+        Self {
+            machine,
+            work,
+            wakes_at: None,
+            written: Default::default(),
+        }
+    }
+
+    /// Writes the row of a host.
+    fn put_row(&mut self, host: HostId, row: HostRow, batch: &mut Batch) {
+        row.put(batch, self.machine.record().fanout_id, host);
+        let order = self.machine.member(host).map(|member| member.order);
+        self.written.note(order, host, row);
+    }
 }
 
 /// How many hosts fan-outs have together.
@@ -83,8 +107,10 @@ pub(crate) struct Fanouts {
     open: BTreeMap<FanoutId, Open>,
     /// Those that ended and are on their way to the store.
     finishing: BTreeMap<FanoutId, FanoutRecord>,
+    /// Those that ended, are to be tried again, and are being read.
+    reopening: BTreeMap<FanoutId, reopen::Reopening>,
     /// Those of which a host may be able to have its turn.
-    eager: BTreeSet<FanoutId>,
+    eager: rota::Rota,
     /// Told to go on already.
     goes_on: bool,
     /// Pipelines that are paused, and why; `None` until the router has said.
@@ -114,7 +140,7 @@ impl Fanouts {
 
     /// Lets a fan-out go on as soon as what came before was heard.
     fn wake(&mut self, id: FanoutId, ctx: &mut Context<Self>) {
-        self.eager.insert(id);
+        self.eager.add(id);
         self.go_on(ctx);
     }
 
@@ -177,7 +203,7 @@ impl Fanouts {
         for id in late {
             self.expire(id, now);
         }
-        self.eager.extend(self.open.keys().copied());
+        self.eager.add_all(self.open.keys());
         self.forget_finished();
         self.prune();
         metrics::gauge!("tripline_fanouts_open").set(self.open.len() as f64);
@@ -208,7 +234,7 @@ impl Handler<PausedPipelines> for Fanouts {
     type Result = ();
     fn handle(&mut self, PausedPipelines(paused): PausedPipelines, ctx: &mut Self::Context) {
         self.paused = Some(paused);
-        self.eager.extend(self.open.keys().copied());
+        self.eager.add_all(self.open.keys());
         self.go_on(ctx);
     }
 }
@@ -225,6 +251,16 @@ impl Handler<HostLanded> for Fanouts {
     }
 }
 
+impl Handler<JobLost> for Fanouts {
+    type Result = ();
+    fn handle(&mut self, JobLost(job_id): JobLost, ctx: &mut Self::Context) {
+        if let Err(error) = self.lose_job(job_id, ctx) {
+            // The store cannot be read: the process is about to end with that reason.
+            tracing::error!(job = %job_id, %error, "the host of a lost job has no outcome");
+        }
+    }
+}
+
 impl Handler<HostNews> for Fanouts {
     type Result = ();
     fn handle(&mut self, HostNews { host_id, news }: HostNews, ctx: &mut Self::Context) {
@@ -233,7 +269,7 @@ impl Handler<HostNews> for Fanouts {
                 for (id, open) in &mut self.open {
                     if open.machine.member(host_id).is_some() {
                         open.machine.attached(host_id);
-                        self.eager.insert(*id);
+                        self.eager.add(*id);
                     }
                 }
                 self.look_at(host_id, ctx);
@@ -243,7 +279,7 @@ impl Handler<HostNews> for Fanouts {
                 for (id, open) in &mut self.open {
                     if open.machine.member(host_id).is_some() {
                         open.machine.detached(host_id);
-                        self.eager.insert(*id);
+                        self.eager.add(*id);
                     }
                 }
                 self.go_on(ctx);

@@ -1,12 +1,16 @@
 //! Forgetting ended fan-outs by age and count, with the rows of their hosts, a slice at a time.
+//!
+//! The record goes first, in one batch with its tombstone: from then on nobody finds the fan-out, so that wherever the process
+//! dies no part of its hosts is taken for the whole. Its row by time goes last: by it the next start finds what is left.
 
 use super::Fanouts;
 use super::record::FanoutRecord;
 use crate::ground::read;
 use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table};
-use tripline_protocol::FanoutId;
+use crate::store::{Batch, Store, Table};
+use std::collections::BTreeMap;
+use tripline_protocol::{FanoutId, Timestamp};
 use uuid::Uuid;
 
 /// Ended fan-outs that are kept.
@@ -16,21 +20,37 @@ const PRUNE_MAX: usize = 1_000;
 /// Between two looks for those that are too old: ten seconds.
 const TICKS: u64 = 40;
 
-/// Knows how many ended fan-outs there are, and which one is being forgotten.
+/// Knows how many ended fan-outs there are, and which ones are being forgotten.
 #[derive(Debug)]
 pub(super) struct Pruner {
     ended: u64,
     ticks: u64,
-    burying: Option<FanoutId>,
+    /// Those that have no record any more and may have rows, with their keys by time.
+    buried: BTreeMap<FanoutId, Vec<u8>>,
 }
 
 impl Pruner {
-    pub(super) fn new(ended: u64) -> Self {
-        Self {
+    /// With so many that ended, and what an earlier process did not get to remove.
+    pub(super) fn load(store: &Store, ended: u64) -> Result<Self, Refusal> {
+        let (mut buried, mut after) = (BTreeMap::new(), None::<Vec<u8>>);
+        loop {
+            let page = store.scan(Table::FanoutByTime, &[], after.as_deref(), PRUNE_MAX)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, _) in page {
+                let Some((_, id)) = split_by_time_key(&key) else {
+                    continue;
+                };
+                if store.get(Table::Fanout, &id)?.is_none() {
+                    buried.insert(FanoutId(Uuid::from_bytes(id)), key);
+                }
+            }
+        }
+        Ok(Self {
             ended,
             ticks: 0,
-            burying: None,
-        }
+            buried,
+        })
     }
 
     pub(super) fn ended(&mut self) {
@@ -40,22 +60,45 @@ impl Pruner {
     pub(super) fn reopened(&mut self) {
         self.ended = self.ended.saturating_sub(1);
     }
+
+    /// Nobody finds it from this batch on.
+    pub(super) fn bury(&mut self, record: &FanoutRecord, now: Timestamp, batch: &mut Batch) {
+        let key = record.fanout_id.as_bytes();
+        batch.delete(Table::Fanout, key.to_vec());
+        batch.delete(Table::FanoutDefinition, key.to_vec());
+        batch.put(Table::JobTombstone, key.to_vec(), Vec::new());
+        batch.put(Table::TombstoneByTime, by_time_key(now, key), Vec::new());
+        let by_time = by_time_key(record.created_at, key);
+        self.buried.insert(record.fanout_id, by_time);
+        self.ended = self.ended.saturating_sub(1);
+    }
+
+    /// Removes rows of those that are buried, in batches of at most `PRUNE_MAX` writes.
+    pub(super) fn clear(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
+        while let Some((id, by_time)) = self.buried.first_key_value() {
+            for table in [Table::FanoutHost, Table::FanoutChunk] {
+                let room = PRUNE_MAX.saturating_sub(batch.len());
+                for (key, _) in store.scan(table, id.as_bytes(), None, room)? {
+                    batch.delete(table, key);
+                }
+            }
+            if batch.len() >= PRUNE_MAX {
+                return Ok(());
+            }
+            batch.delete(Table::FanoutByTime, by_time.clone());
+            self.buried.pop_first();
+        }
+        Ok(())
+    }
 }
 
 impl Fanouts {
-    /// The record of one that ended and is not being forgotten.
+    /// The record of one that ended.
     pub(super) fn ended(&self, id: FanoutId) -> Result<Option<FanoutRecord>, Refusal> {
-        if self.pruner.burying == Some(id) {
-            return Ok(None);
-        }
         if let Some(record) = self.finishing.get(&id) {
             return Ok(Some(record.clone()));
         }
         read(&self.ground.store, Table::Fanout, id.as_bytes(), "fan-out")
-    }
-
-    pub(super) fn is_being_forgotten(&self, id: FanoutId) -> bool {
-        self.pruner.burying == Some(id)
     }
 
     pub(super) fn prune(&mut self) {
@@ -68,27 +111,22 @@ impl Fanouts {
         self.pruner.ticks += 1;
         let over = self.pruner.ended.saturating_sub(FANOUTS_KEPT_MAX);
         let is_time = over > 0 || self.pruner.ticks.is_multiple_of(TICKS);
-        let old = match self.pruner.burying {
-            Some(id) => vec![id],
-            None if is_time => self.oldest(over)?,
-            None => Vec::new(),
-        };
-        let mut room = PRUNE_MAX;
-        for id in old {
-            self.pruner.burying = Some(id);
-            room = room.saturating_sub(self.bury_some(id, room)?);
-            if room == 0 {
-                break;
-            }
+        let mut batch = Batch::new();
+        if is_time && self.pruner.buried.is_empty() {
+            self.bury_oldest(over, &mut batch)?;
+        }
+        self.pruner.clear(&self.ground.store, &mut batch)?;
+        if !batch.is_empty() {
+            self.ground.store.commit(batch, || {});
         }
         Ok(())
     }
 
-    /// Fan-outs that are to be forgotten next: the oldest that ended, as many as there are too many, and those that are
-    /// too old.
-    fn oldest(&self, over: u64) -> Result<Vec<FanoutId>, Refusal> {
-        let horizon = self.ground.now().before(self.ground.config.jobs_retain);
-        let mut oldest = Vec::new();
+    /// Buries the oldest that ended, as many as there are too many, and those that are too old.
+    fn bury_oldest(&mut self, over: u64, batch: &mut Batch) -> Result<(), Refusal> {
+        let now = self.ground.now();
+        let horizon = now.before(self.ground.config.jobs_retain);
+        let mut buried = 0;
         for (key, _) in self
             .ground
             .store
@@ -98,43 +136,24 @@ impl Fanouts {
                 continue;
             };
             let id = FanoutId(Uuid::from_bytes(id));
-            let ended = self.ended(id)?.and_then(|record| record.ended);
-            let busy = self.open.contains_key(&id) || self.finishing.contains_key(&id);
-            if let Some(ended) = ended.filter(|_| !busy)
-                && ((oldest.len() as u64) < over || ended.at < horizon)
-            {
-                oldest.push(id);
+            if self.is_busy(id) {
+                continue;
+            }
+            let Some(record) = self.ended(id)? else { continue };
+            let ended = record.ended.as_ref().map(|ended| ended.at);
+            if ended.is_some_and(|at| buried < over || at < horizon) {
+                self.pruner.bury(&record, now, batch);
+                buried += 1;
+            }
+            if batch.len() >= PRUNE_MAX {
+                break;
             }
         }
-        Ok(oldest)
+        Ok(())
     }
 
-    /// Removes rows of one, about `room` at most, and with the last of them its record. The answer is how many.
-    fn bury_some(&mut self, id: FanoutId, room: usize) -> Result<usize, Refusal> {
-        let store = &self.ground.store;
-        let mut batch = Batch::new();
-        for table in [Table::FanoutHost, Table::FanoutChunk] {
-            let limit = room.saturating_sub(batch.len());
-            for (key, _) in store.scan(table, id.as_bytes(), None, limit)? {
-                batch.delete(table, key);
-            }
-        }
-        if batch.len() < room {
-            let record: Option<FanoutRecord> = read(store, Table::Fanout, id.as_bytes(), "fan-out")?;
-            let now = self.ground.now();
-            let key = id.as_bytes();
-            if let Some(record) = record {
-                batch.delete(Table::FanoutByTime, by_time_key(record.created_at, key));
-            }
-            batch.delete(Table::Fanout, key.to_vec());
-            batch.delete(Table::FanoutDefinition, key.to_vec());
-            batch.put(Table::JobTombstone, key.to_vec(), Vec::new());
-            batch.put(Table::TombstoneByTime, by_time_key(now, key), Vec::new());
-            self.pruner.burying = None;
-            self.pruner.reopened();
-        }
-        let removed = batch.len();
-        self.ground.store.commit(batch, || {});
-        Ok(removed)
+    /// Whether it is open, or on its way to or from there.
+    fn is_busy(&self, id: FanoutId) -> bool {
+        self.open.contains_key(&id) || self.finishing.contains_key(&id) || self.reopening.contains_key(&id)
     }
 }

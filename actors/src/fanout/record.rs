@@ -26,6 +26,9 @@ pub(super) const CHUNK_HOSTS_MAX: usize = 250;
 /// Characters of a reason that a host's row keeps.
 const REASON_CHARS_MAX: usize = 300;
 
+/// The reason of a host whose job has no record.
+pub(super) const JOB_LOST: &str = "job_lost";
+
 /// Something that happened to many hosts of a fan-out at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,6 +101,9 @@ pub(crate) struct FanoutRecord {
     /// Why it failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<Reason>,
+    /// Why a host that would have joined it was turned away, if no other joined since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) full: Option<Reason>,
     /// How often it ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) ends: u32,
@@ -121,6 +127,11 @@ impl FanoutRecord {
             fanout_id: self.fanout_id,
             name: self.name.clone(),
         }
+    }
+
+    /// Whether hosts of it are still being found. One that is over finds no more, unless it is tried again.
+    pub(super) fn is_resolving(&self) -> bool {
+        !self.resolved && self.closed().is_none()
     }
 
     /// Up to where its history has come.
@@ -166,8 +177,11 @@ impl FanoutRecord {
             (Some(ended), _) => (FanoutState::Ended(ended.outcome), Some(ended.reason.clone())),
             (None, Some(reason)) => (FanoutState::Paused, Some(reason.clone())),
             (None, None) if held.is_some() => (FanoutState::Paused, held),
-            (None, None) if !self.resolved => (FanoutState::Resolving, None),
-            (None, None) => (FanoutState::Running, self.closing_reason()),
+            (None, None) if self.is_resolving() => (FanoutState::Resolving, None),
+            (None, None) => {
+                let reason = self.closing_reason().or_else(|| self.full.clone());
+                (FanoutState::Running, reason)
+            }
         };
         FanoutView {
             fanout_id: self.fanout_id,
@@ -241,6 +255,9 @@ pub(crate) struct HostRow {
     pub(crate) reason: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finished_at: Option<Timestamp>,
+    /// It stands for one that could not be read: the host has no other turn, whatever is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unreadable: bool,
 }
 
 /// When a host had its turn.
@@ -252,6 +269,21 @@ pub(crate) struct HostTurn {
 }
 
 impl HostRow {
+    /// In place of one that cannot be read. Whether its job ran is not known, so it must not run again.
+    pub(super) fn unreadable(now: Timestamp) -> Self {
+        let text = "its row cannot be read: how far it had come is not known, and it has no other turn";
+        Self {
+            state: FanoutHostState::Ended(Outcome::Failed),
+            job_id: None,
+            run: 0,
+            turn: 0,
+            made: None,
+            reason: Some(Reason::new("row_unreadable", text)),
+            finished_at: Some(now),
+            unreadable: true,
+        }
+    }
+
     pub(crate) fn put(&self, batch: &mut Batch, fanout: FanoutId, host: HostId) {
         batch.put(Table::FanoutHost, host_key(fanout, host), encode(self));
     }
@@ -283,6 +315,19 @@ pub(crate) struct Standing {
     pub(crate) run: u32,
     /// The entry of the history by which its state is so; `None`: its row says so.
     pub(crate) by: Option<usize>,
+}
+
+/// Where a host is that was found when the history had come to entry `turn`, by its row if it has one.
+pub(super) fn place(history: &[Turn], turn: u32, row: Option<&HostRow>) -> Standing {
+    match row {
+        Some(row) if row.unreadable => Standing {
+            state: row.state,
+            run: row.run,
+            by: None,
+        },
+        Some(row) => standing(history, row.turn, row.state, row.run),
+        None => standing(history, turn, FanoutHostState::Pending, 0),
+    }
 }
 
 /// Where a host is whose state was written up to entry `turn` of the history.

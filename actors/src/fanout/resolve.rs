@@ -1,6 +1,7 @@
 //! Finding the hosts: slice by slice, each once; and those that join a standing fan-out later.
 
 use super::record::{CHUNK_HOSTS_MAX, FanoutRecord, HostRow, brief, chunk, chunk_key};
+use super::state::Joining;
 use super::{FANOUT_HOSTS_OPEN_MAX, Fanouts, FoundHost, HostSeen, HostsFound, Open, hosts_of_all};
 use crate::directory::{FindHosts, LookAtHost};
 use crate::ground::Ground;
@@ -17,7 +18,7 @@ impl Fanouts {
     pub(super) fn look_for_hosts(&self, id: FanoutId, ctx: &Context<Self>) {
         let Some(open) = self.open.get(&id) else { return };
         let record = open.machine.record();
-        if record.resolved {
+        if !record.is_resolving() {
             return;
         }
         self.directory.do_send(FindHosts {
@@ -38,29 +39,42 @@ impl Fanouts {
         }
     }
 
-    /// Adds hosts to a fan-out, in `batch`.
+    /// Adds hosts to a fan-out, in `batch`. Those that it has are passed over.
     fn add(&mut self, id: FanoutId, found: &[FoundHost], batch: &mut Batch) {
         let now = self.ground.now();
-        let too_many = too_many(&self.open, id, found.len());
         let Some(open) = self.open.get_mut(&id) else {
             return;
         };
-        if let Some(text) = too_many {
-            metrics::counter!("tripline_fanouts_refused_total", "limit" => "hosts").increment(1);
-            return open.machine.fail(Reason::new("too_many_hosts", text), now);
-        }
+        let spares = !open.machine.record().include_protected;
         let attachments = &self.ground.attachments;
-        let hosts = found
-            .iter()
-            .map(|host| (host.host_id, attachments.get(host.host_id).is_some()));
-        let new = open.machine.join(hosts.collect::<Vec<_>>());
+        let joining = found.iter().map(|host| Joining {
+            host_id: host.host_id,
+            attached: attachments.get(host.host_id).is_some(),
+            skipped: spares && host.is_protected,
+        });
+        let new = open.machine.join(joining);
         write_chunks(open, &new, batch);
-        let passed_over = found.iter().filter(|host| host.is_protected);
-        for host in passed_over.filter(|host| new.contains(&host.host_id)) {
-            if !open.machine.record().include_protected {
-                let skipped = FanoutHostState::Skipped;
-                pass_over(open, host.host_id, skipped, protected(&self.ground), now, batch);
+        for host in new {
+            if open
+                .machine
+                .member(host)
+                .is_some_and(|member| member.state.is_over())
+            {
+                let row = row_without_job(open, host, FanoutHostState::Skipped, protected(&self.ground), now);
+                open.put_row(host, row, batch);
             }
+        }
+    }
+
+    /// Adds the hosts of a slice; more than there may be end the fan-out.
+    fn add_slice(&mut self, id: FanoutId, found: &[FoundHost], batch: &mut Batch) {
+        let Some(text) = too_many(&self.open, id, found) else {
+            return self.add(id, found, batch);
+        };
+        metrics::counter!("tripline_fanouts_refused_total", "limit" => "hosts").increment(1);
+        let now = self.ground.now();
+        if let Some(open) = self.open.get_mut(&id) {
+            open.machine.fail(Reason::new("too_many_hosts", text), now);
         }
     }
 }
@@ -78,14 +92,10 @@ impl Fanouts {
             let mut batch = Batch::new();
             if let Some(open) = self.open.get_mut(&id) {
                 let reason = Reason::new("host_forgotten", "its host was forgotten by an administrator");
-                pass_over(
-                    open,
-                    host,
-                    FanoutHostState::Ended(Outcome::Cancelled),
-                    reason,
-                    now,
-                    &mut batch,
-                );
+                let state = FanoutHostState::Ended(Outcome::Cancelled);
+                let row = row_without_job(open, host, state, reason, now);
+                open.put_row(host, row, &mut batch);
+                open.machine.pass_over(host, state);
             }
             self.settle_with(id, batch, || {});
             self.wake(id, ctx);
@@ -93,27 +103,51 @@ impl Fanouts {
     }
 }
 
-/// Why a fan-out cannot have so many hosts more, if it cannot.
-fn too_many(open: &BTreeMap<FanoutId, Open>, id: FanoutId, more: usize) -> Option<String> {
+/// Why a fan-out cannot have these hosts, too, if it cannot.
+fn too_many(open: &BTreeMap<FanoutId, Open>, id: FanoutId, found: &[FoundHost]) -> Option<String> {
     let most = FANOUT_HOSTS_MAX as usize;
-    let its_own = open.get(&id).map_or(0, |open| open.machine.len());
-    if its_own + more > most {
+    let machine = &open.get(&id)?.machine;
+    let more = found.iter().filter(|host| machine.member(host.host_id).is_none());
+    let more = more.count();
+    if machine.len() + more > most {
         return Some(format!("its target selects more than {most} hosts"));
     }
     (hosts_of_all(open) + more > FANOUT_HOSTS_OPEN_MAX)
         .then(|| format!("all open fan-outs have more than {FANOUT_HOSTS_OPEN_MAX} hosts"))
 }
 
-/// A host that waits ends without a turn.
-fn pass_over(
-    open: &mut Open,
+/// Whether a host that appeared later is too many: it is turned away then, and the fan-out goes on without it and shows that.
+fn turned_away(all: &mut BTreeMap<FanoutId, Open>, id: FanoutId, found: FoundHost) -> bool {
+    let refused = too_many(all, id, &[found]);
+    let Some(open) = all.get_mut(&id) else {
+        return true;
+    };
+    let was_full = open.machine.record().full.is_some();
+    match refused {
+        None if was_full => open.machine.record_mut().full = None,
+        None => {}
+        Some(text) => {
+            metrics::counter!("tripline_fanouts_hosts_refused_total").increment(1);
+            if !was_full {
+                tracing::warn!(fanout = %id, host = %found.host_id, text, "a host is turned away");
+                let text = format!("hosts that would join it are turned away: {text}");
+                open.machine.record_mut().full = Some(Reason::new("too_many_hosts", text));
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// The row of a host that ends without a job.
+fn row_without_job(
+    open: &Open,
     host: HostId,
     state: FanoutHostState,
     reason: Reason,
     now: Timestamp,
-    batch: &mut Batch,
-) {
-    let row = HostRow {
+) -> HostRow {
+    HostRow {
         state,
         job_id: None,
         run: open.machine.member(host).map_or(0, |member| member.run),
@@ -121,9 +155,8 @@ fn pass_over(
         made: None,
         reason: Some(brief(&reason)),
         finished_at: Some(now),
-    };
-    row.put(batch, open.machine.record().fanout_id, host);
-    open.machine.pass_over(host, state);
+        unreadable: false,
+    }
 }
 
 /// Whether hosts may join it now.
@@ -154,13 +187,16 @@ impl Handler<HostsFound> for Fanouts {
     type Result = ();
     fn handle(&mut self, message: HostsFound, ctx: &mut Self::Context) {
         let id = message.fanout_id;
-        // Its time may have been over, or it was cancelled, since it asked.
-        let wants = |open: &Open| !open.machine.record().resolved;
+        // Its time may have been over, or it was cancelled, since it asked; or tried again, and it asked once more.
+        let wants = |open: &Open| {
+            let record = open.machine.record();
+            record.is_resolving() && record.cursor == message.after
+        };
         if !self.open.get(&id).is_some_and(wants) {
             return;
         }
         let mut batch = Batch::new();
-        self.add(id, &message.hosts, &mut batch);
+        self.add_slice(id, &message.hosts, &mut batch);
         if let Some(open) = self.open.get_mut(&id).filter(|open| wants(open)) {
             match message.looked_up_to {
                 Some(host) => open.machine.record_mut().cursor = Some(host),
@@ -196,7 +232,9 @@ impl Handler<HostSeen> for Fanouts {
         };
         for id in joined {
             let mut batch = Batch::new();
-            self.add(id, &[found], &mut batch);
+            if !turned_away(&mut self.open, id, found) {
+                self.add(id, &[found], &mut batch);
+            }
             self.settle_with(id, batch, || {});
             self.wake(id, ctx);
         }
@@ -205,7 +243,7 @@ impl Handler<HostSeen> for Fanouts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::record;
+    use super::super::tests::{joins, record};
     use super::*;
     use crate::fanout::state::Machine;
     use std::ops::Range;
@@ -220,12 +258,16 @@ mod tests {
 
     fn open(hosts: Range<u128>) -> Open {
         let mut machine = Machine::new(record(Pace::default(), false));
-        machine.join(hosts.map(|n| (HostId(Uuid::from_u128(n)), false)));
-        Open {
-            machine,
-            work: Err("it does nothing".into()),
-            wakes_at: None,
-        }
+        machine.join(hosts.map(|n| joins(n, false)));
+        Open::new(machine, Err("it does nothing".into()))
+    }
+
+    fn found(hosts: Range<u128>) -> Vec<FoundHost> {
+        let found = |n| FoundHost {
+            host_id: HostId(Uuid::from_u128(n)),
+            is_protected: false,
+        };
+        hosts.map(found).collect()
     }
 
     #[test]
@@ -235,17 +277,43 @@ mod tests {
         all.insert(id(4), open(0..MOST - 2));
         all.insert(id(5), open(0..0));
         assert_eq!(hosts_of_all(&all) + 2, FANOUT_HOSTS_OPEN_MAX);
-        assert_eq!(too_many(&all, id(5), 2), None);
+        assert_eq!(too_many(&all, id(5), &found(0..2)), None);
         assert_eq!(
-            too_many(&all, id(5), 3).unwrap(),
+            too_many(&all, id(5), &found(0..3)).unwrap(),
             "all open fan-outs have more than 500000 hosts"
         );
-        assert_eq!(too_many(&all, id(4), 2), None);
+        assert_eq!(too_many(&all, id(4), &found(MOST - 2..MOST)), None);
         assert_eq!(
-            too_many(&all, id(4), 3).unwrap(),
+            too_many(&all, id(4), &found(MOST - 2..MOST + 1)).unwrap(),
             "its target selects more than 100000 hosts"
         );
+        assert_eq!(
+            too_many(&all, id(4), &found(0..3)),
+            None,
+            "they are among its hosts already"
+        );
         all.remove(&id(0));
-        assert_eq!(too_many(&all, id(5), 3), None, "one of them ended");
+        assert_eq!(too_many(&all, id(5), &found(0..3)), None, "one of them ended");
+    }
+
+    #[test]
+    fn a_host_that_is_too_many_for_a_standing_fan_out_is_turned_away_alone() {
+        let mut all: BTreeMap<_, _> = (0..5).map(|n| (id(n), open(0..MOST))).collect();
+        all.insert(id(5), open(0..0));
+        let late = found(7..8)[0];
+        let joining = turned_away(&mut all, id(5), late);
+        assert!(joining, "it is turned away");
+        let of = |all: &BTreeMap<FanoutId, Open>| all[&id(5)].machine.record().clone();
+        let record = of(&all);
+        assert_eq!(
+            (record.closed(), record.failure.is_none()),
+            (None, true),
+            "it goes on"
+        );
+        let full = record.full.unwrap();
+        assert_eq!(full.code, "too_many_hosts");
+        all.remove(&id(0));
+        assert!(!turned_away(&mut all, id(5), late), "there is room now");
+        assert_eq!(of(&all).full, None);
     }
 }

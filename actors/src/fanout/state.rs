@@ -4,9 +4,12 @@
 //! what happens to one host is a row that the shell and the scheduler write. From both [`Machine::restore`] makes it
 //! again, wherever it stopped.
 
-use super::record::{FanoutRecord, HostRow, Phase, Turn, standing};
+mod ends;
+mod verdict;
+
+use super::record::{FanoutRecord, HostRow, Phase, Turn, place};
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use tripline_protocol::fanout::{AutoPause, FanoutCounts, FanoutHostState, FanoutOutcome};
+use tripline_protocol::fanout::{FanoutCounts, FanoutHostState};
 use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{HostId, Timestamp};
 
@@ -23,6 +26,32 @@ pub(super) struct Member {
     /// In which turn its last job was made.
     made_in: Option<u32>,
     attached: bool,
+    /// Its job was open when the server stopped, and nobody knows yet whether it still runs.
+    kept: bool,
+    /// Its row could not be read: it has no other turn.
+    unreadable: bool,
+}
+
+impl Member {
+    /// Whether a retry of these outcomes gives it another turn.
+    fn is_retried(&self, outcomes: &[Outcome]) -> bool {
+        matches!(self.state, FanoutHostState::Ended(outcome) if outcomes.contains(&outcome))
+            && !self.unreadable
+    }
+
+    /// Whether its open job counts in the pace.
+    fn has_place(&self) -> bool {
+        self.attached || self.kept
+    }
+}
+
+/// A host that joins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joining {
+    pub(super) host_id: HostId,
+    pub(super) attached: bool,
+    /// It is passed over.
+    pub(super) skipped: bool,
 }
 
 /// A host as the store has it.
@@ -44,8 +73,12 @@ pub(super) struct Machine {
     /// Those that wait and are attached, in order.
     ready: BTreeSet<(u32, HostId)>,
     counts: FanoutCounts,
-    /// Open jobs on hosts that are attached.
+    /// Open jobs on hosts that are attached, or that may come back after a restart.
     placed: u32,
+    /// Until when such hosts may; `None`: there are none.
+    keeps_until: Option<Timestamp>,
+    /// Lists of its hosts that could not be read.
+    lost_lists: u32,
     /// Canaries that had their turn, and that succeeded.
     canaries: u32,
     canaries_well: u32,
@@ -67,6 +100,8 @@ impl Machine {
             ready: BTreeSet::new(),
             counts: FanoutCounts::default(),
             placed: 0,
+            keeps_until: None,
+            lost_lists: 0,
             canaries: 0,
             canaries_well: 0,
             wave: 0,
@@ -75,20 +110,30 @@ impl Machine {
         }
     }
 
-    /// What the store has of it.
-    pub(super) fn restore(record: FanoutRecord, hosts: impl IntoIterator<Item = Known>) -> Self {
+    /// What the store has of it. Open jobs keep their places until `keeps_until`, although their hosts are away.
+    pub(super) fn restore(
+        record: FanoutRecord,
+        hosts: impl IntoIterator<Item = Known>,
+        keeps_until: Timestamp,
+    ) -> Self {
         let mut machine = Self::new(record);
+        machine.keeps_until = Some(keeps_until);
         let since = machine.record.counted_since();
         let (mut ends, mut canary_failed, mut last_made) = (Vec::new(), false, None);
         for known in hosts {
-            let (written, state, run) = match &known.row {
-                Some(row) => (row.turn, row.state, row.run),
-                None => (known.turn, FanoutHostState::Pending, 0),
-            };
-            let is = standing(&machine.record.history, written, state, run);
+            let is = place(&machine.record.history, known.turn, known.row.as_ref());
             let made = known.row.as_ref().and_then(|row| row.made);
             let made_in = made.map(|made| made.since);
-            machine.add(known.host_id, (is.state, is.run), made_in, known.attached);
+            let member = Member {
+                order: 0,
+                state: is.state,
+                run: is.run,
+                made_in,
+                attached: known.attached,
+                kept: is.state == FanoutHostState::InFlight && !known.attached,
+                unreadable: known.row.as_ref().is_some_and(|row| row.unreadable),
+            };
+            machine.add(known.host_id, member);
             let Some(row) = known.row else { continue };
             last_made = last_made.max(made.map(|made| made.at));
             if is.by.is_none() && machine.is_canary(made_in) && is.state != FanoutHostState::Skipped {
@@ -151,33 +196,32 @@ impl Machine {
         self.members.get(&host)
     }
 
+    /// All hosts, in no order.
+    pub(super) fn members(&self) -> impl Iterator<Item = (HostId, Member)> {
+        self.members.iter().map(|(id, member)| (*id, *member))
+    }
+
     /// All hosts, in the order they were found.
     pub(super) fn in_order(&self) -> Vec<(HostId, Member)> {
-        let mut all: Vec<(HostId, Member)> = self.members.iter().map(|(id, member)| (*id, *member)).collect();
+        let mut all: Vec<(HostId, Member)> = self.members().collect();
         all.sort_unstable_by_key(|(_, member)| member.order);
         all
     }
 
-    fn add(
-        &mut self,
-        host: HostId,
-        (state, run): (FanoutHostState, u32),
-        made_in: Option<u32>,
-        attached: bool,
-    ) -> bool {
+    /// Lists of hosts could not be read when it was restored.
+    pub(super) fn lose_lists(&mut self, lists: u32) {
+        self.lost_lists = lists;
+    }
+
+    /// Puts a host behind the others. `false`: it is there already.
+    fn add(&mut self, host: HostId, member: Member) -> bool {
         if self.members.contains_key(&host) {
             return false;
         }
         let order = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        let member = Member {
-            order,
-            state,
-            run,
-            made_in,
-            attached,
-        };
+        let member = Member { order, ..member };
         self.members.insert(host, member);
-        *self.counts.of(state) += 1;
+        *self.counts.of(member.state) += 1;
         self.take_place(host, member);
         true
     }
@@ -188,7 +232,7 @@ impl Machine {
             FanoutHostState::Pending if member.attached => {
                 self.ready.insert((member.order, host));
             }
-            FanoutHostState::InFlight if member.attached => self.placed += 1,
+            FanoutHostState::InFlight if member.has_place() => self.placed += 1,
             _ => {}
         }
     }
@@ -198,7 +242,7 @@ impl Machine {
             FanoutHostState::Pending => {
                 self.ready.remove(&(member.order, host));
             }
-            FanoutHostState::InFlight if member.attached => self.placed = self.placed.saturating_sub(1),
+            FanoutHostState::InFlight if member.has_place() => self.placed = self.placed.saturating_sub(1),
             _ => {}
         }
     }
@@ -217,12 +261,23 @@ impl Machine {
     }
 
     /// Hosts join. Those that are its hosts already are passed over; the answer is who is new.
-    pub(super) fn join(&mut self, found: impl IntoIterator<Item = (HostId, bool)>) -> Vec<HostId> {
-        let pending = (FanoutHostState::Pending, 0);
+    pub(super) fn join(&mut self, found: impl IntoIterator<Item = Joining>) -> Vec<HostId> {
         let mut new = Vec::new();
-        for (host, attached) in found {
-            if self.add(host, pending, None, attached) {
-                new.push(host);
+        for joining in found {
+            let member = Member {
+                order: 0,
+                state: match joining.skipped {
+                    true => FanoutHostState::Skipped,
+                    false => FanoutHostState::Pending,
+                },
+                run: 0,
+                made_in: None,
+                attached: joining.attached,
+                kept: false,
+                unreadable: false,
+            };
+            if self.add(joining.host_id, member) {
+                new.push(joining.host_id);
             }
         }
         if self.record.resolved {
@@ -256,11 +311,23 @@ impl Machine {
     }
 
     pub(super) fn attached(&mut self, host: HostId) {
-        self.change(host, |member| member.attached = true);
+        self.change(host, |member| (member.attached, member.kept) = (true, false));
     }
 
     pub(super) fn detached(&mut self, host: HostId) {
-        self.change(host, |member| member.attached = false);
+        self.change(host, |member| (member.attached, member.kept) = (false, false));
+    }
+
+    /// Hosts that have not come back in time give their places to others.
+    fn release(&mut self, now: Timestamp) {
+        if self.keeps_until.is_none_or(|until| now < until) {
+            return;
+        }
+        self.keeps_until = None;
+        let kept = self.members.iter().filter(|(_, member)| member.kept);
+        for host in kept.map(|(host, _)| *host).collect::<Vec<_>>() {
+            self.change(host, |member| member.kept = false);
+        }
     }
 
     /// How many jobs may be open on hosts that are attached.
@@ -279,6 +346,7 @@ impl Machine {
 
     /// The next host, if one may have its turn now: from then on it is in flight, until it landed.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<HostId> {
+        self.release(now);
         let held = !self.record.resolved || self.record.paused.is_some() || self.record.closed().is_some();
         let early = self.not_before.is_some_and(|at| at > now);
         let alone = matches!(self.record.phase, Phase::Canary { .. })
@@ -324,113 +392,6 @@ impl Machine {
         }
     }
 
-    /// A host's turn is over, as was written with its row up to entry `turn` of the history.
-    pub(super) fn landed(&mut self, host: HostId, run: u32, outcome: Outcome, turn: u32) {
-        let Some(member) = self.members.get(&host).copied() else {
-            return;
-        };
-        if member.run != run || member.state.is_over() {
-            return;
-        }
-        let is = standing(&self.record.history, turn, FanoutHostState::Ended(outcome), run);
-        self.change(host, |member| (member.state, member.run) = (is.state, is.run));
-        if turn >= self.record.counted_since() {
-            self.note_end(outcome);
-        }
-        if self.is_canary(member.made_in) {
-            self.canary_ended(outcome);
-        } else if outcome == Outcome::Succeeded {
-            self.wave += 1;
-            self.widen();
-        } else {
-            self.wave = 0;
-        }
-        self.look_at_window();
-    }
-
-    fn canary_ended(&mut self, outcome: Outcome) {
-        if outcome != Outcome::Succeeded {
-            return self.pause_by_itself(canary_failed_reason());
-        }
-        self.canaries_well += 1;
-        self.pass_canaries();
-    }
-
-    fn pass_canaries(&mut self) {
-        let canaries = self.record.plan.pace.canary.unwrap_or(0);
-        if matches!(self.record.phase, Phase::Canary { .. }) && self.canaries_well >= canaries {
-            self.leave_canaries();
-        }
-    }
-
-    fn leave_canaries(&mut self) {
-        let width = self.record.plan.pace.canary.unwrap_or(1);
-        self.wave = 0;
-        self.record_mut().phase = Phase::Ramp { width };
-    }
-
-    /// Whether one of the canaries ended and did not succeed.
-    fn has_lost_a_canary(&self) -> bool {
-        let mut canaries = self
-            .members
-            .values()
-            .filter(|member| self.is_canary(member.made_in));
-        canaries.any(
-            |canary| matches!(canary.state, FanoutHostState::Ended(outcome) if outcome != Outcome::Succeeded),
-        )
-    }
-
-    /// A wave as wide as it may be ended well: the next is wider.
-    fn widen(&mut self) {
-        let Phase::Ramp { width } = self.record.phase else {
-            return;
-        };
-        if self.wave < width {
-            return;
-        }
-        self.wave = 0;
-        let wider = width.saturating_mul(self.record.plan.pace.ramp);
-        let most = self.record.plan.pace.in_flight;
-        self.record_mut().phase = match wider >= most {
-            true => Phase::Wide,
-            false => Phase::Ramp { width: wider },
-        };
-    }
-
-    fn note_end(&mut self, outcome: Outcome) {
-        let Some(AutoPause { of, .. }) = self.record.plan.pace.auto_pause else {
-            return;
-        };
-        match outcome {
-            Outcome::Succeeded => self.window.push_back(false),
-            Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted => self.window.push_back(true),
-            Outcome::Expired | Outcome::Cancelled => {}
-        }
-        while self.window.len() > of as usize {
-            self.window.pop_front();
-        }
-    }
-
-    fn look_at_window(&mut self) {
-        let Some(AutoPause { failed, .. }) = self.record.plan.pace.auto_pause else {
-            return;
-        };
-        let count = self.window.iter().filter(|failed| **failed).count();
-        if count >= failed as usize {
-            let of = self.window.len();
-            let text = format!("{count} of its last {of} jobs failed, timed out or were interrupted");
-            self.pause_by_itself(Reason::new("auto_paused", text));
-        }
-    }
-
-    /// Pauses, unless it is paused or there is nothing left to hold back.
-    fn pause_by_itself(&mut self, reason: Reason) {
-        let goes_on = self.counts.pending > 0 || !self.record.resolved || self.record.plan.standing;
-        if goes_on && self.record.paused.is_none() && self.record.closed().is_none() {
-            self.pause(reason);
-        }
-    }
-
     pub(super) fn pause(&mut self, reason: Reason) {
         self.record_mut().paused = Some(reason);
     }
@@ -455,10 +416,10 @@ impl Machine {
         true
     }
 
-    /// No host has a turn any more; those that wait end so.
+    /// No host has a turn any more; those that wait end so, and no others are found.
     pub(super) fn close(&mut self, outcome: Outcome, reason: Reason, at: Timestamp) {
         let record = self.record_mut();
-        (record.paused, record.resolved) = (None, true);
+        record.paused = None;
         record.history.push(Turn::Closed { outcome, reason, at });
         self.replace(|member| {
             (member.state == FanoutHostState::Pending)
@@ -471,14 +432,12 @@ impl Machine {
         now >= self.record.expires_at && self.record.closed().is_none()
     }
 
-    /// How many hosts a retry would give another turn.
-    pub(super) fn count_to_retry(&self, outcomes: &[Outcome]) -> usize {
-        let wanted = |member: &&Member| {
-            outcomes
-                .iter()
-                .any(|outcome| member.state == FanoutHostState::Ended(*outcome))
-        };
-        self.members.values().filter(wanted).count()
+    /// Whether a retry would give any host another turn, or its first: hosts that were not found before it was over are
+    /// as those that waited then.
+    pub(super) fn has_to_retry(&self, outcomes: &[Outcome]) -> bool {
+        let unfound = self.record.closed().filter(|_| !self.record.resolved);
+        unfound.is_some_and(|outcome| outcomes.contains(&outcome))
+            || self.members.values().any(|member| member.is_retried(outcomes))
     }
 
     /// Hosts that ended so wait again, until `expires_at`; with their canaries, if there are any.
@@ -500,11 +459,10 @@ impl Machine {
         (self.canaries, self.canaries_well, self.wave) = (0, 0, 0);
         self.window.clear();
         let pending = FanoutHostState::Pending;
-        self.replace(|member| match member.state {
-            FanoutHostState::Ended(outcome) if outcomes.contains(&outcome) => Some((pending, member.run + 1)),
-            _ => None,
-        });
-        self.look_at_number();
+        self.replace(|member| member.is_retried(outcomes).then_some((pending, member.run + 1)));
+        if self.record.resolved {
+            self.look_at_number();
+        }
     }
 
     /// Changes many hosts.
@@ -517,36 +475,6 @@ impl Machine {
         for (host, (state, run)) in changed {
             self.change(host, |member| (member.state, member.run) = (state, run));
         }
-    }
-
-    /// How it ends, when no host waits or is in flight.
-    pub(super) fn conclusion(&self) -> Option<(FanoutOutcome, Reason)> {
-        let (record, counts) = (&self.record, &self.counts);
-        let closed = record.closed();
-        let waits = counts.pending + counts.in_flight > 0;
-        if waits || !record.resolved || (record.plan.standing && closed.is_none()) {
-            return None;
-        }
-        let wrong = counts.failed + counts.timed_out + counts.interrupted;
-        let reason = |code: &str, text: &str| Reason::new(code, text);
-        Some(if let Some(failure) = &record.failure {
-            (FanoutOutcome::Failed, failure.clone())
-        } else if closed == Some(Outcome::Cancelled) {
-            (FanoutOutcome::Cancelled, reason("cancelled", "it was cancelled"))
-        } else if self.members.is_empty() && !record.plan.standing {
-            (
-                FanoutOutcome::Failed,
-                reason("no_hosts", "its target selects no host"),
-            )
-        } else if wrong > 0 {
-            let text = format!("on {wrong} of {} hosts it went wrong", self.members.len());
-            (FanoutOutcome::Failed, reason("hosts_failed", &text))
-        } else if counts.expired > 0 && !record.plan.standing {
-            let text = format!("{} hosts had no turn in time", counts.expired);
-            (FanoutOutcome::Expired, reason("expired", &text))
-        } else {
-            (FanoutOutcome::Succeeded, reason("completed", "no host is left"))
-        })
     }
 }
 

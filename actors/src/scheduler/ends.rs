@@ -5,6 +5,7 @@
 //! are kept, and how many, the rules in force say, whenever a job was made.
 
 use super::{JobScheduler, NewJob};
+use crate::fanout::JobLost;
 use crate::ground::{name_of, rows};
 use crate::pipeline::RuleSet;
 use crate::record::{JobRecord, encode};
@@ -146,6 +147,7 @@ impl JobScheduler {
         if self.state.remove(job_id) {
             self.ground.load.release();
             self.tell_landed(pipeline.as_ref());
+            self.fanouts.do_send(JobLost(job_id));
         }
     }
 

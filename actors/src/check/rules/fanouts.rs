@@ -32,7 +32,7 @@ pub(super) fn fanout(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<()
 
 pub(super) fn by_time(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Result<(), Error> {
     match split_by_time_key(key) {
-        Some((_, id)) => look.needs(Table::Fanout, &id).map(drop),
+        Some((_, id)) => of_fanout(look, &id).map(drop),
         None => {
             look.wrong("its key is no time with an id");
             Ok(())
@@ -48,26 +48,34 @@ pub(super) fn definition(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Resul
 }
 
 pub(super) fn chunk(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
-    if of_fanout(look, key, 4)? {
+    if belongs(look, key, 4)? {
         look.expect(read_chunk(value).is_some(), "it is no list of hosts");
     }
     Ok(())
 }
 
 pub(super) fn host(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
-    if of_fanout(look, key, 16)? {
+    if belongs(look, key, 16)? {
         let _: Option<HostRow> = look.decode(value);
     }
     Ok(())
 }
 
 /// The key is a fan-out's id, and so many bytes more.
-fn of_fanout(look: &mut Look<'_>, key: &[u8], more: usize) -> Result<bool, Error> {
+fn belongs(look: &mut Look<'_>, key: &[u8], more: usize) -> Result<bool, Error> {
     match id(key).filter(|_| key.len() == 16 + more) {
-        Some(id) => look.needs(Table::Fanout, &id),
+        Some(id) => of_fanout(look, &id),
         None => {
             look.wrong("its key names nothing of a fan-out");
             Ok(false)
         }
+    }
+}
+
+/// The fan-out is there, or is being forgotten: its record goes first, and its rows by and by.
+fn of_fanout(look: &mut Look<'_>, id: &[u8; 16]) -> Result<bool, Error> {
+    match look.value(Table::JobTombstone, id)? {
+        Some(_) => Ok(true),
+        None => look.needs(Table::Fanout, id),
     }
 }

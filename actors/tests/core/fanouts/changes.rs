@@ -3,6 +3,7 @@
 use super::{CANCELLED, FAILED, SUCCEEDED};
 use super::{attached, disobey, ended, everywhere, host, states, submit, summary, until};
 use crate::fixture::Fixture;
+use tripline_protocol::Span;
 use tripline_protocol::fanout::{FanoutOutcome, FanoutState, Pace, RetryFanout, SubmitFanout};
 use tripline_protocol::job::Outcome;
 
@@ -125,4 +126,94 @@ async fn others_orgs_fan_outs_are_not_there() {
         fixture.core.get_fanout(acme, id).await.unwrap_err().code(),
         "not_found"
     );
+}
+
+#[actix::test]
+async fn a_retry_has_a_time_of_its_own_and_one_that_goes_on_keeps_its_time() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 1).await;
+    fixture.enrol("away").await;
+    let wanted = SubmitFanout {
+        expires: Some(Span::from_secs(3600)),
+        ..everywhere()
+    };
+    let id = submit(&fixture, wanted).await;
+    disobey(&mut agents[0].1).await;
+    let first = until(&fixture, id, "one fails", |view| view.counts.failed == 1).await;
+    let retry = |expires| {
+        fixture.core.retry_fanout(
+            None,
+            id,
+            RetryFanout {
+                expires,
+                ..RetryFanout::default()
+            },
+        )
+    };
+    let again = retry(None).await.unwrap();
+    assert_eq!(
+        again.expires_at, first.expires_at,
+        "it goes on, and has its own time"
+    );
+    disobey(&mut agents[0].1).await;
+    until(&fixture, id, "it fails again", |view| view.counts.failed == 1).await;
+    let longer = retry(Some(Span::from_secs(7200))).await.unwrap();
+    assert_eq!(longer.expires_at, fixture.now().after(Span::from_secs(7200)));
+    agents[0].1.obey().await;
+    until(&fixture, id, "it succeeds", |view| view.counts.succeeded == 1).await;
+    fixture.advance(7201);
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Expired);
+    let day = fixture.now().after(SubmitFanout::EXPIRES_DEFAULT);
+    assert_eq!(retry(None).await.unwrap().expires_at, day, "it had ended");
+    fixture.advance(24 * 3600 + 1);
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.expired), (FanoutOutcome::Expired, 1));
+}
+
+#[actix::test]
+async fn hosts_that_were_not_found_before_it_was_cancelled_are_found_when_it_is_tried_again() {
+    const HOSTS: usize = 20_000;
+    let fixture = Fixture::start();
+    super::limits::add_hosts(&fixture, HOSTS).await;
+    let id = submit(&fixture, everywhere()).await;
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!(outcome, FanoutOutcome::Cancelled);
+    assert!(view.counts.hosts < HOSTS as u64, "all were found before");
+    let text = view.reason.unwrap().text;
+    assert_eq!(text, "it was cancelled before all of its hosts were found");
+    let nothing = fixture.core.retry_fanout(None, id, RetryFanout::default()).await;
+    assert_eq!(nothing.unwrap_err().code(), "nothing_to_retry");
+    let wanted = RetryFanout {
+        outcomes: vec![Outcome::Cancelled],
+        ..RetryFanout::default()
+    };
+    let retried = fixture.core.retry_fanout(None, id, wanted).await.unwrap();
+    assert_eq!(retried.state, FanoutState::Resolving);
+    let view = until(&fixture, id, "all are found", |view| {
+        view.state == FanoutState::Running
+    })
+    .await;
+    assert_eq!(view.counts.pending, HOSTS as u64 + 1);
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    ended(&fixture, id).await;
+}
+
+#[actix::test]
+async fn who_submits_one_for_protected_hosts_is_on_record_with_that() {
+    let fixture = Fixture::start();
+    for include_protected in [false, true] {
+        let wanted = SubmitFanout {
+            include_protected,
+            ..everywhere()
+        };
+        submit(&fixture, wanted).await;
+    }
+    let records = crate::audit::of_action(&fixture, "default", "fanout.submit").await;
+    let said: Vec<bool> = records
+        .iter()
+        .map(|record| record.detail.contains_key("include_protected"))
+        .collect();
+    assert_eq!(said, [false, true]);
+    assert_eq!(records[1].detail["include_protected"], true);
 }

@@ -102,7 +102,7 @@ fn key_of(number: usize) -> Sha256 {
 }
 
 /// Adds so many hosts to the store, as enrolments would, and one behind them: the answer is its id.
-async fn add_hosts(fixture: &Fixture, count: usize) -> HostId {
+pub(super) async fn add_hosts(fixture: &Fixture, count: usize) -> HostId {
     let known = fixture.enrol("first").await.host_id;
     let row = fixture.store.get(Table::Host, known.as_bytes()).unwrap().unwrap();
     let mut record: Value = serde_json::from_slice(&row).unwrap();

@@ -1,72 +1,24 @@
 //! The pure machine beside a world that keeps everything: what the scheduler has committed, what is on its way there,
 //! what it told and was not heard yet. The process may die at any place.
 
-use super::plan::FanoutPlan;
-use super::record::{FanoutRecord, HostRow, HostTurn, Phase, standing};
-use super::state::{Known, Machine};
+use super::super::record::{FanoutRecord, HostRow, Phase, Turn, place};
+use super::super::state::{Joining, Known, Machine};
+use super::{EXPIRES, at, host, in_flight, record};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tripline_protocol::fanout::{AutoPause, FanoutHostState, FanoutOutcome, Pace, Target};
+use tripline_protocol::HostId;
+use tripline_protocol::fanout::{AutoPause, FanoutHostState, FanoutOutcome, Pace};
 use tripline_protocol::job::{Outcome, Reason};
-use tripline_protocol::{FanoutId, HostId, Org, Span, Timestamp};
-use uuid::Uuid;
 
-const START: i64 = 1_800_000_000_000_000;
 const HOSTS: u128 = 8;
-/// Longer than any sequence takes.
-const EXPIRES: Span = Span::from_secs(3600);
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_micros(START + seconds * 1_000_000)
-}
-
-fn host(n: u128) -> HostId {
-    HostId(Uuid::from_u128(n))
-}
-
-pub(super) fn record(pace: Pace, standing: bool) -> FanoutRecord {
-    let phase = match pace.canary {
-        Some(_) => Phase::Canary { since: 0 },
-        None => Phase::Wide,
-    };
-    FanoutRecord {
-        fanout_id: FanoutId(Uuid::nil()),
-        org: Org::default_org(),
-        name: "sweep".parse().unwrap(),
-        plan: FanoutPlan {
-            target: Target::All,
-            pace,
-            standing,
-            expires: EXPIRES,
-            max_hosts: None,
-            max_in_flight: None,
-        },
-        include_protected: false,
-        pipeline: None,
-        event: None,
-        by: None,
-        traceparent: None,
-        depth: 0,
-        created_at: at(0),
-        expires_at: at(0).after(EXPIRES),
-        timeout: None,
-        resolved: false,
-        cursor: None,
-        chunks: 0,
-        phase,
-        history: Vec::new(),
-        paused: None,
-        any_number: false,
-        failure: None,
-        ends: 0,
-        ended: None,
-    }
-}
+/// How long an open job keeps its place after a restart, in seconds.
+const GRACE: i64 = 30;
 
 /// What is on its way to the scheduler.
 #[derive(Debug)]
 enum Sent {
-    Record(Box<FanoutRecord>, Vec<HostId>),
+    /// With the hosts that joined, and whether all were found.
+    Record(Box<FanoutRecord>, Vec<HostId>, bool),
     Job(HostId, HostRow),
 }
 
@@ -99,6 +51,14 @@ struct World {
     attached: BTreeSet<HostId>,
     /// In which turn a person let it go on although canaries failed.
     forgiven: Option<u32>,
+    /// Whether all hosts were looked at, and whether that is durable.
+    found_all: bool,
+    found_all_durably: bool,
+    /// Hosts whose jobs were open at the last restart and that were not heard of since, and until when that counts.
+    kept: BTreeSet<HostId>,
+    kept_until: i64,
+    /// Hosts whose rows cannot be read.
+    spoiled: BTreeSet<HostId>,
 }
 
 impl World {
@@ -117,6 +77,11 @@ impl World {
             heard: 0,
             attached: BTreeSet::new(),
             forgiven: None,
+            found_all: false,
+            found_all_durably: false,
+            kept: BTreeSet::new(),
+            kept_until: 0,
+            spoiled: BTreeSet::new(),
         }
     }
 
@@ -128,7 +93,7 @@ impl World {
     fn settle(&mut self, new: Vec<HostId>) {
         if self.machine.take_changed() || !new.is_empty() {
             let record = Box::new(self.machine.record().clone());
-            self.sent.push_back(Sent::Record(record, new));
+            self.sent.push_back(Sent::Record(record, new, self.found_all));
         }
     }
 
@@ -137,21 +102,25 @@ impl World {
         if record.closed().is_some() || (record.resolved && !record.plan.standing) {
             return;
         }
-        let found = hosts
-            .iter()
-            .map(|n| (host(*n), self.attached.contains(&host(*n))));
+        let found = hosts.iter().map(|n| Joining {
+            host_id: host(*n),
+            attached: self.attached.contains(&host(*n)),
+            skipped: false,
+        });
         let new = self.machine.join(found.collect::<Vec<_>>());
         self.settle(new);
     }
 
-    /// Jobs on attached hosts that have not ended, or of which the machine does not know it.
+    /// Open jobs on hosts that are attached, or that may come back after a restart.
     fn in_flight(&self) -> usize {
         let sent = self.sent.iter().filter_map(|sent| match sent {
             Sent::Job(host, _) => Some(*host),
             Sent::Record(..) => None,
         });
         let open = self.open.keys().copied().chain(sent);
-        open.filter(|host| self.attached.contains(host)).count()
+        let kept = |host: &HostId| self.now < self.kept_until && self.kept.contains(host);
+        open.filter(|host| self.attached.contains(host) || kept(host))
+            .count()
     }
 
     /// Jobs made since an entry of the history, durable or on their way.
@@ -160,7 +129,9 @@ impl World {
             Sent::Job(_, row) => row.made.is_some_and(|made| made.since >= since),
             Sent::Record(..) => false,
         });
-        self.jobs.values().filter(|made| **made >= since).count() + sent.count()
+        let jobs = self.jobs.iter();
+        let known = jobs.filter(|((host, _), made)| **made >= since && !self.spoiled.contains(host));
+        known.count() + sent.count()
     }
 
     fn ends_heard(&self) -> &[End] {
@@ -170,12 +141,12 @@ impl World {
     /// What has to hold where a host has its turn, by the words of the documentation.
     fn check_turn(&self, before: &Phase) {
         let (record, pace) = (self.machine.record(), self.pace());
-        assert!(record.paused.is_none() && record.closed().is_none() && record.resolved);
+        assert!(record.paused.is_none() && record.closed().is_none() && self.found_all);
         assert!(self.in_flight() < pace.in_flight as usize, "too many at once");
         let since = match record
             .history
             .iter()
-            .rposition(|turn| matches!(turn, super::record::Turn::Retried { .. }))
+            .rposition(|turn| matches!(turn, Turn::Retried { .. }))
         {
             Some(index) => u32::try_from(index + 1).unwrap(),
             None => 0,
@@ -200,6 +171,7 @@ impl World {
         if let Some(AutoPause { failed, of }) = pace.auto_pause {
             let counted = self.ends_heard().iter().filter(|end| {
                 end.turn >= record.counted_since()
+                    && !self.spoiled.contains(&end.host)
                     && !matches!(end.outcome, Outcome::Expired | Outcome::Cancelled)
             });
             let last: Vec<_> = counted.rev().take(of as usize).collect();
@@ -219,19 +191,13 @@ impl World {
                 break;
             };
             self.check_turn(&before);
+            assert!(
+                !self.spoiled.contains(&host),
+                "nobody knows whether it ran before"
+            );
             let turn = self.machine.record().turn();
-            let row = HostRow {
-                state: FanoutHostState::InFlight,
-                job_id: None,
-                run: self.machine.member(host).unwrap().run,
-                turn,
-                made: Some(HostTurn {
-                    since: turn,
-                    at: at(self.now),
-                }),
-                reason: None,
-                finished_at: None,
-            };
+            let run = self.machine.member(host).unwrap().run;
+            let row = in_flight(run, turn, at(self.now));
             self.sent.push_back(Sent::Job(host, row));
         }
         self.settle(Vec::new());
@@ -241,7 +207,8 @@ impl World {
     fn commit(&mut self) {
         match self.sent.pop_front() {
             None => {}
-            Some(Sent::Record(record, new)) => {
+            Some(Sent::Record(record, new, found_all)) => {
+                self.found_all_durably = found_all;
                 self.hosts
                     .extend(new.into_iter().map(|host| (record.turn(), host)));
                 self.record = *record;
@@ -302,13 +269,15 @@ impl World {
             row: self.rows.get(host).cloned(),
             attached: self.attached.contains(host),
         });
-        Machine::restore(self.record.clone(), known)
+        Machine::restore(self.record.clone(), known, at(self.now + GRACE))
     }
 
     fn crash(&mut self) {
         self.sent.clear();
         self.heard = self.ends.len();
         self.attached.clear();
+        (self.kept, self.kept_until) = (self.open.keys().copied().collect(), self.now + GRACE);
+        self.found_all = self.found_all_durably;
         // A resumption that was not written did not happen.
         let written = self.record.turn();
         self.forgiven = self.forgiven.filter(|turn| *turn < written);
@@ -316,11 +285,23 @@ impl World {
         self.settle(Vec::new());
     }
 
+    /// It dies, and the row of a host that had ended cannot be read any more.
+    fn spoil(&mut self, index: usize) {
+        let over = self.rows.iter().filter(|(_, row)| row.state.is_over());
+        let over: Vec<HostId> = over.map(|(host, _)| *host).collect();
+        if let Some(host) = over.get(index % over.len().max(1)) {
+            self.rows.insert(*host, HostRow::unreadable(at(self.now)));
+            self.spoiled.insert(*host);
+        }
+        self.crash();
+    }
+
     /// Once everything arrived, memory and disk say the same.
     fn check_same(&mut self) {
         self.all_arrives();
         let again = self.restored();
         assert_eq!(again.counts(), self.machine.counts());
+        assert_eq!(self.machine.record().resolved, self.found_all);
         for (id, member) in again.in_order() {
             let same = self.machine.member(id).unwrap();
             assert_eq!(
@@ -345,17 +326,20 @@ impl World {
     fn act(&mut self, op: &Op) {
         match op {
             Op::Join(hosts) => self.join(hosts),
-            Op::Resolve if self.machine.record().closed().is_none() => {
+            Op::Resolve if self.machine.record().is_resolving() => {
+                self.found_all = true;
                 self.machine.resolve();
                 self.settle(Vec::new());
             }
             Op::Resolve => {}
             Op::Attach(n) => {
                 self.attached.insert(host(*n));
+                self.kept.remove(&host(*n));
                 self.machine.attached(host(*n));
             }
             Op::Detach(n) => {
                 self.attached.remove(&host(*n));
+                self.kept.remove(&host(*n));
                 self.machine.detached(host(*n));
             }
             Op::Go(most) => self.go(*most),
@@ -377,12 +361,14 @@ impl World {
             }
             Op::Retry => {
                 let outcomes = [Outcome::Failed, Outcome::Expired];
-                if self.machine.record().resolved && self.machine.count_to_retry(&outcomes) > 0 {
+                if !self.machine.record().is_resolving() && self.machine.has_to_retry(&outcomes) {
                     self.machine.retry(&outcomes, at(self.now).after(EXPIRES));
                     self.settle(Vec::new());
                 }
             }
             Op::Crash => self.crash(),
+            Op::Spoil(index) => self.spoil(*index),
+            Op::Wait => self.now += GRACE,
             Op::Arrive => self.check_same(),
         }
     }
@@ -390,9 +376,7 @@ impl World {
     /// Everybody comes, nothing fails any more, and its time is over in the end.
     fn finish(&mut self) {
         self.all_arrives();
-        if !self.machine.record().resolved {
-            self.machine.resolve();
-        }
+        self.act(&Op::Resolve);
         (1..=HOSTS).for_each(|n| self.act(&Op::Attach(n)));
         for _ in 0..200 {
             self.resume();
@@ -406,23 +390,18 @@ impl World {
         self.check_same();
         let record = &self.record;
         for (turn, host) in &self.hosts {
-            let (turn, state, run) = match self.rows.get(host) {
-                Some(row) => (row.turn, row.state, row.run),
-                None => (*turn, FanoutHostState::Pending, 0),
-            };
-            assert!(
-                standing(&record.history, turn, state, run).state.is_over(),
-                "{host} has no outcome"
-            );
+            let is = place(&record.history, *turn, self.rows.get(host));
+            assert!(is.state.is_over(), "{host} has no outcome");
         }
         let ids: BTreeSet<_> = self.hosts.iter().map(|(_, host)| host).collect();
         assert_eq!(ids.len(), self.hosts.len(), "a host is there twice");
         let (outcome, _) = self.machine.conclusion().expect("it ends");
         let counts = self.machine.counts();
-        let none = ids.is_empty() && !self.record.plan.standing;
+        let none = ids.is_empty() && self.found_all && !self.record.plan.standing;
         let expected = match self.record.closed() {
             Some(Outcome::Cancelled) => FanoutOutcome::Cancelled,
             _ if none || counts.failed + counts.interrupted > 0 => FanoutOutcome::Failed,
+            _ if !self.found_all => FanoutOutcome::Expired,
             _ if counts.expired > 0 && !self.record.plan.standing => FanoutOutcome::Expired,
             _ => FanoutOutcome::Succeeded,
         };
@@ -447,6 +426,10 @@ enum Op {
     Close(Outcome),
     Retry,
     Crash,
+    /// The same, and a row of a host that ended is damaged.
+    Spoil(usize),
+    /// As long as open jobs keep their places after a restart.
+    Wait,
     /// All that is under way arrives.
     Arrive,
 }
@@ -472,6 +455,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => prop_oneof![Just(Outcome::Expired), Just(Outcome::Cancelled)].prop_map(Op::Close),
         1 => Just(Op::Retry),
         1 => Just(Op::Crash),
+        1 => (0..8_usize).prop_map(Op::Spoil),
+        1 => Just(Op::Wait),
         1 => Just(Op::Arrive),
     ]
 }
@@ -502,98 +487,4 @@ proptest! {
         ops.iter().for_each(|op| world.act(op));
         world.finish();
     }
-}
-
-#[test]
-fn the_width_grows_by_the_ramp_with_each_wave_that_ended_well() {
-    let pace = Pace {
-        in_flight: 5,
-        canary: Some(1),
-        ramp: 2,
-        ..Pace::default()
-    };
-    let mut machine = Machine::new(record(pace, false));
-    machine.join((1..=8).map(|n| (host(n), true)));
-    machine.resolve();
-    let mut widths = Vec::new();
-    loop {
-        let made: Vec<HostId> = std::iter::from_fn(|| machine.next(at(0))).collect();
-        if made.is_empty() {
-            break;
-        }
-        widths.push(made.len());
-        made.iter()
-            .for_each(|host| machine.landed(*host, 0, Outcome::Succeeded, 0));
-    }
-    assert_eq!(widths, [1, 1, 2, 4]);
-    assert_eq!(machine.conclusion().unwrap().0, FanoutOutcome::Succeeded);
-}
-
-#[test]
-fn a_canary_that_failed_during_a_persons_pause_is_decided_about_when_it_goes_on() {
-    let pace = Pace {
-        canary: Some(2),
-        ..Pace::default()
-    };
-    let mut machine = Machine::new(record(pace, false));
-    machine.join((1..=5).map(|n| (host(n), true)));
-    machine.resolve();
-    let canaries: Vec<HostId> = std::iter::from_fn(|| machine.next(at(0))).collect();
-    machine.pause(Reason::new("paused", "ana wants to look first"));
-    machine.landed(canaries[0], 0, Outcome::Failed, 0);
-    machine.landed(canaries[1], 0, Outcome::Succeeded, 0);
-    assert!(machine.resume());
-    let code = |machine: &Machine| machine.record().paused.clone().map(|reason| reason.code);
-    assert_eq!(code(&machine).as_deref(), Some("canary_failed"));
-    assert_eq!(machine.next(at(1)), None);
-    assert!(machine.resume() && machine.next(at(2)).is_some());
-}
-
-#[test]
-fn a_retry_lets_nobody_go_on_who_waits_for_a_person_because_of_their_number() {
-    let mut record = record(Pace::default(), true);
-    record.plan.max_hosts = Some(2);
-    let mut machine = Machine::new(record);
-    machine.join((1..=2).map(|n| (host(n), true)));
-    machine.resolve();
-    let first = machine.next(at(0)).unwrap();
-    machine.landed(first, 0, Outcome::Failed, 0);
-    machine.join([(host(3), true)]);
-    let paused = |machine: &Machine| machine.record().paused.clone().map(|reason| reason.code);
-    assert_eq!(paused(&machine).as_deref(), Some("max_hosts"));
-    machine.retry(&[Outcome::Failed], at(3600));
-    assert_eq!(paused(&machine).as_deref(), Some("max_hosts"));
-    assert_eq!(machine.next(at(1)), None);
-}
-
-#[test]
-fn jobs_are_as_far_apart_as_the_pace_says_also_after_a_restart() {
-    let pace = Pace {
-        per_minute: Some(2),
-        ..Pace::default()
-    };
-    let mut machine = Machine::new(record(pace, false));
-    machine.join((1..=3).map(|n| (host(n), true)));
-    machine.resolve();
-    let first = machine.next(at(0)).unwrap();
-    assert_eq!((machine.next(at(29)), machine.due()), (None, Some(at(30))));
-    assert!(machine.next(at(30)).is_some());
-    let row = HostRow {
-        state: FanoutHostState::InFlight,
-        job_id: None,
-        run: 0,
-        turn: 0,
-        made: Some(HostTurn { since: 0, at: at(30) }),
-        reason: None,
-        finished_at: None,
-    };
-    let known = (1..=3).map(|n| Known {
-        host_id: host(n),
-        turn: 0,
-        row: (host(n) == first).then(|| row.clone()),
-        attached: true,
-    });
-    let mut again = Machine::restore(machine.record().clone(), known);
-    assert_eq!(again.next(at(59)), None);
-    assert!(again.next(at(60)).is_some());
 }
