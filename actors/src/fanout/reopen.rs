@@ -34,7 +34,7 @@ impl Fanouts {
         }
         match self
             .check_visible(&message)
-            .and_then(|()| self.to_reopen(id, &retry.outcomes))
+            .and_then(|()| self.record_to_reopen(id, &retry.outcomes))
         {
             Err(refusal) => self.ground.after_commit(move || message.reply.send(Err(refusal))),
             Ok(record) => {
@@ -47,7 +47,7 @@ impl Fanouts {
     }
 
     /// The record of one that may be opened again.
-    fn to_reopen(&mut self, id: FanoutId, outcomes: &[Outcome]) -> Result<FanoutRecord, Refusal> {
+    fn record_to_reopen(&mut self, id: FanoutId, outcomes: &[Outcome]) -> Result<FanoutRecord, Refusal> {
         self.room()?;
         self.forget_finished();
         if self.finishing.contains_key(&id) || self.reopening.contains_key(&id) {

@@ -267,6 +267,7 @@ impl Pipeline {
                 .map(|pattern| pattern.as_str().to_owned())
                 .collect(),
             when: self.when.as_ref().map(|when| when.source().to_owned()),
+            target: self.fanout().map(|plan| plan.target.clone()),
             job: self.job_name().clone(),
             pause: None,
             in_flight: 0,

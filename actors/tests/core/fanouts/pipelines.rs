@@ -1,13 +1,13 @@
 //! Fan-outs of pipelines whose target is a set of hosts.
 
-use super::{attached, ended, hosts, is_paused, until};
+use super::{attached, ended, hosts, is_paused, summary, until};
 use crate::audit::ana;
 use crate::events::{delivery, stream};
 use crate::fixture::{Fixture, Setup, eventually, rules};
 use serde_json::json;
 use tripline_actors::FanoutFilter;
 use tripline_actors::store::Table;
-use tripline_protocol::fanout::{FanoutOutcome, FanoutState, FanoutView};
+use tripline_protocol::fanout::{FanoutOutcome, FanoutState, FanoutView, Target};
 use tripline_protocol::{EventKey, FanoutId, Org};
 
 const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\nfanout: { in_flight: 1 }\n\
@@ -52,6 +52,8 @@ async fn an_event_begins_one_fan_out_however_often_it_comes_and_a_reload_changes
         FanoutId::derive(key, &"sweep".parse().unwrap(), 0)
     );
     assert_eq!(view.pipeline.unwrap().name.as_str(), "sweep");
+    let shown = fixture.core.pipelines().await.unwrap().pipelines;
+    assert_eq!(shown[0].target, Some(Target::All));
     let first = agents[0].1.obey().await;
     fixture.core.set_rules(rules(&[]));
     let second = agents[1].1.obey().await;
@@ -133,6 +135,8 @@ async fn a_host_whose_job_cannot_be_rendered_fails_without_one() {
     assert_eq!(fixture.rows(Table::Job), 0);
     let hosts = hosts(&fixture, id).await;
     assert_eq!(hosts[0].reason.as_ref().unwrap().code, "missing_field");
+    let summary = summary(&fixture, 1).await;
+    assert_eq!(summary["not_succeeded"][0]["reason"]["code"], "missing_field");
 }
 
 #[actix::test]
