@@ -9,10 +9,10 @@ use super::problem::ApiError;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use tripline_actors::{FanoutFilter, FanoutHostFilter};
-use tripline_protocol::FanoutId;
+use tripline_actors::{Core, FanoutFilter, FanoutHostFilter, Refusal};
 use tripline_protocol::api::{Page, SetPause};
 use tripline_protocol::fanout::{FanoutHostView, FanoutView, RetryFanout, SubmitFanout};
+use tripline_protocol::{FanoutId, Org};
 use utoipa::IntoParams;
 
 /// Query of a submission.
@@ -121,33 +121,27 @@ pub(super) async fn pause(
     state: web::Data<HttpState>,
     fanout_id: web::Path<String>,
     Body(pause): Body<SetPause>,
-) -> Result<web::Json<FanoutView>, ApiError> {
-    let org = caller.org_for(None)?;
-    let core = state.core.by(&caller);
-    let fanout = core.pause_fanout(org, path_part(&fanout_id)?, pause.reason);
-    Ok(web::Json(fanout.await?))
+) -> Answer {
+    let change = async |core: Core, org, id| core.pause_fanout(org, id, pause.reason).await;
+    changed(&caller, &state, &fanout_id, change).await
 }
 
 pub(super) async fn resume(
     caller: Operator,
     state: web::Data<HttpState>,
     fanout_id: web::Path<String>,
-) -> Result<web::Json<FanoutView>, ApiError> {
-    let org = caller.org_for(None)?;
-    let core = state.core.by(&caller);
-    let fanout = core.resume_fanout(org, path_part(&fanout_id)?);
-    Ok(web::Json(fanout.await?))
+) -> Answer {
+    let change = async |core: Core, org, id| core.resume_fanout(org, id).await;
+    changed(&caller, &state, &fanout_id, change).await
 }
 
 pub(super) async fn cancel(
     caller: Operator,
     state: web::Data<HttpState>,
     fanout_id: web::Path<String>,
-) -> Result<web::Json<FanoutView>, ApiError> {
-    let org = caller.org_for(None)?;
-    let core = state.core.by(&caller);
-    let fanout = core.cancel_fanout(org, path_part(&fanout_id)?);
-    Ok(web::Json(fanout.await?))
+) -> Answer {
+    let change = async |core: Core, org, id| core.cancel_fanout(org, id).await;
+    changed(&caller, &state, &fanout_id, change).await
 }
 
 pub(super) async fn retry(
@@ -155,9 +149,22 @@ pub(super) async fn retry(
     state: web::Data<HttpState>,
     fanout_id: web::Path<String>,
     Body(request): Body<RetryFanout>,
-) -> Result<web::Json<FanoutView>, ApiError> {
+) -> Answer {
+    let change = async |core: Core, org, id| core.retry_fanout(org, id, request).await;
+    changed(&caller, &state, &fanout_id, change).await
+}
+
+/// A fan-out as it is after a change.
+type Answer = Result<web::Json<FanoutView>, ApiError>;
+
+/// Does with the fan-out of a path what `change` says, on behalf of the caller.
+async fn changed(
+    caller: &Operator,
+    state: &HttpState,
+    fanout_id: &str,
+    change: impl AsyncFnOnce(Core, Option<Org>, FanoutId) -> Result<FanoutView, Refusal>,
+) -> Answer {
     let org = caller.org_for(None)?;
-    let core = state.core.by(&caller);
-    let fanout = core.retry_fanout(org, path_part(&fanout_id)?, request);
+    let fanout = change(state.core.by(caller), org, path_part(fanout_id)?);
     Ok(web::Json(fanout.await?))
 }
