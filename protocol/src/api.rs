@@ -470,6 +470,9 @@ pub struct PipelineView {
     /// Its condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// The set of hosts it acts on; absent: the event's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<crate::fanout::Target>,
     /// Its job's name.
     pub job: Name,
     /// The pause it is in; absent when it acts.

@@ -299,13 +299,14 @@ fn rows(view: &PipelinesView) -> String {
             or_dash(pipeline.orgs.as_ref().map(|orgs| words(orgs))),
             or_dash(pipeline.events_max_age),
             or_dash(pipeline.when.as_ref()),
+            or_dash(pipeline.target.as_ref()),
             pipeline.job.to_string(),
             pipeline.file.clone(),
             pipeline.version.as_str().chars().take(12).collect(),
         ]
     });
     let head = [
-        "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "JOB", "FILE", "VERSION",
+        "NAME", "STATE", "ON", "ORGS", "MAX AGE", "WHEN", "TARGET", "JOB", "FILE", "VERSION",
     ];
     table(head, rows)
 }

@@ -7,8 +7,10 @@ use crate::samples::{at, client_stats, hash, host, isolation, p};
 use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::event::{HostHint, StreamGap, StreamedEvent};
+use tripline_protocol::fanout::Target;
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Priority, Reason};
 use tripline_protocol::littlebrother::{LoginMapping, UserConfig};
+use tripline_protocol::selector::HostSelector;
 use tripline_protocol::step::{Step, StepStatus};
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{Attestation, Event, HostId, InstallId, Org, Span};
@@ -336,6 +338,10 @@ fn slots_and_pipelines(golden: &mut Golden) {
         events_max_age: Some(Span::from_secs(6 * 3600)),
         on: vec!["PROHIBITED_PROCESS".into(), "acme.alert.*".into()],
         when: Some("host.platform == \"linux\"".into()),
+        target: Some(Target::Hosts(HostSelector {
+            labels: vec![p("dmz")],
+            ..HostSelector::default()
+        })),
         job: p("contain-miner"),
         pause: Some(pipeline_pause(Some(pause().by))),
         in_flight: 3,
