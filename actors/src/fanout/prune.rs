@@ -3,7 +3,7 @@
 use super::Fanouts;
 use super::record::FanoutRecord;
 use crate::ground::read;
-use crate::record::{by_time_key, split_by_time_key};
+use crate::record::{by_time_key, put_tombstone, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use tripline_protocol::FanoutId;
@@ -123,13 +123,12 @@ impl Fanouts {
             let record: Option<FanoutRecord> = read(store, Table::Fanout, id.as_bytes(), "fan-out")?;
             let now = self.ground.now();
             let key = id.as_bytes();
-            if let Some(record) = record {
+            if let Some(record) = &record {
                 batch.delete(Table::FanoutByTime, by_time_key(record.created_at, key));
             }
+            put_tombstone(&mut batch, key, record.as_ref().map(|record| &record.org), now);
             batch.delete(Table::Fanout, key.to_vec());
             batch.delete(Table::FanoutDefinition, key.to_vec());
-            batch.put(Table::JobTombstone, key.to_vec(), Vec::new());
-            batch.put(Table::TombstoneByTime, by_time_key(now, key), Vec::new());
             self.pruner.burying = None;
             self.pruner.reopened();
         }
