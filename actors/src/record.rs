@@ -261,8 +261,7 @@ impl JobRecord {
         batch.delete(Table::Job, id.to_vec());
         batch.delete(Table::JobByTime, by_time_key(self.queued_at, id));
         batch.delete(Table::PublishedResult, id.to_vec());
-        batch.put(Table::JobTombstone, id.to_vec(), Vec::new());
-        batch.put(Table::TombstoneByTime, by_time_key(now, id), Vec::new());
+        put_tombstone(batch, id, Some(&self.org), now);
         for artifact in self.reports.iter().filter_map(|report| report.artifact.as_ref()) {
             forget_use(batch, &artifact.sha256, &self.org, self.job_id);
         }
@@ -505,6 +504,13 @@ pub(crate) fn by_time_key(time: Timestamp, id: &[u8; 16]) -> Vec<u8> {
     key.extend_from_slice(&u64::try_from(time.as_micros()).unwrap_or(0).to_be_bytes());
     key.extend_from_slice(id);
     key
+}
+
+/// Writes what is left of a job or fan-out that is forgotten: whose it was, where that is known.
+pub(crate) fn put_tombstone(batch: &mut Batch, id: &[u8; 16], org: Option<&Org>, now: Timestamp) {
+    let org = org.map_or("", Org::as_str);
+    batch.put(Table::JobTombstone, id.to_vec(), org.as_bytes().to_vec());
+    batch.put(Table::TombstoneByTime, by_time_key(now, id), Vec::new());
 }
 
 /// Takes a key of an index by time apart.

@@ -76,6 +76,12 @@ const METRICS: &[Metric] = &[
     )
     .act("as for `tripline_router_decisions_kept`"),
     counter(
+        "tripline_router_marks_cut_total",
+        "marks",
+        "marks of handled events on which nobody acted that went before their time because there were too many",
+    )
+    .act("a threshold counts more events than are remembered: one that is delivered again counts twice; a condition that fewer events meet, or a shorter `events.max_age`"),
+    counter(
         "tripline_router_decisions_unrecorded_total",
         "decisions",
         "decisions without a record of their own, because there were too many at once; they are counted",

@@ -12,6 +12,7 @@ mod journal;
 mod outside;
 mod process;
 mod random;
+mod ruled;
 pub(crate) mod scripted;
 mod server;
 mod simulated_agent;
@@ -24,6 +25,7 @@ pub(crate) use journal::commands_begun;
 pub(crate) use outside::Outside;
 pub(crate) use process::{Process, clean};
 pub(crate) use random::Random;
+pub(crate) use ruled::Ruled;
 pub(crate) use server::Server;
 pub(crate) use simulated_agent::{Gauge, SimulatedAgent};
 

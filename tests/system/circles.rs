@@ -1,8 +1,7 @@
 //! Pipelines that trip each other: a circle comes to an end, and an event that says it is too deep trips nobody.
 
-use crate::harness::{AgentProcess, Outside, Server, Site, cloud_event, eventually, job_of};
+use crate::harness::{Ruled, cloud_event, eventually, job_of};
 use serde_json::json;
-use tripline_protocol::HostId;
 use tripline_protocol::api::JobView;
 use tripline_protocol::job::{JobState, Outcome};
 
@@ -11,51 +10,26 @@ const DEPTH_MAX: usize = 8;
 const CIRCLE: &str = "name: ping\non: [ping]\njob: { steps: [ publish: { etype: pong } ] }\n---\n\
                       name: pong\non: [pong]\njob: { steps: [ publish: { etype: ping } ] }\n";
 
-struct Scene {
-    server: Server,
-    outside: Outside,
-    host: HostId,
-    _agent: AgentProcess,
-    _site: Site,
-}
-
-impl Scene {
-    async fn set() -> Self {
-        let site = Site::new().await;
-        site.write("pipelines/circle.yaml", CIRCLE);
-        let folder = site.path("pipelines");
-        let server = Server::start(&site, &[("pipelines.dir", folder.to_str().expect("UTF-8"))]).await;
-        let mut agent = AgentProcess::start(&site, &server, "a").await;
-        Self {
-            host: agent.host_id().await,
-            outside: server.outside().await,
-            server,
-            _agent: agent,
-            _site: site,
-        }
-    }
-
-    /// The jobs of the circle, the oldest first.
-    async fn jobs(&self) -> Vec<JobView> {
-        let mut jobs = self.server.api().jobs().await;
-        jobs.retain(|job| job.pipeline.is_some());
-        jobs.sort_by_key(|job| job.queued_at);
-        jobs
-    }
+/// The jobs of the circle, the oldest first.
+async fn jobs(scene: &Ruled) -> Vec<JobView> {
+    let mut jobs = scene.server.api().jobs().await;
+    jobs.retain(|job| job.pipeline.is_some());
+    jobs.sort_by_key(|job| job.queued_at);
+    jobs
 }
 
 #[tokio::test]
 async fn pipelines_that_publish_for_each_other_in_a_circle_come_to_an_end() {
-    let scene = Scene::set().await;
+    let scene = Ruled::by(CIRCLE).await;
     let event = cloud_event("first", "ping", scene.host, json!({}));
     scene.outside.publish("ping", &event).await;
     eventually("one job fails", async || {
         let failed = |job: &JobView| job.state == JobState::Ended(Outcome::Failed);
-        scene.jobs().await.iter().any(failed).then_some(())
+        jobs(&scene).await.iter().any(failed).then_some(())
     })
     .await;
     scene.outside.all_handled().await;
-    let jobs = scene.jobs().await;
+    let jobs = jobs(&scene).await;
     assert_eq!(jobs.len(), DEPTH_MAX + 1, "{jobs:?}");
     for (depth, job) in jobs.iter().enumerate() {
         let name = ["ping", "pong"][depth % 2];
@@ -78,14 +52,14 @@ async fn pipelines_that_publish_for_each_other_in_a_circle_come_to_an_end() {
 
 #[tokio::test]
 async fn an_event_that_says_it_is_too_deep_is_a_dead_letter_and_trips_nobody() {
-    let scene = Scene::set().await;
+    let scene = Ruled::by(CIRCLE).await;
     let mut event = cloud_event("forged", "ping", scene.host, json!({}));
     event["tripdepth"] = json!(DEPTH_MAX + 1);
     scene.outside.publish("ping", &event).await;
     let letters = scene.outside.dead(1).await;
     assert_eq!(letters[0].reason, "too_deep", "{letters:?}");
     scene.outside.all_handled().await;
-    assert_eq!(scene.jobs().await.len(), 0);
+    assert_eq!(jobs(&scene).await.len(), 0);
     let after = scene
         .server
         .api()

@@ -1,84 +1,57 @@
 //! Hosts that are away: what waits for them is seen with its place and its reason, recalled, held, and run when they come.
 
-use crate::harness::{
-    AgentProcess, Outside, Server, Site, cloud_event, eventually, job_of, job_of_event, tripline,
-};
+use crate::harness::{Outside, Ruled, cloud_event, eventually, job_of, job_of_event, tripline};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use tripline_protocol::JobId;
 use tripline_protocol::job::{JobState, Outcome};
-use tripline_protocol::{HostId, JobId};
 
 const LOOK: &str = "name: look\non: [look]\njob: { steps: [ list_directory: { path: /proc/self } ] }\n";
 const SUCCEEDED: JobState = JobState::Ended(Outcome::Succeeded);
 
-struct Scene {
-    server: Server,
-    outside: Outside,
-    agent: AgentProcess,
-    host: HostId,
-    _site: Site,
+async fn goes(scene: &mut Ruled) {
+    scene.agent.kill();
+    scene.server.api().attached(scene.host, false).await;
 }
 
-impl Scene {
-    async fn set() -> Self {
-        let site = Site::new().await;
-        site.write("pipelines/look.yaml", LOOK);
-        let folder = site.path("pipelines");
-        let server = Server::start(&site, &[("pipelines.dir", folder.to_str().expect("UTF-8"))]).await;
-        let mut agent = AgentProcess::start(&site, &server, "a").await;
-        Self {
-            host: agent.host_id().await,
-            outside: server.outside().await,
-            server,
-            agent,
-            _site: site,
-        }
-    }
+/// An event trips the pipeline; its job.
+async fn trips(scene: &Ruled, id: &str) -> JobId {
+    let event = cloud_event(id, "look", scene.host, json!({}));
+    scene.outside.publish("look", &event).await;
+    let job_id = job_of_event("system-test", id, "look", scene.host);
+    eventually("the job is accepted", async || {
+        let answer = scene.server.api().try_get(&format!("/v1/jobs/{job_id}")).await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    job_id
+}
 
-    async fn goes(&mut self) {
-        self.agent.kill();
-        self.server.api().attached(self.host, false).await;
-    }
-
-    /// An event trips the pipeline; its job.
-    async fn trips(&self, id: &str) -> JobId {
-        let event = cloud_event(id, "look", self.host, json!({}));
-        self.outside.publish("look", &event).await;
-        let job_id = job_of_event("system-test", id, "look", self.host);
-        eventually("the job is accepted", async || {
-            let answer = self.server.api().try_get(&format!("/v1/jobs/{job_id}")).await?;
-            (answer.status == 200).then_some(())
-        })
-        .await;
-        job_id
-    }
-
-    async fn cli(&self, arguments: &[&str]) -> String {
-        let ran = tripline(self.server.data_dir(), arguments).await;
-        assert_eq!(ran.code, 0, "{ran:?}");
-        ran.stdout
-    }
+async fn cli(scene: &Ruled, arguments: &[&str]) -> String {
+    let ran = tripline(scene.server.data_dir(), arguments).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.stdout
 }
 
 #[tokio::test]
 async fn jobs_wait_for_a_host_in_order_are_seen_with_place_and_reason_recalled_and_run_when_it_comes() {
-    let mut scene = Scene::set().await;
-    scene.goes().await;
+    let mut scene = Ruled::by(LOOK).await;
+    goes(&mut scene).await;
     let api = scene.server.api();
-    let by_event = scene.trips("1").await;
+    let by_event = trips(&scene, "1").await;
     let recalled = api.submit(scene.host, job_of("list_processes", json!({}))).await;
     let last = api.submit(scene.host, job_of("list_processes", json!({}))).await;
     scene.server.crash().await;
-    let shown = scene.cli(&["job", "show", &last.to_string()]).await;
+    let shown = cli(&scene, &["job", "show", &last.to_string()]).await;
     assert!(shown.contains("position 3: host offline since "), "{shown}");
-    let host = scene.cli(&["host", "show", &scene.host.to_string()]).await;
+    let host = cli(&scene, &["host", "show", &scene.host.to_string()]).await;
     let at = |job_id: JobId| host.find(&job_id.to_string()).expect("it is listed");
     assert!(
         at(by_event) < at(recalled) && at(recalled) < at(last) && host.contains("host offline since "),
         "{host}"
     );
-    scene.cli(&["job", "cancel", &recalled.to_string()]).await;
-    let shown = scene.cli(&["job", "show", &last.to_string()]).await;
+    cli(&scene, &["job", "cancel", &recalled.to_string()]).await;
+    let shown = cli(&scene, &["job", "show", &last.to_string()]).await;
     assert!(shown.contains("position 2: "), "{shown}");
 
     scene.agent.spawn();
@@ -90,7 +63,7 @@ async fn jobs_wait_for_a_host_in_order_are_seen_with_place_and_reason_recalled_a
         (never.state, never.started_at),
         (JobState::Ended(Outcome::Cancelled), None)
     );
-    let host = scene.cli(&["host", "show", &scene.host.to_string()]).await;
+    let host = cli(&scene, &["host", "show", &scene.host.to_string()]).await;
     assert!(!host.contains("WAITS FOR"), "{host}");
 }
 
@@ -130,11 +103,11 @@ fn keys(path: &str, value: &Value, into: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn the_result_of_a_job_that_waited_for_its_host_has_the_envelope_of_one_that_did_not() {
-    let mut scene = Scene::set().await;
-    let online = scene.trips("online").await;
+    let mut scene = Ruled::by(LOOK).await;
+    let online = trips(&scene, "online").await;
     scene.server.api().ended(online).await;
-    scene.goes().await;
-    let offline = scene.trips("offline").await;
+    goes(&mut scene).await;
+    let offline = trips(&scene, "offline").await;
     let waiting = scene.server.api().job(offline).await.waiting.expect("it waits");
     assert_eq!(waiting.reason.code, "host_offline");
     scene.agent.spawn();
@@ -149,23 +122,21 @@ async fn the_result_of_a_job_that_waited_for_its_host_has_the_envelope_of_one_th
 
 #[tokio::test]
 async fn jobs_of_a_paused_pipeline_are_held_over_a_crash_and_go_on_when_it_is_resumed() {
-    let mut scene = Scene::set().await;
-    scene.goes().await;
-    let held = scene.trips("1").await;
-    scene
-        .cli(&["pipeline", "pause", "look", "--reason", "INC-42"])
-        .await;
+    let mut scene = Ruled::by(LOOK).await;
+    goes(&mut scene).await;
+    let held = trips(&scene, "1").await;
+    cli(&scene, &["pipeline", "pause", "look", "--reason", "INC-42"]).await;
     scene.server.crash().await;
     scene.agent.spawn();
     let api = scene.server.api();
     api.attached(scene.host, true).await;
     let other = api.run(scene.host, job_of("list_processes", json!({}))).await;
     assert_eq!(other.state, SUCCEEDED, "others go first");
-    let shown = scene.cli(&["job", "show", &held.to_string()]).await;
+    let shown = cli(&scene, &["job", "show", &held.to_string()]).await;
     assert!(
         shown.contains("queued") && shown.contains("position 1: ") && shown.contains("INC-42"),
         "{shown}"
     );
-    scene.cli(&["pipeline", "resume", "look"]).await;
+    cli(&scene, &["pipeline", "resume", "look"]).await;
     assert_eq!(api.ended(held).await.state, SUCCEEDED);
 }

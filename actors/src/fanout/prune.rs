@@ -6,7 +6,7 @@
 use super::Fanouts;
 use super::record::FanoutRecord;
 use crate::ground::read;
-use crate::record::{by_time_key, split_by_time_key};
+use crate::record::{by_time_key, put_tombstone, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
 use std::collections::BTreeMap;
@@ -66,8 +66,7 @@ impl Pruner {
         let key = record.fanout_id.as_bytes();
         batch.delete(Table::Fanout, key.to_vec());
         batch.delete(Table::FanoutDefinition, key.to_vec());
-        batch.put(Table::JobTombstone, key.to_vec(), Vec::new());
-        batch.put(Table::TombstoneByTime, by_time_key(now, key), Vec::new());
+        put_tombstone(batch, key, Some(&record.org), now);
         let by_time = by_time_key(record.created_at, key);
         self.buried.insert(record.fanout_id, by_time);
         self.ended = self.ended.saturating_sub(1);

@@ -13,7 +13,7 @@ pub(super) enum Argument {
     /// No template in it.
     Literal(Value),
     /// Rendered before the job is accepted.
-    Early(Template),
+    Early(Box<Template>),
     /// Rendered when its step is about to run; `typed` when it may give any type.
     Late { text: String, typed: bool },
     /// A list with a template in it.
@@ -33,7 +33,7 @@ impl Argument {
                     text: text.clone(),
                     typed: template.is_typed(),
                 }),
-                Ok(Some(template)) => Some(Self::Early(template)),
+                Ok(Some(template)) => Some(Self::Early(Box::new(template))),
                 Err(reason) => problems.add(node.at, reason),
             },
             Kind::List(items) => {
@@ -44,7 +44,8 @@ impl Argument {
                 compiled.into_iter().collect::<Option<Vec<_>>>().map(Self::list)
             }
             Kind::Map(entries) => {
-                let mut compiled = Vec::new();
+                // It keeps its room when it is collected.
+                let mut compiled = Vec::with_capacity(entries.len());
                 for (key, node) in entries {
                     if has_template(&key.text) {
                         compiled.push(problems.add(key.at, "a template cannot be a key"));

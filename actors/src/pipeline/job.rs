@@ -88,7 +88,7 @@ pub(super) struct JobTemplate {
     expires: Option<Span>,
     timeout: Option<Span>,
     priority: Priority,
-    retry: Option<Retry>,
+    retry: Option<Box<Retry>>,
     values: Let,
     steps: Vec<StepTemplate>,
     finally: Vec<StepTemplate>,
@@ -145,7 +145,7 @@ impl JobTemplate {
             expires,
             timeout,
             priority: priority.unwrap_or_default(),
-            retry,
+            retry: retry.map(Box::new),
             values,
             steps,
             finally: finally.flatten().unwrap_or_default(),
@@ -187,7 +187,7 @@ impl JobTemplate {
                 expires: self.expires,
                 timeout: self.timeout,
                 priority: self.priority,
-                retry: self.retry.clone(),
+                retry: self.retry.as_deref().cloned(),
                 steps,
                 finally,
                 finally_timeout: self.finally_timeout,
@@ -210,7 +210,7 @@ impl StepTemplate {
             // It never runs, and what it would run with may well not be there: mostly that is why it has a condition.
             return Ok(self.with(when, None, Value::Object(Map::new())));
         }
-        let for_each = match &self.for_each {
+        let for_each = match self.for_each.as_deref() {
             None => None,
             Some((items, max)) => {
                 let items = items
@@ -240,7 +240,7 @@ impl StepTemplate {
             for_each,
             timeout: self.timeout,
             on_error: self.on_error.clone(),
-            retry: self.retry.clone(),
+            retry: self.retry.as_deref().cloned(),
             idempotent: self.idempotent,
         }
     }
@@ -254,7 +254,7 @@ fn check_size<'s>(
     problems: &mut Problems<'_>,
 ) {
     let arguments = steps.iter().chain(finally).flat_map(|step| {
-        let list = step.for_each.as_ref().map(|(items, _)| items);
+        let list = step.for_each.as_deref().map(|(items, _)| items);
         list.into_iter().chain([&step.args])
     });
     let bytes: usize = arguments.map(Argument::fixed_bytes).sum();

@@ -74,7 +74,8 @@ use tripline_protocol::Sha256;
 /// Reasons not to act and reasons of dead letters that a test may expect.
 #[cfg(test)]
 pub(crate) fn expected_words() -> (Vec<&'static str>, Vec<&'static str>) {
-    (file_test::WITHHELD.to_vec(), file_test::DEAD.to_vec())
+    let letters = file_test::DEAD.iter().chain(&file_test::HOST_FAILED);
+    (file_test::WITHHELD.to_vec(), letters.copied().collect())
 }
 
 /// SHA-256 over texts, each with its length, so that no two lists of texts are the same.

@@ -127,11 +127,12 @@ pub struct Pipeline {
     on: Vec<EtypePattern>,
     when: Option<Condition>,
     values: Let,
-    suppress: Option<Suppress>,
+    // What few pipelines have is in boxes.
+    suppress: Option<Box<Suppress>>,
     /// What the key of `suppress` needs, if there is one.
     key_part: Option<vars::Part>,
     guards: PipelineGuards,
-    fanout: Option<FanoutPlan>,
+    fanout: Option<Box<FanoutPlan>>,
     job: PipelineJob,
     tests: Vec<FileTest>,
 }
@@ -189,9 +190,9 @@ impl Pipeline {
             when,
             key_part: key_uses.map(|uses| values.part(uses)),
             values,
-            suppress,
+            suppress: suppress.map(Box::new),
             guards,
-            fanout: reach.plan,
+            fanout: reach.plan.map(Box::new),
             job,
             tests: tests.unwrap_or_default(),
         })
@@ -323,12 +324,12 @@ impl Pipeline {
 
     /// How often it acts; `None`: whenever it matches.
     pub fn suppress(&self) -> Option<&Suppress> {
-        self.suppress.as_ref()
+        self.suppress.as_deref()
     }
 
     /// How it acts on a set of hosts; `None`: it acts on the event's host.
     pub fn fanout(&self) -> Option<&FanoutPlan> {
-        self.fanout.as_ref()
+        self.fanout.as_deref()
     }
 
     /// Its text, which is read as the file was; kept where its target is a set of hosts, and else empty.

@@ -257,11 +257,12 @@ fn read_pipelines(
                 let pipeline = Arc::new(pipeline);
                 pipelines.insert(pipeline.name().clone(), Arc::clone(&pipeline));
                 let pipeline = enabled.unwrap_or(pipeline);
-                tested.push(PipelineTests { pipeline, tests });
+                if !tests.is_empty() {
+                    tested.push(PipelineTests { pipeline, tests });
+                }
             }
         }
     });
-    tested.retain(|tested| !tested.tests.is_empty());
     (pipelines, tested)
 }
 

@@ -178,4 +178,6 @@ pub(super) enum Form {
     Withheld,
     /// A reason of a dead letter that a test can meet.
     Dead,
+    /// A reason for which the host of a fan-out can fail in a test.
+    HostFailed,
 }

@@ -100,12 +100,13 @@ pub(super) struct StepTemplate {
     pub(super) id: Option<String>,
     pub(super) verb: StepVerb,
     pub(super) args: Argument,
-    pub(super) when: Option<StepWhen>,
+    // What few steps have is in boxes: there may be ten thousand pipelines.
+    pub(super) when: Option<Box<StepWhen>>,
     /// The list that it runs over, and its longest length.
-    pub(super) for_each: Option<(Argument, u32)>,
+    pub(super) for_each: Option<Box<(Argument, u32)>>,
     pub(super) timeout: Option<Span>,
     pub(super) on_error: OnError,
-    pub(super) retry: Option<Retry>,
+    pub(super) retry: Option<Box<Retry>>,
     pub(super) idempotent: bool,
 }
 
@@ -173,7 +174,8 @@ pub(super) fn read(
         return problems.add(node.at, format!("{} steps, expected 1 to {most}", items.len()));
     }
     let before = earlier.len();
-    let mut steps = Vec::new();
+    // It keeps its room when it is collected.
+    let mut steps = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let scope = Scope {
             steps: Some(earlier),
@@ -286,11 +288,11 @@ fn read_step(
         id: id.map(|id| id.as_str().to_owned()),
         verb,
         args: args?,
-        when,
-        for_each: list,
+        when: when.map(Box::new),
+        for_each: list.map(Box::new),
         timeout,
         on_error: on_error.unwrap_or_default(),
-        retry: again,
+        retry: again.map(Box::new),
         idempotent: idempotent.unwrap_or_default(),
     })
 }

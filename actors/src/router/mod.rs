@@ -10,6 +10,7 @@ mod guard;
 mod lookup;
 mod mark;
 mod pause;
+mod remember;
 mod rules;
 mod suppress;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub(crate) use rules::{GetRules, Rules, SetRules};
 pub(crate) use suppress::{Place, WindowRecord};
 pub(crate) use touched::{TouchedRecord, which};
 pub use withheld::WITHHELD_REASONS;
-pub(crate) use withheld::{DecisionRecord, TallyRecord, Withheld, by_time, decisions, of_row};
+pub(crate) use withheld::{DecisionRecord, TallyRecord, Why, Withheld, by_time, decisions, of_row};
 
 use crate::door::Reply;
 use crate::fanout::{BeginFanouts, Fanouts, NewFanout};
@@ -36,14 +37,14 @@ use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::ingest::{Dead, Incoming};
 use crate::outbox::Outgoing;
-use crate::record::{by_time_key, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
-use crate::store::{Batch, Store, Table};
+use crate::store::{Batch, Table};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use mark::Handled;
+use remember::{Kept, Pruned, SETTLED_MAX, Settled, mark_handled, prune};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,14 @@ impl Given<'_> {
     }
 }
 
+/// What is marked as handled by the decisions of one batch.
+#[derive(Default)]
+struct Marked {
+    keys: HashSet<EventKey>,
+    /// Those of them on which nobody acted.
+    settled: u64,
+}
+
 /// The actor.
 pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
@@ -108,6 +117,7 @@ pub(crate) struct EtypeRouter {
     records: Records,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
+    settled: Settled,
     /// Old marks are being removed.
     is_pruning: bool,
     sentinel: Sentinel,
@@ -127,6 +137,7 @@ impl EtypeRouter {
     ) -> Result<Self, Refusal> {
         let guards = Guards::load(&ground, in_flight)?;
         let records = Records::load(&ground.store, ground.now())?;
+        let settled = Settled::load(&ground.store, SETTLED_MAX)?;
         Ok(Self {
             ground,
             scheduler,
@@ -135,6 +146,7 @@ impl EtypeRouter {
             guards,
             records,
             underway: HashSet::new(),
+            settled,
             is_pruning: false,
             sentinel,
         })
@@ -149,7 +161,7 @@ impl EtypeRouter {
         fanouts: &mut Vec<NewFanout>,
     ) -> Result<(), Refusal> {
         self.forget_submitted()?;
-        let mut decided = HashSet::new();
+        let mut marked = Marked::default();
         let mut letters = Vec::new();
         for one in incoming {
             let dead = match &one.event {
@@ -161,18 +173,19 @@ impl EtypeRouter {
                         sequence: one.delivery.sequence,
                         stored_at: one.delivery.stored_at,
                     };
-                    self.route_event(&given, (accept, fanouts), &mut decided)?
+                    self.route_event(&given, (accept, fanouts), &mut marked)?
                 }
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
         self.records.stage(&self.ground.store, &mut accept.batch)?;
+        self.settled.add(&self.ground.store, marked.settled)?;
         for (one, dead) in letters {
             let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
             accept.outgoing.push(letter);
         }
         self.guards.stage(&mut accept.batch);
-        self.underway.extend(decided);
+        self.underway.extend(marked.keys);
         Ok(())
     }
 
@@ -180,7 +193,7 @@ impl EtypeRouter {
         &mut self,
         given: &Given<'_>,
         (accept, fanouts): (&mut Accept, &mut Vec<NewFanout>),
-        decided: &mut HashSet<EventKey>,
+        marked: &mut Marked,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
         // Before the store is asked: most events are nobody's.
@@ -188,13 +201,17 @@ impl EtypeRouter {
             return Ok(None);
         }
         let key = handled_key(event.key, given.replay);
-        if decided.contains(&key) || self.is_handled(key)? {
+        if marked.keys.contains(&key) || self.is_handled(key)? {
             metrics::counter!("tripline_router_duplicates_total").increment(1);
             return Ok(None);
         }
         let now = self.ground.now();
         let decision = self.decide(given, now)?;
         let retain = self.retain(&decision, event.time.since(now));
+        let kept = match decision.acts() {
+            true => Kept::Acted,
+            false => Kept::Settled,
+        };
         self.record(given, now, &decision);
         let Decision {
             jobs,
@@ -208,8 +225,9 @@ impl EtypeRouter {
         }
         if let Some(retain) = retain {
             let mark = self.mark(given, now, &jobs, &begun);
-            mark_handled(&mut accept.batch, key, (now, retain), &mark);
-            decided.insert(key);
+            mark_handled(&mut accept.batch, key, (kept, now, retain), &mark);
+            marked.settled += u64::from(kept == Kept::Settled);
+            marked.keys.insert(key);
         }
         let began = begun.iter().map(|fanout| &fanout.record.pipeline);
         let acted = jobs.iter().map(|job| &job.pipeline).chain(began).flatten();
@@ -340,10 +358,12 @@ impl EtypeRouter {
         let pruned = prune(&self.ground.store, self.ground.now(), move || {
             router.do_send(PruneMarks)
         });
-        self.is_pruning = pruned.unwrap_or_else(|error| {
+        let pruned = pruned.unwrap_or_else(|error| {
             tracing::error!(%error, "old marks of handled events cannot be removed");
-            false
+            Pruned::default()
         });
+        self.is_pruning = pruned.more;
+        self.settled.forgot(pruned.settled);
     }
 
     /// Removes what guards counted and can decide nothing any more.
@@ -359,44 +379,6 @@ impl EtypeRouter {
             self.ground.store.commit(batch, || {});
         }
     }
-}
-
-/// Forgets which events were handled so long before `now` that none of them can come again; `more` is told when a page
-/// of them is gone, and said so: there may be more.
-fn prune(store: &Store, now: Timestamp, more: impl FnOnce() + Send + 'static) -> Result<bool, Refusal> {
-    let horizon = now.before(HANDLED_RETAIN);
-    let mut batch = Batch::new();
-    let page = store.scan(Table::HandledByTime, &[], None, PRUNE_MAX)?;
-    let mut is_whole = page.len() == PRUNE_MAX;
-    for (key, _) in page {
-        let Some((at, id)) = split_by_time_key(&key) else {
-            continue;
-        };
-        if at >= horizon {
-            is_whole = false;
-            break;
-        }
-        batch.delete(Table::HandledByTime, key);
-        batch.delete(Table::HandledEvent, id.to_vec());
-    }
-    match (batch.is_empty(), is_whole) {
-        (true, _) => {}
-        (false, true) => store.commit(batch, more),
-        (false, false) => store.commit(batch, || {}),
-    }
-    Ok(is_whole)
-}
-
-/// The decision is remembered for so long with the jobs it made, so that a second delivery decides nothing anew, even
-/// under other rules. The row by time is that of one that is remembered for as long as any, and goes at the same time.
-fn mark_handled(batch: &mut Batch, key: EventKey, (now, retain): (Timestamp, Span), mark: &Mark) {
-    batch.put(Table::HandledEvent, key.as_bytes().to_vec(), mark.to_bytes());
-    let as_if_at = now.after(retain).before(HANDLED_RETAIN);
-    batch.put(
-        Table::HandledByTime,
-        by_time_key(as_if_at, key.as_bytes()),
-        Vec::new(),
-    );
 }
 
 impl Actor for EtypeRouter {

@@ -226,9 +226,11 @@ impl EtypeRouter {
         entry.on("pipeline", pipeline).detail("reason", reason)
     }
 
-    /// Tells which pipelines are paused: their fan-outs are held back with them.
-    pub(super) fn tell_pauses(&self) {
-        self.fanouts.do_send(PausedPipelines(self.guards.pauses.texts()));
+    /// A closure that tells which pipelines are paused, to be run once that is durable: their fan-outs are held back with
+    /// them.
+    pub(super) fn telling_fanouts(&self) -> impl FnOnce() + Send + 'static + use<> {
+        let (fanouts, paused) = (self.fanouts.clone(), PausedPipelines(self.guards.pauses.texts()));
+        move || fanouts.do_send(paused)
     }
 
     /// Pauses a pipeline of which too many jobs failed.
@@ -251,10 +253,12 @@ impl EtypeRouter {
         let record = self.guards.pauses.pause(pipeline, pause);
         put(&mut batch, pipeline, record);
         let pause = record.pause.clone();
-        let told = self.telling(pipeline, pause);
-        self.tell_pauses();
+        let (told, fanouts_told) = (self.telling(pipeline, pause), self.telling_fanouts());
         metrics::counter!("tripline_router_auto_pauses_total").increment(1);
-        self.ground.store.commit(batch, told);
+        self.ground.store.commit(batch, move || {
+            told();
+            fanouts_told();
+        });
     }
 
     /// A closure that tells the scheduler whether a pipeline is paused, to be run once that is durable.
@@ -273,12 +277,13 @@ impl Handler<ChangePipelinePause> for EtypeRouter {
     fn handle(&mut self, message: ChangePipelinePause, _: &mut Self::Context) {
         let changed = self.change_pause(&message);
         let reply = message.reply;
-        self.tell_pauses();
         match changed {
             Ok((batch, view)) => {
                 let told = self.telling(&view.name, view.pause.clone());
+                let fanouts_told = self.telling_fanouts();
                 self.ground.store.commit(batch, move || {
                     told();
+                    fanouts_told();
                     reply.send(Ok(view));
                 });
             }

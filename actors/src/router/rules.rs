@@ -49,10 +49,11 @@ impl EtypeRouter {
         self.guards.stage(&mut batch);
         self.commit(batch);
         let told = acting.iter().map(|pipeline| self.telling(pipeline, None));
-        let told: Vec<_> = told.collect();
-        self.ground
-            .after_commit(move || told.into_iter().for_each(|tell| tell()));
-        self.tell_pauses();
+        let (told, fanouts_told): (Vec<_>, _) = (told.collect(), self.telling_fanouts());
+        self.ground.after_commit(move || {
+            told.into_iter().for_each(|tell| tell());
+            fanouts_told();
+        });
         self.scheduler
             .do_send(WatchPipelines(Arc::clone(&self.rules.set)));
     }

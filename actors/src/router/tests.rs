@@ -1,7 +1,8 @@
 //! Finding the host that an event or a person means, and remembering which events were handled.
 
 use super::lookup::{HostBook, Hosts as _, NAMESAKES_MAX, Resolution};
-use super::{HANDLED_RETAIN, Mark, PRUNE_MAX, mark_handled, prune};
+use super::remember::{Kept, mark_handled, prune};
+use super::{HANDLED_RETAIN, Mark, PRUNE_MAX};
 use crate::directory::tests::put_host;
 use crate::ground::Attachments;
 use crate::refusal::Refusal;
@@ -146,12 +147,16 @@ fn a_handled_event_is_remembered_for_so_long_and_no_longer() {
     for (n, retain) in [(1, HANDLED_RETAIN), (2, Span::from_secs(3600))] {
         let key = EventKey(Uuid::from_u128(n));
         let mut batch = Batch::new();
-        mark_handled(&mut batch, key, (at, retain), &Mark::default());
+        mark_handled(&mut batch, key, (Kept::Acted, at, retain), &Mark::default());
         store.commit(batch, || {});
         let last = at.after(retain);
-        assert!(!prune(&store, last, || {}).unwrap());
+        assert!(!prune(&store, last, || {}).unwrap().more);
         assert_eq!(marks(&store), [1, 1]);
-        assert!(!prune(&store, last.after(Span::from_millis(1)), || {}).unwrap());
+        assert!(
+            !prune(&store, last.after(Span::from_millis(1)), || {})
+                .unwrap()
+                .more
+        );
         assert_eq!(marks(&store), [0, 0]);
     }
 }
@@ -165,16 +170,16 @@ fn old_marks_are_removed_until_none_is_left() {
         mark_handled(
             &mut batch,
             EventKey(Uuid::from_u128(n)),
-            (at, HANDLED_RETAIN),
+            (Kept::Acted, at, HANDLED_RETAIN),
             &Mark::default(),
         );
     }
     store.commit(batch, || {});
     let now = at.after(HANDLED_RETAIN).after(Span::from_millis(1));
     let (told, wait) = std::sync::mpsc::channel();
-    assert!(prune(&store, now, move || told.send(()).unwrap()).unwrap());
+    assert!(prune(&store, now, move || told.send(()).unwrap()).unwrap().more);
     wait.recv().expect("there may be more");
     assert_eq!(marks(&store), [1, 1]);
-    assert!(!prune(&store, now, || panic!("there is no more")).unwrap());
+    assert!(!prune(&store, now, || panic!("there is no more")).unwrap().more);
     assert_eq!(marks(&store), [0, 0]);
 }

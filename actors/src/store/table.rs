@@ -15,16 +15,19 @@ pub enum Table {
     OpenJob = 0x11,
     /// Time, job id → nothing: jobs in order.
     JobByTime = 0x12,
-    /// Job id of a pruned job → how it ended.
+    /// Id of a pruned job or fan-out → its org; an older version wrote none.
     JobTombstone = 0x13,
     /// Time, job id → nothing: tombstones in order.
     TombstoneByTime = 0x14,
     /// Event key → what was decided.
     HandledEvent = 0x15,
-    /// Time, event key → nothing: handled events in order.
+    /// Time, event key → nothing: handled events on which somebody acted in order.
     HandledByTime = 0x16,
     /// Job id → where its result lies in the stream of results.
     PublishedResult = 0x17,
+    /// Time, event key → nothing: handled events on which nobody acted in order. An older version had them among the
+    /// others.
+    SettledByTime = 0x18,
     /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
     Window = 0x1a,
     /// Pipeline, host id → when the pipeline last acted on the host.

@@ -13,15 +13,17 @@ pub(super) fn faults(expected: &Expected, outcome: &Outcome) -> Vec<(At, String)
         acts,
         withheld,
         dead,
+        host_failed,
         job,
         steps,
         vars,
     } = expected;
     let came = &outcome.decided;
-    let (mut came_withheld, mut came_dead) = (None, None);
+    let (mut came_withheld, mut came_dead, mut came_failed) = (None, None, None);
     match came {
         Decided::Withheld { reason, .. } => came_withheld = Some(*reason),
         Decided::Dead { reason, .. } => came_dead = Some(*reason),
+        Decided::HostFailed { reason, .. } => came_failed = Some(*reason),
         _ => {}
     }
     let made = outcome.job();
@@ -43,6 +45,9 @@ pub(super) fn faults(expected: &Expected, outcome: &Outcome) -> Vec<(At, String)
     }
     if let Some(Wanted { at, value }) = dead {
         hold(*at, came_dead == Some(*value), but("dead", value));
+    }
+    if let Some(Wanted { at, value }) = host_failed {
+        hold(*at, came_failed == Some(*value), but("host_failed", value));
     }
     if let Some(Wanted { at, value }) = job {
         hold(

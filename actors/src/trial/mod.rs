@@ -14,13 +14,13 @@ mod tests;
 pub use outcome::{Decided, Outcome, TriedJob};
 
 use crate::fanout::NewFanout;
-use crate::labels::label;
+use crate::labels::{label, protected_text};
 use crate::pipeline::{
     At, Closed, Expected, FileProblem, FileTest, Given, GivenEvent, HostFacts, LoadError, Match, Pipeline,
     RuleSet,
 };
 use crate::refusal::Refusal;
-use crate::router::{Age, Decision, Guards, decide};
+use crate::router::{Age, Decision, Guards, Why, Withheld, decide};
 use crate::store::Batch;
 use hosts::OneHost;
 use std::collections::HashSet;
@@ -131,6 +131,10 @@ impl Trial {
 
     /// A fan-out begins: what its job is on the trial's host, which stands for all of its set.
     fn begun(&self, fanout: NewFanout, given: &Given, is_dry_run: bool) -> Decided {
+        let protected = given.host.as_ref().and_then(|host| host.protected.as_deref());
+        if let Some(label) = protected {
+            return Withheld::new(self.pipeline.name(), Why::ProtectedHost, protected_text(label)).into();
+        }
         let on = facts(given).map(|facts| {
             let host = HostRef {
                 host_id: facts.host_id,

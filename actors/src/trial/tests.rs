@@ -200,6 +200,39 @@ fn every_guard_holds_in_a_test() {
     assert_eq!(told(&guarded("", protected)), [""; 0]);
 }
 
+fn fanning(path: &str, tests: &str) -> String {
+    format!(
+        "name: p\non: a\ntarget: all\njob: {{ steps: [ delete_file: {{ path: \"{path}\" }} ] }}\ntests:\n{tests}"
+    )
+}
+
+#[test]
+fn a_fan_out_passes_over_a_protected_host_of_a_test() {
+    let tests = "
+  - events:
+      - { etype: a, host: { protected: true, labels: [dc] } }
+      - { etype: a, host: { labels: [dc] } }
+      - { etype: a, host: none }
+    expect: [{ matches: true, acts: false, withheld: protected_host }, { acts: true, job: p }, { acts: true }]
+";
+    assert_eq!(told(&fanning("/tmp/x", tests)), [""; 0]);
+}
+
+#[test]
+fn what_a_fan_out_cannot_render_for_the_host_of_a_test_can_be_expected() {
+    let tests = "
+  - events: [{ etype: a, data: { file: x } }, { etype: a }]
+    expect: [{ acts: true }, { matches: true, acts: false, host_failed: missing_field }]
+";
+    assert_eq!(told(&fanning("{{ event.data.file }}", tests)), [""; 0]);
+    let wrong = "  - event: { etype: a }\n    expect: { host_failed: missing_field }\n";
+    let told = told(&fanning("/tmp/x", wrong));
+    assert!(
+        told[0].contains("expected host_failed: missing_field, but it acts: a fan-out"),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn a_test_says_of_its_event_what_an_event_has() {
     let condition = r#"when: >-

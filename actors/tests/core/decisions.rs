@@ -6,7 +6,7 @@ use crate::fixture::Fixture;
 use serde_json::{Value, json};
 use tripline_actors::store::{Batch, Table};
 use tripline_protocol::api::{EventDecisions, PipelineView};
-use tripline_protocol::{EventKey, Org, Timestamp};
+use tripline_protocol::{EventKey, FanoutId, Org, Timestamp};
 
 const ONCE: &str = "name: once\non: [acme.>]\nsuppress: { key: \"{{ event.data.k }}\", per: 1h }\n\
                     job: { steps: [ list_processes: {} ] }\n";
@@ -92,6 +92,33 @@ async fn a_decision_not_to_act_is_no_more_when_the_event_comes_again_and_it_acts
     let decided = decisions(&fixture, None, 2).await;
     assert_eq!(
         (decided.jobs.len(), decided.withheld.len()),
+        (1, 0),
+        "{decided:?}"
+    );
+    assert_eq!(fixture.rows(Table::WithheldByTime), 0);
+}
+
+#[actix::test]
+async fn the_fan_outs_that_an_event_began_are_told_and_end_what_was_decided_before() {
+    const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\nsuppress: { per: 1h }\n\
+                         job: { steps: [ list_processes: {} ] }\n";
+    let (fixture, _) = listening(vec![SWEEP]).await;
+    offer(&fixture, 1, json!({})).await;
+    let first = decisions(&fixture, None, 1).await;
+    let key = EventKey::derive(&Org::default_org(), "test", "e1");
+    let began = FanoutId::derive(key, &"sweep".parse().unwrap(), 0);
+    assert_eq!((first.fanouts.as_slice(), first.jobs.len()), (&[began][..], 0));
+    let elsewhere = decisions(&fixture, Some("acme"), 1).await;
+    assert!(elsewhere.fanouts.is_empty(), "{elsewhere:?}");
+
+    offer(&fixture, 2, json!({})).await;
+    let held = decisions(&fixture, None, 2).await;
+    assert_eq!((held.fanouts.len(), held.withheld.len()), (0, 1));
+    fixture.advance(3600);
+    offer(&fixture, 2, json!({})).await;
+    let decided = decisions(&fixture, None, 2).await;
+    assert_eq!(
+        (decided.fanouts.len(), decided.withheld.len()),
         (1, 0),
         "{decided:?}"
     );

@@ -25,12 +25,12 @@ const ELSEWHERE: &str = "name: elsewhere\norgs: acme\non: [acme.>]\njob: { steps
 const SWEEP: &str = "name: sweep\non: [acme.>]\ntarget: all\njob: { steps: [ list_processes: {} ] }\n";
 const DEAF: &str = "name: deaf\non: [other]\njob: { steps: [ list_processes: {} ] }\n";
 
-fn key(id: &str) -> EventKey {
+pub(crate) fn key(id: &str) -> EventKey {
     EventKey::derive(&Org::default_org(), "test", id)
 }
 
 /// What the stream gives of an event that is there.
-fn found(fixture: &Fixture, delivery: &Delivery) -> LookedUp {
+pub(crate) fn found(fixture: &Fixture, delivery: &Delivery) -> LookedUp {
     let found = fixture.core.understand(delivery.clone()).map(Box::new);
     LookedUp {
         found,
@@ -38,20 +38,25 @@ fn found(fixture: &Fixture, delivery: &Delivery) -> LookedUp {
     }
 }
 
-fn in_vain(state: LookupState) -> LookedUp {
+pub(crate) fn in_vain(state: LookupState) -> LookedUp {
     LookedUp {
         found: None,
         lookup: EventLookup::of(state),
     }
 }
 
-async fn explain(fixture: &Fixture, org: Option<&str>, asked: Uuid, looked_up: LookedUp) -> Explanation {
+pub(crate) async fn explain(
+    fixture: &Fixture,
+    org: Option<&str>,
+    asked: Uuid,
+    looked_up: LookedUp,
+) -> Explanation {
     let org: Option<Org> = org.map(|org| org.parse().unwrap());
     let located = fixture.core.locate(org.clone(), asked).await.unwrap();
     fixture.core.explain(org, located, looked_up).await.unwrap()
 }
 
-fn of<'e>(explanation: &'e Explanation, pipeline: &str) -> &'e PipelineVerdict {
+pub(crate) fn of<'e>(explanation: &'e Explanation, pipeline: &str) -> &'e PipelineVerdict {
     let found = explanation
         .pipelines
         .iter()

@@ -111,7 +111,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 47] = [
+const TABLES: [Table; 48] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -121,6 +121,7 @@ const TABLES: [Table; 47] = [
     Table::HandledEvent,
     Table::HandledByTime,
     Table::PublishedResult,
+    Table::SettledByTime,
     Table::Window,
     Table::TouchedHost,
     Table::PipelineEnds,

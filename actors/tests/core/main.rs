@@ -17,6 +17,8 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod explained;
+#[cfg(test)]
 mod fanouts;
 #[cfg(test)]
 mod fixture;

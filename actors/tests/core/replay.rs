@@ -13,7 +13,7 @@ use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::{EventKey, Org};
 
 /// A letter as the stream of dead letters has it.
-fn letter(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Letter {
+pub(crate) fn letter(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Letter {
     Letter {
         stream_created: tripline_protocol::Timestamp::from_micros(1_700_000_000_000_000),
         stream: "TRIPLINE_DEAD".into(),
@@ -25,7 +25,7 @@ fn letter(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Letter {
 }
 
 /// What was published, as the events stream delivers it.
-fn delivered(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Delivery {
+pub(crate) fn delivered(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Delivery {
     let mut headers = message.headers.clone();
     headers.push(("Nats-Msg-Id".into(), message.message_id.clone()));
     Delivery {
@@ -40,14 +40,14 @@ fn delivered(fixture: &Fixture, message: &OutMessage, sequence: u64) -> Delivery
 }
 
 /// Offers an event that is too old, and gives the letter that it becomes.
-async fn stale(fixture: &Fixture, event: Delivery) -> Letter {
+pub(crate) async fn stale(fixture: &Fixture, event: Delivery) -> Letter {
     fixture.advance(2 * 3600);
     fixture.core.ingest(vec![event]).await.unwrap();
     let letters = fixture.published(".dead.default.stale", 1).await;
     letter(fixture, &letters[0], 1)
 }
 
-async fn replay(fixture: &Fixture, letter: &Letter, again: bool) -> (ReplayedEvent, OutMessage) {
+pub(crate) async fn replay(fixture: &Fixture, letter: &Letter, again: bool) -> (ReplayedEvent, OutMessage) {
     let replayed = fixture
         .core
         .replay(&caller("ana"), letter.clone(), again)

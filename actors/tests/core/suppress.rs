@@ -4,8 +4,8 @@ use crate::events::{delivery, jobs, listening};
 use crate::fixture::{Fixture, rules};
 use crate::recorder::{self, counter};
 use serde_json::{Value, json};
-use tripline_actors::store::Table;
-use tripline_protocol::HostId;
+use tripline_actors::store::{Batch, Table};
+use tripline_protocol::{EventKey, HostId, Org, Span};
 
 /// Once in a minute for each key.
 const ONCE: &str = "name: once\non: [acme.>]\nsuppress: { key: \"{{ event.data.k }}\", per: 1m }\n\
@@ -92,6 +92,60 @@ async fn an_event_that_comes_twice_counts_once() {
     fixture.core.ingest(twice.into()).await.unwrap();
     assert!(jobs(&fixture).await.is_empty());
     assert_eq!(offer(&fixture, 5, "e3", keyed(host_id, "a")).await, 1);
+}
+
+#[actix::test]
+async fn an_event_of_the_future_is_remembered_until_it_is_too_old() {
+    let (fixture, host_id) = listening(vec![THIRD]).await;
+    const AHEAD: u64 = 1_800;
+    let mut event = delivery(&fixture, 1, "e1", keyed(host_id, "a"));
+    let time = fixture.now().after(Span::from_secs(AHEAD));
+    let mut envelope: Value = serde_json::from_slice(&event.payload).unwrap();
+    envelope["time"] = json!(time);
+    event.payload = envelope.to_string().into_bytes().into();
+    fixture.core.ingest(vec![event]).await.unwrap();
+    // It is taken for so long, and its mark is put in order as if it were to be kept for as long as any.
+    let taken = time.after(Span::from_secs(3_600));
+    let place = taken.before(Span::from_secs(7 * 24 * 3600)).as_micros();
+    let rows = fixture.store.scan(Table::SettledByTime, &[], None, 10).unwrap();
+    let places: Vec<_> = rows.iter().map(|(row, _)| row[..8].to_vec()).collect();
+    let to_the_millisecond = u64::try_from(place / 1_000).unwrap();
+    let micros = u64::from_be_bytes(places[0].as_slice().try_into().unwrap());
+    assert_eq!((places.len(), micros / 1_000), (1, to_the_millisecond));
+}
+
+#[actix::test]
+async fn events_that_a_threshold_counted_are_remembered_up_to_a_bound() {
+    const SETTLED_MAX: u64 = 200_000;
+    recorder::install();
+    let (fixture, host_id) = listening(vec![THIRD]).await;
+    offer(&fixture, 1, "e1", keyed(host_id, "a")).await;
+    // As many more as there may be, marked after it.
+    let after = u64::try_from(fixture.now().as_micros()).unwrap();
+    for from in (1..SETTLED_MAX).step_by(10_000) {
+        let mut batch = Batch::new();
+        for n in from..SETTLED_MAX.min(from + 10_000) {
+            let id = u128::from(n).to_be_bytes();
+            batch.put(Table::HandledEvent, id.to_vec(), Vec::new());
+            let row = [&(after + n).to_be_bytes()[..], &id].concat();
+            batch.put(Table::SettledByTime, row, Vec::new());
+        }
+        fixture.store.commit(batch, || {});
+    }
+    let fixture = fixture.restart().await;
+    let (first, second) = (EventKey::derive(&Org::default_org(), "test", "e1"), "e2");
+    let is_marked = || {
+        let mark = fixture.store.get(Table::HandledEvent, first.as_bytes());
+        mark.unwrap().is_some()
+    };
+    assert!(is_marked(), "as many as there may be");
+    offer(&fixture, 2, second, keyed(host_id, "a")).await;
+    assert_eq!(fixture.store.count(Table::SettledByTime).unwrap(), SETTLED_MAX);
+    assert!(!is_marked(), "the one that would be forgotten first");
+    let thread = fixture.thread().await;
+    assert_eq!(counter(thread, "tripline_router_marks_cut_total"), 1);
+    // It is decided anew when it comes again, and is the third that counts.
+    assert_eq!(offer(&fixture, 1, "e1", keyed(host_id, "a")).await, 1);
 }
 
 #[actix::test]

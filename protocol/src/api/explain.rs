@@ -36,15 +36,21 @@ pub struct Explanation {
     /// The dead letters that it became, one for each of its runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead_letters: Vec<WithheldView>,
-    /// The jobs that it caused, in the order in which they were accepted. At most 100.
+    /// The jobs that it caused, in the order in which they were accepted. At most 100, the one that was asked about among
+    /// them.
     #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub jobs: Vec<ExplainedJob>,
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jobs_more: u64,
-    /// The fan-outs that it began; their jobs are listed by `/v1/jobs?fanout=`.
+    /// The fan-outs that it began; their jobs are listed by `/v1/jobs?fanout=`. At most 100, the one that was asked about
+    /// among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub fanouts: Vec<FanoutView>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fanouts_more: u64,
     /// Ids of jobs and fan-outs that it caused and that ended so long ago that they are forgotten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<JobId>,

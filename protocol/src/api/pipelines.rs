@@ -1,7 +1,7 @@
 //! Bodies about pipelines: pauses, and decisions not to act.
 
 use super::Asker;
-use crate::id::{EventKey, JobId, Name, Sha256};
+use crate::id::{EventKey, FanoutId, JobId, Name, Sha256};
 use crate::result::HostRef;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,9 @@ pub struct EventDecisions {
     pub key: EventKey,
     /// Jobs that it caused, those of its replays included.
     pub jobs: Vec<JobId>,
+    /// Fan-outs that it began, those of its replays included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fanouts: Vec<FanoutId>,
     /// Decisions not to act on it.
     pub withheld: Vec<WithheldView>,
 }

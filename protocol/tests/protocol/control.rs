@@ -6,7 +6,7 @@ use serde_json::json;
 use tripline_protocol::api::*;
 use tripline_protocol::event::Attestation;
 use tripline_protocol::result::HostRef;
-use tripline_protocol::{EventKey, JobId, Name, Org};
+use tripline_protocol::{EventKey, FanoutId, JobId, Name, Org};
 
 pub(crate) fn pause() -> Pause {
     Pause {
@@ -110,6 +110,7 @@ fn explanation() -> Explanation {
             .filter(|view| view.dead_letter)
             .collect(),
         fanouts: vec![crate::fanouts::of_pipeline()],
+        fanouts_more: 2,
         jobs: vec![ExplainedJob {
             job: crate::api::job_view(),
             submitted_by: Some("ana".into()),
@@ -154,6 +155,7 @@ fn nothing_known() -> Explanation {
         pipelines_more: 0,
         dead_letters: Vec::new(),
         fanouts: Vec::new(),
+        fanouts_more: 0,
         jobs: Vec::new(),
         jobs_more: 0,
         forgotten: Vec::new(),
@@ -202,6 +204,7 @@ fn decisions() -> EventDecisions {
     EventDecisions {
         key: EventKey(host().0),
         jobs: vec![JobId(host().0)],
+        fanouts: vec![FanoutId(host().0)],
         withheld: vec![suppressed, stale, dry_run],
     }
 }

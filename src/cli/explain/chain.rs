@@ -78,9 +78,12 @@ pub(super) fn show(explained: &Explanation) -> String {
             "{id}: a job or fan-out that ended so long ago that it is forgotten"
         ))
     });
+    let fanouts_more = explained.fanouts_more;
+    let fanouts_more = (fanouts_more > 0).then(|| Node::new(format!("{fanouts_more} more fan-outs")));
     let root = root
         .with(handled)
         .with(fanouts)
+        .with(fanouts_more)
         .with(jobs)
         .with(more)
         .with(forgotten);

@@ -19,7 +19,7 @@ use uuid::Uuid;
                   tripline explain 7a1d51c6-0b9e-4f0e-9c55-6e6d31f02b11 --output json"
 )]
 pub(super) struct Explain {
-    /// An event's key, a job's id, or with --source an event's id
+    /// An event's key, a job's or a fan-out's id, or with --source an event's id
     event: String,
     /// Who made the event: EVENT is its id
     #[arg(long)]
@@ -44,7 +44,7 @@ impl Explain {
         id.map(|id| id.to_string()).map_err(|_| {
             let given: String = self.event.chars().take(80).collect();
             Failure::Input(format!(
-                "{given:?} is neither the key of an event nor the id of a job; for an event's id say who made it with --source"
+                "{given:?} is neither the key of an event nor the id of a job or a fan-out; for an event's id say who made it with --source"
             ))
         })
     }

@@ -17,6 +17,8 @@ use tripline_protocol::{Etype, Event, Name, Org, Span, Timestamp};
 
 /// Most times that an event is given.
 const REPEAT_MAX: u32 = 1_000;
+/// What stands for stdin.
+const STDIN: &str = "-";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Try {
@@ -26,8 +28,8 @@ pub(in crate::cli) struct Try {
     /// The event: JSON, a file of it, or - for stdin
     #[arg(long, value_name = "JSON|FILE|-")]
     event: String,
-    /// Its host, as in tests of pipelines: JSON, a file of it, or none [default: a Linux host]
-    #[arg(long, value_name = "JSON|FILE|none")]
+    /// Its host, as in tests of pipelines: JSON, a file of it, - for stdin, or none [default: a Linux host]
+    #[arg(long, value_name = "JSON|FILE|-|none")]
     host: Option<String>,
     /// Folder of named jobs that the pipelines use
     #[arg(long, value_name = "DIR")]
@@ -94,6 +96,10 @@ fn tried(arguments: &Try) -> Result<Vec<Tried>, Failure> {
 }
 
 fn given(arguments: &Try) -> Result<GivenEvent, Failure> {
+    if arguments.event == STDIN && arguments.host.as_deref() == Some(STDIN) {
+        let text = "only one of --event and --host can be -, stdin is read once";
+        return Err(Failure::Input(text.to_owned()));
+    }
     let host = match &arguments.host {
         Some(host) => Some(host_given(host)?),
         None => None,
@@ -141,7 +147,7 @@ fn host_given(given: &str) -> Result<HostGiven, Failure> {
 /// The text that an argument is or leads to, and what it is called in messages.
 fn text_of(given: &str, argument: &str) -> Result<(String, String), Failure> {
     let (name, text) = match given {
-        "-" => ("stdin".to_owned(), read(Ok(std::io::stdin()))),
+        STDIN => ("stdin".to_owned(), read(Ok(std::io::stdin()))),
         given if given.trim_start().starts_with('{') => (argument.to_owned(), Ok(given.to_owned())),
         path => {
             let path = path.strip_prefix('@').unwrap_or(path);
@@ -357,6 +363,8 @@ job: triage
             told.lines()[0].starts_with("/nonexistent/p.yaml: failed to read the file: "),
             "{told:?}"
         );
+        let told = of(&["--event", "-", "--host", "-"]);
+        assert!(told.contains("only one of --event and --host can be -"), "{told}");
         let told = of(&["--etype", "acme.alert", "--event", "{\"specversion\": \"2.0\"}"]);
         assert!(told.contains("only 1.0 is understood"), "{told}");
     }

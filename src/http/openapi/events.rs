@@ -58,7 +58,7 @@ fn decisions() -> Operation {
         "Show what was decided about an event",
     )
     .says(
-        "The jobs that it caused, and the pipelines that it matched and that did not act, with the reason; its dead letter, \
+        "The jobs that it caused, the fan-outs that it began, and the pipelines that it matched and that did not act, with the reason; its dead letter, \
          if it became one, too. Nothing of an event that nobody knows, or that is too long ago. In a flood not every decision \
          has a record: `withheld` of the pipeline counts all.",
     )
@@ -71,7 +71,7 @@ fn explain() -> Operation {
     let searched = format!(
         "An event of which nothing is recorded is searched for in its stream, newest first: back to `since`, at most \
          {MESSAGES_MAX} messages, at most 10 s; `lookup` says what was searched. Where nothing is known of an id there is \
-         neither an event nor a job in the answer."
+         neither an event nor a job or fan-out in the answer."
     );
     get(
         "/v1/events/{event_key}/explain",
@@ -81,9 +81,9 @@ fn explain() -> Operation {
     .says(
         "For every pipeline that listens to the event: whether it acted, what kept it from acting, or which part of its \
          condition does not hold. What was recorded is told as it was decided; the rest is worked out now, by the version in \
-         force and over the host as it is now. Then what the event led to, with times: jobs, steps, artifacts, results. Of \
-         the id of a job the event that caused it is explained, and the job alone where a person submitted it. Without the \
-         broker, what is recorded is told.",
+         force and over the host as it is now. Then what the event led to, with times: jobs, steps, artifacts, results, and \
+         fan-outs. Of the id of a job or a fan-out the event that caused it is explained, and the job or fan-out alone where a \
+         person submitted it. Without the broker, what is recorded is told.",
     )
     .says(searched)
     .role(Role::Viewer)

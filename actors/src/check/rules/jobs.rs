@@ -6,6 +6,7 @@ use crate::outbox::PublishedResult;
 use crate::record::{JobRecord, by_time_key, split_by_time_key};
 use crate::router::Mark;
 use crate::store::{Error, Table};
+use tripline_protocol::Org;
 
 pub(super) fn job(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     let Some(record) = look.decode::<JobRecord>(value) else {
@@ -57,8 +58,11 @@ pub(super) fn job_by_time(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Result<(
     Ok(())
 }
 
-pub(super) fn tombstone(look: &mut Look<'_>, key: &[u8], _: &[u8]) -> Result<(), Error> {
+pub(super) fn tombstone(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     look.expect(key.len() == 16, "its key is no id");
+    let org = std::str::from_utf8(value).ok();
+    let is_org = org.is_some_and(|org| org.is_empty() || org.parse::<Org>().is_ok());
+    look.expect(is_org, "its value is no org");
     Ok(())
 }
 

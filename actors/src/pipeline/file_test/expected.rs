@@ -32,6 +32,11 @@ pub(super) const SHAPE: Shape = Shape::new(
             Takes::Text(Form::Dead),
             "The event becomes a dead letter, for this reason.",
         ),
+        Field::new(
+            "host_failed",
+            Takes::Text(Form::HostFailed),
+            "Its fan-out begins and fails on the host, for this reason.",
+        ),
         Field::new("job", Takes::Text(Form::Name), "The name of its job."),
         Field::new(
             "steps",
@@ -73,6 +78,18 @@ pub(in crate::pipeline) const DEAD: [&str; 10] = [
     "too_large",
 ];
 
+/// Reasons for which the host that stands for all of a fan-out's set can fail before it has a job: what cannot be rendered
+/// for it. Of a job on the event's host they make a dead letter.
+pub(in crate::pipeline) const HOST_FAILED: [&str; 7] = [
+    "missing_field",
+    "template_error",
+    "condition_error",
+    "bad_argument",
+    "bad_params",
+    "bad_job",
+    "too_large",
+];
+
 /// What is wanted, and where the file says so.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted<T> {
@@ -87,6 +104,7 @@ pub(crate) struct Expected {
     pub(crate) acts: Option<Wanted<bool>>,
     pub(crate) withheld: Option<Wanted<&'static str>>,
     pub(crate) dead: Option<Wanted<&'static str>>,
+    pub(crate) host_failed: Option<Wanted<&'static str>>,
     pub(crate) job: Option<Wanted<Name>>,
     /// Maps that the rendered steps must contain, in their order.
     pub(crate) steps: Vec<Wanted<Value>>,
@@ -111,6 +129,7 @@ impl Expected {
             wanted(node, fields::word(node, words, problems))
         };
         let (withheld, dead) = (word("withheld", &WITHHELD), word("dead", &DEAD));
+        let host_failed = word("host_failed", &HOST_FAILED);
         let job = fields.get("job");
         let job = job.and_then(|node| wanted(node, fields::parsed(node, "the name of a job", problems)));
         let steps = fields.get("steps").and_then(|node| steps(node, problems));
@@ -122,6 +141,7 @@ impl Expected {
             acts,
             withheld,
             dead,
+            host_failed,
             job,
             steps: steps.unwrap_or_default(),
             vars,

@@ -10,7 +10,7 @@ mod host;
 
 pub(crate) use event::Given;
 pub use event::GivenEvent;
-pub(super) use expected::{DEAD, WITHHELD};
+pub(super) use expected::{DEAD, HOST_FAILED, WITHHELD};
 pub(crate) use expected::{Expected, Wanted};
 pub(super) use host::NOBODY;
 pub use host::{GivenHost, HostGiven};

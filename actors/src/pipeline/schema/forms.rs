@@ -1,7 +1,7 @@
 //! Definitions of the schemas: forms of texts, and templates.
 
 use crate::pipeline::SuppressScope;
-use crate::pipeline::file_test::{DEAD, NOBODY, WITHHELD};
+use crate::pipeline::file_test::{DEAD, HOST_FAILED, NOBODY, WITHHELD};
 use crate::pipeline::params::TYPES;
 use crate::pipeline::shape::Form;
 use crate::pipeline::target;
@@ -22,7 +22,7 @@ pub(super) const TEMPLATE: &str = "template";
 /// A text that is one template and so may have a value of any type.
 pub(super) const WHOLE_TEMPLATE: &str = "whole_template";
 
-const ALL: [Form; 23] = [
+const ALL: [Form; 24] = [
     Form::Name,
     Form::EtypePattern,
     Form::Org,
@@ -46,6 +46,7 @@ const ALL: [Form; 23] = [
     Form::Attestation,
     Form::Withheld,
     Form::Dead,
+    Form::HostFailed,
 ];
 
 /// Its name among the definitions. Those of arguments begin with a capital.
@@ -74,6 +75,7 @@ const fn name(form: Form) -> &'static str {
         Form::Attestation => "attestation",
         Form::Withheld => "withheld",
         Form::Dead => "dead",
+        Form::HostFailed => "host_failed",
     }
 }
 
@@ -153,6 +155,7 @@ fn definition(form: Form) -> Value {
         Form::Attestation => type_of(add::<Attestation>),
         Form::Withheld => json!({"enum": WITHHELD}),
         Form::Dead => json!({"enum": DEAD}),
+        Form::HostFailed => json!({"enum": HOST_FAILED}),
     }
 }
 

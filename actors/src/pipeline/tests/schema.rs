@@ -173,7 +173,8 @@ fn pipelines() -> Vec<Value> {
             "max_hosts": {"count": 20, "per": "1h"}, "max_in_flight": 5, "auto_pause": {"failed": 3, "of": 10}, "job": "j", "params": {"text": "{{ vars.x }}x"},
             "tests": [
                 {"name": "a", "event": event_of_a_test(), "host": "none",
-                 "expect": {"matches": true, "acts": true, "withheld": "suppressed", "dead": "stale", "job": "j",
+                 "expect": {"matches": true, "acts": true, "withheld": "suppressed", "dead": "stale",
+                            "host_failed": "missing_field", "job": "j",
                             "steps": [{"id": "one"}], "vars": {"x": 1}}},
                 {"events": [{"etype": "a", "time": "2026-01-31T12:00:00Z", "host": "none"}, {"etype": "b", "after": "3s"}],
                  "host": {"hostname": "h"}, "expect": [{"acts": true}, {"acts": false}]},

@@ -17,8 +17,8 @@ use crate::fanout::FanoutRecord;
 use crate::ground::{Ground, read};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
-use crate::store::Table;
-use recorded::Recorded;
+use crate::store::{Store, Table};
+use recorded::{Recorded, is_forgotten};
 use tripline_protocol::api::{
     EventLookup, ExplainedEvent, ExplainedRules, Explanation, LookupState, WithheldView,
 };
@@ -29,6 +29,8 @@ use verdicts::Judge;
 
 /// Jobs that are told.
 const JOBS_MAX: usize = 100;
+/// Fan-outs that are told.
+const FANOUTS_MAX: usize = 100;
 /// Pipelines that are told.
 const PIPELINES_MAX: usize = 1_000;
 
@@ -37,7 +39,7 @@ const PIPELINES_MAX: usize = 1_000;
 pub struct Located {
     /// What was asked about.
     pub asked: Uuid,
-    /// The event; `None`: the id is that of a job that a person submitted, or that is forgotten.
+    /// The event; `None`: the id is that of a job or fan-out that a person submitted, or that is forgotten.
     pub key: Option<EventKey>,
     /// Its sequence in the stream of events, where that is known.
     pub sequence: Option<u64>,
@@ -77,37 +79,43 @@ pub(crate) struct Question<'a> {
     pub(crate) handled_to: Option<u64>,
 }
 
-/// Finds out what an id is: a job's or a fan-out's that the caller may see, else it is taken for an event's.
+/// Finds out what an id is: a job's or a fan-out's that the caller may see, else it is taken for an event's. Of one that
+/// is forgotten nobody looks for an event: that would be a search in vain.
 pub(crate) fn locate(ground: &Ground, org: Option<&Org>, asked: Uuid) -> Result<Located, Refusal> {
-    let job_id = JobId(asked);
-    let job: Option<JobRecord> = read(&ground.store, Table::Job, job_id.as_bytes(), "job")?;
-    let job = job.filter(|job| org.is_none_or(|org| *org == job.org));
-    let is_forgotten = || ground.store.get(Table::JobTombstone, job_id.as_bytes());
-    let fanout: Option<FanoutRecord> = match &job {
-        Some(_) => None,
-        None => read(&ground.store, Table::Fanout, asked.as_bytes(), "fan-out")?,
-    };
-    let fanout = fanout.filter(|fanout| org.is_none_or(|org| *org == fanout.org));
-    let of_job = job.as_ref().map(|job| (&job.org, &job.event));
-    let known = of_job.or(fanout.as_ref().map(|fanout| (&fanout.org, &fanout.event)));
-    let key = match known {
-        Some((org, event)) => event
-            .as_ref()
-            .map(|event| EventKey::derive(org, &event.source, &event.id)),
-        None if org.is_none() && is_forgotten()?.is_some() => None,
-        None => Some(EventKey(asked)),
-    };
+    let store = &ground.store;
+    let cause = cause(store, org, asked)?;
+    let key = cause.unwrap_or(Some(EventKey(asked)));
+    // The event of what the caller may see is the caller's.
+    let org = org.filter(|_| cause.is_none());
     let sequence = match key {
-        Some(key) => Recorded::of(&ground.store, org, key)?.sequence(),
+        Some(key) => recorded::sequence(store, org, key)?,
         None => None,
     };
-    let is_job = known.is_some() || key.is_none();
     Ok(Located {
         asked,
         key,
         sequence,
-        job: is_job.then_some(job_id),
+        job: cause.map(|_| JobId(asked)),
     })
+}
+
+/// The event that caused a job or fan-out, `Some(None)` if none did or it is forgotten. `None`: it is neither, or another
+/// org's.
+fn cause(store: &Store, org: Option<&Org>, asked: Uuid) -> Result<Option<Option<EventKey>>, Refusal> {
+    let visible = |of: &Org| org.is_none_or(|org| org == of);
+    let key = |org: &Org, event: &Option<EventRef>| {
+        let event = event.as_ref();
+        event.map(|event| EventKey::derive(org, &event.source, &event.id))
+    };
+    let job: Option<JobRecord> = read(store, Table::Job, asked.as_bytes(), "job")?;
+    if let Some(job) = job.filter(|job| visible(&job.org)) {
+        return Ok(Some(key(&job.org, &job.event)));
+    }
+    let fanout: Option<FanoutRecord> = read(store, Table::Fanout, asked.as_bytes(), "fan-out")?;
+    if let Some(fanout) = fanout.filter(|fanout| visible(&fanout.org)) {
+        return Ok(Some(key(&fanout.org, &fanout.event)));
+    }
+    Ok(is_forgotten(store, org, asked)?.then_some(None))
 }
 
 /// An explanation, and what of it is to be looked at as it is now.
@@ -161,8 +169,11 @@ pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
     };
     let pipelines_more = pipelines.len().saturating_sub(PIPELINES_MAX) as u64;
     pipelines.truncate(PIPELINES_MAX);
-    let jobs_more = recorded.jobs.len().saturating_sub(JOBS_MAX) as u64;
-    recorded.jobs.truncate(JOBS_MAX);
+    let asked = located.asked;
+    let jobs_more = cut(&mut recorded.jobs, JOBS_MAX, |job| job.job_id.0 == asked);
+    let fanouts_more = cut(&mut recorded.fanouts, FANOUTS_MAX, |fanout| {
+        fanout.fanout_id.0 == asked
+    });
     let explained_rules = ExplainedRules {
         version: rules.set.version(),
         loaded_at: rules.loaded_at,
@@ -170,7 +181,7 @@ pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
     };
     let notes = notes(&lookup, told.as_ref(), &explained_rules, is_handled);
     let explanation = Explanation {
-        asked: located.asked.to_string(),
+        asked: asked.to_string(),
         key: located.key,
         event: told,
         lookup,
@@ -182,6 +193,7 @@ pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
         jobs: Vec::new(),
         jobs_more,
         fanouts: Vec::new(),
+        fanouts_more,
         forgotten: std::mem::take(&mut recorded.forgotten),
         notes,
     };
@@ -190,6 +202,17 @@ pub(crate) fn explain(question: Question<'_>) -> Result<Explained, Refusal> {
         fanouts: recorded.fanouts.iter().map(|fanout| fanout.fanout_id).collect(),
         jobs: recorded.jobs,
     })
+}
+
+/// Leaves so many, what was asked about among them; how many more there were.
+fn cut<T>(items: &mut Vec<T>, max: usize, is_asked: impl Fn(&T) -> bool) -> u64 {
+    let more = items.len().saturating_sub(max);
+    if let Some(index) = items.iter().position(is_asked).filter(|index| *index >= max) {
+        let asked = items.remove(index);
+        items.insert(0, asked);
+    }
+    items.truncate(max);
+    more as u64
 }
 
 /// Whether the stream was handled up to behind the event. Without a known place of either it is taken to be.

@@ -8,7 +8,7 @@ use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::store::{Store, Table};
 use tripline_protocol::event::EventRef;
-use tripline_protocol::{EventKey, JobId, Name, Org, Timestamp};
+use tripline_protocol::{EventKey, FanoutId, JobId, Name, Org, Timestamp};
 use uuid::Uuid;
 
 /// As far as a caller may see it.
@@ -65,8 +65,8 @@ impl Recorded {
                 let fanout = Some(fanout).filter(|fanout| visible(&fanout.org));
                 self.fanouts.extend(fanout);
             }
-            // Nobody knows any more whose it was.
-            (None, None) if org.is_none() => self.forgotten.push(JobId(id)),
+            // Who sees all orgs is told also where nobody knows any more whose it was.
+            (None, None) if org.is_none() || is_forgotten(store, org, id)? => self.forgotten.push(JobId(id)),
             (None, None) => {}
         }
         Ok(())
@@ -85,7 +85,8 @@ impl Recorded {
     }
 
     fn is_something(&self) -> bool {
-        !self.jobs.is_empty() || !self.fanouts.is_empty() || !self.decisions.is_empty()
+        let is_acted = !self.jobs.is_empty() || !self.fanouts.is_empty() || !self.forgotten.is_empty();
+        is_acted || !self.decisions.is_empty()
     }
 
     /// How it was handled the first time, where that is remembered.
@@ -111,7 +112,8 @@ impl Recorded {
         let decided = self.decisions.iter().any(|(_, record)| record.run > 0);
         // The run of a fan-out's job counts the turns of its host.
         let mut of_events = self.jobs.iter().filter(|job| job.fanout.is_none());
-        decided || self.marks.len() > 1 || of_events.any(|job| job.run > 0)
+        let again = decided || self.marks.len() > 1 || of_events.any(|job| job.run > 0);
+        again || self.fanouts.iter().any(is_of_replay)
     }
 
     /// Where it is in its stream.
@@ -170,4 +172,44 @@ impl Recorded {
         names.dedup();
         names
     }
+}
+
+/// Where an event is in its stream: no more is read than tells that. As in [`Recorded::of`], its mark counts for the callers
+/// of one org with what else is theirs.
+pub(super) fn sequence(store: &Store, org: Option<&Org>, key: EventKey) -> Result<Option<u64>, Refusal> {
+    let marks = mark::of_event(store, key)?;
+    let handled = marks.iter().find_map(|mark| mark.handled.as_ref());
+    let marked = handled.map(|handled| handled.sequence);
+    if marked.is_some() && (org.is_none() || causes_something(store, org, &marks)?) {
+        return Ok(marked);
+    }
+    let decisions = recorded(store, org, key)?;
+    let decided = decisions.iter().find_map(|(_, record)| record.sequence);
+    Ok(marked.filter(|_| !decisions.is_empty()).or(decided))
+}
+
+fn causes_something(store: &Store, org: Option<&Org>, marks: &[Mark]) -> Result<bool, Refusal> {
+    let mut found = Recorded::default();
+    for id in marks.iter().flat_map(|mark| &mark.caused) {
+        found.add(store, org, *id)?;
+        if found.is_something() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an id is that of a job or fan-out which ended so long ago that nothing else is known of it.
+pub(super) fn is_forgotten(store: &Store, org: Option<&Org>, id: Uuid) -> Result<bool, Refusal> {
+    let tombstone = store.get(Table::JobTombstone, id.as_bytes())?;
+    Ok(tombstone.is_some_and(|of| org.is_none_or(|org| org.as_str().as_bytes() == of)))
+}
+
+/// Whether a fan-out began because a person had its event handled once more: its id is made with the run.
+fn is_of_replay(fanout: &FanoutRecord) -> bool {
+    let of_event = fanout.event.as_ref().zip(fanout.pipeline.as_ref());
+    of_event.is_some_and(|(event, pipeline)| {
+        let key = EventKey::derive(&fanout.org, &event.source, &event.id);
+        fanout.fanout_id != FanoutId::derive(key, &pipeline.name, 0)
+    })
 }

@@ -90,13 +90,16 @@ impl Judge<'_> {
     fn of_record(&self, name: &Name) -> Option<PipelineVerdict> {
         let jobs: Vec<&JobRecord> = self.recorded.jobs_of(name).collect();
         let fanouts: Vec<&FanoutRecord> = self.recorded.fanouts_of(name).collect();
-        match (jobs.first(), fanouts.first()) {
-            (Some(first), _) => Some(acted(name, first, &jobs)),
+        let acted = match (jobs.first(), fanouts.first()) {
+            (Some(first), _) => Some(acted(name, first, (&jobs, &fanouts))),
             (None, Some(first)) => Some(began(name, first, &fanouts)),
-            (None, None) => self
-                .recorded
-                .decision_of(name)
-                .map(|record| withheld(name, record)),
+            (None, None) => None,
+        };
+        match (acted, self.recorded.decision_of(name)) {
+            // Whoever acts lets go of its decision: one that is there is about a later replay.
+            (Some(before), Some(record)) if record.run > 0 => Some(withheld_again(before, record)),
+            (Some(acted), _) => Some(acted),
+            (None, record) => record.map(|record| withheld(name, record)),
         }
     }
 
@@ -216,7 +219,11 @@ fn unrecorded(rendered: Result<(), RenderError>) -> Now {
     }
 }
 
-fn acted(name: &Name, first: &JobRecord, jobs: &[&JobRecord]) -> PipelineVerdict {
+fn acted(
+    name: &Name,
+    first: &JobRecord,
+    (jobs, fanouts): (&[&JobRecord], &[&FanoutRecord]),
+) -> PipelineVerdict {
     let text = match jobs {
         [job] => format!("it made a job on {}", job.host.hostname),
         jobs => format!("it made {} jobs", jobs.len()),
@@ -234,7 +241,7 @@ fn acted(name: &Name, first: &JobRecord, jobs: &[&JobRecord]) -> PipelineVerdict
         would: None,
         at: Some(first.queued_at),
         jobs: jobs.iter().map(|job| job.job_id).collect(),
-        fanouts: Vec::new(),
+        fanouts: fanouts.iter().map(|fanout| fanout.fanout_id).collect(),
     }
 }
 
@@ -257,6 +264,20 @@ fn began(name: &Name, first: &FanoutRecord, fanouts: &[&FanoutRecord]) -> Pipeli
         at: Some(first.created_at),
         jobs: Vec::new(),
         fanouts: fanouts.iter().map(|fanout| fanout.fanout_id).collect(),
+    }
+}
+
+/// It acted, and then did not when the event was replayed.
+fn withheld_again(before: PipelineVerdict, record: &DecisionRecord) -> PipelineVerdict {
+    let verdict = withheld(&before.pipeline, record);
+    PipelineVerdict {
+        text: format!(
+            "at replay {}: {}; before, {}",
+            record.run, verdict.text, before.text
+        ),
+        jobs: before.jobs,
+        fanouts: before.fanouts,
+        ..verdict
     }
 }
 

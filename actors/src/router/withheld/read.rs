@@ -1,22 +1,25 @@
 //! What was decided about one event, for whoever asks.
 
 use super::record::{DecisionRecord, of_row};
+use crate::fanout::FanoutRecord;
 use crate::ground::read;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::router::mark;
 use crate::store::{Store, Table};
 use tripline_protocol::api::{EventDecisions, WithheldView};
-use tripline_protocol::{EventKey, JobId, Name, Org};
+use tripline_protocol::{EventKey, FanoutId, JobId, Name, Org};
 
 /// Decisions of one event that are shown.
 const SHOWN_MAX: usize = 1_000;
 
 /// The decisions about an event of `org`, or of any.
 pub(crate) fn decisions(store: &Store, org: Option<&Org>, key: EventKey) -> Result<EventDecisions, Refusal> {
+    let (jobs, fanouts) = caused(store, org, key)?;
     Ok(EventDecisions {
         key,
-        jobs: jobs(store, org, key)?,
+        jobs,
+        fanouts,
         withheld: withheld(store, org, key)?,
     })
 }
@@ -43,16 +46,17 @@ pub(crate) fn recorded(
     Ok(records)
 }
 
-/// The jobs that an event and its replays caused and that are not forgotten.
-fn jobs(store: &Store, org: Option<&Org>, key: EventKey) -> Result<Vec<JobId>, Refusal> {
-    let mut jobs = Vec::new();
-    for id in mark::of_event(store, key)?
-        .into_iter()
-        .flat_map(|mark| mark.caused)
-    {
-        let job: Option<JobRecord> = read(store, Table::Job, id.as_bytes(), "job")?;
-        let visible = job.filter(|job| org.is_none_or(|org| *org == job.org));
-        jobs.extend(visible.map(|job| job.job_id));
+/// The jobs and fan-outs that an event and its replays caused and that are not forgotten.
+fn caused(store: &Store, org: Option<&Org>, key: EventKey) -> Result<(Vec<JobId>, Vec<FanoutId>), Refusal> {
+    let visible = |of: &Org| org.is_none_or(|org| org == of);
+    let (mut jobs, mut fanouts) = (Vec::new(), Vec::new());
+    let marks = mark::of_event(store, key)?.into_iter();
+    for id in marks.flat_map(|mark| mark.caused) {
+        if let Some(job) = read::<JobRecord>(store, Table::Job, id.as_bytes(), "job")? {
+            jobs.extend(visible(&job.org).then_some(job.job_id));
+        } else if let Some(fanout) = read::<FanoutRecord>(store, Table::Fanout, id.as_bytes(), "fan-out")? {
+            fanouts.extend(visible(&fanout.org).then_some(fanout.fanout_id));
+        }
     }
-    Ok(jobs)
+    Ok((jobs, fanouts))
 }

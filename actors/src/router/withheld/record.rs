@@ -198,7 +198,9 @@ impl Records {
 
     /// A pipeline acts on an event that came again: what was decided before is true no more.
     pub(crate) fn acted(&mut self, event: EventKey, pipeline: &Name) {
-        self.over.insert(row(event, Some(pipeline)));
+        let row = row(event, Some(pipeline));
+        self.fresh.remove(&row);
+        self.over.insert(row);
     }
 
     /// The event becomes a dead letter.

@@ -6,7 +6,7 @@ use crate::events::{delivery, stream};
 use crate::fixture::{Fixture, Setup, eventually, rules};
 use serde_json::json;
 use tripline_actors::FanoutFilter;
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_protocol::fanout::{FanoutOutcome, FanoutState, FanoutView, Target};
 use tripline_protocol::{EventKey, FanoutId, Org};
 
@@ -100,6 +100,41 @@ async fn a_paused_pipeline_holds_its_fan_outs_back_also_after_a_restart() {
         .resume_pipeline(&ana(), "sweep".parse().unwrap())
         .await
         .unwrap();
+    agent.obey().await;
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+}
+
+#[actix::test]
+async fn its_fan_outs_go_on_only_when_it_is_durable_that_the_pipeline_is_resumed() {
+    let fixture = start(SWEEP).await;
+    let away = fixture.enrol("away").await.host_id;
+    offer(&fixture, 1).await;
+    let id = only(&fixture).await.fanout_id;
+    let sweep = || "sweep".parse().unwrap();
+    fixture.core.pause_pipeline(&ana(), sweep(), None).await.unwrap();
+    until(&fixture, id, "it is held back", is_paused("pipeline_paused")).await;
+    let mut agent = fixture.attach(away, "away").await;
+    until(&fixture, id, "its host is there", |view| view.counts.offline == 0).await;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // Holds the writer of the store. An error says that the sender is gone.
+    let mut batch = Batch::new();
+    batch.put(Table::HandledEvent, vec![7; 16], Vec::new());
+    fixture.store.commit(batch, move || {
+        let _ = held.recv();
+    });
+    let by = ana();
+    let mut resumed = Box::pin(fixture.core.resume_pipeline(&by, sweep()));
+    // Who is told too early has made the job before so many others were answered.
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            _ = &mut resumed => panic!("it is not durable yet"),
+            slots = fixture.core.slots() => drop(slots.unwrap()),
+        }
+    }
+    assert_eq!(fixture.rows(Table::Job), 0);
+    drop(release);
+    resumed.await.unwrap();
     agent.obey().await;
     assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
 }
