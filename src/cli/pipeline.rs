@@ -378,7 +378,7 @@ mod tests {
             "pipelines": [
                 {"name": "plain", "version": "0".repeat(64), "file": "a.yaml", "on": ["a", "b"], "job": "j"},
                 {"name": "off", "version": "1".repeat(64), "file": "b.yaml", "on": ["a"], "job": "j",
-                 "enabled": false, "orgs": ["acme", "default"], "events_max_age": "6h", "when": "true"},
+                 "enabled": false, "orgs": ["acme", "default"], "events_max_age": "6h", "when": "true", "target": "all"},
             ],
             "named_jobs": ["j"],
             "loaded_at": "2026-11-20T14:00:00Z",
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(
             words[1],
             [
-                "plain", "enabled", "a", "b", "–", "–", "–", "j", "a.yaml", &version
+                "plain", "enabled", "a", "b", "–", "–", "–", "–", "j", "a.yaml", &version
             ],
             "a server that does not say has none that are disabled"
         );
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!(
             words[2],
             [
-                "off", "disabled", "a", "acme", "default", "6h", "true", "j", "b.yaml", &version
+                "off", "disabled", "a", "acme", "default", "6h", "true", "all", "j", "b.yaml", &version
             ]
         );
     }

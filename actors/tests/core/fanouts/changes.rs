@@ -175,11 +175,16 @@ async fn hosts_that_were_not_found_before_it_was_cancelled_are_found_when_it_is_
     const HOSTS: usize = 20_000;
     let fixture = Fixture::start();
     super::limits::add_hosts(&fixture, HOSTS).await;
-    let id = submit(&fixture, everywhere()).await;
-    fixture.core.cancel_fanout(None, id).await.unwrap();
-    let (outcome, view) = ended(&fixture, id).await;
-    assert_eq!(outcome, FanoutOutcome::Cancelled);
-    assert!(view.counts.hosts < HOSTS as u64, "all were found before");
+    // Nobody can say how far it comes before it is cancelled: one that found all of them is none of those meant here.
+    let (id, view) = loop {
+        let id = submit(&fixture, everywhere()).await;
+        fixture.core.cancel_fanout(None, id).await.unwrap();
+        let (outcome, view) = ended(&fixture, id).await;
+        assert_eq!(outcome, FanoutOutcome::Cancelled);
+        if view.counts.hosts < HOSTS as u64 {
+            break (id, view);
+        }
+    };
     let text = view.reason.unwrap().text;
     assert_eq!(text, "it was cancelled before all of its hosts were found");
     let nothing = fixture.core.retry_fanout(None, id, RetryFanout::default()).await;
