@@ -6,10 +6,11 @@ use futures_util::future::BoxFuture;
 use tripline_protocol::Timestamp;
 
 /// Why messages become dead letters: what their subjects say.
-pub const REASONS: [&str; 17] = [
+pub const REASONS: [&str; 18] = [
     "ambiguous_host",
     "bad_argument",
     "bad_attribute",
+    "bad_detection",
     "bad_job",
     "bad_params",
     "bad_subject",

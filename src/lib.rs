@@ -10,6 +10,7 @@ pub mod config;
 mod counts;
 pub mod dead;
 mod demo;
+mod detections;
 pub mod endpoints;
 pub mod feed;
 pub mod http;

@@ -177,7 +177,7 @@ impl Server {
             access: Arc::new(access.clone()),
             artifacts,
             broker: Arc::new(Broker(publisher.status())),
-            clock,
+            clock: Arc::clone(&clock),
             littlebrother: Arc::clone(&dialect),
             feed: feed.clone(),
             dead: dead.clone(),
@@ -194,6 +194,7 @@ impl Server {
         let api = CoreApi {
             core: core.clone(),
             access,
+            clock,
             limits,
         };
         let nats = NatsEdge::start(nats_options, (&publisher, &feed, &dead), core.clone(), api).await?;

@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use crate::tally::Tally;
+use crate::timekeeper::Newcomers;
 use crate::trace::Traces;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
@@ -126,6 +127,7 @@ pub(crate) struct Ground {
     pub(crate) load: Load,
     pub(crate) attachments: Attachments,
     pub(crate) hosts: HostCount,
+    pub(crate) newcomers: Newcomers,
     pub(crate) attester: Attester,
     pub(crate) abandoned: Abandoned,
     pub(crate) sessions: LiveSessions,
@@ -164,6 +166,7 @@ impl Ground {
             load: Load::new(config.outbox_max, Arc::clone(&clock)),
             attachments: Attachments::default(),
             hosts: HostCount::new(config.hosts_max),
+            newcomers: Newcomers::default(),
             attester: Attester::load(&store)?,
             abandoned: Abandoned::default(),
             sessions: LiveSessions::load(&store)?,

@@ -41,6 +41,7 @@ mod session;
 mod slot;
 pub mod store;
 mod tally;
+mod timekeeper;
 pub mod trace;
 pub mod trial;
 

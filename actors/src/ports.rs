@@ -1,7 +1,10 @@
-//! What the actors need from outside, as traits: a publisher for the outbox.
+//! What the actors need from outside, as traits: a publisher for the outbox, and who calls services.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use tripline_protocol::api::ServiceSpec;
+use tripline_protocol::limacharlie::{Answer, Call, InvalidAnswer};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -41,4 +44,39 @@ pub trait Publisher: Send + Sync + 'static {
 
     /// Whether the broker can be reached now.
     fn is_reachable(&self) -> bool;
+}
+
+/// A call to a service, of one attempt.
+#[derive(Debug, Clone)]
+pub struct ServiceCall {
+    /// Whom to call, and how long at most.
+    pub service: Arc<ServiceSpec>,
+    /// What to say. Who calls sets the deadline and, where the call is about an org, the token.
+    pub call: Call,
+}
+
+/// Why a service gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// It was not reached, did not answer in time, or cut the connection: delivered again.
+    #[error("{0}")]
+    Transport(String),
+    /// An HTTP status other than 200.
+    #[error("it answered with HTTP status {0}")]
+    Status(u16),
+    /// A body that is no answer.
+    #[error(transparent)]
+    NoAnswer(#[from] InvalidAnswer),
+    /// More than is read of an answer, in bytes.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(u64),
+    /// Its address is private, and that is not allowed.
+    #[error("{0}")]
+    Forbidden(String),
+}
+
+/// Calls services over HTTP.
+pub trait ServiceCaller: Send + Sync + 'static {
+    /// Makes one call, signed with the service's secret, and bounded by its deadline and in what is read.
+    fn call(&self, call: ServiceCall) -> BoxFuture<Result<Answer, CallFailure>>;
 }

@@ -7,6 +7,7 @@ mod fleet;
 mod littlebrother;
 mod outbox;
 mod pipelines;
+mod services;
 mod status;
 mod store;
 mod stream;
@@ -30,6 +31,7 @@ pub use fleet::*;
 pub use littlebrother::*;
 pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
 pub use pipelines::*;
+pub use services::{ServiceFailure, ServiceSpec, ServiceState, ServiceView};
 pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 pub use store::*;
 pub use stream::*;
@@ -535,7 +537,42 @@ pub struct PublishEvent {
     pub data: Value,
 }
 
-/// Answer to `POST /v1/events`: the event is durable and will be published.
+/// `POST /v1/detections` and `detections.report`: an event of type `detection`, whose data are `cat`, `priority` and `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReportDetection {
+    /// Tenant; default: the token's, else `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<Org>,
+    /// What was detected, in 1 to 200 characters on one line.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
+    pub cat: String,
+    /// How urgent it is, 0 to 10; default 0.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 10))]
+    pub priority: u8,
+    /// The host it concerns: its id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
+    pub host: Option<String>,
+    /// More about it, nested at most [`crate::limit::NESTING_MAX`] levels less one.
+    #[serde(default, deserialize_with = "crate::limit::shallow")]
+    pub data: Value,
+    /// Unique within its source; made when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
+    pub id: Option<String>,
+    /// Who made it; default `api/<token name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 1024))]
+    pub source: Option<String>,
+    /// When it happened; default now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// Answer to `POST /v1/events` and `POST /v1/detections`: the event is durable and will be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PublishedEvent {

@@ -148,6 +148,9 @@ pub enum InvalidEvent {
         /// What is wrong.
         reason: String,
     },
+    /// It is called a detection and is none.
+    #[error("{0}")]
+    Detection(String),
     /// The chain of events causing jobs causing events is too long.
     #[error("tripdepth {0} is beyond the end of {end}", end = crate::limit::TRIPDEPTH_MAX)]
     TooDeep(u64),
@@ -161,6 +164,7 @@ impl InvalidEvent {
             Self::NotJson(_) => "not_json",
             Self::EtypeMismatch { .. } => "etype_mismatch",
             Self::Attribute { .. } => "bad_attribute",
+            Self::Detection(_) => "bad_detection",
             Self::TooDeep(_) => "too_deep",
         }
     }

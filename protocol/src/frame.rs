@@ -4,6 +4,7 @@
 //! frames: 16 bytes command id, 8 bytes offset (big-endian), then the chunk. A sender of chunks has at
 //! most the granted credit in flight.
 
+use crate::detection::fault_of_event;
 use crate::fault::Fault;
 use crate::id::{CommandId, HostId, Sha256, TransferId};
 use crate::isolation::IsolationReport;
@@ -302,11 +303,13 @@ pub struct AgentEvent {
 }
 
 impl AgentEvent {
-    /// What is wrong with its id, which goes into headers and into every result; `None`: nothing.
+    /// What is wrong with its id, which goes into headers and into every result, or with it as a detection; `None`: nothing.
     pub fn fault(&self) -> Option<String> {
         let fits = (1..=ATTRIBUTE_BYTES_MAX).contains(&self.id.len());
         let legal = fits && !self.id.chars().any(char::is_control);
-        (!legal).then(|| format!("its id is not 1 to {ATTRIBUTE_BYTES_MAX} bytes without control characters"))
+        let id = (!legal)
+            .then(|| format!("its id is not 1 to {ATTRIBUTE_BYTES_MAX} bytes without control characters"));
+        id.or_else(|| fault_of_event(&self.etype, &self.data))
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod detection;
 pub mod event;
 pub mod fanout;
 pub mod fault;
@@ -15,6 +16,7 @@ pub mod frame;
 pub mod id;
 pub mod isolation;
 pub mod job;
+pub mod limacharlie;
 pub mod limit;
 pub mod littlebrother;
 pub mod network;

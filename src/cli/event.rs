@@ -1,11 +1,11 @@
-//! `tripline event`: publish an event through the server.
+//! `tripline event`: publish an event, or report a detection, through the server.
 
 use super::output::{Format, print, print_json};
 use super::{Client, Failure, Global};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::Read;
-use tripline_protocol::api::{PublishEvent, PublishedEvent};
+use tripline_protocol::api::{PublishEvent, PublishedEvent, ReportDetection};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use tripline_protocol::{Etype, HostId, Org, Timestamp};
 
@@ -18,6 +18,39 @@ pub(super) enum Verb {
                             jq -c . alert.json | tripline event publish acme.alert.high --data -"
     )]
     Publish(Publish),
+    /// Report a detection and print its id
+    #[command(
+        after_help = "Examples:\n  tripline event detect miner --host web01 --priority 7 --data '{\"pid\": 4711}'\n  \
+                            jq -c . alert.json | tripline event detect alert --data -"
+    )]
+    Detect(Detect),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Detect {
+    /// What was detected, such as miner
+    cat: String,
+    /// How urgent it is, 0 to 10
+    #[arg(long, default_value_t = 0)]
+    priority: u8,
+    /// More about it: JSON, or @FILE, or - for stdin
+    #[arg(long, default_value = "null", value_name = "JSON|@FILE|-")]
+    data: String,
+    /// The host it concerns, by its id or name
+    #[arg(long)]
+    host: Option<String>,
+    /// Its id: the same id from the same source is the same event
+    #[arg(long)]
+    id: Option<String>,
+    /// Who made it
+    #[arg(long)]
+    source: Option<String>,
+    /// When it happened, such as 2026-11-20T14:00:00Z
+    #[arg(long)]
+    time: Option<Timestamp>,
+    /// Its tenant
+    #[arg(long)]
+    org: Option<Org>,
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +78,31 @@ pub(super) struct Publish {
 }
 
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
-    let Verb::Publish(arguments) = verb;
+    let published = match verb {
+        Verb::Publish(arguments) => publish(global, arguments).await?,
+        Verb::Detect(arguments) => detect(global, arguments).await?,
+    };
+    match global.output {
+        Format::Json => print_json(&published),
+        Format::Table => print(&published.id),
+    }
+}
+
+async fn detect(global: &Global, arguments: Detect) -> Result<PublishedEvent, Failure> {
+    let detection = ReportDetection {
+        org: arguments.org,
+        cat: arguments.cat,
+        priority: arguments.priority,
+        host: arguments.host,
+        data: read_data(&arguments.data)?,
+        id: arguments.id,
+        source: arguments.source,
+        time: arguments.time,
+    };
+    Client::find(global)?.post(&["detections"], &detection).await
+}
+
+async fn publish(global: &Global, arguments: Publish) -> Result<PublishedEvent, Failure> {
     let event = PublishEvent {
         org: arguments.org,
         etype: arguments.etype,
@@ -55,11 +112,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
         time: arguments.time,
         data: read_data(&arguments.data)?,
     };
-    let published: PublishedEvent = Client::find(global)?.post(&["events"], &event).await?;
-    match global.output {
-        Format::Json => print_json(&published),
-        Format::Table => print(&published.id),
-    }
+    Client::find(global)?.post(&["events"], &event).await
 }
 
 fn read_data(given: &str) -> Result<Value, Failure> {

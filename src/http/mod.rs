@@ -18,6 +18,7 @@ mod content;
 mod control;
 mod cut;
 mod dead;
+mod detections;
 mod enrol;
 mod event_stream;
 mod events;

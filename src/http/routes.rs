@@ -3,9 +3,9 @@
 use super::body::BodyLimit;
 use super::problem::ApiError;
 use super::{
-    agent_channel, artifacts, audit, carbonblack, control, dead, enrol, event_stream, events, explain,
-    fanouts, fleet, health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview, pipelines,
-    sessions, store, streams, tokens,
+    agent_channel, artifacts, audit, carbonblack, control, dead, detections, enrol, event_stream, events,
+    explain, fanouts, fleet, health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview,
+    pipelines, sessions, store, streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -86,6 +86,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .app_data(BodyLimit(EVENT_BYTES_MAX))
                 .route(web::get().to(event_stream::watch))
                 .route(web::post().to(events::publish)),
+        )
+        .service(
+            resource("/v1/detections", "POST")
+                .app_data(BodyLimit(EVENT_BYTES_MAX))
+                .route(web::post().to(detections::report)),
         )
         .service(resource("/v1/events/{event_key}/decisions", "GET").route(web::get().to(events::decisions)))
         .service(resource("/v1/events/{event_key}/explain", "GET").route(web::get().to(explain::explain)))

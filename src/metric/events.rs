@@ -100,6 +100,47 @@ const METRICS: &[Metric] = &[
     )
     .act("look at their failed jobs, then resume them: [Pausing](operations.md#pausing)"),
     counter(
+        "tripline_timekeeper_ticks_total",
+        "ticks",
+        "ticks of the clock that were made, by etype",
+    )
+    .by(&[label(
+        "etype",
+        &[
+            "org_per_1h",
+            "org_per_3h",
+            "org_per_12h",
+            "org_per_24h",
+            "org_per_7d",
+            "org_per_30d",
+            "once_per_1h",
+            "once_per_3h",
+            "once_per_12h",
+            "once_per_24h",
+            "once_per_7d",
+            "once_per_30d",
+            "sensor_per_1h",
+            "sensor_per_3h",
+            "sensor_per_12h",
+            "sensor_per_24h",
+            "sensor_per_7d",
+            "sensor_per_30d",
+        ],
+    )])
+    .act("more than expected: a pipeline with `*` or `>` in `on` has all ticks made"),
+    gauge(
+        "tripline_timekeeper_late_seconds",
+        "seconds",
+        "how long the tick that waits longest has been due; 0 while none waits",
+    )
+    .act("above some seconds: the outbox is full or the disk is; `tripline_outbox_waiting`, `tripline_server_ready`"),
+    gauge(
+        "tripline_timekeeper_sensors",
+        "hosts",
+        "hosts that get ticks while they are seen and somebody listens",
+    )
+    .act("nothing; about 20 bytes of memory each"),
+    counter(
         "tripline_ingest_dead_total",
         "dead letters",
         "events that could not be understood or handled, by why",

@@ -32,7 +32,16 @@ const METRICS: &[Metric] = &[
     .by(&[label(
         "actor",
         &[
-            "audit", "directory", "fanouts", "host", "ingest", "outbox", "router", "scheduler", "slot",
+            "audit",
+            "directory",
+            "fanouts",
+            "host",
+            "ingest",
+            "outbox",
+            "router",
+            "scheduler",
+            "slot",
+            "timekeeper",
         ],
     )])
     .act("each one is a defect: report it, with the log around `panicked`"),

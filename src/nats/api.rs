@@ -4,10 +4,13 @@
 
 use super::asked::{Asked, OneJob};
 use super::service::{Api, Endpoint};
+use crate::detections;
 use crate::limits::{Limits, Origin, TooEarly};
 use serde::Serialize;
+use std::sync::Arc;
 use tripline_actors::access::{Access, Principal};
 use tripline_actors::audit::{By, Denied};
+use tripline_actors::clock::Clock;
 use tripline_actors::{Core, Refusal};
 use tripline_protocol::Org;
 use tripline_protocol::api::{Problem, Role};
@@ -26,6 +29,8 @@ pub struct CoreApi {
     pub core: Core,
     /// Who may.
     pub access: Access,
+    /// When events come in that do not say.
+    pub clock: Arc<dyn Clock>,
     /// How often a token may ask, and how often wrong ones may come: those that HTTP has.
     pub limits: Limits,
 }
@@ -52,6 +57,12 @@ impl Api for CoreApi {
             Asked::ListJobs(mut filter) => {
                 filter.org = org_of(&caller, filter.org)?;
                 json(self.core.list_jobs(filter).await)
+            }
+            Asked::ReportDetection(request) => {
+                let org = org_of(&caller, request.org.clone())?.unwrap_or_else(Org::default_org);
+                let event = detections::event(request, org, &caller.name, self.clock.now());
+                let event = event.map_err(|refusal| refused(&refusal))?;
+                json(self.core.by(&caller).publish_event(event).await)
             }
             Asked::ListHosts(mut filter) => {
                 filter.org = org_of(&caller, filter.org)?;
@@ -94,7 +105,7 @@ impl CoreApi {
 
 const fn role_for(endpoint: Endpoint) -> Role {
     match endpoint {
-        Endpoint::SubmitJob | Endpoint::CancelJob => Role::Operator,
+        Endpoint::SubmitJob | Endpoint::CancelJob | Endpoint::ReportDetection => Role::Operator,
         Endpoint::Fanout(verb) if verb.changes() => Role::Operator,
         Endpoint::GetJob
         | Endpoint::ListJobs
@@ -182,7 +193,6 @@ mod tests {
     use super::*;
 
     use crate::limits::LimitOptions;
-    use std::sync::Arc;
     use tripline_actors::clock::SystemClock;
     use tripline_actors::store::{Options, Store};
     use tripline_protocol::api::CreateToken;

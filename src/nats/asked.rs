@@ -8,7 +8,7 @@ use super::service::Endpoint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tripline_actors::{HostFilter, JobFilter};
-use tripline_protocol::api::{Problem, SubmitJob};
+use tripline_protocol::api::{Problem, ReportDetection, SubmitJob};
 use tripline_protocol::job::JobState;
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::{FanoutId, HostId, JobId, Name, Org};
@@ -112,6 +112,7 @@ pub(super) enum Asked {
     GetJob(OneJob),
     CancelJob(OneJob),
     ListJobs(JobFilter),
+    ReportDetection(ReportDetection),
     ListHosts(HostFilter),
     ListSlots,
     Fanout(AskedFanout),
@@ -124,6 +125,7 @@ impl Asked {
             Endpoint::GetJob => Self::GetJob(required(body)?),
             Endpoint::CancelJob => Self::CancelJob(required(body)?),
             Endpoint::ListJobs => Self::ListJobs(optional::<ListJobs>(body)?.filter()?),
+            Endpoint::ReportDetection => Self::ReportDetection(required(body)?),
             Endpoint::ListHosts => Self::ListHosts(optional::<ListHosts>(body)?.filter()?),
             Endpoint::ListSlots => {
                 let Nothing {} = optional(body)?;

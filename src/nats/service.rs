@@ -36,6 +36,8 @@ pub enum Endpoint {
     ListJobs,
     /// `jobs.cancel`
     CancelJob,
+    /// `detections.report`
+    ReportDetection,
     /// `hosts.list`
     ListHosts,
     /// `slots.list`
@@ -46,11 +48,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SubmitJob,
         Self::GetJob,
         Self::ListJobs,
         Self::CancelJob,
+        Self::ReportDetection,
         Self::ListHosts,
         Self::ListSlots,
         Self::Fanout(FanoutVerb::Submit),
@@ -70,6 +73,7 @@ impl Endpoint {
             Self::GetJob => ("jobs", "get"),
             Self::ListJobs => ("jobs", "list"),
             Self::CancelJob => ("jobs", "cancel"),
+            Self::ReportDetection => ("detections", "report"),
             Self::ListHosts => ("hosts", "list"),
             Self::ListSlots => ("slots", "list"),
             Self::Fanout(verb) => ("fanouts", verb.word()),

@@ -1,18 +1,24 @@
 //! The rings: arrows go from `tripline` to `tripline-actors` to `tripline-protocol`, from `tripline` (its command line)
-//! to the client, and from agent and client to the protocol; never the other way, and never to a crate that belongs to another ring.
+//! to client and service, and from agent, client and service to the protocol; never the other way, and never to a crate that belongs to another ring.
 
 use crate::workspace::{Member, locked, made_of, member, members, root};
 use std::collections::BTreeSet;
 
 /// What each member may know of the others.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("tripline-protocol", &[]),
     ("tripline-actors", &["tripline-protocol"]),
     ("tripline-agent", &["tripline-protocol"]),
     ("tripline-client", &["tripline-protocol"]),
+    ("tripline-service", &["tripline-protocol"]),
     (
         "tripline",
-        &["tripline-protocol", "tripline-actors", "tripline-client"],
+        &[
+            "tripline-protocol",
+            "tripline-actors",
+            "tripline-client",
+            "tripline-service",
+        ],
     ),
     // Only for tests: it is shipped to nobody.
     (

@@ -134,6 +134,8 @@ fn bodies_of_the_api_are_what_their_schemas_say() {
             ("pipelines", whole::<PipelinesView>()),
             ("publish", whole::<PublishEvent>()),
             ("publish, short", whole::<PublishEvent>()),
+            ("report detection", whole::<ReportDetection>()),
+            ("report detection, short", whole::<ReportDetection>()),
             ("published", whole::<PublishedEvent>()),
             ("littlebrother", whole::<LittlebrotherView>()),
             ("littlebrother, old client", whole::<LittlebrotherView>()),

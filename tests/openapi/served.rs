@@ -417,6 +417,13 @@ async fn messages(witness: &mut Witness, server: &Server) {
     witness
         .expect(202, Method::POST, "/v1/events", "/v1/events", Some(event))
         .await;
+    let path = "/v1/detections";
+    let detection = json!({"cat": "miner", "priority": 7, "data": {"pid": 4711}});
+    witness
+        .expect(202, Method::POST, path, path, Some(detection))
+        .await;
+    let bad = json!({"cat": "miner", "priority": 11});
+    witness.expect(422, Method::POST, path, path, Some(bad)).await;
     let outside = server.outside().await;
     outside
         .publish_bytes("acme.alert", &[], b"no JSON".to_vec())

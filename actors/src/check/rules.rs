@@ -1,6 +1,7 @@
 //! What is true of the rows of each table. A table is in [`RULES`] as soon as there is one.
 
 mod audit;
+mod clocks;
 mod fanouts;
 mod hosts;
 mod jobs;
@@ -72,6 +73,8 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::FanoutDefinition, fanouts::definition),
     (Table::FanoutChunk, fanouts::chunk),
     (Table::FanoutHost, fanouts::host),
+    (Table::LcOrg, nothing),
+    (Table::Clock, clocks::clock),
 ];
 
 /// Of tables that never had a row, or whose rows mean something only to their owner.

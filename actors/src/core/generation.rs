@@ -13,9 +13,11 @@ use crate::refusal::Refusal;
 use crate::router::{EtypeRouter, Rules, SetRules};
 use crate::scheduler::{GetSlots, JobScheduler};
 use crate::slot::SessionSlot;
+use crate::timekeeper::{PipelineTicks, PipelinesListen, Timekeeper};
 use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub(super) struct Peers {
     pub(super) directory: Addr<Directory>,
     pub(super) outbox: Addr<Outbox>,
     audit: Addr<AuditKeeper>,
+    timekeeper: Addr<Timekeeper>,
     slots: Vec<Addr<SessionSlot>>,
 }
 
@@ -91,6 +94,13 @@ impl Peers {
             slots.clone(),
             guard("directory"),
         )?;
+        let timekeeper = Timekeeper::load(
+            Arc::clone(ground),
+            outbox.clone(),
+            PipelineTicks::of(&rules.set),
+            BTreeMap::new(),
+            guard("timekeeper"),
+        )?;
         let router_actor = EtypeRouter::load(
             Arc::clone(ground),
             scheduler.clone(),
@@ -101,6 +111,7 @@ impl Peers {
         )?;
         let ingest = Ingest::load(Arc::clone(ground), router.clone(), guard("ingest"))?.start();
         let audit = AuditKeeper::new(Arc::clone(ground), guard("audit")).start();
+        let timekeeper = timekeeper.start();
         router_context.run(router_actor);
         fanouts_context.run(fanouts_actor);
         outbox_context.run(outbox_actor);
@@ -125,8 +136,16 @@ impl Peers {
             directory,
             outbox,
             audit,
+            timekeeper,
             slots,
         })
+    }
+
+    /// These rules are in force from now on.
+    fn set_rules(&self, rules: Rules) {
+        let ticks = PipelineTicks::of(&rules.set);
+        self.timekeeper.do_send(PipelinesListen(ticks));
+        self.router.do_send(SetRules(rules));
     }
 
     /// Waits until every slot has handled what the scheduler gave it when it started: the question goes the
@@ -152,6 +171,7 @@ impl Peers {
         self.directory.do_send(Retire);
         self.outbox.do_send(Retire);
         self.audit.do_send(Retire);
+        self.timekeeper.do_send(Retire);
         while self.is_any_connected() {
             tokio::task::yield_now().await;
         }
@@ -165,6 +185,7 @@ impl Peers {
             || self.directory.connected()
             || self.outbox.connected()
             || self.audit.connected()
+            || self.timekeeper.connected()
             || self.slots.iter().any(Addr::connected)
     }
 }
@@ -219,7 +240,7 @@ impl Generations {
         // Who changed the rules meanwhile had nobody to tell; who does from now on has.
         let present = self.rules();
         if present != rules {
-            peers.router.do_send(SetRules(present));
+            peers.set_rules(present);
         }
         Ok(())
     }
@@ -288,7 +309,7 @@ impl Generations {
             Err(why) => present.refused = Some(why),
         }
         if let Some(peers) = self.peers() {
-            peers.router.do_send(SetRules(present.clone()));
+            peers.set_rules(present.clone());
         }
     }
 

@@ -1,5 +1,6 @@
 //! Enrolment: what it checks and what it writes; and what every new host is written with.
 
+use super::addresses;
 use crate::access::{self, AgentKeyRecord};
 use crate::audit::By;
 use crate::ground::{Ground, read};
@@ -9,6 +10,7 @@ use crate::record::{HostRecord, encode, host_name_key, meta};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table, key};
 use serde_json::json;
+use std::net::{IpAddr, SocketAddr};
 use tripline_protocol::api::{Enrol, Enrolled};
 use tripline_protocol::audit::Action;
 use tripline_protocol::event::HostHint;
@@ -137,7 +139,7 @@ pub(super) fn enrol(
         &request.key_sha256,
         &AgentKeyRecord::new(host_id, now),
     )?;
-    let outgoing = put_new_host(ground, &record, &mut batch);
+    let outgoing = put_new_host(ground, &record, peer(by), &mut batch);
     let entry = ground
         .audit(Action::HostEnrol, by, Some(&org))
         .host(&record.to_ref());
@@ -149,6 +151,13 @@ pub(super) fn enrol(
     );
     tracing::info!(host = %host_id, hostname = %record.hostname, org = %org, "host enrolled");
     Ok((batch, outgoing, enrolled(&record)))
+}
+
+/// The address of whoever asks, if their edge knows it.
+fn peer(by: &By) -> Option<IpAddr> {
+    let address = by.from.as_ref()?.address.as_ref()?;
+    let peer = address.parse::<SocketAddr>().map(|peer| peer.ip());
+    peer.or_else(|_| address.parse()).ok()
 }
 
 /// A key speaks for one host, for ever: nobody takes it over by enrolling with its hash.
@@ -204,8 +213,16 @@ impl Sensors {
 }
 
 /// Adds a new host with its indexes and `new_sensor`.
-pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) -> Vec<Outgoing> {
+///
+/// `peer` is the address from which it came, if that is known.
+pub(crate) fn put_new_host(
+    ground: &Ground,
+    record: &HostRecord,
+    peer: Option<IpAddr>,
+    batch: &mut Batch,
+) -> Vec<Outgoing> {
     ground.hosts.added();
+    ground.newcomers.come(record.host_id, &record.org);
     record.put(batch);
     put_name(batch, record, None);
     batch.put(
@@ -214,7 +231,7 @@ pub(crate) fn put_new_host(ground: &Ground, record: &HostRecord, batch: &mut Bat
         record.host_id.as_bytes().to_vec(),
     );
     batch.put(Table::Meta, meta::SENSOR_ID.to_vec(), encode(&record.sensor_id));
-    let event = new_sensor(ground, record);
+    let event = new_sensor(ground, record, peer);
     let staged = event.map(|event| stage(&ground.load, batch, event_message(ground, &event)));
     staged.into_iter().collect()
 }
@@ -232,7 +249,7 @@ pub(crate) fn put_name(batch: &mut Batch, record: &HostRecord, old: Option<&str>
 }
 
 /// A new host is an event, attested by whoever speaks for it. LimaCharlie's name for it is kept for all kinds.
-fn new_sensor(ground: &Ground, record: &HostRecord) -> Option<Event> {
+fn new_sensor(ground: &Ground, record: &HostRecord, peer: Option<IpAddr>) -> Option<Event> {
     let (speaker, attested_by) = match record.is_littlebrother() {
         true => ("littlebrother", Attestation::Littlebrother),
         false => ("agent", Attestation::Agent),
@@ -255,6 +272,11 @@ fn new_sensor(ground: &Ground, record: &HostRecord) -> Option<Event> {
             "platform": record.platform,
             "arch": record.arch,
             "addresses": record.addresses,
+            // As LimaCharlie's services read it.
+            "sid": record.host_id,
+            "architecture": record.arch,
+            "ext_ip": addresses::external(&record.addresses, peer),
+            "int_ip": addresses::internal(&record.addresses),
         }),
         attested_by,
         depth: 0,

@@ -130,6 +130,7 @@ impl Directory {
         delete_host(&self.ground.store, &record, &mut batch)?;
         self.presence.forget(host_id);
         self.ground.hosts.forgotten();
+        self.ground.newcomers.gone(host_id);
         self.ground.attachments.end_all(host_id);
         self.tell_of(&record, HostChangeKind::Forgotten);
         if let Some(client) = client {

@@ -5,6 +5,7 @@
 //! names, takes a use of the enrolment token and emits `new_sensor`. It knows which LittleBrother clients are
 //! believed alive, with one timer for all, and joins them with agents' hosts.
 
+mod addresses;
 mod changes;
 mod clients;
 mod count;

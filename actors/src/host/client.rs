@@ -192,7 +192,7 @@ impl Host {
         if *is_new {
             ground.hosts.admit()?;
             *is_new = false;
-            outgoing.extend(put_new_host(&ground, record, batch));
+            outgoing.extend(put_new_host(&ground, record, None, batch));
         }
         let Heard {
             outgoing: events,

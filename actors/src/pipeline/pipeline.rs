@@ -21,7 +21,7 @@ use crate::fanout::FanoutPlan;
 use serde_json::{Value, json};
 use tripline_protocol::api::{PipelineView, Unmet};
 use tripline_protocol::subject::EtypePattern;
-use tripline_protocol::{Etype, Event, Name, Sha256, Span};
+use tripline_protocol::{Etype, Event, Name, Org, Sha256, Span};
 
 pub(super) const SHAPE: Shape = Shape::new(
     "a pipeline",
@@ -290,6 +290,12 @@ impl Pipeline {
     /// Whether `when` names `host`.
     pub fn needs_host_for_condition(&self) -> bool {
         self.when.as_ref().is_some_and(Condition::needs_host)
+    }
+
+    /// The orgs for which it listens, none of them being all; `None`: it is disabled.
+    pub(crate) fn listens_for(&self) -> Option<&[Org]> {
+        let orgs = self.gate.orgs.as_deref().unwrap_or_default();
+        self.gate.enabled.then_some(orgs)
     }
 
     /// What an event must have for `when` to hold, each of them.

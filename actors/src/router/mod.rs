@@ -41,6 +41,7 @@ use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::store::{Batch, Table};
+use crate::timekeeper::service_of;
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use mark::Handled;
@@ -196,8 +197,8 @@ impl EtypeRouter {
         marked: &mut Marked,
     ) -> Result<Option<Dead>, Refusal> {
         let event = given.event;
-        // Before the store is asked: most events are nobody's.
-        if self.rules.set.may_match(event).is_empty() {
+        // Before the store is asked: most events are nobody's. A service's own tick is no pipeline's.
+        if service_of(event).is_some() || self.rules.set.may_match(event).is_empty() {
             return Ok(None);
         }
         let key = handled_key(event.key, given.replay);

@@ -114,6 +114,10 @@ pub enum Table {
     FanoutChunk = 0x7b,
     /// Fan-out id, host id → the last turn of the host.
     FanoutHost = 0x7c,
+    /// `o`, org → LimaCharlie installed us there: its ticks come from it.
+    LcOrg = 0x80,
+    /// Scope, period → how far the clock of such ticks has come.
+    Clock = 0x90,
     /// The store's own: pieces of values that are too long for one entry.
     Chunk = 0x7f,
 }

@@ -112,6 +112,18 @@ async fn an_event_trips_a_pipeline_on_its_host() {
 }
 
 #[actix::test]
+async fn an_event_that_is_called_a_detection_and_is_none_becomes_a_dead_letter() {
+    let detect = "name: detect\non: [detection]\njob: { steps: [ list_processes: {} ] }\n";
+    let (fixture, host_id) = listening(vec![detect]).await;
+    let of = |sequence, data| of_type(&fixture, "detection", sequence, &sequence.to_string(), data);
+    let bad = of(1, json!({ "host_id": host_id, "category": "miner" }));
+    dead(&fixture, bad, "bad_detection").await;
+    let good = of(2, json!({ "host_id": host_id, "cat": "miner" }));
+    fixture.core.ingest(vec![good]).await.unwrap();
+    assert_eq!(jobs(&fixture).await.len(), 1);
+}
+
+#[actix::test]
 async fn the_same_event_causes_its_job_once_however_often_it_comes() {
     let (fixture, host_id) = listening(vec![LISTEN]).await;
     let data = json!({ "host_id": host_id });

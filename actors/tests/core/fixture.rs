@@ -111,7 +111,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 48] = [
+const TABLES: [Table; 50] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -160,6 +160,8 @@ const TABLES: [Table; 48] = [
     Table::FanoutDefinition,
     Table::FanoutChunk,
     Table::FanoutHost,
+    Table::LcOrg,
+    Table::Clock,
 ];
 
 /// What a core is started with.

@@ -17,7 +17,10 @@ use uuid::Uuid;
 async fn enrolling_again_gives_the_same_host_and_takes_no_further_use() {
     let fixture = Fixture::start();
     let token = fixture.token(None, Some(1)).await;
-    let request = enrolment("amelie");
+    let request = Enrol {
+        addresses: vec!["127.0.0.1".into(), "10.0.0.1".into()],
+        ..enrolment("amelie")
+    };
     let first = fixture.core.enrol(token.clone(), request.clone()).await.unwrap();
     let again = fixture.core.enrol(token.clone(), request.clone()).await.unwrap();
     assert_eq!(first, again);
@@ -28,6 +31,17 @@ async fn enrolling_again_gives_the_same_host_and_takes_no_further_use() {
     let events = fixture.published(".events.default.new_sensor", 1).await;
     let event: Value = serde_json::from_slice(&events[0].payload).unwrap();
     assert_eq!(event["data"]["hostname"], "amelie");
+    let data = &event["data"];
+    assert_eq!(
+        (&data["sid"], &data["host_id"]),
+        (&json!(first.host_id), &json!(first.host_id))
+    );
+    assert_eq!(
+        (&data["architecture"], &data["arch"]),
+        (&json!("x86_64"), &json!("x86_64"))
+    );
+    let addresses = (&data["ext_ip"], &data["int_ip"]);
+    assert_eq!(addresses, (&Value::Null, &json!("10.0.0.1")), "{data}");
     let other = fixture.core.enrol(token, enrolment("bert")).await.unwrap_err();
     assert!(
         matches!(other, Refusal::Forbidden { .. }),
@@ -220,9 +234,13 @@ async fn an_abandoned_command_keeps_the_next_job_waiting_until_it_ended() {
 }
 
 fn event(id: &str, data: Value) -> AgentFrame {
+    of_type("acme.alert", id, data)
+}
+
+fn of_type(etype: &str, id: &str, data: Value) -> AgentFrame {
     AgentFrame::Event(Box::new(AgentEvent {
         id: id.into(),
-        etype: "acme.alert".parse().unwrap(),
+        etype: etype.parse().unwrap(),
         time: Timestamp::from_micros(0),
         data,
     }))
@@ -283,6 +301,11 @@ async fn an_event_that_no_good_agent_sends_ends_the_connection_and_is_not_publis
         assert_eq!(agent.close().await, "protocol_error");
     }
     let mut agent = fixture.attach(host.host_id, "amelie").await;
+    agent
+        .attached
+        .frame(of_type("detection", "d1", json!({ "category": "miner" })), 0);
+    assert_eq!(agent.close().await, "protocol_error");
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
     agent.attached.frame(event("good", json!(1)), 0);
     assert!(matches!(agent.frame().await, ServerFrame::EventAck { .. }));
     assert_eq!(fixture.published(".events.default.acme.alert", 1).await.len(), 1);
@@ -312,6 +335,19 @@ async fn an_agents_event_is_acked_when_it_is_durable_and_published_as_the_agents
         .iter()
         .find(|(name, _)| name == "Tripline-Attestation");
     assert!(header.unwrap().1.starts_with("agent:"));
+}
+
+#[actix::test]
+async fn an_agent_reports_a_detection_of_its_host() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let data = json!({ "cat": "miner", "priority": 7, "data": { "pid": 4 } });
+    agent.attached.frame(of_type("detection", "d1", data.clone()), 0);
+    assert!(matches!(agent.frame().await, ServerFrame::EventAck { .. }));
+    let event = &fixture.published(".events.default.detection", 1).await[0];
+    let event: Value = serde_json::from_slice(&event.payload).unwrap();
+    assert_eq!((&event["data"], &event["hostid"]), (&data, &json!(host.host_id)));
 }
 
 #[actix::test]

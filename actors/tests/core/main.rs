@@ -75,6 +75,8 @@ mod silence;
 #[cfg(test)]
 mod suppress;
 #[cfg(test)]
+mod ticks;
+#[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod waiting;

@@ -5,6 +5,7 @@
 
 use super::header::{decode, find};
 use super::{Attestation, Event, HostHint, InvalidEvent, WireEvent};
+use crate::detection::fault_of_event;
 use crate::id::EventKey;
 use crate::limit::{
     ATTRIBUTE_BYTES_MAX, EVENT_BYTES_MAX, HOST_NAME_BYTES_MAX, NESTING_MAX, TRIPDEPTH_MAX, is_shallow,
@@ -246,6 +247,9 @@ impl Event {
                 "data",
                 format!("is nested more than {NESTING_MAX} levels deep"),
             ));
+        }
+        if let Some(fault) = fault_of_event(wire.etype, &data) {
+            return Err(InvalidEvent::Detection(fault));
         }
         Self::assemble(wire, attributes, data)
     }

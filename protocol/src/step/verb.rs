@@ -1,5 +1,6 @@
 //! What a step does: a verb of its host, or something the server does itself.
 
+use crate::detection;
 use crate::limit::HOST_NAME_BYTES_MAX;
 use crate::subject::Etype;
 use crate::time::Span;
@@ -76,7 +77,7 @@ pub enum EventHost {
 #[serde(deny_unknown_fields)]
 pub struct Detect {
     /// Its type; default `detection`.
-    #[serde(default = "detection")]
+    #[serde(default = "Etype::detection")]
     pub etype: Etype,
     /// What was detected, in 1 to 200 characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
@@ -93,10 +94,6 @@ pub struct Detect {
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventHost, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     Ok(name.map_or(EventHost::Nobody, EventHost::Named))
-}
-
-fn detection() -> Etype {
-    Etype::detection()
 }
 
 /// A word that names nothing that a step can do.
@@ -165,16 +162,10 @@ impl ServerCall {
             ServerVerb::Detect => {
                 let detect: Detect =
                     serde_json::from_value(args).map_err(|error| invalid(error.to_string()))?;
-                let chars = detect.cat.chars().count();
-                if !(1..=Self::CAT_CHARS_MAX).contains(&chars) || detect.cat.contains(char::is_control) {
-                    let most = Self::CAT_CHARS_MAX;
-                    return Err(invalid(format!("cat must be 1 to {most} characters on one line")));
+                match detection::fault(&detect.cat, detect.priority) {
+                    Some(fault) => Err(invalid(fault)),
+                    None => Ok(Self::Detect(detect)),
                 }
-                if detect.priority > Self::PRIORITY_MAX {
-                    let most = Self::PRIORITY_MAX;
-                    return Err(invalid(format!("priority {} is above {most}", detect.priority)));
-                }
-                Ok(Self::Detect(detect))
             }
         }
     }

@@ -383,6 +383,28 @@ fn events(golden: &mut Golden) {
         ..publish
     };
     golden.both_ways("publish, short", &short);
+    let detection = ReportDetection {
+        org: Some(Org::default_org()),
+        cat: "miner".into(),
+        priority: 7,
+        host: Some("web-1".into()),
+        data: json!({"pid": 4711}),
+        id: Some("a-1".into()),
+        source: Some("urn:acme:scanner".into()),
+        time: Some(at("14:00:00")),
+    };
+    golden.both_ways("report detection", &detection);
+    let short = ReportDetection {
+        org: None,
+        cat: "miner".into(),
+        priority: 0,
+        host: None,
+        data: json!(null),
+        id: None,
+        source: None,
+        time: None,
+    };
+    golden.both_ways("report detection, short", &short);
     let published = PublishedEvent {
         id: "a-1".into(),
         key: p("1d1c257b-2511-59fa-8b8d-fd9323d41812"),

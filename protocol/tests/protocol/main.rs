@@ -15,6 +15,7 @@ mod fleet;
 mod frames;
 mod golden;
 mod jobs;
+mod limacharlie;
 mod limits;
 mod littlebrother;
 mod nesting;

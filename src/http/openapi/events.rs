@@ -4,7 +4,9 @@ use super::super::event_stream::PATTERNS_MAX;
 use super::super::explain::{Explain, MESSAGES_MAX};
 use super::Group;
 use super::operation::{Operation, get, header_parameter, post, text_parameter};
-use tripline_protocol::api::{EventDecisions, Explanation, PublishEvent, PublishedEvent, Role};
+use tripline_protocol::api::{
+    EventDecisions, Explanation, PublishEvent, PublishedEvent, ReportDetection, Role,
+};
 use tripline_protocol::event::{StreamGap, StreamedEvent};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 
@@ -15,7 +17,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 fn operations() -> Vec<Operation> {
-    vec![follow(), publish(), decisions(), explain()]
+    vec![follow(), publish(), detect(), decisions(), explain()]
 }
 
 fn follow() -> Operation {
@@ -47,7 +49,20 @@ fn publish() -> Operation {
         .role(Role::Operator)
         .body_within::<PublishEvent>(EVENT_BYTES_MAX)
         .once()
-        .refused(422, &["bad_attribute", "too_large"])
+        .refused(422, &["bad_attribute", "bad_detection", "too_large"])
+        .answers::<PublishedEvent>(202, "The event's id and identity.")
+}
+
+fn detect() -> Operation {
+    post("/v1/detections", "reportDetection", "Report a detection")
+        .says(
+            "An event of type `detection`, for pipelines, services and whoever listens. When it is answered, the event is \
+             durable; it is published as soon as the broker takes it.",
+        )
+        .role(Role::Operator)
+        .body_within::<ReportDetection>(EVENT_BYTES_MAX)
+        .once()
+        .refused(422, &["bad_attribute", "bad_detection", "too_large"])
         .answers::<PublishedEvent>(202, "The event's id and identity.")
 }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use serde_json::{Value, json};
+use tripline_protocol::detection::{Detection, fault_of_event};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::limit::{EVENT_BYTES_MAX, NESTING_MAX, TRIPDEPTH_MAX, is_shallow};
 use tripline_protocol::step::{Detect, EventHost, Publish};
@@ -62,9 +63,9 @@ impl Session {
             priority,
             data,
         } = detect;
-        let mut event =
-            json!({ "cat": cat, "priority": priority, "data": data, "job_id": self.record.job_id });
-        if let (Some(pipeline), Value::Object(event)) = (&self.record.pipeline, &mut event) {
+        let mut event = Detection { cat, priority, data }.to_data();
+        event.insert("job_id".to_owned(), json!(self.record.job_id));
+        if let Some(pipeline) = &self.record.pipeline {
             event.insert("pipeline".to_owned(), json!(pipeline.name));
         }
         let host = EventHost::OfJob;
@@ -72,7 +73,7 @@ impl Session {
             index,
             Publish {
                 etype,
-                data: event,
+                data: Value::Object(event),
                 host,
             },
         )
@@ -117,6 +118,9 @@ impl Session {
         if !is_shallow(&event.data) {
             let text = format!("the event's data is nested more than {NESTING_MAX} levels deep");
             return Err(Fault::server("bad_argument", text));
+        }
+        if let Some(fault) = fault_of_event(&event.etype, &event.data) {
+            return Err(Fault::server("bad_argument", fault));
         }
         let bytes = crate::record::encode(&event.to_cloudevent()).len();
         if bytes > EVENT_BYTES_MAX {

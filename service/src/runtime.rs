@@ -1,0 +1,348 @@
+//! How a call is handled, whatever carried it here: signature, then JSON, then version and deadline, then the service.
+
+use crate::service::{Service, describe, handling};
+use crate::signature::verify;
+use futures_util::FutureExt;
+use serde_json::{Map, Value, json};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tripline_protocol::Timestamp;
+use tripline_protocol::limacharlie::{
+    Answer, CALL_BYTES_MAX, Call, Health, InvalidCall, SIGNATURE_HEADER, ServiceEtype, VERSION,
+    check_parameters,
+};
+use uuid::Uuid;
+
+/// What goes back: an HTTP status, and a body of `application/json` that may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 200 for whatever is answered with an envelope of the protocol, 401 for a wrong signature, 400 for what is no JSON object,
+    /// 413 for what is too long.
+    pub status: u16,
+    /// JSON, or nothing.
+    pub body: Vec<u8>,
+}
+
+/// A service that runs: its secret, when it started, and how many calls are under way.
+pub struct Runtime<S> {
+    service: Arc<S>,
+    secret: String,
+    started: Timestamp,
+    in_progress: AtomicU64,
+}
+
+impl<S: Service> Runtime<S> {
+    /// Of a service whose calls are signed with `secret`.
+    pub fn new(service: Arc<S>, secret: String, started: Timestamp) -> Self {
+        Self {
+            service,
+            secret,
+            started,
+            in_progress: AtomicU64::new(0),
+        }
+    }
+
+    /// The service.
+    pub fn service(&self) -> &Arc<S> {
+        &self.service
+    }
+
+    /// Handles one request. `headers` are names and values as they came.
+    pub async fn handle<'h>(
+        &self,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Response {
+        let _call = InProgress::begin(&self.in_progress);
+        if body.len() > CALL_BYTES_MAX {
+            return status(413);
+        }
+        if !self.is_signed(headers, body) {
+            return status(401);
+        }
+        match Call::read(body) {
+            Ok(call) => answered(&self.answer(call, now).await),
+            Err(error) if error.is_answered() => answered(&Answer::refused(error.to_string())),
+            Err(error) => refused(&error),
+        }
+    }
+
+    fn is_signed<'h>(&self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, body: &[u8]) -> bool {
+        let mut given = headers
+            .into_iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE_HEADER));
+        // Of two signatures nobody could say which counts.
+        match (given.next(), given.next()) {
+            (Some((_, signature)), None) => verify(&self.secret, body, signature),
+            _ => false,
+        }
+    }
+
+    /// Answers a call whose signature was right.
+    pub async fn answer(&self, call: Call, now: Timestamp) -> Answer {
+        if call.deadline.is_some_and(|deadline| deadline <= now) {
+            return Answer::refused("deadline exceeded");
+        }
+        if call.oid.as_ref().is_some_and(|oid| Uuid::parse_str(oid).is_err()) {
+            return Answer::refused("oid: must be a UUID");
+        }
+        match call.kind() {
+            Some(ServiceEtype::Health) => self.health(),
+            Some(etype) => self.dispatch(etype, call).await,
+            None => Answer::not_implemented(),
+        }
+    }
+
+    async fn dispatch(&self, etype: ServiceEtype, call: Call) -> Answer {
+        let Some(handle) = handling(&*self.service, etype) else {
+            return Answer::not_implemented();
+        };
+        if etype == ServiceEtype::Request
+            && let Err(answer) = self.check(&call.data)
+        {
+            return answer;
+        }
+        let handled = AssertUnwindSafe(async { handle(call).await })
+            .catch_unwind()
+            .await;
+        handled.unwrap_or_else(|_| {
+            tracing::error!(%etype, "handling a call panicked");
+            Answer::again("internal error")
+        })
+    }
+
+    fn check(&self, data: &Value) -> Result<(), Answer> {
+        let none = Map::new();
+        let given = match data {
+            Value::Object(map) => map,
+            Value::Null => &none,
+            _ => return Err(Answer::refused("data: must be an object")),
+        };
+        check_parameters(&self.service.request_params(), given)
+            .map_err(|bad| Answer::refused(bad.to_string()))
+    }
+
+    fn health(&self) -> Answer {
+        let health = Health {
+            version: VERSION,
+            start_time: self.started.as_micros() / 1_000_000,
+            // A call that did not come through `handle` counts itself, too.
+            calls_in_progress: self.in_progress.load(Ordering::Relaxed).max(1),
+            mtd: describe(&*self.service),
+        };
+        Answer::done_with(json!(health))
+    }
+}
+
+/// Counts a call for as long as it lives, however it ends.
+struct InProgress<'c>(&'c AtomicU64);
+
+impl<'c> InProgress<'c> {
+    fn begin(count: &'c AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn answered(answer: &Answer) -> Response {
+    Response {
+        status: 200,
+        body: json!(answer).to_string().into_bytes(),
+    }
+}
+
+/// No envelope can be expected to be read by who sends no object, but whoever looks sees why.
+fn refused(error: &InvalidCall) -> Response {
+    Response {
+        status: 400,
+        body: json!(Answer::refused(error.to_string())).to_string().into_bytes(),
+    }
+}
+
+fn status(status: u16) -> Response {
+    Response {
+        status,
+        body: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{On, on};
+    use crate::signature::sign;
+    use futures_util::future::pending;
+    use tripline_protocol::limacharlie::{Period, TickScope};
+
+    const SECRET: &str = "shared";
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+    /// Handles detections, each in the way its `cat` names, and the org's hourly tick.
+    struct Obedient;
+
+    impl Service for Obedient {
+        fn detect_subscriptions(&self) -> Vec<String> {
+            vec!["b".into(), "a".into(), "b".into()]
+        }
+
+        fn on_detection(&self) -> On<'_> {
+            on(async |call: Call| match call.data["cat"].as_str() {
+                Some("panic") => panic!("as told"),
+                Some("wait") => pending().await,
+                _ => Answer::done_with(json!({ "oid": call.oid, "mid": call.mid })),
+            })
+        }
+
+        fn on_tick(&self, scope: TickScope, period: Period) -> On<'_> {
+            let is_ours = scope == TickScope::Org && period == Period::H1;
+            if is_ours {
+                on(async |_| Answer::done())
+            } else {
+                None
+            }
+        }
+    }
+
+    fn runtime() -> Runtime<Obedient> {
+        Runtime::new(Arc::new(Obedient), SECRET.into(), NOW)
+    }
+
+    async fn post(body: Value) -> Response {
+        let body = body.to_string();
+        let signature = sign(SECRET, body.as_bytes());
+        let headers = [("Lc-Svc-Sig", signature.as_bytes())];
+        runtime().handle(headers, body.as_bytes(), NOW).await
+    }
+
+    async fn answer(body: Value) -> Value {
+        let response = post(body).await;
+        assert_eq!(response.status, 200);
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    #[actix_rt::test]
+    async fn health_names_what_is_handled_and_counts_itself() {
+        let data = &answer(json!({ "etype": "health", "mid": "m" })).await["data"];
+        assert_eq!(data["version"], 1);
+        assert_eq!(data["start_time"], 1_700_000_000);
+        assert_eq!(data["calls_in_progress"], 1);
+        assert_eq!(
+            data["mtd"]["callbacks"],
+            json!(["health", "detection", "org_per_1h"])
+        );
+        assert_eq!(data["mtd"]["detect_subscriptions"], json!(["a", "b"]));
+        assert_eq!(data["mtd"]["request_params"], json!({}));
+    }
+
+    #[actix_rt::test]
+    async fn a_signature_is_looked_at_before_anything_else() {
+        let runtime = runtime();
+        let empty = Response {
+            status: 401,
+            body: Vec::new(),
+        };
+        let body = b"no json";
+        let right = sign(SECRET, body);
+        let upper = right.to_uppercase();
+        let none: [(&str, &[u8]); 0] = [];
+        assert_eq!(runtime.handle(none, body, NOW).await, empty);
+        assert_eq!(
+            runtime
+                .handle([("lc-svc-sig", upper.as_bytes())], body, NOW)
+                .await,
+            empty
+        );
+        assert_eq!(
+            runtime
+                .handle([("lc-svc-sig", right.as_bytes())], b"no json!", NOW)
+                .await,
+            empty
+        );
+        let twice = [("lc-svc-sig", right.as_bytes()), ("lc-svc-sig", upper.as_bytes())];
+        assert_eq!(runtime.handle(twice, body, NOW).await, empty);
+        let signed = runtime
+            .handle([("lc-svc-sig", right.as_bytes())], body, NOW)
+            .await;
+        assert_eq!(signed.status, 400, "then it is no JSON");
+    }
+
+    #[actix_rt::test]
+    async fn what_is_no_call_is_refused_for_good() {
+        for (body, error) in [
+            (
+                json!({ "etype": "health", "version": 2 }),
+                "unsupported version (> 1)",
+            ),
+            (
+                json!({ "etype": "health", "version": "1" }),
+                "version: must be a number",
+            ),
+            (
+                json!({ "etype": "health", "deadline": "soon" }),
+                "deadline: must be a number",
+            ),
+            (
+                json!({ "etype": "detection", "mid": "m".repeat(129) }),
+                "mid: must be at most 128 bytes",
+            ),
+            (
+                json!({ "etype": "detection", "oid": "acme" }),
+                "oid: must be a UUID",
+            ),
+            (
+                json!({ "etype": "detection", "deadline": 1_699_999_999 }),
+                "deadline exceeded",
+            ),
+            (json!({ "etype": "Detection" }), "not implemented"),
+            (json!({ "etype": "org_per_3h" }), "not implemented"),
+            (json!({}), "not implemented"),
+        ] {
+            let answer = answer(body.clone()).await;
+            let expected =
+                json!({ "success": false, "retry": false, "error": error, "data": { "error": error } });
+            assert_eq!(answer, expected, "{body}");
+        }
+        for body in [json!([]), json!("health"), json!(null)] {
+            assert_eq!(post(body).await.status, 400);
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_call_reaches_its_handler_with_what_it_needs() {
+        let oid = "8cbe27f4-bfa1-4afb-ba19-138cd51389cd";
+        let call = json!({ "version": 1, "etype": "detection", "oid": oid, "mid": "m", "deadline": 1_700_000_060.5, "data": null });
+        assert_eq!(
+            answer(call).await,
+            json!({ "success": true, "data": { "oid": oid, "mid": "m" } })
+        );
+        assert_eq!(answer(json!({ "etype": "org_per_1h" })).await["success"], true);
+    }
+
+    #[actix_rt::test]
+    async fn a_handler_that_panics_is_asked_again_and_tells_nothing_of_itself() {
+        let answer = answer(json!({ "etype": "detection", "data": { "cat": "panic" } })).await;
+        assert_eq!(answer["retry"], true);
+        assert_eq!(answer["error"], "internal error");
+    }
+
+    #[actix_rt::test]
+    async fn calls_under_way_are_counted_even_when_they_are_dropped() {
+        let runtime = runtime();
+        let body = json!({ "etype": "detection", "data": { "cat": "wait" } }).to_string();
+        let signature = sign(SECRET, body.as_bytes());
+        let headers = [("lc-svc-sig", signature.as_bytes())];
+        let mut waiting = Box::pin(runtime.handle(headers, body.as_bytes(), NOW));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(runtime.in_progress.load(Ordering::Relaxed), 1);
+        drop(waiting);
+        assert_eq!(runtime.in_progress.load(Ordering::Relaxed), 0);
+    }
+}
