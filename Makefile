@@ -7,10 +7,11 @@ CARGO ?= cargo
 PYTHON ?= python3
 # The nats-server to use, when make found or fetched one. A recipe that needs it asks for `broker`.
 BROKER = $(PYTHON) scripts/fetch-nats-server
-# The environments with the real LittleBrother programs and the real cbapi, made when they are missing or not what
-# they should be.
+# The environments with the real LittleBrother programs, the real cbapi and the real lcservice, made when they are missing
+# or not what they should be.
 LITTLEBROTHER = $(PYTHON) scripts/venv littlebrother
 CBAPI = $(PYTHON) scripts/venv cbapi
+LCSERVICE = $(PYTHON) scripts/venv lcservice
 # Cargo for other systems than this one, and what is checked for them.
 CROSS = $(PYTHON) scripts/cross
 PORTABLE = -p tripline-agent -p tripline-protocol -p tripline-client
@@ -32,9 +33,11 @@ demo: broker build ## start broker, server and agent, trip a pipeline, show the 
 # The last line printed is the test runner's own summary. Most tests wait most of the time, for what they started: twice as
 # many at once as there are processors end in little more than half the time.
 .PHONY: test
-test: broker brokers-of-the-range littlebrother cbapi nft cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
-	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; nft="$$($(NFT))"; \
-	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi"; \
+test: broker brokers-of-the-range littlebrother cbapi lcservice nft cargo-deb lint cross-check static-agent ## everything that CI runs: formatting, lints, tests
+	@broker="$$($(BROKER))"; littlebrother="$$($(LITTLEBROTHER))"; cbapi="$$($(CBAPI))"; \
+	lcservice="$$($(LCSERVICE))"; nft="$$($(NFT))"; \
+	export TRIPLINE_NATS_SERVER="$$broker" TRIPLINE_LITTLEBROTHER="$$littlebrother" TRIPLINE_CBAPI="$$cbapi" \
+		TRIPLINE_LCSERVICE="$$lcservice"; \
 	if [ -n "$$nft" ]; then export TRIPLINE_NFT="$$nft"; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --doc -p tripline-client; \
@@ -51,6 +54,11 @@ test-littlebrother: broker littlebrother build ## only the tests against the rea
 .PHONY: test-cbapi
 test-cbapi: broker cbapi build ## only the tests that drive the real cbapi
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) test -p tripline --test cbapi
+
+.PHONY: test-lcservice
+test-lcservice: broker lcservice build ## only the tests with the real lcservice
+	$(CARGO) build -p tripline-service --features server --examples
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LCSERVICE="$$($(LCSERVICE))" $(CARGO) test -p tripline --test lcservice
 
 .PHONY: test-packaging
 test-packaging: broker cargo-deb build ## only the tests of units, packages and container
@@ -153,6 +161,11 @@ bench-carbonblack: broker cbapi ## the real cbapi, the Rust client and large fil
 	$(CARGO) build --release -p tripline-agent
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_CBAPI="$$($(CBAPI))" $(CARGO) bench --bench carbonblack
 
+.PHONY: bench-limacharlie
+bench-limacharlie: broker lcservice ## signed calls to Tripline, to a service in Rust and to the real lcservice, under the same load
+	$(CARGO) build --release -p tripline-service --features server --example greeter
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_LCSERVICE="$$($(LCSERVICE))" $(CARGO) bench --bench limacharlie
+
 .PHONY: bench-idle
 bench-idle: broker ## what 10,000 attached agents that do nothing cost the server, in plain and over TLS
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" $(CARGO) bench --bench channel -- idle
@@ -176,6 +189,10 @@ littlebrother: ## put the real LittleBrother programs into .venv/littlebrother, 
 .PHONY: cbapi
 cbapi: ## put the real cbapi into .venv/cbapi, for the tests
 	@$(CBAPI) >/dev/null
+
+.PHONY: lcservice
+lcservice: ## put the real lcservice into .venv/lcservice, for the tests
+	@$(LCSERVICE) >/dev/null
 
 .PHONY: nft
 nft: ## find nft, or put Debian's into .nft, for the tests of isolation

@@ -13,6 +13,7 @@ mod demo;
 mod detections;
 pub mod endpoints;
 pub mod feed;
+pub mod function;
 pub mod http;
 mod limits;
 pub mod littlebrother;

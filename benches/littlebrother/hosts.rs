@@ -1,8 +1,9 @@
 //! Many known hosts, each with open processes: how long the server takes to start, and what it holds in memory.
 
+use super::backlog::Backlog;
 use super::client::{Client, Kind};
 use super::options::Options;
-use super::ours::Backlog;
+use super::ours::SUBJECTS;
 use super::stage::Stage;
 use super::{Outcome, machine};
 use futures_util::future::try_join_all;
@@ -28,7 +29,7 @@ pub(crate) struct Known {
 
 /// Makes them through real messages, and starts the server again.
 pub(crate) async fn measure(stage: &mut Stage, options: &Options) -> Outcome<Known> {
-    let backlog = Backlog::open(stage).await?;
+    let backlog = Backlog::open(stage, &SUBJECTS).await?;
     let stored = backlog.stored().await?;
     let began = Instant::now();
     let all = 0..options.hosts;

@@ -1,23 +1,20 @@
 //! Tripline under the same load. An answer means that the message is handled and durable; a run counts only when
 //! nothing of it waits anywhere soon after its end.
 
+use super::backlog::{Backlog, SETTLED_WITHIN};
 use super::client::{Client, GAME, Kind, LOGIN, SECRET, UID};
 use super::run::{Plan, Run, run};
 use super::stage::Stage;
 use super::stats::Samples;
 use super::usage::Cpu;
 use super::{Outcome, commit, machine};
-use async_nats::jetstream::stream::Stream;
-use futures_util::TryStreamExt;
 use std::time::{Duration, Instant};
-use tripline::nats::consumer::CONSUMER;
-use tripline_protocol::Subjects;
 
-/// How soon after a run nothing may wait any more.
-pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(50);
-/// The types of events that the clients send.
-const ETYPES: [&str; 2] = ["PROCESS_START", "PROCESS_END"];
+/// The events that the clients send.
+pub(crate) const SUBJECTS: [&str; 2] = [
+    "tripline.events.default.PROCESS_START",
+    "tripline.events.default.PROCESS_END",
+];
 /// Bare requests and commits of the floor.
 const FLOOR_SAMPLES: u64 = 2_000;
 
@@ -78,7 +75,7 @@ pub(crate) async fn floor(stage: &Stage) -> Outcome<Floor> {
 
 /// All plans, each with hosts of its own.
 pub(crate) async fn measure(stage: &Stage, plans: &[Plan]) -> Outcome<Vec<OurRun>> {
-    let backlog = Backlog::open(stage).await?;
+    let backlog = Backlog::open(stage, &SUBJECTS).await?;
     let mut runs = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
         let stored = backlog.stored().await?;
@@ -104,65 +101,4 @@ pub(crate) async fn measure(stage: &Stage, plans: &[Plan]) -> Outcome<Vec<OurRun
         runs.push(run);
     }
     Ok(runs)
-}
-
-/// What the server has not got rid of yet.
-pub(crate) struct Backlog {
-    stream: Stream,
-    metrics: String,
-}
-
-impl Backlog {
-    pub(crate) async fn open(stage: &Stage) -> Outcome<Self> {
-        let context = stage.jetstream().await?;
-        Ok(Self {
-            stream: context.get_stream(Subjects::default().events_stream()).await?,
-            metrics: format!("http://{}/metrics", stage.address()?),
-        })
-    }
-
-    /// Events of processes that the broker has.
-    pub(crate) async fn stored(&self) -> Outcome<u64> {
-        let mut stored = 0;
-        for etype in ETYPES {
-            let subject = format!("tripline.events.default.{etype}");
-            let subjects = self.stream.info_with_subjects(subject).await?;
-            let counts: Vec<(String, usize)> = subjects.try_collect().await?;
-            stored += counts.iter().map(|(_, count)| *count as u64).sum::<u64>();
-        }
-        Ok(stored)
-    }
-
-    /// How long it takes until the broker has `expected` events, the outbox is empty, and the server has taken back
-    /// all that the broker has.
-    pub(crate) async fn settle(&self, expected: u64, patience: Duration) -> Outcome<Duration> {
-        let since = Instant::now();
-        loop {
-            let stored = self.stored().await?;
-            if stored > expected {
-                return Err(format!("the broker has {stored} events, and only {expected} were sent").into());
-            }
-            let waiting = self.waiting().await?;
-            if stored == expected && waiting == 0 {
-                return Ok(since.elapsed());
-            }
-            if since.elapsed() > patience {
-                let text = format!("the broker has {stored} of {expected} events, and {waiting} wait");
-                return Err(text.into());
-            }
-            // Between two looks at the broker's and the server's figures, which nobody announces.
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Entries of the outbox, and messages of the broker that the server has not acked.
-    async fn waiting(&self) -> Outcome<u64> {
-        let metrics = reqwest::get(&self.metrics).await?.text().await?;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("tripline_outbox_waiting "));
-        let outbox: f64 = line.ok_or("no metric of the outbox")?.parse()?;
-        let consumer = self.stream.consumer_info(CONSUMER).await?;
-        Ok(outbox as u64 + consumer.num_pending + consumer.num_ack_pending as u64)
-    }
 }

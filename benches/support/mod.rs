@@ -2,6 +2,7 @@
 //! figures.
 
 pub(crate) mod agents;
+pub(crate) mod backlog;
 pub(crate) mod commit;
 pub(crate) mod door;
 pub(crate) mod machine;

@@ -1,10 +1,12 @@
 //! LimaCharlie services in Rust: implement [`Service`], give it to a [`Runtime`], and let any transport hand it
 //! headers and body.
 //!
-//! Deliberately not here: a transport of any kind, durability, and which message was seen before; a service that must not do
+//! [`server`] (feature `server`) is one that serves HTTP. Deliberately not here: durability, and which message was seen before; a service that must not do
 //! something twice looks at [`Call::mid`](tripline_protocol::limacharlie::Call).
 
 mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 mod service;
 mod signature;
 

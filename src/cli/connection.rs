@@ -156,6 +156,11 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// The certificates of a CA's file.
+pub(super) fn certificates_of(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    Ok(certificates(&read_ca(path)?).unwrap_or_default())
+}
+
 fn certificates(pem: &[u8]) -> Option<Vec<Certificate>> {
     let certificates = Certificate::from_pem_bundle(pem).ok()?;
     (!certificates.is_empty()).then_some(certificates)

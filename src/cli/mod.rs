@@ -30,6 +30,7 @@ mod serve;
 mod server_tests;
 #[cfg(test)]
 use server_tests::asking;
+mod service;
 mod session;
 mod store;
 #[cfg(test)]
@@ -115,6 +116,9 @@ enum Command {
     /// Sessions: conversations with one host
     #[command(subcommand)]
     Session(session::Verb),
+    /// Services of the LimaCharlie protocol
+    #[command(subcommand)]
+    Service(service::Verb),
     /// Events
     #[command(subcommand)]
     Event(event::Verb),
@@ -255,6 +259,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Job(verb) => block_on(job::run(global, verb)),
         Command::Fanout(verb) => block_on(fanout::run(global, verb)),
         Command::Session(verb) => block_on(session::run(global, verb)),
+        Command::Service(verb) => block_on(service::run(global, verb)),
         Command::Event(verb) => block_on(event::run(global, verb)),
         Command::Explain(arguments) => block_on(explain::run(global, &arguments)),
         Command::Pipeline(pipeline::Verb::List) => block_on(pipeline::list(global)),

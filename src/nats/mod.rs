@@ -24,6 +24,7 @@ mod held;
 pub mod intake;
 mod link;
 mod missed;
+pub mod once;
 mod place;
 pub mod publisher;
 mod pull;

@@ -255,7 +255,7 @@ fn headers(message: &OutMessage) -> Result<HeaderMap, PublishError> {
 }
 
 /// Whether trying the same message again can help.
-fn classify(error: &AckError) -> PublishError {
+pub(super) fn classify(error: &AckError) -> PublishError {
     let text = describe(error);
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => PublishError::Permanent(text),

@@ -8,7 +8,14 @@ use std::path::Path;
 use tripline_protocol::Span;
 
 /// Where what ships is.
-const FOLDERS: [&str; 5] = ["protocol/src", "actors/src", "src", "agent/src", "client/src"];
+const FOLDERS: [&str; 6] = [
+    "protocol/src",
+    "actors/src",
+    "src",
+    "agent/src",
+    "client/src",
+    "service/src",
+];
 
 /// A constant as it is written.
 #[derive(Debug, Clone)]

@@ -258,7 +258,7 @@ fn every_metric_that_counts_at_a_limit_exists() {
 /// Names of all tests of the workspace.
 fn tests() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for folder in ["protocol", "actors", "src", "agent", "client", "tests"] {
+    for folder in ["protocol", "actors", "src", "agent", "client", "service", "tests"] {
         tests_in(&root().join(folder), &mut names);
     }
     assert!(names.len() > 1_000, "only {} tests were found", names.len());

@@ -11,9 +11,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The instructions of the Dockerfile, continued lines joined, comments left out.
-fn instructions() -> Vec<(String, String)> {
-    let text = packaged("docker/Dockerfile").replace("\\\n", " ");
+/// What is built for containers: the server, and the example of a service.
+const DOCKERFILES: [&str; 2] = ["Dockerfile", "greeter.Dockerfile"];
+
+/// The instructions of a Dockerfile, continued lines joined, comments left out.
+fn instructions(file: &str) -> Vec<(String, String)> {
+    let text = packaged(&format!("docker/{file}")).replace("\\\n", " ");
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once(' '))
@@ -21,11 +24,18 @@ fn instructions() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What follows an instruction, wherever it stands.
+/// What follows an instruction in the server's, wherever it stands.
 fn all(instruction: &str) -> Vec<String> {
-    let found = instructions().into_iter().filter(|(name, _)| name == instruction);
+    all_of("Dockerfile", instruction)
+}
+
+/// The same in one of them.
+fn all_of(file: &str, instruction: &str) -> Vec<String> {
+    let found = instructions(file)
+        .into_iter()
+        .filter(|(name, _)| name == instruction);
     let found: Vec<String> = found.map(|(_, rest)| rest).collect();
-    assert!(!found.is_empty(), "no {instruction}");
+    assert!(!found.is_empty(), "no {instruction} in {file}");
     found
 }
 
@@ -68,9 +78,12 @@ fn beside_compose(path: &str) -> PathBuf {
 }
 
 #[test]
-fn what_the_image_copies_is_there_and_reaches_the_builder() {
-    let ignored = packaged("docker/Dockerfile.dockerignore");
-    for copy in all("COPY") {
+fn what_images_copy_is_there_and_reaches_the_builder() {
+    let copies = DOCKERFILES
+        .iter()
+        .flat_map(|file| all_of(file, "COPY").into_iter().map(move |copy| (file, copy)));
+    for (file, copy) in copies {
+        let ignored = packaged(&format!("docker/{file}.dockerignore"));
         if copy.starts_with("--from=") {
             continue;
         }
@@ -95,7 +108,7 @@ fn what_the_image_copies_is_there_and_reaches_the_builder() {
 #[test]
 fn the_builder_gets_every_file_that_the_manifests_name() {
     // A workspace is read whole, so every member, and what is beside its sources in a manifest, has to be there.
-    let copied: String = all("COPY").join(" ");
+    let copied = DOCKERFILES.map(|file| all_of(file, "COPY").join(" "));
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root())
@@ -117,11 +130,8 @@ fn the_builder_gets_every_file_that_the_manifests_name() {
                 .next()
                 .and_then(|name| name.to_str())
                 .expect("a folder");
-            assert!(
-                copied.split_whitespace().any(|word| word == first),
-                "{} is missing",
-                below.display()
-            );
+            let is_copied = |copied: &String| copied.split_whitespace().any(|word| word == first);
+            assert!(copied.iter().all(is_copied), "{} is missing", below.display());
             seen += 1;
         }
     }
@@ -130,7 +140,7 @@ fn the_builder_gets_every_file_that_the_manifests_name() {
 
 #[test]
 fn images_have_tags_and_the_server_runs_as_nobody_special() {
-    let mut images: Vec<String> = all("ARG");
+    let mut images: Vec<String> = DOCKERFILES.iter().flat_map(|file| all_of(file, "ARG")).collect();
     images.push(
         compose()["services"]["nats"]["image"]
             .as_str()
@@ -149,6 +159,29 @@ fn images_have_tags_and_the_server_runs_as_nobody_special() {
         all("RUN")
             .iter()
             .any(|run| run.contains("useradd --system --uid 7443"))
+    );
+}
+
+#[test]
+fn the_service_listens_where_its_image_says_and_runs_as_nobody_special() {
+    let file = "greeter.Dockerfile";
+    assert_eq!(all_of(file, "ENV"), ["PORT=8080"]);
+    assert_eq!(all_of(file, "EXPOSE"), ["8080"]);
+    assert_eq!(all_of(file, "USER"), ["7444:7444"]);
+    assert!(
+        all_of(file, "RUN")
+            .iter()
+            .any(|run| run.contains("useradd --system --uid 7444"))
+    );
+    let manifest = std::fs::read_to_string(root().join("service/Cargo.toml")).expect("a manifest");
+    assert!(
+        manifest.contains("name = \"greeter\""),
+        "there is such an example"
+    );
+    assert!(
+        all_of(file, "RUN")
+            .iter()
+            .any(|run| run.contains("--features server --example greeter"))
     );
 }
 

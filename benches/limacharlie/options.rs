@@ -1,0 +1,47 @@
+//! What to measure, and how much of it.
+
+use super::caller::Kind;
+use super::run::Plan;
+use super::support::program::Chosen;
+use clap::{Parser, ValueEnum};
+use std::time::Duration;
+
+/// A part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// A service on the real lcservice.
+    Real,
+    /// A service written with `tripline-service`.
+    Library,
+    /// `POST /lc` of the server, beside its floor.
+    Tripline,
+}
+
+/// The arguments.
+#[derive(Debug, Parser)]
+#[command(about = "Measures LimaCharlie services: the real lcservice, one in Rust, and Tripline's own role")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen<Part>,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// Calls in flight of each run.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
+    callers: Vec<u32>,
+}
+
+impl Options {
+    /// Health and detections, each with every number of callers.
+    pub(crate) fn plans(&self) -> Vec<Plan> {
+        let plan = |kind, callers| Plan {
+            kind,
+            callers,
+            time: Duration::from_secs(self.seconds),
+        };
+        [Kind::Health, Kind::Detection]
+            .into_iter()
+            .flat_map(|kind| self.callers.iter().map(move |callers| plan(kind, *callers)))
+            .collect()
+    }
+}

@@ -1,0 +1,85 @@
+//! The figures, as tables in markdown.
+
+use super::caller::Kind;
+use super::others::OtherRun;
+use super::ours::{Floor, OurRun};
+use super::run::{Plan, Run};
+
+fn name(plan: &Plan) -> String {
+    let what = match plan.kind {
+        Kind::Health => "health",
+        Kind::Detection => "detection",
+        Kind::Bare => "bare",
+    };
+    format!("{what}, {}", plan.callers)
+}
+
+fn rate_and_latency(run: &mut Run) -> String {
+    let [p50, p90, p99] = [50, 90, 99].map(|percent| run.latency.percentile_ms(percent));
+    format!("{:.0} | {p50:.2} | {p90:.2} | {p99:.2}", run.rate())
+}
+
+/// How many times the rate of the real service under the same plan.
+fn times(run: &Run, plan: &Plan, peers: &[OtherRun]) -> String {
+    let peer = peers
+        .iter()
+        .find(|peer| (peer.plan.kind, peer.plan.callers) == (plan.kind, plan.callers));
+    peer.map_or("–".to_owned(), |peer| {
+        format!("{:.1}", run.rate() / peer.run.rate())
+    })
+}
+
+pub(crate) fn others(title: &str, runs: &mut [OtherRun], peers: &[OtherRun]) {
+    println!("\n{title}\n");
+    println!(
+        "| calls, in flight | answered/s | p50 ms | p90 ms | p99 ms | × real | cut connections | CPU of a call |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for other in runs {
+        println!(
+            "| {} | {} | {} | {} | {:.3} ms |",
+            name(&other.plan),
+            rate_and_latency(&mut other.run),
+            times(&other.run, &other.plan, peers),
+            other.run.resets,
+            other.cpu_ms
+        );
+    }
+}
+
+pub(crate) fn ours(runs: &mut [OurRun], peers: &[OtherRun], floor: Floor) {
+    println!(
+        "\nTripline: bare request {:.3} ms, durable commit {:.3} ms\n",
+        floor.request_ms, floor.commit_ms
+    );
+    println!(
+        "| calls, in flight | durable and answered/s | p50 ms | p90 ms | p99 ms | × real | of the floor | nothing waits after | \
+         CPU of a call: server | broker | load program |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for ours in runs {
+        let (times, share) = match ours.counts() {
+            true => (
+                times(&ours.run, &ours.plan, peers),
+                format!("{:.0} %", 100.0 * ours.run.rate() / floor.rate(ours.plan.callers)),
+            ),
+            false => ("does not count".to_owned(), "does not count".to_owned()),
+        };
+        let share = match ours.plan.kind {
+            Kind::Detection => share,
+            // It is not durable.
+            Kind::Health | Kind::Bare => "–".to_owned(),
+        };
+        let calls = ours.run.answered as f64;
+        let per_call = |seconds: f64| seconds * 1e6 / calls;
+        println!(
+            "| {} | {} | {times} | {share} | {:.2} s | {:.0} µs | {:.0} µs | {:.0} µs |",
+            name(&ours.plan),
+            rate_and_latency(&mut ours.run),
+            ours.settled.as_secs_f64(),
+            per_call(ours.cpu.server),
+            per_call(ours.cpu.broker),
+            per_call(ours.cpu.load),
+        );
+    }
+}

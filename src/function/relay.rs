@@ -1,0 +1,239 @@
+//! The service: every call that is an event is published, and answered when the broker has it.
+
+use super::settings::Settings;
+use crate::nats::{NatsOptions, once};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime};
+use tripline_actors::ports::PublishError;
+use tripline_protocol::limacharlie::{Answer, Call, Period, ServiceEtype, TickScope};
+use tripline_protocol::limit::EVENT_BYTES_MAX;
+use tripline_protocol::{Attestation, Etype, Event, EventKey, Org, Timestamp};
+use tripline_service::{On, Service, on};
+
+/// How long the broker may take.
+const ACK_WAIT: Duration = Duration::from_secs(10);
+/// What is left of the time until the deadline for the answer itself.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// The source of what is about no org, in the place of its id.
+const NO_ORG: &str = "cloud";
+
+/// Publishes to one broker.
+pub(super) struct Relay {
+    detections: Vec<String>,
+    etypes: Vec<ServiceEtype>,
+    nats: NatsOptions,
+}
+
+impl Service for Relay {
+    fn detect_subscriptions(&self) -> Vec<String> {
+        self.detections.clone()
+    }
+
+    fn on_detection(&self) -> On<'_> {
+        self.handling(ServiceEtype::Detection)
+    }
+
+    fn on_new_sensor(&self) -> On<'_> {
+        self.handling(ServiceEtype::NewSensor)
+    }
+
+    fn on_deployment_event(&self) -> On<'_> {
+        self.handling(ServiceEtype::DeploymentEvent)
+    }
+
+    fn on_log_event(&self) -> On<'_> {
+        self.handling(ServiceEtype::LogEvent)
+    }
+
+    fn on_service_error(&self) -> On<'_> {
+        self.handling(ServiceEtype::ServiceError)
+    }
+
+    fn on_tick(&self, scope: TickScope, period: Period) -> On<'_> {
+        self.handling(ServiceEtype::Tick(scope, period))
+    }
+}
+
+impl Relay {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            detections: settings.detections,
+            etypes: settings.etypes,
+            nats: settings.nats,
+        }
+    }
+
+    fn handling(&self, etype: ServiceEtype) -> On<'_> {
+        match self.etypes.contains(&etype) {
+            true => on(async move |call: Call| self.publish(etype, call).await),
+            false => None,
+        }
+    }
+
+    async fn publish(&self, etype: ServiceEtype, call: Call) -> Answer {
+        let now = Timestamp::from(SystemTime::now());
+        let patience = patience(call.deadline, now);
+        let event = match event(etype, call, now) {
+            Ok(event) => event,
+            Err(answer) => return answer,
+        };
+        let payload = event.to_cloudevent().to_string().into_bytes();
+        if payload.len() > EVENT_BYTES_MAX {
+            return Answer::refused(format!(
+                "event of {} bytes, at most {EVENT_BYTES_MAX} are taken",
+                payload.len()
+            ));
+        }
+        let subject = self.nats.subjects.event(&event.org, &event.etype);
+        match once::publish(&self.nats, subject, &event.id, payload, patience).await {
+            Ok(()) => Answer::done(),
+            Err(error) => not_published(&error),
+        }
+    }
+}
+
+/// The org reads it; what the broker said is for who runs this.
+fn not_published(error: &PublishError) -> Answer {
+    use std::io::Write;
+    // A closed stderr is nobody's concern.
+    let _ = writeln!(std::io::stderr().lock(), "tripline-function: {error}");
+    match error {
+        PublishError::Transient(_) => Answer::again("the event could not be stored"),
+        PublishError::Permanent(_) => Answer::refused("the event cannot be stored"),
+    }
+}
+
+/// Until the broker is given up on, so that the answer comes before the deadline.
+fn patience(deadline: Option<Timestamp>, now: Timestamp) -> Duration {
+    let left = deadline.map_or(ACK_WAIT, |deadline| deadline.since(now).to_duration());
+    left.saturating_sub(ANSWER_GRACE).min(ACK_WAIT)
+}
+
+/// The event of a call. Its identity is the call's, so that the server that got the same call itself would know it again.
+fn event(etype: ServiceEtype, call: Call, now: Timestamp) -> Result<Event, Answer> {
+    let bad = |what: &str| Answer::refused(what.to_owned());
+    let org: Option<Org> = match (&call.oid, etype.is_of_org()) {
+        (Some(oid), _) => Some(
+            oid.to_ascii_lowercase()
+                .parse()
+                .map_err(|_| bad("oid: must be a UUID"))?,
+        ),
+        (None, true) if etype != ServiceEtype::ServiceError => return Err(bad("oid: is missing")),
+        (None, _) => None,
+    };
+    let mut data = match call.data {
+        Value::Object(map) => map,
+        Value::Null => Map::new(),
+        _ => return Err(bad("data: must be an object")),
+    };
+    if etype == ServiceEtype::Detection && !data.get("cat").is_some_and(Value::is_string) {
+        return Err(bad("data.cat: must be a text"));
+    }
+    name_sensor(&mut data);
+    let source = format!("limacharlie/{}", org.as_ref().map_or(NO_ORG, Org::as_str));
+    let org = org.unwrap_or_else(Org::default_org);
+    let id = call.mid.unwrap_or_else(|| digest(etype, &source, &data));
+    Ok(Event {
+        key: EventKey::derive(&org, &source, &id),
+        id,
+        org,
+        source,
+        etype: etype
+            .as_str()
+            .parse::<Etype>()
+            .map_err(|error| bad(&error.to_string()))?,
+        host: None,
+        time: now,
+        data: Value::Object(data),
+        attested_by: Attestation::Publisher,
+        depth: 0,
+        traceparent: None,
+    })
+}
+
+/// Where events name their host: detections have it deeper.
+fn name_sensor(data: &mut Map<String, Value>) {
+    let sid = data
+        .get("routing")
+        .and_then(|routing| routing.get("sid"))
+        .cloned();
+    if let Some(sid) = sid.filter(Value::is_string) {
+        data.entry("sid").or_insert(sid);
+    }
+}
+
+/// A call without an id is known again by what is in it.
+fn digest(etype: ServiceEtype, source: &str, data: &Map<String, Value>) -> String {
+    let text = json!([etype, source, data]).to_string();
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tripline_protocol::Span;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+    const OID: &str = "8cbe27f4-bfa1-4afb-ba19-138cd51389cd";
+
+    fn call(value: Value) -> Call {
+        Call::read(value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_known_by_its_org_and_mid_and_names_its_sensor() {
+        let data = json!({"cat": "x", "routing": {"sid": "s"}});
+        let detection = call(json!({"oid": OID.to_uppercase(), "mid": "m", "data": data}));
+        let event = event(ServiceEtype::Detection, detection, NOW).unwrap();
+        assert_eq!(
+            (event.id.as_str(), event.org.as_str(), event.etype.as_str()),
+            ("m", OID, "detection")
+        );
+        assert_eq!(event.source, format!("limacharlie/{OID}"));
+        assert_eq!(event.data["sid"], "s");
+        assert_eq!(
+            event.attested_by,
+            Attestation::Publisher,
+            "as the broker's users are"
+        );
+    }
+
+    #[test]
+    fn without_a_mid_the_same_call_is_the_same_event() {
+        let make = |data: Value| {
+            let call = call(json!({"oid": OID, "deadline": 1, "data": data}));
+            event(ServiceEtype::NewSensor, call, NOW).unwrap().id
+        };
+        assert_eq!(make(json!({"sid": "a"})), make(json!({"sid": "a"})));
+        assert_ne!(make(json!({"sid": "a"})), make(json!({"sid": "b"})));
+    }
+
+    #[test]
+    fn ticks_of_no_org_are_the_default_ones_and_bad_data_are_refused() {
+        let tick = ServiceEtype::Tick(TickScope::Once, Period::H1);
+        let made = event(tick, call(json!({"mid": "m", "data": null})), NOW).unwrap();
+        assert_eq!(
+            (made.org, made.source.as_str()),
+            (Org::default_org(), "limacharlie/cloud")
+        );
+        for bad in [
+            json!({"mid": "m", "data": {"cat": "x"}}),
+            json!({"mid": "m", "oid": OID, "data": [1]}),
+            json!({"mid": "m", "oid": OID, "data": {}}),
+        ] {
+            let refused = event(ServiceEtype::Detection, call(bad.clone()), NOW).unwrap_err();
+            assert_eq!(refused.retry, Some(false), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_broker_has_until_shortly_before_the_deadline() {
+        let after = |seconds| patience(Some(NOW.after(Span::from_secs(seconds))), NOW);
+        assert_eq!(patience(None, NOW), ACK_WAIT - ANSWER_GRACE);
+        assert_eq!(after(60), ACK_WAIT);
+        assert_eq!(after(5), Duration::from_secs(4));
+        assert_eq!(after(0), Duration::ZERO);
+    }
+}
