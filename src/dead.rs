@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tripline_protocol::Timestamp;
 
 /// Why messages become dead letters: what their subjects say.
-pub const REASONS: [&str; 18] = [
+pub const REASONS: [&str; 21] = [
     "ambiguous_host",
     "bad_argument",
     "bad_attribute",
@@ -20,6 +20,9 @@ pub const REASONS: [&str; 18] = [
     "no_host",
     "not_json",
     "poison",
+    "service_gave_up",
+    "service_queue_full",
+    "service_rejected",
     "stale",
     "template_error",
     "too_deep",

@@ -23,6 +23,7 @@ pub mod nats;
 mod private;
 pub mod rules;
 pub mod serve;
+pub mod services;
 #[cfg(test)]
 mod stub;
 pub mod traces;

@@ -10,6 +10,7 @@ mod bridges;
 mod error;
 mod exports;
 mod options;
+mod services;
 mod signals;
 mod supervisor;
 
@@ -20,7 +21,7 @@ use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
 use crate::http::{self, HttpState, Limits, Places, RunningHttp};
-use crate::littlebrother::{self, ConfigWatch, Dialect};
+use crate::littlebrother::{self, ConfigWatch, Dialect, Running};
 use crate::logging;
 use crate::nats::api::CoreApi;
 use crate::nats::embedded::EmbeddedOptions;
@@ -29,6 +30,7 @@ use crate::rules::{Folders, RulesWatch, count};
 use crate::traces::Traces;
 use bridges::Broker;
 use exports::Exporting;
+use services::Calling;
 use signals::{Asked, Signals};
 use std::io::Write;
 use std::path::PathBuf;
@@ -163,6 +165,8 @@ impl Server {
             core.set_littlebrother(Some(settings));
         }
         let dialect = Arc::new(Dialect::new(&config.littlebrother));
+        let calling = Calling::prepare(config, &core, &clock).await?;
+        let access = calling.admit(access, &core);
         let exporter = Exporter::new(
             store.clone(),
             Arc::clone(&artifacts),
@@ -199,7 +203,12 @@ impl Server {
         };
         let nats = NatsEdge::start(nats_options, (&publisher, &feed, &dead), core.clone(), api).await?;
         let rules = RulesWatch::start(core.clone(), folders, &rules);
-        let configuration = ConfigWatch::start((core.clone(), dialect), source, config.clone(), zone);
+        let running = Running {
+            caller: calling.begin(&core),
+            core: core.clone(),
+            dialect,
+        };
+        let configuration = ConfigWatch::start(running, source, config.clone(), zone);
         let data_dir = config.data_dir().to_owned();
         Ok(Self {
             data_dir,

@@ -14,6 +14,7 @@ use crate::once::Onces;
 use crate::outbox::Load;
 use crate::ports::Publisher;
 use crate::refusal::Refusal;
+use crate::service::Book;
 use crate::session::LiveSessions;
 use crate::store::{Batch, Store, Table};
 use crate::tally::Tally;
@@ -146,6 +147,8 @@ pub(crate) struct Ground {
     /// There from when an orderly end began.
     pub(crate) ending: ArcSwapOption<Ending>,
     pub(crate) denials: Denials,
+    /// Services, as everybody may see them.
+    pub(crate) services: Book,
     /// This run of the server: another value after every start.
     pub(crate) run: Uuid,
     /// When it began.
@@ -180,6 +183,7 @@ impl Ground {
             drain_asked: tokio::sync::watch::Sender::new(None),
             ending: ArcSwapOption::empty(),
             denials: Denials::default(),
+            services: Book::load(&store)?,
             config,
             store,
             clock,

@@ -37,6 +37,7 @@ mod retry;
 mod router;
 mod scheduler;
 mod seldom;
+mod service;
 mod session;
 mod slot;
 pub mod store;
@@ -60,7 +61,7 @@ mod recorder;
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FanoutFilter, FanoutHostFilter,
     FetchedFrom, FilePages, HostFilter, IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession,
-    Presented, Readiness, SessionFilter,
+    Presented, Readiness, ServiceJobFilter, SessionFilter,
 };
 pub use fanout::FanoutPlan;
 pub use labels::LabelChange;
@@ -69,3 +70,4 @@ pub use refusal::Refusal;
 pub use replay::Letter;
 pub use router::{FoundEvent, Located, LookedUp, WITHHELD_REASONS};
 pub use seldom::Seldom;
+pub use service::Registration;

@@ -1,10 +1,12 @@
 //! What the actors need from outside, as traits: a publisher for the outbox, and who calls services.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use tripline_protocol::api::ServiceSpec;
-use tripline_protocol::limacharlie::{Answer, Call, InvalidAnswer};
+use tripline_protocol::limacharlie::{Answer, Call, InvalidAnswer, Jwt};
+use tripline_protocol::{Name, Org, Timestamp};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -46,11 +48,35 @@ pub trait Publisher: Send + Sync + 'static {
     fn is_reachable(&self) -> bool;
 }
 
+/// The secret that a service shares with Tripline. Shown nowhere: its `Debug` form is masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceSecret(Arc<str>);
+
+impl ServiceSecret {
+    /// Of this text.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, to sign with, and for nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServiceSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceSecret(…)")
+    }
+}
+
 /// A call to a service, of one attempt.
 #[derive(Debug, Clone)]
 pub struct ServiceCall {
     /// Whom to call, and how long at most.
     pub service: Arc<ServiceSpec>,
+    /// What to sign it with.
+    pub secret: ServiceSecret,
     /// What to say. Who calls sets the deadline and, where the call is about an org, the token.
     pub call: Call,
 }
@@ -77,6 +103,15 @@ pub enum CallFailure {
 
 /// Calls services over HTTP.
 pub trait ServiceCaller: Send + Sync + 'static {
-    /// Makes one call, signed with the service's secret, and bounded by its deadline and in what is read.
+    /// Makes one call, signed with the service's secret, and bounded by `service.deadline` and in what is read. The
+    /// work is done elsewhere: the future is waited for on the thread of the actors and only hands the answer over.
     fn call(&self, call: ServiceCall) -> BoxFuture<Result<Answer, CallFailure>>;
+}
+
+/// Makes the tokens that services get with calls about an org.
+pub trait ServiceTokens: Send + Sync + 'static {
+    /// A token of `service` for `org`, good for at least 30 minutes from `now`. `depth` is how many services and pipelines
+    /// led to the call: what the service does with this token is one deeper ([`crate::Core::deep`]). Its claim `oid` is
+    /// [`tripline_protocol::limacharlie::oid`] of the org.
+    fn token(&self, service: &Name, org: &Org, depth: u8, now: Timestamp) -> Jwt;
 }

@@ -134,6 +134,9 @@ pub(crate) struct JobRecord {
     pub(crate) traceparent: Option<String>,
     #[serde(default)]
     pub(crate) depth: u8,
+    /// What a service gave to its task: the result becomes a detection with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) investigation_id: Option<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) reports: Vec<StepReport>,
     /// The lists that are known of steps that run over one, in the order of their steps.

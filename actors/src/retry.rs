@@ -26,9 +26,14 @@ pub(crate) fn chance(job_id: JobId, step: Option<usize>, tries: u32) -> u64 {
 /// How long is waited after so many tries: the back-off, twice as long after each further try, at most the longest;
 /// of that the half, and by `chance` up to the whole.
 pub(crate) fn backoff(retry: &Retry, tries: u32, chance: u64) -> Span {
+    spread(retry.backoff, retry.longest(), tries, chance)
+}
+
+/// The same of a pause that begins with `first` and grows up to `longest`.
+pub(crate) fn spread(first: Span, longest: Span, tries: u32, chance: u64) -> Span {
     let doublings = tries.saturating_sub(1).min(32);
-    let whole = retry.backoff.as_millis().saturating_mul(1 << doublings);
-    let whole = whole.min(retry.longest().as_millis());
+    let whole = first.as_millis().saturating_mul(1 << doublings);
+    let whole = whole.min(longest.as_millis());
     let half = whole / 2;
     Span::from_millis(half + chance % (whole - half + 1))
 }

@@ -42,6 +42,8 @@ pub(crate) struct Caller {
     answer: Vec<u8>,
     /// Connections that ended before an answer came.
     pub(crate) resets: u64,
+    /// Answers that came before the time was over.
+    pub(crate) in_time: u64,
 }
 
 impl Caller {
@@ -53,6 +55,7 @@ impl Caller {
             request: Vec::new(),
             answer: Vec::new(),
             resets: 0,
+            in_time: 0,
         }
     }
 
@@ -61,6 +64,7 @@ impl Caller {
         let mut samples = Samples::default();
         while Instant::now() < until {
             samples.add(self.call(kind).await?);
+            self.in_time += u64::from(Instant::now() <= until);
         }
         Ok(samples)
     }

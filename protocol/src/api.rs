@@ -7,6 +7,7 @@ mod fleet;
 mod littlebrother;
 mod outbox;
 mod pipelines;
+mod service_spec;
 mod services;
 mod status;
 mod store;
@@ -31,7 +32,11 @@ pub use fleet::*;
 pub use littlebrother::*;
 pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
 pub use pipelines::*;
-pub use services::{ServiceFailure, ServiceSpec, ServiceState, ServiceView};
+pub use service_spec::*;
+pub use services::{
+    Breaker, Installation, ServiceBody, ServiceFailure, ServiceJobView, ServiceResource, ServiceSpec,
+    ServiceState, ServiceView,
+};
 pub use status::{BrokerState, HostCounts, JobCounts, OutboxCounts, StatusView, Totals};
 pub use store::*;
 pub use stream::*;
@@ -309,6 +314,11 @@ pub struct SubmitJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub idempotency_key: Option<String>,
+    /// What a service gave to its task: with `svc-<name>-ex` or `svc-<name>-ex/…` the job's result becomes the detection
+    /// `__svc-<name>-ex`, which services subscribe to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 4096))]
+    pub investigation_id: Option<String>,
 }
 
 /// A job.

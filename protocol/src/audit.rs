@@ -118,6 +118,14 @@ actions! {
     CommandEnd = "command.end";
     /// A caller cancelled a command.
     CommandCancel = "command.cancel";
+    /// A service was registered over the API.
+    ServiceRegister = "service.register";
+    /// Its registration was changed.
+    ServiceChange = "service.change";
+    /// It was removed.
+    ServiceRemove = "service.remove";
+    /// What waits for its time was tried at once.
+    ServiceRetry = "service.retry";
     /// A caller verified a chain, and this is what it found.
     AuditVerify = "audit.verify";
     /// The oldest records of this chain were removed.

@@ -45,6 +45,11 @@ fn derive(kind: &str, parts: &[&[u8]]) -> Uuid {
     Uuid::new_v5(&NAMESPACE, &bytes)
 }
 
+/// A UUID of what has no type of its own.
+pub(crate) fn derived(kind: &str, parts: &[&[u8]]) -> Uuid {
+    derive(kind, parts)
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
@@ -128,6 +133,16 @@ impl JobId {
                 host.as_bytes(),
             ],
         ))
+    }
+}
+
+impl EventKey {
+    /// The `mid` under which `service` gets this event, `about` what of it: the same on every attempt.
+    pub fn mid(self, service: &Name, about: &str) -> Uuid {
+        derive(
+            "mid",
+            &[self.as_bytes(), service.as_str().as_bytes(), about.as_bytes()],
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::redact::Redact;
 use super::section::section;
+use super::services::Service;
 use super::table::Tables;
 use super::tracing::{OtlpEndpoint, OtlpHeaders, Ratio};
 use super::types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};
@@ -21,6 +22,8 @@ section! {
     General, "" {
         /// Folder of everything the server keeps; made if it is missing.
         data_dir: PathBuf = "./tripline-data".into(),
+        /// `[[services]]`: LimaCharlie services that Tripline calls.
+        services: Tables<Service> = Tables(Vec::new()),
     }
 }
 

@@ -10,6 +10,7 @@ mod redact;
 mod render;
 mod rules;
 mod section;
+mod services;
 mod setting;
 mod source;
 mod table;
@@ -25,6 +26,7 @@ pub use keys::{
 };
 pub use problem::{Error, Origin, Problem};
 pub use redact::Redact;
+pub use services::{Service, ServiceUrl};
 pub use table::Tables;
 pub use tracing::{OtlpEndpoint, OtlpHeaders, Ratio};
 pub use types::{Bytes, EmbeddedListen, LogFormat, LogLevel, NatsUrl, Secret, TimeZoneName};

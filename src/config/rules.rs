@@ -7,6 +7,7 @@ use tripline_actors::pipeline::AGE_MAX;
 use tripline_protocol::Span;
 
 mod littlebrother;
+mod services;
 
 /// Most slots there can be: each is an actor.
 const SLOTS_MAX: u32 = 10_000;
@@ -23,6 +24,7 @@ pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems
     slots(config, &mut found);
     limits(config, &mut found);
     littlebrother::check(config, &mut found);
+    services::check(config, &mut found);
     tracing(config, &mut found);
     problems.extend(found.into_iter().map(|found| problem(found, origins)));
 }
@@ -31,6 +33,7 @@ pub(super) fn check(config: &Config, origins: &HashMap<String, Origin>, problems
 pub(super) fn warnings(config: &Config, origins: &HashMap<String, Origin>) -> Vec<Problem> {
     let mut found = Vec::new();
     littlebrother::warn(config, &mut found);
+    services::warn(config, &mut found);
     found.into_iter().map(|found| problem(found, origins)).collect()
 }
 

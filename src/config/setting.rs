@@ -6,8 +6,9 @@
 use super::section::Field;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tripline_protocol::api::Role;
 use tripline_protocol::id::InvalidId;
-use tripline_protocol::{Label, Org, Span, Subjects};
+use tripline_protocol::{Label, Name, Org, Span, Subjects};
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -300,6 +301,43 @@ impl Setting for Org {
             "an org: 1 to 64 of A-Z a-z 0-9 _ -, the first a letter or digit",
             |text| text.parse().ok(),
         )
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Setting for Vec<Org> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let texts = <Vec<String> as Setting>::read(raw)?;
+        let orgs = texts.iter().map(|text| text.parse());
+        orgs.collect::<Result<_, _>>()
+            .map_err(|error: InvalidId| error.to_string())
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        let texts: Vec<String> = self.iter().map(Org::to_string).collect();
+        Some(texts.into())
+    }
+}
+
+impl Setting for Name {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = raw.text().ok_or_else(|| raw.is_not("a name"))?;
+        text.parse().map_err(|error: InvalidId| error.to_string())
+    }
+
+    fn show(&self) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Setting for Role {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        read_text(raw, "viewer, operator or admin", |text| {
+            text.parse().ok().filter(|role| *role != Self::Enrol)
+        })
     }
 
     fn show(&self) -> Option<toml::Value> {

@@ -11,9 +11,12 @@ use toml::de::{DeString, DeTable, DeValue};
 const PREFIX: &str = "TRIPLINE__";
 
 /// Sections that a later version brings.
-const SECTIONS_LATER: [&str; 2] = ["limacharlie", "services"];
+const SECTIONS_LATER: [&str; 1] = ["limacharlie"];
 
 const NOT_YET: &str = "not supported yet";
+
+/// The one list of tables that belongs to no section.
+const LIST_OF_SERVICES: &str = "services";
 
 /// A key with its value, as it was written.
 pub(super) struct Entry {
@@ -138,6 +141,9 @@ impl File<'_> {
 fn refused_section(name: &str, is_table: bool) -> Option<String> {
     if SECTIONS_LATER.contains(&name) {
         return Some(NOT_YET.to_owned());
+    }
+    if name == LIST_OF_SERVICES {
+        return is_table.then(|| format!("is a list of tables: write [[{LIST_OF_SERVICES}]]"));
     }
     let config = Config::default();
     let mut known = config

@@ -42,7 +42,7 @@ fn authenticated(
 ) -> Result<Caller, ApiError> {
     let token = bearer(headers).ok_or(ApiError::Unauthenticated { presented: false })?;
     let principal = log_in(address, limits, token, |token| {
-        Ok::<_, ApiError>(access.authenticate(token))
+        Ok::<_, ApiError>(access.caller(token))
     })?;
     let principal = principal.ok_or(ApiError::Unauthenticated { presented: true })?;
     limits.request(&principal.token_id)?;

@@ -10,7 +10,7 @@ use std::fmt;
 use tripline_actors::Refusal;
 use tripline_protocol::api::{EventDecisions, PublishEvent};
 use tripline_protocol::event::{HostHint, InvalidEvent, WireEvent};
-use tripline_protocol::limit::EVENT_BYTES_MAX;
+use tripline_protocol::limit::{EVENT_BYTES_MAX, TRIPDEPTH_MAX};
 use tripline_protocol::{Attestation, Event, EventKey, Org, Timestamp};
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ pub(super) async fn publish(
         .org_for(request.org.as_ref())?
         .unwrap_or_else(Org::default_org);
     let event = event(request, org, &caller.name, state.clock.now())?;
+    let event = deeper(event, caller.depth)?;
     let published = state.core.by(&caller).publish_event_once(event, once).await?;
     Ok(HttpResponse::Accepted().json(published))
 }
@@ -64,6 +65,16 @@ fn event(request: PublishEvent, org: Org, token_name: &str, now: Timestamp) -> R
         traceparent: None,
     };
     read_back(&event, now)
+}
+
+/// An event of a service is one deeper than what it was told of with its token.
+fn deeper(event: Event, told: Option<u8>) -> Result<Event, ApiError> {
+    let depth = told.map_or(0, |depth| depth.saturating_add(1));
+    if depth > TRIPDEPTH_MAX {
+        let what = format!("events and services led to one another {TRIPDEPTH_MAX} times, which is the end");
+        return Err(invalid_event("too_deep", what));
+    }
+    Ok(Event { depth, ..event })
 }
 
 /// Takes the way over the wire, with its limits and rules.
@@ -153,6 +164,16 @@ mod tests {
     fn a_host_that_only_the_data_names_is_found() {
         let event = made(json!({"etype": "E", "data": {"hostname": "pc-1"}})).expect("an event");
         assert_eq!(event.host, Some(HostHint::Hostname("pc-1".into())));
+    }
+
+    #[test]
+    fn an_event_of_a_service_is_one_deeper_than_what_it_was_told_of_up_to_the_end() {
+        let made = || made(json!({"etype": "E"})).expect("an event");
+        assert_eq!(deeper(made(), None).expect("no service's").depth, 0);
+        assert_eq!(deeper(made(), Some(0)).expect("taken").depth, 1);
+        let last = deeper(made(), Some(TRIPDEPTH_MAX - 1)).expect("taken");
+        assert_eq!(last.depth, TRIPDEPTH_MAX);
+        assert_eq!(code(deeper(made(), Some(TRIPDEPTH_MAX))), "too_deep");
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod problem;
 mod range;
 mod routes;
 mod server;
+mod services;
 mod sessions;
 mod sse;
 mod store;

@@ -5,7 +5,7 @@ use super::problem::ApiError;
 use super::{
     agent_channel, artifacts, audit, carbonblack, control, dead, detections, enrol, event_stream, events,
     explain, fanouts, fleet, health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview,
-    pipelines, sessions, store, streams, tokens,
+    pipelines, services, sessions, store, streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -54,6 +54,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             resource("/v1/jobs/{job_id}/artifacts/{sha256}", "GET").route(web::get().to(artifacts::fetch)),
         )
         .configure(fanouts)
+        .configure(services)
         .service(resource("/v1/pipelines", "GET").route(web::get().to(pipelines::list)))
         .service(
             resource("/v1/pipelines/{pipeline}/pause", "PUT, DELETE")
@@ -128,6 +129,28 @@ fn fanouts(config: &mut web::ServiceConfig) {
         )
         .service(resource("/v1/fanouts/{fanout_id}/cancel", "POST").route(web::post().to(fanouts::cancel)))
         .service(resource("/v1/fanouts/{fanout_id}/retry", "POST").route(web::post().to(fanouts::retry)));
+}
+
+fn services(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/v1/services", "GET, POST")
+                .route(web::get().to(services::list))
+                .route(web::post().to(services::register)),
+        )
+        .service(
+            resource("/v1/services/{service}", "GET, PUT, DELETE")
+                .route(web::get().to(services::show))
+                .route(web::put().to(services::change))
+                .route(web::delete().to(services::remove)),
+        )
+        .service(resource("/v1/services/{service}/retry", "POST").route(web::post().to(services::retry)))
+        .service(resource("/v1/services/{service}/jobs", "GET").route(web::get().to(services::jobs)))
+        .service(resource("/v1/services/{service}/jobs/{id}", "GET").route(web::get().to(services::job)))
+        .service(
+            resource("/v1/services/{service}/resources/{resource}", "GET")
+                .route(web::get().to(services::resource)),
+        );
 }
 
 fn outbox(config: &mut web::ServiceConfig) {

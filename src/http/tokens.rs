@@ -116,6 +116,7 @@ mod tests {
             role: Role::Admin,
             org: org.map(|org| org.parse().expect("an org")),
             place: None,
+            depth: None,
         };
         let tokens = vec![
             token("all", None),

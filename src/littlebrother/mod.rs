@@ -5,7 +5,7 @@
 mod reload;
 mod settings;
 
-pub use reload::{ConfigWatch, SettingsTarget};
+pub use reload::{ConfigWatch, Running, SettingsTarget};
 pub use settings::{mappings, settings, users, zone};
 
 use crate::config::Littlebrother;

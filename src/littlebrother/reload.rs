@@ -1,13 +1,16 @@
-//! The configuration file, read again while the server runs: users, mappings and times come into force as a
+//! The configuration file, read again while the server runs: users, mappings, times and services come into force as a
 //! whole; a file that is wrong changes nothing.
 
 use super::Dialect;
 use super::settings::settings;
-use crate::config::{Config, Error, Littlebrother, Source};
+use crate::cli::chain;
+use crate::config::{Config, Littlebrother, Service, Source};
+use crate::services::{Configured, HttpCaller, configured};
 use crate::watch::{Concerns, Stamp, Watch, Watched, Why, stamp};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tripline_actors::Core;
 use tripline_actors::audit::Entry;
 use tripline_actors::littlebrother::Settings;
@@ -15,8 +18,11 @@ use tripline_protocol::Sha256;
 use tripline_protocol::audit::Action;
 use tripline_protocol::littlebrother::Zone;
 
+const SERVICES: &str = "services";
+
 /// Keys that come into force while the server runs.
-const RELOADED: [&str; 6] = [
+const RELOADED: [&str; 7] = [
+    SERVICES,
     "littlebrother.users",
     "littlebrother.login_mappings",
     "littlebrother.check_interval",
@@ -29,19 +35,41 @@ const RELOADED: [&str; 6] = [
 pub trait SettingsTarget: Send + 'static {
     /// Puts them in force.
     fn set(&self, settings: Option<Settings>);
+    /// Calls these services from now on, and no others of the configuration. Blocks until it is so.
+    fn set_services(&self, services: Configured);
     /// Remembers which keys are about to come into force, and what names the whole configuration then.
     fn loaded(&self, changed: &[String], sha256: &Sha256);
     /// Remembers why the file is refused, or that it no longer is.
     fn refuse(&self, why: Option<String>);
 }
 
-impl SettingsTarget for (Core, Arc<Dialect>) {
+/// The server that runs.
+pub struct Running {
+    /// The actors.
+    pub core: Core,
+    /// The LittleBrother dialect.
+    pub dialect: Arc<Dialect>,
+    /// The way to services.
+    pub caller: HttpCaller,
+}
+
+impl SettingsTarget for Running {
     fn set(&self, settings: Option<Settings>) {
-        self.0.set_littlebrother(settings);
+        self.core.set_littlebrother(settings);
+    }
+
+    fn set_services(&self, services: Configured) {
+        // First, as the services are called at once.
+        self.caller.set_authorities(services.authorities);
+        let set = self.core.configure_services(services.services);
+        if let Err(refusal) = Handle::current().block_on(set) {
+            tracing::error!(%refusal, "the services of the configuration are those of before");
+            self.refuse(Some(refusal.to_string()));
+        }
     }
 
     fn loaded(&self, changed: &[String], sha256: &Sha256) {
-        self.0.note(Action::ConfigLoad, None, |entry| {
+        self.core.note(Action::ConfigLoad, None, |entry| {
             entry.detail("changed", changed).detail("sha256", sha256)
         });
     }
@@ -49,9 +77,9 @@ impl SettingsTarget for (Core, Arc<Dialect>) {
     fn refuse(&self, why: Option<String>) {
         if why.is_some() {
             let refused = |entry: Entry| entry.refused("invalid_configuration");
-            self.0.note(Action::ConfigLoad, None, refused);
+            self.core.note(Action::ConfigLoad, None, refused);
         }
-        self.1.set_refused(why);
+        self.dialect.set_refused(why);
     }
 }
 
@@ -125,15 +153,19 @@ impl<T: SettingsTarget> Watched for Keeper<T> {
     }
 
     fn read(&mut self, why: Why) {
-        match self.source.load() {
-            Ok(config) => self.take(config, why),
-            Err(error) => self.refuse(&error, why),
+        let config = match self.source.load() {
+            Ok(config) => config,
+            Err(error) => return self.refuse(chain(&error), why),
+        };
+        match configured(&config.general.services) {
+            Ok(services) => self.take(config, services, why),
+            Err(error) => self.refuse(format!("failed to {}", chain(&error)), why),
         }
     }
 }
 
 impl<T: SettingsTarget> Keeper<T> {
-    fn take(&mut self, config: Config, why: Why) {
+    fn take(&mut self, config: Config, services: Configured, why: Why) {
         if self.refused.take().is_some() {
             self.target.refuse(None);
             tracing::info!("the configuration is right again");
@@ -144,18 +176,30 @@ impl<T: SettingsTarget> Keeper<T> {
             tell_waiting(&later);
             self.waiting = later;
         }
-        if !now.is_empty() {
-            self.put_in_force(config, &now);
-        } else if why == Why::Asked {
-            tracing::info!("the users of LittleBrother are those in force");
+        // What their files hold may be another than before, which no key shows.
+        let with_files = why == Why::Asked && config.general.services.iter().any(has_files);
+        let (of_services, of_users): (Vec<_>, Vec<_>) = now.iter().partition(|key| **key == SERVICES);
+        let has_news = (with_files || !of_services.is_empty(), !of_users.is_empty());
+        if has_news == (false, false) {
+            if why == Why::Asked {
+                tracing::info!("the users of LittleBrother and the services are those in force");
+            }
+            return;
         }
-    }
-
-    fn put_in_force(&mut self, config: Config, changed: &[String]) {
-        let fresh = config.littlebrother;
         for warning in &config.warnings {
             tracing::warn!(%warning, "configuration");
         }
+        self.keep(config);
+        if !now.is_empty() {
+            self.target.loaded(&now, &self.config.sha256());
+        }
+        self.put_in_force(services, has_news);
+    }
+
+    /// What is reloaded of `fresh` is that of the configuration from now on.
+    fn keep(&mut self, fresh: Config) {
+        self.config.general.services = fresh.general.services;
+        let fresh = fresh.littlebrother;
         let present = &mut self.config.littlebrother;
         *present = Littlebrother {
             users: fresh.users,
@@ -166,15 +210,25 @@ impl<T: SettingsTarget> Keeper<T> {
             kill_prohibited: fresh.kill_prohibited,
             ..present.clone()
         };
-        let (users, mappings) = (present.users.len(), present.login_mappings.len());
-        tracing::info!(users, mappings, "new users of LittleBrother in force");
-        let fresh = settings(present, &self.zone);
-        self.target.loaded(changed, &self.config.sha256());
-        self.target.set(fresh);
     }
 
-    fn refuse(&mut self, error: &Error, why: Why) {
-        let text = crate::cli::chain(error);
+    fn put_in_force(&self, services: Configured, (of_services, of_users): (bool, bool)) {
+        if of_services {
+            tracing::info!(
+                services = services.services.len(),
+                "services of the configuration in force"
+            );
+            self.target.set_services(services);
+        }
+        if of_users {
+            let present = &self.config.littlebrother;
+            let (users, mappings) = (present.users.len(), present.login_mappings.len());
+            tracing::info!(users, mappings, "new users of LittleBrother in force");
+            self.target.set(settings(present, &self.zone));
+        }
+    }
+
+    fn refuse(&mut self, text: String, why: Why) {
         if why != Why::Asked && self.refused.as_ref() == Some(&text) {
             return;
         }
@@ -182,6 +236,10 @@ impl<T: SettingsTarget> Keeper<T> {
         self.target.refuse(Some(text.clone()));
         self.refused = Some(text);
     }
+}
+
+fn has_files(service: &Service) -> bool {
+    service.secret_file.is_some() || service.ca.is_some()
 }
 
 fn tell_waiting(keys: &[String]) {

@@ -40,6 +40,8 @@ const METRICS: &[Metric] = &[
             "outbox",
             "router",
             "scheduler",
+            "service",
+            "services",
             "slot",
             "timekeeper",
         ],

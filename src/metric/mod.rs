@@ -11,6 +11,7 @@ mod hosts;
 mod jobs;
 mod keeping;
 mod littlebrother;
+mod services;
 mod tracing;
 
 use std::fmt::Write;
@@ -153,6 +154,7 @@ pub const GROUPS: &[Group] = &[
     hosts::HOSTS,
     hosts::TRANSFERS,
     littlebrother::LITTLEBROTHER,
+    services::SERVICES,
     keeping::OUTBOX,
     keeping::STORE,
     keeping::AUDIT,

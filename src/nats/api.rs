@@ -90,7 +90,7 @@ fn denied_code(problem: &Problem) -> Option<&'static str> {
 
 impl CoreApi {
     fn note_denied(&self, token: Option<&str>, code: &'static str) {
-        let caller = token.and_then(|token| self.access.authenticate(token));
+        let caller = token.and_then(|token| self.access.caller(token));
         let by = caller.as_ref().map_or_else(
             || By::unknown(PLACE),
             |caller| By {
@@ -126,7 +126,7 @@ impl From<TooEarly> for Problem {
 fn admit(access: &Access, limits: &Limits, token: Option<&str>, needed: Role) -> Result<Principal, Problem> {
     let unauthenticated = |detail: &str| problem(401, "unauthenticated", detail.into());
     let token = token.ok_or_else(|| unauthenticated("a token is needed in header Tripline-Token"))?;
-    let look = |token: &str| Ok::<_, Problem>(access.authenticate(token));
+    let look = |token: &str| Ok::<_, Problem>(access.caller(token));
     let caller = limits.log_in(Some(Origin::Service), token, look)?;
     let mut caller = caller.ok_or_else(|| unauthenticated("the token is unknown, revoked or expired"))?;
     limits.request(&caller.token_id)?;

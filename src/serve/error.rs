@@ -2,7 +2,7 @@
 
 use crate::cli::{Failure, chain};
 use crate::nats::embedded;
-use crate::{http, logging, nats, traces};
+use crate::{http, logging, nats, services, traces};
 use std::path::PathBuf;
 use tripline_actors::pipeline::LoadError;
 use tripline_actors::store::OpenError;
@@ -48,6 +48,15 @@ pub enum Error {
     /// The actors cannot be made from what the store holds.
     #[error("start the actors")]
     Core(#[source] Refusal),
+    /// Files that `[[services]]` names.
+    #[error(transparent)]
+    Services(#[from] services::Error),
+    /// The key of services' tokens.
+    #[error(transparent)]
+    ServiceKey(#[from] services::KeyError),
+    /// The services of the configuration cannot be registered.
+    #[error("register the services of the configuration")]
+    Configured(#[source] Refusal),
     /// The listeners.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -90,6 +99,9 @@ impl From<Error> for Failure {
             | Error::Artifacts(_)
             | Error::Exports(_)
             | Error::Traces(_)
+            | Error::Services(_)
+            | Error::ServiceKey(_)
+            | Error::Configured(_)
             | Error::Http(_)
             | Error::Broker(_)
             | Error::Nats(_)

@@ -34,6 +34,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/router/mod.rs PRUNE_MAX",
             "actors/src/router/suppress/mod.rs SWEEP_MAX",
             "actors/src/router/withheld/record.rs PRUNE_MAX",
+            "src/services/caller.rs LARGE_BYTES",
             "actors/src/scheduler/mod.rs EXPIRE_MAX",
             "actors/src/scheduler/prune.rs PRUNE_MAX",
             "actors/src/scheduler/sessions/mod.rs END_MAX",
@@ -82,6 +83,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         &[
             "actors/src/core/generation.rs RESTART_PAUSE_MAX",
             "actors/src/outbox/mod.rs RETRY_MAX",
+            "actors/src/service/state.rs PAUSE_MAX",
+            "src/services/caller.rs CONNECT_TIMEOUT",
+            "src/services/caller.rs IDLE_TIMEOUT",
             "agent/src/backoff.rs LONGEST",
             "agent/src/watcher/kills.rs RETRY_AFTER",
             "agent/src/watching/round.rs NAP_MAX",
@@ -112,7 +116,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "the layout of a format",
         &[
+            "src/services/jwt.rs KEY_BYTES",
             "actors/src/fanout/record.rs CHUNK_HOSTS_MAX",
+            "src/services/jwt.rs KEY_BYTES",
             "actors/src/router/mark.rs HANDLED_BYTES",
             "actors/src/router/mark.rs ID_BYTES",
             "actors/src/host/littlebrother/process.rs KEY_BYTES",

@@ -41,13 +41,41 @@ pub struct Access {
     store: Store,
     clock: Arc<dyn Clock>,
     by: By,
+    bearers: Option<Arc<dyn Bearers>>,
+}
+
+/// Tokens that the store does not have: whoever made them reads them.
+pub trait Bearers: Send + Sync + 'static {
+    /// Whom the token belongs to `now`; `None`: nobody.
+    fn principal(&self, token: &str, now: Timestamp) -> Option<Principal>;
 }
 
 impl Access {
     /// The tokens in `store`.
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
         let by = By::system();
-        Self { store, clock, by }
+        Self {
+            store,
+            clock,
+            by,
+            bearers: None,
+        }
+    }
+
+    /// The same tokens, and those of `bearers` where [`Access::caller`] is asked.
+    #[must_use]
+    pub fn with_bearers(self, bearers: Arc<dyn Bearers>) -> Self {
+        Self {
+            bearers: Some(bearers),
+            ..self
+        }
+    }
+
+    /// Whom a token belongs to that may be a service's, too. For Tripline's own API: dialects of others know no such
+    /// tokens.
+    pub fn caller(&self, token: &str) -> Option<Principal> {
+        let of_service = || self.bearers.as_ref()?.principal(token, self.clock.now());
+        self.authenticate(token).or_else(of_service)
     }
 
     /// The same tokens, asked on behalf of `caller`: what is asked for goes on record as the caller's.

@@ -18,6 +18,8 @@ pub struct Principal {
     pub org: Option<Org>,
     /// Where its request came from, as its edge knows it.
     pub place: Option<Place>,
+    /// How deep the call was that a service got its token with; `None`: it is no service.
+    pub depth: Option<u8>,
 }
 
 impl Principal {

@@ -86,6 +86,7 @@ impl TokenRecord {
             role: self.role,
             org: self.org,
             place: None,
+            depth: None,
         }
     }
 

@@ -60,6 +60,7 @@ async fn a_token_authenticates_its_holder_and_nobody_else() {
             role: Role::Operator,
             org: Some(org("acme")),
             place: None,
+            depth: None,
         }
     );
     let (head, secret) = created.token.split_once('.').unwrap();
@@ -216,6 +217,7 @@ fn roles_contain_those_below_and_enrolling_is_apart() {
             role,
             org: None,
             place: None,
+            depth: None,
         };
         roles.map(|needed| holder.may(needed))
     };
@@ -233,6 +235,7 @@ fn a_bound_token_acts_in_its_org_only() {
         role: Role::Admin,
         org: bound,
         place: None,
+        depth: None,
     };
     let acme = org("acme");
     assert_eq!(holder(None).org_for(None), Ok(None));
@@ -398,4 +401,37 @@ async fn there_are_so_many_tokens_and_another_only_when_one_is_revoked() {
     assert_eq!(world.access.list().unwrap().len(), TOKENS_MAX, "nothing was made");
     world.access.revoke(&last.view.id).await.unwrap();
     world.access.create(request(Role::Viewer)).await.unwrap();
+}
+
+/// Knows one token until a time.
+struct OneService(Timestamp);
+
+impl Bearers for OneService {
+    fn principal(&self, token: &str, now: Timestamp) -> Option<Principal> {
+        let holder = Principal {
+            token_id: "service-yara".to_owned(),
+            name: "service yara".to_owned(),
+            role: Role::Viewer,
+            org: Some(org("acme")),
+            place: None,
+            depth: Some(2),
+        };
+        (token == "of.a.service" && now < self.0).then_some(holder)
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_service_is_one_for_the_own_api_alone() {
+    let world = world();
+    let created = world.access.create(request(Role::Operator)).await.unwrap();
+    let until = world.clock.now().after(Span::from_secs(60));
+    let access = world.access.clone().with_bearers(Arc::new(OneService(until)));
+    let holder = access.caller("of.a.service").unwrap();
+    assert_eq!((holder.role, holder.depth), (Role::Viewer, Some(2)));
+    assert_eq!(access.authenticate("of.a.service"), None);
+    assert_eq!(world.access.caller("of.a.service"), None, "without services");
+    assert_eq!(access.caller("of.no.service"), None);
+    assert_eq!(access.caller(&created.token), access.authenticate(&created.token));
+    world.clock.advance(Span::from_secs(60));
+    assert_eq!(access.caller("of.a.service"), None);
 }

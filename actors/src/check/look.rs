@@ -101,6 +101,11 @@ impl<'a> Look<'a> {
         Ok(there)
     }
 
+    /// How many rows of a table begin with `prefix`: none, or some.
+    pub(super) fn rows(&self, table: Table, prefix: &[u8]) -> Result<usize, Error> {
+        Ok(self.store.scan(table, prefix, None, 1)?.len())
+    }
+
     /// Another row follows from this one.
     pub(super) fn implies(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) -> Result<(), Error> {
         if self.value(table, &key)?.as_ref() != Some(&value) {

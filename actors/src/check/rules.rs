@@ -7,6 +7,7 @@ mod hosts;
 mod jobs;
 mod messages;
 mod pipelines;
+mod services;
 mod sessions;
 
 use super::look::Look;
@@ -74,6 +75,14 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::FanoutChunk, fanouts::chunk),
     (Table::FanoutHost, fanouts::host),
     (Table::LcOrg, nothing),
+    (Table::Service, services::service),
+    (Table::ServiceSecret, services::secret),
+    (Table::ServiceOrg, services::org),
+    (Table::ServiceDelivery, services::delivery),
+    (Table::ServiceEvent, services::event),
+    (Table::ServiceEventUse, services::event_use),
+    (Table::ServiceJob, services::job),
+    (Table::ServiceResource, services::resource),
     (Table::Clock, clocks::clock),
 ];
 

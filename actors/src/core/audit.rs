@@ -53,7 +53,11 @@ impl Core {
     /// The same actors, asked on behalf of `caller`: what they are asked for goes on record as the caller's.
     #[must_use]
     pub fn by(&self, caller: &Principal) -> Self {
-        self.on_behalf(By::from(caller))
+        let core = self.on_behalf(By::from(caller));
+        match caller.depth {
+            Some(depth) => core.deep(depth),
+            None => core,
+        }
     }
 
     /// The same actors, asked on behalf of somebody who is no holder of a token. Without it, it is the server's own

@@ -59,7 +59,8 @@ impl Core {
         request: SubmitFanout,
         once: Option<Once>,
     ) -> Result<FanoutView, Refusal> {
-        let fanout::Submission { new, reason } = self.checked_fanout(request)?;
+        let fanout::Submission { mut new, reason } = self.checked_fanout(request)?;
+        new.record.depth = self.depth.unwrap_or(0);
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.fanouts.do_send(SubmitNew {
             new: Box::new(new),

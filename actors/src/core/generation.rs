@@ -12,12 +12,12 @@ use crate::pipeline::RuleSet;
 use crate::refusal::Refusal;
 use crate::router::{EtypeRouter, Rules, SetRules};
 use crate::scheduler::{GetSlots, JobScheduler};
+use crate::service::Services;
 use crate::slot::SessionSlot;
 use crate::timekeeper::{PipelineTicks, PipelinesListen, Timekeeper};
 use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub(super) struct Peers {
     pub(super) scheduler: Addr<JobScheduler>,
     pub(super) directory: Addr<Directory>,
     pub(super) outbox: Addr<Outbox>,
+    pub(super) services: Addr<Services>,
     audit: Addr<AuditKeeper>,
     timekeeper: Addr<Timekeeper>,
     slots: Vec<Addr<SessionSlot>>,
@@ -49,13 +50,15 @@ impl Peers {
         rules: Rules,
         alarm: &UnboundedSender<&'static str>,
     ) -> Result<Self, Refusal> {
-        let guard = |name: &'static str| {
+        let alarm = alarm.clone();
+        let guard = Arc::new(move |name: &'static str| {
             let alarm = alarm.clone();
             Sentinel::new(move || {
                 // The receiver lives as long as the arbiter; without it nobody is left to be told.
                 let _ = alarm.send(name);
             })
-        };
+        });
+        let service_guard = Arc::clone(&guard);
         let router_context = Context::<EtypeRouter>::new();
         let fanouts_context = Context::<Fanouts>::new();
         let outbox_context = Context::<Outbox>::new();
@@ -94,17 +97,26 @@ impl Peers {
             slots.clone(),
             guard("directory"),
         )?;
+        let services_context = Context::<Services>::new();
+        let services = services_context.address();
+        services_context.run(Services::load(
+            Arc::clone(ground),
+            outbox.clone(),
+            services.clone(),
+            Box::new(move || service_guard("service")),
+            guard("services"),
+        )?);
         let timekeeper = Timekeeper::load(
             Arc::clone(ground),
             outbox.clone(),
             PipelineTicks::of(&rules.set),
-            BTreeMap::new(),
             guard("timekeeper"),
         )?;
         let router_actor = EtypeRouter::load(
             Arc::clone(ground),
             scheduler.clone(),
             fanouts.clone(),
+            services.clone(),
             rules,
             scheduler_actor.open_by_pipeline(),
             guard("router"),
@@ -135,6 +147,7 @@ impl Peers {
             scheduler,
             directory,
             outbox,
+            services,
             audit,
             timekeeper,
             slots,
@@ -169,6 +182,7 @@ impl Peers {
         self.scheduler.do_send(Retire);
         self.slots.iter().for_each(|slot| slot.do_send(Retire));
         self.directory.do_send(Retire);
+        self.services.do_send(Retire);
         self.outbox.do_send(Retire);
         self.audit.do_send(Retire);
         self.timekeeper.do_send(Retire);
@@ -184,6 +198,7 @@ impl Peers {
             || self.scheduler.connected()
             || self.directory.connected()
             || self.outbox.connected()
+            || self.services.connected()
             || self.audit.connected()
             || self.timekeeper.connected()
             || self.slots.iter().any(Addr::connected)

@@ -17,6 +17,7 @@ mod littlebrother;
 mod once;
 mod outbox;
 mod reading;
+mod services;
 mod sessions;
 mod status;
 mod streams;
@@ -29,6 +30,7 @@ pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
 pub use fanouts::{FanoutFilter, FanoutHostFilter};
 pub use fleet::{KeyFilter, Presented};
+pub use services::ServiceJobFilter;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
 
@@ -248,6 +250,8 @@ pub struct Core {
     generations: Arc<Generations>,
     doors: Arc<Doors>,
     by: Arc<By>,
+    /// How deep that is what led to the request, if a service was called.
+    depth: Option<u8>,
 }
 
 impl Core {
@@ -272,6 +276,7 @@ impl Core {
             generations,
             doors: Arc::new(Doors::new()),
             by: Arc::new(By::system()),
+            depth: None,
         })
     }
 

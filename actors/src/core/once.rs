@@ -23,7 +23,12 @@ impl Core {
     /// As [`Core::submit_job`].
     pub async fn submit_job_once(&self, request: SubmitJob, once: Option<Once>) -> Result<JobView, Refusal> {
         let rules = self.generations.rules();
-        let job = submit::new_job(&self.ground, &rules.set, request, &self.by)?;
+        let job = submit::new_job(
+            &self.ground,
+            &rules.set,
+            request,
+            (&self.by, self.depth.unwrap_or(0)),
+        )?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.scheduler.do_send(Submit { job, once, reply });
         answer.wait().await
@@ -37,9 +42,10 @@ impl Core {
     /// As [`Core::publish_event`].
     pub async fn publish_event_once(
         &self,
-        event: Event,
+        mut event: Event,
         once: Option<Once>,
     ) -> Result<PublishedEvent, Refusal> {
+        self.deepen(&mut event)?;
         let message = event_message(&self.ground, &event);
         let entry = Some(self.event_entry(&event, message.payload.len()));
         submit::check_size(&message)?;

@@ -15,13 +15,15 @@ use uuid::Uuid;
 
 /// Longest `idempotency_key` of a submission, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
+/// Longest `investigation_id`, in bytes: services put their whole state into it.
+const INVESTIGATION_ID_BYTES_MAX: usize = 4_096;
 
 /// Resolves the host, renders a named job or checks an inline one, and derives the job's id.
 pub(super) fn new_job(
     ground: &Ground,
     rules: &RuleSet,
     request: SubmitJob,
-    by: &By,
+    (by, depth): (&By, u8),
 ) -> Result<NewJob, Refusal> {
     let book = HostBook::new(&ground.store, &ground.attachments);
     let host = book.named(request.org.as_ref(), &request.host)?;
@@ -36,6 +38,16 @@ pub(super) fn new_job(
         Some(key) => JobId::derive_submitted(&host.org, key, host.host_id),
         None => JobId(Uuid::new_v4()),
     };
+    let investigation_id = request.investigation_id;
+    if investigation_id
+        .as_ref()
+        .is_some_and(|id| !(1..=INVESTIGATION_ID_BYTES_MAX).contains(&id.len()))
+    {
+        return Err(invalid(
+            "bad_investigation_id",
+            "investigation_id must be 1 to 4096 bytes",
+        ));
+    }
     Ok(NewJob {
         job_id,
         org: host.org.clone(),
@@ -46,7 +58,8 @@ pub(super) fn new_job(
         event: None,
         fanout: None,
         traceparent: None,
-        depth: 0,
+        depth,
+        investigation_id,
         by: Some(by.clone()),
         run: 0,
     })

@@ -224,6 +224,7 @@ mod tests {
             role: Role::Operator,
             org: None,
             place: None,
+            depth: None,
         }
     }
 

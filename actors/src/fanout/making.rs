@@ -11,6 +11,7 @@ use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::router::{HostBook, Hosts as _};
 use crate::scheduler::{Accept, NewJob};
+use crate::service::Deliveries;
 use crate::store::Batch;
 use actix::prelude::*;
 use std::time::Duration;
@@ -72,6 +73,7 @@ impl Fanouts {
                 jobs,
                 outgoing: Vec::new(),
                 spans: Vec::new(),
+                deliveries: Deliveries::default(),
                 reply: None,
             });
         }
@@ -206,6 +208,7 @@ fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob) -> NewJo
             include_protected: record.include_protected,
         }),
         traceparent: record.traceparent.clone(),
+        investigation_id: None,
         depth: record.depth,
         by: record.by.clone(),
         run,

@@ -43,6 +43,8 @@ pub(crate) struct Decision {
     pub(crate) errors: Vec<(Name, String)>,
     /// Whether a guard counted it, so that it must not be counted again.
     pub(crate) counted: bool,
+    /// Whether services get it.
+    pub(crate) delivers: bool,
 }
 
 impl Decision {
@@ -50,7 +52,14 @@ impl Decision {
     /// event replayed.
     pub(super) fn acts(&self) -> bool {
         let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
-        is_dead || !self.jobs.is_empty() || !self.fanouts.is_empty()
+        is_dead || self.delivers || !self.jobs.is_empty() || !self.fanouts.is_empty()
+    }
+
+    /// Services want it, and it is too old: it may not be lost in silence.
+    pub(super) fn too_old_for_services(&mut self, age: Span, age_max: Span) {
+        if !self.acts() && self.dead.is_none() {
+            self.dead = Some(too_old(age, age_max));
+        }
     }
 
     /// The pipelines that decided for good not to act, or only to say what they would do.
@@ -207,13 +216,17 @@ pub(crate) fn decide<'a>(
         }
     }
     if let Some(age_max) = too_old_for.filter(|_| !matched) {
-        decision.dead = Some(Dead {
-            reason: STALE,
-            text: format!("the event is {age} old, at most {age_max} is taken"),
-        });
+        decision.dead = Some(too_old(age, age_max));
     }
     decision.counted = guards.take_counted();
     Ok(decision)
+}
+
+fn too_old(age: Span, age_max: Span) -> Dead {
+    Dead {
+        reason: STALE,
+        text: format!("the event is {age} old, at most {age_max} is taken"),
+    }
 }
 
 fn stale(pipeline: &Pipeline, age: Span, age_max: Span) -> Withheld {
@@ -348,6 +361,7 @@ fn new_job(wish: &Wish<'_>, record: &HostRecord, rendered: RenderedJob) -> NewJo
         event: Some(event.to_ref()),
         fanout: None,
         traceparent: event.traceparent.clone(),
+        investigation_id: None,
         depth: event.depth,
         by: None,
     }

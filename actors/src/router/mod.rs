@@ -40,6 +40,7 @@ use crate::outbox::Outgoing;
 use crate::refusal::Refusal;
 use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
+use crate::service::{Deliveries, Listeners, Planned, Services};
 use crate::store::{Batch, Table};
 use crate::timekeeper::service_of;
 use crate::trace::{self, Decided, TraceSpan};
@@ -113,6 +114,7 @@ pub(crate) struct EtypeRouter {
     ground: Arc<Ground>,
     scheduler: Addr<JobScheduler>,
     fanouts: Addr<Fanouts>,
+    services: Addr<Services>,
     rules: Rules,
     guards: Guards,
     records: Records,
@@ -132,6 +134,7 @@ impl EtypeRouter {
         ground: Arc<Ground>,
         scheduler: Addr<JobScheduler>,
         fanouts: Addr<Fanouts>,
+        services: Addr<Services>,
         rules: Rules,
         in_flight: HashMap<Name, u32>,
         sentinel: Sentinel,
@@ -143,6 +146,7 @@ impl EtypeRouter {
             ground,
             scheduler,
             fanouts,
+            services,
             rules,
             guards,
             records,
@@ -163,7 +167,7 @@ impl EtypeRouter {
     ) -> Result<(), Refusal> {
         self.forget_submitted()?;
         let mut marked = Marked::default();
-        let mut letters = Vec::new();
+        let (mut letters, mut planned) = (Vec::new(), Vec::new());
         for one in incoming {
             let dead = match &one.event {
                 Err(dead) => Some(dead.clone()),
@@ -174,13 +178,20 @@ impl EtypeRouter {
                         sequence: one.delivery.sequence,
                         stored_at: one.delivery.stored_at,
                     };
-                    self.route_event(&given, (accept, fanouts), &mut marked)?
+                    let (dead, plan) = self.route_event(&given, (accept, fanouts), &mut marked)?;
+                    planned.extend(plan.map(|plan| (one, plan)));
+                    dead
                 }
             };
             letters.extend(dead.map(|dead| (one, dead)));
         }
         self.records.stage(&self.ground.store, &mut accept.batch)?;
         self.settled.add(&self.ground.store, marked.settled)?;
+        let now = self.ground.now();
+        for (one, plan) in planned {
+            let full = plan.stage(&self.ground, now, &mut accept.batch, &mut accept.deliveries);
+            letters.extend(full.map(|dead| (one, dead)));
+        }
         for (one, dead) in letters {
             let letter = one.stage_dead(&self.ground, &mut accept.batch, &dead);
             accept.outgoing.push(letter);
@@ -190,24 +201,35 @@ impl EtypeRouter {
         Ok(())
     }
 
+    /// Whether a pipeline may act on it. A service's own tick is no pipeline's.
+    fn may_trip(&self, event: &Event) -> bool {
+        service_of(event).is_none() && !self.rules.set.may_match(event).is_empty()
+    }
+
     fn route_event(
         &mut self,
         given: &Given<'_>,
         (accept, fanouts): (&mut Accept, &mut Vec<NewFanout>),
         marked: &mut Marked,
-    ) -> Result<Option<Dead>, Refusal> {
+    ) -> Result<(Option<Dead>, Option<Planned>), Refusal> {
         let event = given.event;
-        // Before the store is asked: most events are nobody's. A service's own tick is no pipeline's.
-        if service_of(event).is_some() || self.rules.set.may_match(event).is_empty() {
-            return Ok(None);
+        let listeners = self.ground.services.listeners(event);
+        // Before the store is asked: most events are nobody's.
+        let may_trip = self.may_trip(event);
+        if listeners.is_none() && !may_trip {
+            return Ok((None, None));
         }
         let key = handled_key(event.key, given.replay);
         if marked.keys.contains(&key) || self.is_handled(key)? {
             metrics::counter!("tripline_router_duplicates_total").increment(1);
-            return Ok(None);
+            return Ok((None, None));
         }
         let now = self.ground.now();
-        let decision = self.decide(given, now)?;
+        let mut decision = match may_trip {
+            true => self.decide(given, now)?,
+            false => Decision::default(),
+        };
+        let plan = self.plan(given, now, key, listeners, &mut decision)?;
         let retain = self.retain(&decision, event.time.since(now));
         let kept = match decision.acts() {
             true => Kept::Acted,
@@ -235,7 +257,36 @@ impl EtypeRouter {
         acted.for_each(|pipeline| self.records.acted(event.key, &pipeline.name));
         accept.jobs.extend(jobs);
         fanouts.extend(begun);
-        Ok(dead)
+        Ok((dead, plan))
+    }
+
+    /// What services get of an event. One that is too old for them is for nobody, and a dead letter if no pipeline acts.
+    fn plan(
+        &self,
+        given: &Given<'_>,
+        now: Timestamp,
+        key: EventKey,
+        listeners: Option<Listeners>,
+        decision: &mut Decision,
+    ) -> Result<Option<Planned>, Refusal> {
+        let Some(listeners) = listeners else {
+            return Ok(None);
+        };
+        let Age { age, age_max } = self.age(given, now);
+        if age > age_max {
+            decision.too_old_for_services(age, age_max);
+            return Ok(None);
+        }
+        decision.delivers = true;
+        Planned::new(&self.ground, key, given.event, listeners).map(Some)
+    }
+
+    fn age(&self, Given { event, replay, .. }: &Given<'_>, now: Timestamp) -> Age {
+        Age {
+            // A replay is as old as the wish for it.
+            age: now.since(replay.map_or(event.time, |replay| replay.at)),
+            age_max: self.ground.config.events_max_age,
+        }
     }
 
     /// How long an event is remembered as handled. One on which nobody acted: as long as one of those that did not act
@@ -281,15 +332,11 @@ impl EtypeRouter {
     }
 
     fn decide(&mut self, given: &Given<'_>, now: Timestamp) -> Result<Decision, Refusal> {
-        let Given { event, replay, .. } = given;
-        // A replay is as old as the wish for it.
-        let age = Age {
-            age: now.since(replay.map_or(event.time, |replay| replay.at)),
-            age_max: self.ground.config.events_max_age,
-        };
+        let event = given.event;
+        let age = self.age(given, now);
         let book = HostBook::new(&self.ground.store, &self.ground.attachments);
         let candidates = self.rules.set.may_match(event);
-        let event = (*event, given.run());
+        let event = (event, given.run());
         decide(candidates.into_iter(), event, age, &book, &mut self.guards, now)
     }
 
@@ -400,6 +447,10 @@ impl Handler<Route> for EtypeRouter {
             jobs: Vec::new(),
             outgoing,
             spans: Vec::new(),
+            deliveries: Deliveries {
+                to: Some(self.services.clone()),
+                queued: Vec::new(),
+            },
             reply: None,
         };
         metrics::counter!("tripline_router_events_total").increment(route.incoming.len() as u64);
@@ -410,7 +461,8 @@ impl Handler<Route> for EtypeRouter {
             self.records.roll_back();
             return route.reply.send(Err(refusal));
         }
-        let acts = !accept.jobs.is_empty() || !fanouts.is_empty();
+        let delivers = !accept.deliveries.queued.is_empty();
+        let acts = delivers || !accept.jobs.is_empty() || !fanouts.is_empty();
         if !acts && accept.outgoing.is_empty() && accept.batch.is_empty() {
             return self.ground.after_commit(move || route.reply.send(Ok(())));
         }

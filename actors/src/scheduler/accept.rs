@@ -24,6 +24,7 @@ impl Handler<Accept> for JobScheduler {
             jobs,
             mut outgoing,
             mut spans,
+            deliveries,
             reply,
         } = message;
         let mut notices = Vec::with_capacity(jobs.len());
@@ -47,6 +48,7 @@ impl Handler<Accept> for JobScheduler {
         self.commit(batch, outgoing, move || {
             notices.into_iter().for_each(|notice| notice());
             trace::commit(&ground, spans);
+            deliveries.hand_over();
             if let Some(reply) = reply {
                 reply.send(Ok(()));
             }
@@ -197,7 +199,7 @@ impl JobScheduler {
                 super::record_metrics(&self.ground, &record);
                 self.tell_end(batch, &record);
                 let staged = self.stage_result(batch, &record);
-                (record, staged.into_iter().collect())
+                (record, staged)
             }
         }
     }
@@ -238,6 +240,7 @@ fn new_record(job: NewJob, seq: u64, now: tripline_protocol::Timestamp) -> JobRe
         fanout: job.fanout,
         traceparent: job.traceparent,
         depth: job.depth,
+        investigation_id: job.investigation_id,
         reports,
         loops: Vec::new(),
         name: spec.name,

@@ -7,6 +7,7 @@ use crate::fanout::FanoutPart;
 use crate::once::Once;
 use crate::outbox::Outgoing;
 use crate::record::JobRecord;
+use crate::service::Deliveries;
 use crate::store::Batch;
 use crate::trace::TraceSpan;
 use actix::prelude::*;
@@ -38,6 +39,8 @@ pub(crate) struct NewJob {
     pub(crate) by: Option<By>,
     /// 0, and one more for each replay by a person.
     pub(crate) run: u32,
+    /// What a service gave to its task.
+    pub(crate) investigation_id: Option<String>,
 }
 
 /// What a batch of events causes, or a fan-out, from Fanouts: committed as one batch.
@@ -50,6 +53,8 @@ pub(crate) struct Accept {
     pub(crate) outgoing: Vec<Outgoing>,
     /// Of the events and of what was decided about them.
     pub(crate) spans: Vec<TraceSpan>,
+    /// Messages for services, staged in `batch`.
+    pub(crate) deliveries: Deliveries,
     pub(crate) reply: Option<Reply<()>>,
 }
 

@@ -48,7 +48,7 @@ use crate::door::Reply;
 use crate::fanout::{Fanouts, News};
 use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
-use crate::host::HostCommand;
+use crate::host::{HostCommand, event_message};
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
 use crate::pipeline::RuleSet;
 use crate::ports::OutMessage;
@@ -56,6 +56,7 @@ use crate::published::stage_events;
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
 use crate::router::EtypeRouter;
+use crate::service;
 use crate::slot::{Cancel, RunJob, SessionSlot};
 use crate::store::{Batch, Table};
 use crate::trace;
@@ -281,15 +282,20 @@ impl JobScheduler {
         record.put(batch);
         batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
         record_metrics(&self.ground, record);
-        self.stage_result(batch, record).into_iter().collect()
+        self.stage_result(batch, record)
     }
 
-    /// Puts an ended job's result into the outbox.
-    fn stage_result(&self, batch: &mut Batch, record: &JobRecord) -> Option<Outgoing> {
-        let message = result_message(&self.ground, record)?;
+    /// Puts an ended job's result into the outbox, and the detection that it is to a service whose task it was.
+    fn stage_result(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
+        let Some(message) = result_message(&self.ground, record) else {
+            return Vec::new();
+        };
         let span = trace::result(&self.ground, record, &message.subject);
         let staged = stage(&self.ground.load, batch, message);
-        Some(Outgoing { span, ..staged })
+        let reply = service::reply(record).map(|event| event_message(&self.ground, &event));
+        let reply = reply.map(|message| stage(&self.ground.load, batch, message));
+        let result = Outgoing { span, ..staged };
+        std::iter::once(result).chain(reply).collect()
     }
 
     /// A closure that tells watchers of the job's state, to be run once it is durable.

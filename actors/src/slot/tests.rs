@@ -97,6 +97,7 @@ fn accepted(spec: JobSpec) -> JobRecord {
         pipeline: None,
         event: None,
         fanout: None,
+        investigation_id: None,
         traceparent: None,
         depth: 0,
         reports,

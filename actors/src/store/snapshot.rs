@@ -11,7 +11,7 @@ use super::batch::KEY_BYTES_MAX;
 use super::disk::Disk;
 use super::error::Error;
 use super::shared::Shared;
-use super::table::Table;
+use super::table::{TABLE_LAST, Table, prefix_end};
 use super::{format, long};
 use parking_lot::MutexGuard;
 use sled::IVec;
@@ -116,9 +116,21 @@ impl Kept {
 
     /// The next rows as they were, and the last full key that was looked at; none at the end.
     fn page(&mut self, disk: &dyn Disk) -> Result<(Vec<TableRow>, Option<Vec<u8>>), Error> {
+        let chunks = [Table::Chunk as u8];
+        if self.passed.as_slice() < chunks.as_slice() {
+            let page = self.page_before(disk, &chunks)?;
+            if page.1.is_some() {
+                return Ok(page);
+            }
+            // Pieces of long values belong to the rows of other tables; behind them there are more of those.
+            self.pass(prefix_end(&chunks));
+        }
+        self.page_before(disk, &[TABLE_LAST + 1])
+    }
+
+    fn page_before(&self, disk: &dyn Disk, end: &[u8]) -> Result<(Vec<TableRow>, Option<Vec<u8>>), Error> {
         let after = Bound::Excluded(self.passed.as_slice());
-        let end = [Table::Chunk as u8];
-        let to = Bound::Excluded(end.as_slice());
+        let to = Bound::Excluded(end);
         let mut stored = disk.range(after, to).peekable();
         let mut kept = self.before.range::<[u8], _>((after, to)).peekable();
         let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
@@ -247,5 +259,5 @@ impl Drop for Snapshot {
 /// Whether a row that an export names can be one of a store.
 pub fn is_row_key(table: u8, key: &[u8]) -> bool {
     let own = table == Table::Meta as u8 && format::is_own_meta(key);
-    table < Table::Chunk as u8 && key.len() <= KEY_BYTES_MAX && !own
+    table <= TABLE_LAST && table != Table::Chunk as u8 && key.len() <= KEY_BYTES_MAX && !own
 }

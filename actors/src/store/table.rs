@@ -1,5 +1,8 @@
 //! The tables of the store: prefixes of one byte in one tree.
 
+/// No table has a higher number.
+pub(super) const TABLE_LAST: u8 = 0x9f;
+
 /// A table. Its number is the first byte of its keys on disk and is never used for anything else again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -116,6 +119,22 @@ pub enum Table {
     FanoutHost = 0x7c,
     /// `o`, org → LimaCharlie installed us there: its ticks come from it.
     LcOrg = 0x80,
+    /// Service → how it is registered, and what it wants.
+    Service = 0x88,
+    /// Service that was registered over the API → its secret. Shown nowhere, and exported as it is.
+    ServiceSecret = 0x89,
+    /// Service, org → how far the org's subscription is.
+    ServiceOrg = 0x8a,
+    /// Service, number → message that waits for it.
+    ServiceDelivery = 0x8b,
+    /// Event key → event that waits for services.
+    ServiceEvent = 0x8c,
+    /// Event key, service → nothing: who waits for it.
+    ServiceEventUse = 0x8d,
+    /// Service, id → job of the service.
+    ServiceJob = 0x8e,
+    /// Service, name → something it offers.
+    ServiceResource = 0x8f,
     /// Scope, period → how far the clock of such ticks has come.
     Clock = 0x90,
     /// The store's own: pieces of values that are too long for one entry.

@@ -28,6 +28,7 @@ use crate::guardian::{Sentinel, retires};
 use crate::host::event_message;
 use crate::outbox::{Enqueue, Outbox, stage};
 use crate::refusal::Refusal;
+use crate::service::stored_ticks;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use clocks::Turn;
@@ -53,11 +54,6 @@ const OUTBOX_WAITING_MAX: u64 = 10_000;
 #[rtype(result = "()")]
 pub(crate) struct PipelinesListen(pub(crate) PipelineTicks);
 
-/// What services listen to: all of them, with what they want and the orgs that subscribed; from their registry.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub(crate) struct ServicesListen(pub(crate) BTreeMap<Name, ServiceTicks>);
-
 /// Ticks are durable, and more may be due; from itself.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -68,6 +64,10 @@ pub(crate) struct Timekeeper {
     ground: Arc<Ground>,
     outbox: Addr<Outbox>,
     state: State,
+    /// What services listened to before this process, until the configuration says which there are.
+    before: BTreeMap<Name, ServiceTicks>,
+    /// How often what they want had changed when it was last looked at.
+    heard: u64,
     /// Ticks are on the way to the disk.
     is_writing: bool,
     sentinel: Sentinel,
@@ -81,7 +81,6 @@ impl Timekeeper {
         ground: Arc<Ground>,
         outbox: Addr<Outbox>,
         pipelines: PipelineTicks,
-        services: BTreeMap<Name, ServiceTicks>,
         sentinel: Sentinel,
     ) -> Result<Self, Refusal> {
         let mut state = State::default();
@@ -97,7 +96,8 @@ impl Timekeeper {
         drop(ground.newcomers.take());
         state.note(known::all(&ground)?);
         let now = ground.now();
-        let rows = state.set_listeners(pipelines, services, now);
+        let before = stored_ticks(&ground.store)?;
+        let rows = state.set_listeners(pipelines, before.clone(), now);
         let mut batch = Batch::new();
         put(&mut batch, rows);
         if !batch.is_empty() {
@@ -107,6 +107,8 @@ impl Timekeeper {
             ground,
             outbox,
             state,
+            before,
+            heard: 0,
             is_writing: false,
             sentinel,
         })
@@ -115,6 +117,7 @@ impl Timekeeper {
     /// Makes the ticks that are due, as many as may be at once.
     fn turn(&mut self, ctx: &Context<Self>) {
         let now = self.ground.now();
+        self.hear(now);
         self.state.note(self.ground.newcomers.take());
         let since = self.state.waits_since(now);
         self.measure(since, now);
@@ -132,6 +135,20 @@ impl Timekeeper {
         };
         let (ticks, rows) = self.state.advance(now, turn, &known);
         self.write(&ticks, rows, now, ctx);
+    }
+
+    /// Looks whether services want something else than before.
+    fn hear(&mut self, now: Timestamp) {
+        let Some(present) = self.ground.services.ticks_since(&mut self.heard) else {
+            return;
+        };
+        if self.ground.services.is_whole() {
+            self.before.clear();
+        }
+        let mut services = self.before.clone();
+        services.extend(present);
+        let rows = self.state.set_services(services, now);
+        self.keep(rows);
     }
 
     /// How many ticks the outbox takes; `None`: they wait, and what they miss meanwhile is one tick for each.
@@ -201,14 +218,6 @@ impl Handler<PipelinesListen> for Timekeeper {
     type Result = ();
     fn handle(&mut self, PipelinesListen(ticks): PipelinesListen, _: &mut Self::Context) {
         let rows = self.state.set_pipelines(ticks, self.ground.now());
-        self.keep(rows);
-    }
-}
-
-impl Handler<ServicesListen> for Timekeeper {
-    type Result = ();
-    fn handle(&mut self, ServicesListen(services): ServicesListen, _: &mut Self::Context) {
-        let rows = self.state.set_services(services, self.ground.now());
         self.keep(rows);
     }
 }

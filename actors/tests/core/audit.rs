@@ -26,6 +26,7 @@ pub(crate) fn ana() -> Principal {
             address: Some("192.0.2.7:4711".into()),
             request: Some("r-1".into()),
         }),
+        depth: None,
     }
 }
 

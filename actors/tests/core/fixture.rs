@@ -111,7 +111,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 50] = [
+const TABLES: [Table; 58] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -162,6 +162,14 @@ const TABLES: [Table; 50] = [
     Table::FanoutHost,
     Table::LcOrg,
     Table::Clock,
+    Table::Service,
+    Table::ServiceSecret,
+    Table::ServiceOrg,
+    Table::ServiceDelivery,
+    Table::ServiceEvent,
+    Table::ServiceEventUse,
+    Table::ServiceJob,
+    Table::ServiceResource,
 ];
 
 /// What a core is started with.
@@ -419,6 +427,7 @@ pub(crate) fn request(host_id: HostId, steps: Vec<Step>) -> SubmitJob {
         named: None,
         params: Default::default(),
         idempotency_key: None,
+        investigation_id: None,
     }
 }
 

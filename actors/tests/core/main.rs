@@ -69,6 +69,8 @@ mod restart;
 #[cfg(test)]
 mod resting;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod silence;

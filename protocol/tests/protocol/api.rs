@@ -232,6 +232,7 @@ fn jobs(golden: &mut Golden) {
         named: None,
         params: Default::default(),
         idempotency_key: Some("ticket-42".into()),
+        investigation_id: None,
     };
     golden.both_ways("submit, inline", &inline);
     let named = SubmitJob {
@@ -241,6 +242,7 @@ fn jobs(golden: &mut Golden) {
         named: Some(p("collect-logs")),
         params: json!({"path": "/var/log"}).as_object().cloned().unwrap(),
         idempotency_key: None,
+        investigation_id: None,
     };
     golden.both_ways("submit, named", &named);
     let waiting = job_view();

@@ -71,6 +71,7 @@ async fn hand_in(global: &Global, host: String, call: VerbCall, handing: Handing
         named: None,
         params: Default::default(),
         idempotency_key: None,
+        investigation_id: None,
     };
     let client = Client::find(global)?;
     let job: JobView = client.post(&["jobs"], &request).await?;

@@ -65,5 +65,6 @@ fn request(arguments: Submit) -> Result<SubmitJob, Failure> {
         params,
         // In a header, where the server compares what comes with a key again.
         idempotency_key: None,
+        investigation_id: None,
     })
 }

@@ -1,12 +1,16 @@
 //! `tripline service`: services of the LimaCharlie protocol.
 
 mod cloud;
+mod registered;
+mod view;
 
 use super::{Failure, Global};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    #[command(flatten)]
+    Registered(registered::Verb),
     /// Try a service by playing the cloud: health, every etype it handles, and bad input
     ///
     /// Needs no server and no account anywhere: only the URL of a service and its secret. What it sends is made up, and is about
@@ -18,5 +22,6 @@ pub(super) enum Verb {
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Test(arguments) => cloud::run(global, &arguments).await,
+        Verb::Registered(verb) => registered::run(global, verb).await,
     }
 }

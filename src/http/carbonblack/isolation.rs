@@ -72,6 +72,7 @@ pub(super) async fn ask(core: &Core, host: &HostView, isolated: bool) -> Result<
         named: None,
         params: Default::default(),
         idempotency_key: None,
+        investigation_id: None,
     };
     core.submit_job(request).await?;
     Ok(())

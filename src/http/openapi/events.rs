@@ -49,7 +49,7 @@ fn publish() -> Operation {
         .role(Role::Operator)
         .body_within::<PublishEvent>(EVENT_BYTES_MAX)
         .once()
-        .refused(422, &["bad_attribute", "bad_detection", "too_large"])
+        .refused(422, &["bad_attribute", "bad_detection", "too_large", "too_deep"])
         .answers::<PublishedEvent>(202, "The event's id and identity.")
 }
 
@@ -62,7 +62,7 @@ fn detect() -> Operation {
         .role(Role::Operator)
         .body_within::<ReportDetection>(EVENT_BYTES_MAX)
         .once()
-        .refused(422, &["bad_attribute", "bad_detection", "too_large"])
+        .refused(422, &["bad_attribute", "bad_detection", "too_large", "too_deep"])
         .answers::<PublishedEvent>(202, "The event's id and identity.")
 }
 

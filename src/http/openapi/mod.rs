@@ -23,6 +23,7 @@ mod parameter;
 mod problem;
 mod records;
 mod server;
+mod services;
 mod sessions;
 mod streams;
 #[cfg(test)]
@@ -46,13 +47,14 @@ pub(super) struct Group {
 }
 
 /// All groups, in the order of the documentation.
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 15] = [
     hosts::GROUP,
     jobs::GROUP,
     fanouts::GROUP,
     sessions::GROUP,
     events::GROUP,
     streams::GROUP,
+    services::GROUP,
     control::GROUP,
     messages::GROUP,
     records::GROUP,

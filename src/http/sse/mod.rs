@@ -91,7 +91,7 @@ impl<S: Source> Open<S> {
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         tokio::select! {
             () = stopped(&mut self.stopping) => Ok(None),
-            _ = self.alive.tick() => match self.access.authenticate(&self.token) {
+            _ = self.alive.tick() => match self.access.caller(&self.token) {
                 Some(_) => Ok(Some(wire::alive(self.source.passed()))),
                 None => Ok(None),
             },

@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Told {
     Set(Option<Settings>),
     Refused(Option<String>),
+    /// Names with secrets.
+    Services(Vec<(String, String)>),
 }
 
 struct TellingTarget(UnboundedSender<Told>);
@@ -19,6 +21,14 @@ struct TellingTarget(UnboundedSender<Told>);
 impl SettingsTarget for TellingTarget {
     fn set(&self, settings: Option<Settings>) {
         self.0.send(Told::Set(settings)).unwrap();
+    }
+
+    fn set_services(&self, services: Configured) {
+        let named = services.services.iter().map(|service| {
+            let secret = service.secret.reveal().to_owned();
+            (service.spec.name.to_string(), secret)
+        });
+        self.0.send(Told::Services(named.collect())).unwrap();
     }
 
     fn loaded(&self, changed: &[String], _: &Sha256) {
@@ -152,4 +162,42 @@ async fn without_a_file_there_is_nothing_to_read_again() {
     );
     watch.reload();
     assert_eq!(told.recv().await, None);
+}
+
+fn service(secret: &str) -> String {
+    format!("[[services]]\nname = \"yara\"\nurl = \"https://svc.example/\"\n{secret}\n")
+}
+
+fn yara(secret: &str) -> Told {
+    Told::Services(vec![("yara".to_owned(), secret.to_owned())])
+}
+
+#[tokio::test]
+async fn changed_services_come_into_force_and_users_are_left_alone() {
+    let mut world = World::new();
+    world.write(&format!("{}{START}", service("secret = \"a\"")));
+    assert_eq!(world.next().await, yara("a"));
+    world.write(START);
+    assert_eq!(world.next().await, Told::Services(Vec::new()));
+    world.write(&format!("{START}{}", user("amelie")));
+    assert_eq!(world.logins().await, ["amelie"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_changed_in_its_file_is_in_force_when_somebody_asks() {
+    let mut world = World::new();
+    let file = world.folder.path().join("yara.secret");
+    let of_file = service(&format!("secret_file = {:?}", file.display().to_string()));
+    world.write(&format!("{of_file}{START}"));
+    match world.next().await {
+        Told::Refused(Some(why)) => assert!(why.contains("read secret_file"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    std::fs::write(&file, "a\n").unwrap();
+    world.watch.reload();
+    assert_eq!(world.next().await, Told::Refused(None));
+    assert_eq!(world.next().await, yara("a"));
+    std::fs::write(&file, "b\n").unwrap();
+    world.watch.reload();
+    assert_eq!(world.next().await, yara("b"));
 }

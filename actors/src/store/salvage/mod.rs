@@ -94,7 +94,7 @@ impl Salvaged {
             let Some((table, rest)) = key.split_first() else {
                 continue;
             };
-            if *table >= Table::Chunk as u8 || format::is_own(key) {
+            if *table == Table::Chunk as u8 || format::is_own(key) {
                 continue;
             }
             match long::assemble(key, stored, |chunk| entries.get(chunk).map(Vec::as_slice)) {
@@ -153,7 +153,9 @@ impl Covered {
                 .any(|(lo, hi)| *lo <= from && (hi.is_empty() || *hi >= to));
             !whole
         };
-        (1..=Table::Chunk as u8).filter(|table| has_gap(*table)).collect()
+        (1..=super::table::TABLE_LAST)
+            .filter(|table| has_gap(*table))
+            .collect()
     }
 }
 

@@ -8,7 +8,14 @@ use std::collections::BTreeMap;
 type Model = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 type ModelRow = ((u8, Vec<u8>), Vec<u8>);
 
-const TABLES: [Table; 4] = [Table::Meta, Table::Job, Table::HandledEvent, Table::FileBySession];
+// On both sides of the table with the pieces of long values.
+const TABLES: [Table; 5] = [
+    Table::Meta,
+    Table::Job,
+    Table::HandledEvent,
+    Table::FileBySession,
+    Table::ServiceDelivery,
+];
 
 fn rows(snapshot: &mut Snapshot) -> Model {
     let mut rows = Model::new();

@@ -12,7 +12,6 @@ use crate::pipeline::{RuleSet, SourceFile};
 use crate::ports::OutMessage;
 use crate::record::HostRecord;
 use crate::store::{Options, Store};
-use std::collections::BTreeMap;
 use std::time::Instant;
 use tripline_protocol::{HostId, Org, Span};
 use uuid::Uuid;
@@ -53,8 +52,7 @@ fn start(store: &Store, dir: &std::path::Path) -> Running {
     .unwrap();
     let ticks = PipelineTicks::of(&rules);
     let sentinel = Sentinel::new(|| {});
-    let (timekeeper, none) = (Arc::clone(&ground), BTreeMap::new());
-    Timekeeper::load(timekeeper, outbox.clone(), ticks, none, sentinel)
+    Timekeeper::load(Arc::clone(&ground), outbox.clone(), ticks, sentinel)
         .unwrap()
         .start();
     Running {

@@ -29,6 +29,7 @@ pub(crate) fn caller(name: &str) -> Principal {
         role: Role::Operator,
         org: None,
         place: None,
+        depth: None,
     }
 }
 

@@ -1,0 +1,398 @@
+//! Calls: what goes out, and what becomes of it.
+
+use super::actor::Service;
+use super::data;
+use super::messages::{CallOf, Called};
+use super::record::{Content, DeliveryRecord, EventRecord};
+use super::state::{End, Next};
+use super::verdict::Verdict;
+use crate::outbox::{Outgoing, stage};
+use crate::ports::{CallFailure, OutMessage, ServiceCall};
+use crate::record::encode;
+use crate::refusal::Refusal;
+use crate::store::Batch;
+use actix::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, Mtd, ServiceEtype, oid};
+use tripline_protocol::subject::{HEADER_DEAD_REASON, HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
+use tripline_protocol::{Org, Span, Timestamp};
+use uuid::Uuid;
+
+/// Longest description of what a service wants, in bytes.
+const WANTS_BYTES_MAX: usize = 256 * 1024;
+/// How long a message waits whose event cannot be read.
+const UNREADABLE_PAUSE: Span = Span::from_secs(60);
+
+impl Service {
+    /// Makes the calls that may go out now.
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = self.ground.now();
+        while self.edge().is_some() {
+            match self.machine.next(now) {
+                None => break,
+                Some(Next::Health) => {
+                    let call = self.new_call(ServiceEtype::Health, Uuid::new_v4(), None, json!({}), 0);
+                    self.call(call, CallOf::Health(self.version), ctx);
+                }
+                Some(Next::Deliver(seq)) => self.deliver(seq, now, ctx),
+            }
+        }
+    }
+
+    fn deliver(&mut self, seq: u64, now: Timestamp, ctx: &mut Context<Self>) {
+        let Some(delivery) = self.delivery(seq) else {
+            self.lose(seq, "its record is gone");
+            return;
+        };
+        match self.content(&delivery) {
+            Ok(Some((data, depth))) => {
+                let org = delivery.org.as_ref();
+                let call = self.new_call(delivery.etype, delivery.mid, org, data, depth);
+                self.call(call, CallOf::Delivery(seq), ctx);
+            }
+            Ok(None) => self.lose(seq, "its event is gone"),
+            Err(error) => {
+                tracing::error!(service = %self.name(), %error, "an event for a service cannot be read");
+                self.machine.queue.rest(seq, now.after(UNREADABLE_PAUSE), false);
+            }
+        }
+    }
+
+    /// What a message says, and how deep what led to it is.
+    fn content(&self, delivery: &DeliveryRecord) -> Result<Option<(Value, u8)>, Refusal> {
+        match &delivery.content {
+            Content::Data(data) => Ok(Some((data.clone(), 0))),
+            Content::Event(_) => {
+                let record = delivery.event(&self.ground.store)?;
+                Ok(record.map(|record| (data::data(&record, delivery.etype), record.event.depth)))
+            }
+        }
+    }
+
+    /// In a damaged store: nothing can be delivered.
+    fn lose(&mut self, seq: u64, why: &'static str) {
+        tracing::error!(service = %self.name(), seq, why, "a message for a service is lost");
+        self.machine.queue.remove(seq);
+        self.release(1);
+        let mut batch = Batch::new();
+        self.bury(seq, &mut batch);
+        self.commit(batch, Vec::new(), || {});
+    }
+
+    pub(super) fn new_call(
+        &self,
+        etype: ServiceEtype,
+        mid: Uuid,
+        org: Option<&Org>,
+        data: Value,
+        depth: u8,
+    ) -> Call {
+        let now = self.ground.now();
+        let org = org.filter(|_| etype.is_of_org());
+        let token = |org| {
+            self.edge()
+                .map(|edge| edge.tokens.token(self.name(), org, depth, now))
+        };
+        Call {
+            version: Some(tripline_protocol::limacharlie::VERSION),
+            oid: org.map(|org| oid(org).to_string()),
+            mid: Some(mid.to_string()),
+            deadline: Some(now.after(self.spec.deadline)),
+            jwt: org.and_then(token),
+            etype: etype.to_string(),
+            data,
+        }
+    }
+
+    pub(super) fn call(&self, call: Call, what: CallOf, ctx: &mut Context<Self>) {
+        let Some(edge) = self.edge() else { return };
+        let called = edge.caller.call(ServiceCall {
+            service: Arc::clone(&self.spec),
+            secret: self.secret.clone(),
+            call,
+        });
+        let me = ctx.address();
+        actix::spawn(async move {
+            let result = called.await;
+            me.do_send(Called { what, result });
+        });
+    }
+
+    pub(super) fn called(&mut self, Called { what, result }: Called, ctx: &mut Context<Self>) {
+        match what {
+            CallOf::Health(version) => self.examined(version, &result),
+            CallOf::Delivery(seq) => self.delivered(seq, result),
+            CallOf::Resource { request, with_data } => self.got_resource(request, with_data, result, ctx),
+        }
+    }
+
+    fn count(&self, etype: &str, verdict: &Verdict) {
+        metrics::counter!(
+            "tripline_service_calls_total",
+            "service" => self.name().to_string(),
+            "result" => verdict.word(),
+        )
+        .increment(1);
+        if let Some(why) = verdict.text() {
+            tracing::debug!(service = %self.name(), etype, why, "a call to a service did not succeed");
+        }
+    }
+
+    /// Its health was asked for.
+    fn examined(&mut self, version: u64, result: &Result<Answer, CallFailure>) {
+        let now = self.ground.now();
+        let (verdict, wants) = health(result);
+        self.count("health", &verdict);
+        let before = self.machine.state();
+        self.machine
+            .health_ended(&verdict, now, chance(Uuid::new_v4(), 0));
+        if version != self.version {
+            // It was asked as what it was before it was changed.
+            return self.machine.hurry(now);
+        }
+        self.tell_state(before);
+        let Some(wants) = wants else {
+            if let Some(why) = verdict.text() {
+                self.fail("health", why, now);
+            }
+            return;
+        };
+        self.record.wants = Some(wants);
+        self.record.healthy_at = Some(now);
+        let mut batch = Batch::new();
+        self.record.put(&mut batch);
+        self.reconcile(now, &mut batch);
+        self.publish();
+        self.commit(batch, Vec::new(), || {});
+        self.leave_if_over();
+    }
+
+    fn tell_state(&self, before: tripline_protocol::api::ServiceState) {
+        let state = self.machine.state();
+        if state != before {
+            tracing::warn!(service = %self.name(), ?before, ?state, "a service is in another state");
+        }
+    }
+
+    /// A message was tried.
+    fn delivered(&mut self, seq: u64, result: Result<Answer, CallFailure>) {
+        let now = self.ground.now();
+        let verdict = Verdict::of(&result);
+        let before = self.machine.state();
+        let Some(delivery) = self.delivery(seq) else {
+            // Its rows went with an org or the service; the machine learns from the call all the same.
+            self.machine.ended(seq, &verdict, now, 0);
+            return;
+        };
+        self.count(delivery.etype.as_str(), &verdict);
+        if let Some(why) = verdict.text() {
+            self.fail(delivery.etype.as_str(), why, now);
+        }
+        let chance = chance(delivery.mid, delivery.attempts);
+        let end = self.machine.ended(seq, &verdict, now, chance);
+        self.tell_state(before);
+        let mut batch = Batch::new();
+        let mut outgoing = Vec::new();
+        let jobs = result.map(|answer| answer.jobs).unwrap_or_default();
+        self.merge_jobs(jobs, delivery.org.as_ref(), now, &mut batch);
+        match end {
+            End::Delivered | End::Refused => self.settle(seq, &delivery, end == End::Delivered, &mut batch),
+            End::GivenUp(why) => {
+                let text = verdict.text().unwrap_or("it was not delivered");
+                outgoing.extend(self.give_up(seq, &delivery, (why, text), &mut batch));
+            }
+            End::Rests { not_before, attempts } => {
+                let rests = DeliveryRecord {
+                    attempts,
+                    not_before: Some(not_before),
+                    ..delivery
+                };
+                rests.put(&mut batch, &self.spec.name, seq);
+            }
+            End::Held | End::Unknown => {}
+        }
+        self.commit(batch, outgoing, || {});
+        self.leave_if_over();
+    }
+
+    /// A message is delivered; `is_done`: and the service did what it is about.
+    fn settle(&mut self, seq: u64, delivery: &DeliveryRecord, is_done: bool, batch: &mut Batch) {
+        self.release(1);
+        self.delivered += 1;
+        self.bury(seq, batch);
+        self.note_org(delivery, is_done, batch);
+    }
+
+    /// Messages that have waited for too long.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let expired = self.machine.expire(now);
+        if expired.is_empty() {
+            return;
+        }
+        let (mut batch, mut outgoing) = (Batch::new(), Vec::new());
+        for (seq, _) in expired {
+            match self.delivery(seq) {
+                Some(delivery) => {
+                    let text = "it could not be delivered in time";
+                    outgoing.extend(self.give_up(seq, &delivery, ("too_old", text), &mut batch));
+                }
+                None => self.release(1),
+            }
+        }
+        self.commit(batch, outgoing, || {});
+        self.leave_if_over();
+    }
+
+    /// A message, removed from the queue, was never delivered: its event becomes a dead letter, and the service is told when it
+    /// wants to be.
+    fn give_up(
+        &mut self,
+        seq: u64,
+        delivery: &DeliveryRecord,
+        (why, text): (&'static str, &str),
+        batch: &mut Batch,
+    ) -> Option<Outgoing> {
+        self.release(1);
+        self.given_up += 1;
+        metrics::counter!(
+            "tripline_service_given_up_total",
+            "service" => self.name().to_string(),
+            "reason" => why,
+        )
+        .increment(1);
+        tracing::warn!(service = %self.name(), etype = %delivery.etype, mid = %delivery.mid, why, "a message for a service is given up: {text}");
+        let event = delivery.event(&self.ground.store);
+        self.bury(seq, batch);
+        self.note_org(delivery, false, batch);
+        self.tell_error(delivery, text, batch);
+        let event = event.unwrap_or_else(|error| {
+            tracing::error!(%error, "the event of a message that is given up cannot be read");
+            None
+        })?;
+        let message = self.letter(delivery, &event, (why, text));
+        Some(stage(&self.ground.load, batch, message))
+    }
+
+    fn letter(
+        &self,
+        delivery: &DeliveryRecord,
+        EventRecord { event, .. }: &EventRecord,
+        (why, text): (&'static str, &str),
+    ) -> OutMessage {
+        let reason = match why {
+            "rejected" => "service_rejected",
+            _ => "service_gave_up",
+        };
+        metrics::counter!("tripline_ingest_dead_total", "reason" => reason).increment(1);
+        let subjects = &self.ground.config.subjects;
+        let text = format!("service {}: {text}", self.name());
+        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let header = |name: &str, value: String| (name.to_owned(), value);
+        OutMessage {
+            subject: subjects.dead(Some(&event.org), reason),
+            message_id: format!("dead/service/{}/{}", self.name(), delivery.mid),
+            headers: vec![
+                header("Content-Type", "application/cloudevents+json".to_owned()),
+                header(HEADER_DEAD_REASON, reason.to_owned()),
+                header(HEADER_DEAD_TEXT, text.take(500).collect()),
+                header(HEADER_DEAD_SUBJECT, subjects.event(&event.org, &event.etype)),
+            ],
+            payload: encode(&event.to_cloudevent()),
+        }
+    }
+
+    /// Tells the service that it did not get a message; never about such news.
+    fn tell_error(&mut self, delivery: &DeliveryRecord, text: &str, batch: &mut Batch) {
+        let is_wanted = self.record.listens_to(ServiceEtype::ServiceError)
+            && delivery.etype != ServiceEtype::ServiceError
+            && !self.record.leaving
+            && self.waiting.load(std::sync::atomic::Ordering::Relaxed) < u64::from(self.spec.queue_max);
+        // News about no org have no call to come with.
+        let Some(org) = delivery.org.as_ref().filter(|_| is_wanted) else {
+            return;
+        };
+        let data = json!({ "error": text, "mid": delivery.mid, "etype": delivery.etype });
+        self.enqueue(ServiceEtype::ServiceError, org, data, batch);
+    }
+
+    /// Puts a message of our own into the queue.
+    pub(super) fn enqueue(&mut self, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+        let delivery = DeliveryRecord {
+            mid: Uuid::new_v4(),
+            etype,
+            org: Some(org.clone()),
+            sensor: None,
+            content: Content::Data(data),
+            queued_at: self.ground.now(),
+            attempts: 0,
+            not_before: None,
+        };
+        let seq = self.ground.services.take_seq();
+        delivery.put(batch, self.name(), seq);
+        self.waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.machine.queue.add(seq, delivery.item());
+    }
+
+    fn merge_jobs(&mut self, updates: Vec<JobUpdate>, org: Option<&Org>, now: Timestamp, batch: &mut Batch) {
+        let merged = self.jobs.merge(&self.ground.store, updates, org, now, batch);
+        if let Err(error) = merged {
+            tracing::error!(service = %self.name(), %error, "what a service tells of its jobs cannot be kept");
+        }
+    }
+}
+
+/// What an answer to `health` says.
+fn health(result: &Result<Answer, CallFailure>) -> (Verdict, Option<Mtd>) {
+    let answer = match (Verdict::of(result), result) {
+        (Verdict::Done, Ok(answer)) => answer,
+        (verdict, _) => return (verdict, None),
+    };
+    let no_health = |why: String| (Verdict::Failed(why), None);
+    let Some(mtd) = answer.data.get("mtd") else {
+        return no_health("its health does not say what it wants: data.mtd is missing".to_owned());
+    };
+    if mtd.to_string().len() > WANTS_BYTES_MAX {
+        return no_health(format!("what it wants has more than {WANTS_BYTES_MAX} bytes"));
+    }
+    match serde_json::from_value(mtd.clone()) {
+        Ok(wants) => (Verdict::Done, Some(wants)),
+        Err(error) => no_health(format!("what it wants cannot be read: {error}")),
+    }
+}
+
+/// A number that is as good as one by chance, the same for the same attempt.
+fn chance(mid: Uuid, attempts: u32) -> u64 {
+    let (high, low) = mid.as_u64_pair();
+    high ^ low.rotate_left(attempts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(data: Value) -> Verdict {
+        health(&Ok(Answer::done_with(data))).0
+    }
+
+    #[test]
+    fn a_health_that_says_too_much_or_nothing_is_a_failure() {
+        let wants = |name: &str| json!({ "mtd": { "callbacks": [name] } });
+        assert_eq!(verdict(wants("detection")), Verdict::Done);
+        let room = WANTS_BYTES_MAX - wants("")["mtd"].to_string().len();
+        assert_eq!(verdict(wants(&"x".repeat(room))), Verdict::Done);
+        assert!(matches!(
+            verdict(wants(&"x".repeat(room + 1))),
+            Verdict::Failed(_)
+        ));
+        for nothing in [
+            json!({}),
+            json!({ "mtd": 7 }),
+            json!({ "mtd": { "callbacks": 7 } }),
+        ] {
+            assert!(matches!(verdict(nothing), Verdict::Failed(_)));
+        }
+        let refused = health(&Ok(Answer::refused("no")));
+        assert_eq!(refused, (Verdict::Refused("no".into()), None));
+    }
+}

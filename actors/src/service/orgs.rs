@@ -1,0 +1,105 @@
+//! Subscriptions of orgs: a service is told when one begins and when it ends.
+
+use super::actor::Service;
+use super::record::DeliveryRecord;
+use crate::store::Batch;
+use serde_json::json;
+use std::collections::BTreeSet;
+use tripline_protocol::api::Installation;
+use tripline_protocol::limacharlie::ServiceEtype;
+use tripline_protocol::{Org, Span, Timestamp};
+
+/// When a service is asked again that refused an org.
+const REFUSED_PAUSE: Span = Span::from_secs(3600);
+
+impl Service {
+    /// Asks again about orgs that it refused long ago.
+    pub(super) fn subscribe(&mut self, now: Timestamp) {
+        let again = |record: &super::record::OrgRecord| {
+            record.state == Installation::Refused && record.at.after(REFUSED_PAUSE) <= now
+        };
+        if !self.orgs.values().any(again) {
+            return;
+        }
+        let mut batch = Batch::new();
+        self.reconcile(now, &mut batch);
+        self.publish();
+        self.commit(batch, Vec::new(), || {});
+    }
+
+    /// Tells it of the orgs that are subscribed and were not, and the other way round. Before it said what it wants
+    /// nobody knows whether it wants to be told of orgs that come.
+    pub(super) fn reconcile(&mut self, now: Timestamp, batch: &mut Batch) {
+        let wanted: BTreeSet<Org> = match self.record.leaving {
+            true => BTreeSet::new(),
+            false => self.spec.orgs.iter().cloned().collect(),
+        };
+        if self.record.wants.is_some() {
+            for org in &wanted {
+                self.join(org, now, batch);
+            }
+        }
+        let parting: Vec<Org> = self
+            .orgs
+            .keys()
+            .filter(|org| !wanted.contains(org))
+            .cloned()
+            .collect();
+        for org in parting {
+            self.part(&org, now, batch);
+        }
+    }
+
+    fn join(&mut self, org: &Org, now: Timestamp, batch: &mut Batch) {
+        match self.orgs.get(org) {
+            Some(known) if matches!(known.state, Installation::Pending | Installation::Installed) => return,
+            Some(known) if known.state == Installation::Refused && known.at.after(REFUSED_PAUSE) > now => {
+                return;
+            }
+            _ => {}
+        }
+        if self.record.listens_to(ServiceEtype::OrgInstall) {
+            self.put_org(org, Installation::Pending, now, batch);
+            self.enqueue(ServiceEtype::OrgInstall, org, json!({}), batch);
+        } else {
+            self.put_org(org, Installation::Installed, now, batch);
+        }
+    }
+
+    fn part(&mut self, org: &Org, now: Timestamp, batch: &mut Batch) {
+        let Some(known) = self.orgs.get(org).copied() else {
+            return;
+        };
+        if known.state == Installation::Leaving {
+            return;
+        }
+        let of_org = self.machine.queue.which(|item| item.org.as_ref() == Some(org));
+        self.drop_waiting(of_org, batch);
+        let knows_it = known.state != Installation::Refused;
+        if knows_it && self.record.listens_to(ServiceEtype::OrgUninstall) {
+            self.put_org(org, Installation::Leaving, now, batch);
+            self.enqueue(ServiceEtype::OrgUninstall, org, json!({}), batch);
+        } else {
+            self.delete_org(org, batch);
+        }
+    }
+
+    /// A message has ended: if it was about an org's subscription, that is as far as that now.
+    pub(super) fn note_org(&mut self, delivery: &DeliveryRecord, is_done: bool, batch: &mut Batch) {
+        let Some(org) = &delivery.org else { return };
+        let state = self.orgs.get(org).map(|record| record.state);
+        let now = self.ground.now();
+        match (delivery.etype, state) {
+            (ServiceEtype::OrgInstall, Some(Installation::Pending)) => {
+                let state = match is_done {
+                    true => Installation::Installed,
+                    false => Installation::Refused,
+                };
+                self.put_org(org, state, now, batch);
+            }
+            (ServiceEtype::OrgUninstall, Some(Installation::Leaving)) => self.delete_org(org, batch),
+            _ => return,
+        }
+        self.publish();
+    }
+}

@@ -1,0 +1,215 @@
+//! What services offer by name: asked for by hash, fetched when it changed, and kept.
+
+use super::actor::Service;
+use super::messages::{CallOf, Resource};
+use super::record::{ResourceRecord, prefix, text_key};
+use super::verdict::{Verdict, short};
+use crate::ground::{decoded, read};
+use crate::ports::CallFailure;
+use crate::record::encode;
+use crate::refusal::Refusal;
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use sha2::{Digest, Sha256 as Hasher};
+use tripline_protocol::api::ServiceResource;
+use tripline_protocol::limacharlie::{
+    Answer, GetResource, Resource as Told, ResourceAnswer, ResourceNames, ServiceEtype,
+};
+use tripline_protocol::{Sha256, Span};
+use uuid::Uuid;
+
+/// Resources of a service that are kept.
+pub(crate) const RESOURCES_MAX: usize = 64;
+/// The largest resource that is kept, in bytes.
+pub(crate) const RESOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest name, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+/// Requests of one service that may be under way.
+const ASKING_MAX: usize = 4;
+
+impl Service {
+    /// Asks for the hash of a resource.
+    pub(super) fn ask_resource(&mut self, request: Resource, ctx: &mut Context<Self>) {
+        if let Err(refusal) = self.check_resource(&request) {
+            return request.reply.send(Err(refusal));
+        }
+        self.asking += 1;
+        self.call_resource(request, false, ctx);
+    }
+
+    fn check_resource(&self, request: &Resource) -> Result<(), Refusal> {
+        let sees = |org| self.spec.orgs.contains(org);
+        if self.record.leaving || !request.org.as_ref().is_none_or(sees) {
+            return Err(super::registry::not_found(&request.service));
+        }
+        if !(1..=NAME_BYTES_MAX).contains(&request.resource.len()) || request.resource.contains('\0') {
+            return Err(bad("the name of a resource must be 1 to 256 bytes"));
+        }
+        if self.edge().is_none() {
+            return Err(failed("nobody calls services yet"));
+        }
+        if self.asking >= ASKING_MAX {
+            return Err(Refusal::Busy {
+                what: "requests to the service",
+                retry_after: Span::from_secs(1),
+            });
+        }
+        Ok(())
+    }
+
+    fn call_resource(&self, request: Resource, with_data: bool, ctx: &mut Context<Self>) {
+        let data = json!(GetResource {
+            resource: ResourceNames::One(request.resource.clone()),
+            is_include_data: with_data,
+        });
+        let org = request.org.as_ref().or(self.spec.orgs.first());
+        let call = self.new_call(ServiceEtype::GetResource, Uuid::new_v4(), org, data, 0);
+        self.call(call, CallOf::Resource { request, with_data }, ctx);
+    }
+
+    /// The service answered.
+    pub(super) fn got_resource(
+        &mut self,
+        request: Resource,
+        with_data: bool,
+        result: Result<Answer, CallFailure>,
+        ctx: &mut Context<Self>,
+    ) {
+        let told = told(&result);
+        let known = told
+            .as_ref()
+            .ok()
+            .and_then(|told| self.known(&request, &told.hash));
+        if let (Ok(_), None, false) = (&told, &known, with_data) {
+            return self.call_resource(request, true, ctx);
+        }
+        self.asking = self.asking.saturating_sub(1);
+        let record = match (known, told) {
+            (Some(known), _) => Ok(known),
+            (None, Ok(told)) => self.keep(&request, told),
+            (None, Err(refusal)) => Err(refusal),
+        };
+        let (service, resource) = (self.name().clone(), request.resource);
+        let answer = record.map(|record| ServiceResource {
+            service,
+            resource,
+            hash: record.hash,
+            res_cat: record.res_cat,
+            res_data: record.res_data,
+            fetched_at: record.fetched_at,
+        });
+        self.ground.after_commit(move || request.reply.send(answer));
+    }
+
+    /// What was fetched before, if it is that still.
+    fn known(&self, request: &Resource, hash: &Sha256) -> Option<ResourceRecord> {
+        let key = text_key(self.name(), &request.resource);
+        let known = read(
+            &self.ground.store,
+            Table::ServiceResource,
+            &key,
+            "resource of a service",
+        );
+        let known: Option<ResourceRecord> = known.unwrap_or_else(|error| {
+            tracing::error!(service = %self.name(), %error, "a resource of a service cannot be read");
+            None
+        });
+        known.filter(|known| known.hash == *hash)
+    }
+
+    /// Keeps what was fetched; what is too much goes, the oldest first.
+    fn keep(&self, request: &Resource, told: Told) -> Result<ResourceRecord, Refusal> {
+        let res_data = checked(&told)?;
+        let record = ResourceRecord {
+            hash: told.hash,
+            res_cat: short(told.res_cat),
+            res_data,
+            fetched_at: self.ground.now(),
+        };
+        let mut batch = Batch::new();
+        let key = text_key(self.name(), &request.resource);
+        self.make_room(&key, &mut batch)?;
+        batch.put(Table::ServiceResource, key, encode(&record));
+        self.commit(batch, Vec::new(), || {});
+        Ok(record)
+    }
+
+    fn make_room(&self, key: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
+        let mut kept = Vec::new();
+        let (prefix, mut after) = (prefix(self.name()), None::<Vec<u8>>);
+        // One at a time: they may be long.
+        while let Some((row, value)) = {
+            let page = self
+                .ground
+                .store
+                .scan(Table::ServiceResource, &prefix, after.as_deref(), 1)?;
+            page.into_iter().next()
+        } {
+            if row != key {
+                let record: ResourceRecord = decoded("resource of a service", &value)?;
+                kept.push((record.fetched_at, row.clone()));
+            }
+            after = Some(row);
+        }
+        kept.sort();
+        let too_many = (kept.len() + 1).saturating_sub(RESOURCES_MAX);
+        for (_, row) in kept.into_iter().take(too_many) {
+            batch.delete(Table::ServiceResource, row);
+        }
+        Ok(())
+    }
+}
+
+fn bad(detail: impl Into<String>) -> Refusal {
+    Refusal::Invalid {
+        code: "bad_resource",
+        detail: detail.into(),
+    }
+}
+
+fn failed(detail: impl Into<String>) -> Refusal {
+    Refusal::Conflict {
+        code: "service_failed",
+        detail: detail.into(),
+    }
+}
+
+/// What the service says of the resource.
+fn told(result: &Result<Answer, CallFailure>) -> Result<Told, Refusal> {
+    let answer = match (Verdict::of(result), result) {
+        (Verdict::Done, Ok(answer)) => answer,
+        (verdict, _) => {
+            let why = verdict.text().unwrap_or("it did not say why");
+            return Err(failed(format!("the service did not give it: {why}")));
+        }
+    };
+    match serde_json::from_value(answer.data.clone()) {
+        Ok(ResourceAnswer::One(told)) => Ok(told),
+        Ok(ResourceAnswer::Many { .. }) => Err(bad("the service answered with many resources")),
+        Err(error) => Err(bad(format!("what the service answered is no resource: {error}"))),
+    }
+}
+
+/// The content, if it is what its hash says.
+fn checked(told: &Told) -> Result<String, Refusal> {
+    let Some(data) = &told.res_data else {
+        return Err(bad("the service gave no content"));
+    };
+    let content = STANDARD
+        .decode(data)
+        .map_err(|error| bad(format!("the content is no base64: {error}")))?;
+    if content.len() > RESOURCE_BYTES_MAX {
+        let bytes = content.len();
+        return Err(bad(format!(
+            "a content of {bytes} bytes, at most {RESOURCE_BYTES_MAX} are kept"
+        )));
+    }
+    let digest: [u8; 32] = Hasher::digest(&content).into();
+    if Sha256::from_digest(&digest) != told.hash {
+        return Err(bad("the content has another SHA-256 than the service says"));
+    }
+    Ok(data.clone())
+}

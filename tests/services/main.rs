@@ -1,0 +1,23 @@
+//! LimaCharlie services that the server calls: peers on real sockets that answer, that do not, and that mean no good. No test
+//! asserts a time.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
+)]
+
+mod bad_answers;
+mod crash;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "tests/system uses all of it, this binary a part"
+)]
+#[path = "../harness/mod.rs"]
+mod harness;
+mod peer;
+mod registered;
+mod scene;
+mod tokens;
