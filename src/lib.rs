@@ -15,6 +15,7 @@ pub mod endpoints;
 pub mod feed;
 pub mod function;
 pub mod http;
+pub mod limacharlie;
 mod limits;
 pub mod littlebrother;
 pub mod logging;

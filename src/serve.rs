@@ -21,6 +21,7 @@ use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
 use crate::http::{self, HttpState, Limits, Places, RunningHttp};
+use crate::limacharlie;
 use crate::littlebrother::{self, ConfigWatch, Dialect, Running};
 use crate::logging;
 use crate::nats::api::CoreApi;
@@ -164,6 +165,10 @@ impl Server {
             tracing::info!(users, clients, zone, org = %settings.org, "littlebrother in force");
             core.set_littlebrother(Some(settings));
         }
+        let limacharlie = limacharlie::runtime(&config.limacharlie, &core, clock.now());
+        if limacharlie.is_some() {
+            tracing::info!("LimaCharlie may call /lc");
+        }
         let dialect = Arc::new(Dialect::new(&config.littlebrother));
         let calling = Calling::prepare(config, &core, &clock).await?;
         let access = calling.admit(access, &core);
@@ -183,6 +188,7 @@ impl Server {
             broker: Arc::new(Broker(publisher.status())),
             clock: Arc::clone(&clock),
             littlebrother: Arc::clone(&dialect),
+            limacharlie,
             feed: feed.clone(),
             dead: dead.clone(),
             subjects: config.nats.subject_prefix.clone(),

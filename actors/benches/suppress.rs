@@ -50,6 +50,10 @@ impl Publisher for NullPublisher {
 
     fn notify(&self, _: String, _: Vec<u8>) {}
 
+    fn purge(&self, _: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn is_reachable(&self) -> bool {
         true
     }

@@ -42,6 +42,10 @@ impl Publisher for CountingPublisher {
 
     fn notify(&self, _: String, _: Vec<u8>) {}
 
+    fn purge(&self, _: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn is_reachable(&self) -> bool {
         true
     }

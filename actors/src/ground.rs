@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::core::{CoreConfig, Ending};
 use crate::directory::HostCount;
 use crate::ingest::{Abandoned, Attester};
+use crate::limacharlie::Limacharlie;
 use crate::littlebrother::Settings;
 use crate::once::Onces;
 use crate::outbox::Load;
@@ -136,6 +137,8 @@ pub(crate) struct Ground {
     /// `None`: the dialect is off.
     pub(crate) littlebrother: ArcSwapOption<Settings>,
     pub(crate) clients: Clients,
+    /// The orgs of LimaCharlie.
+    pub(crate) limacharlie: Limacharlie,
     /// There while no new jobs start; what is durable of it.
     pub(crate) pause: ArcSwapOption<Pause>,
     pub(crate) tally: Tally,
@@ -176,6 +179,7 @@ impl Ground {
             onces: Onces::load(&store)?,
             littlebrother: ArcSwapOption::empty(),
             clients: Clients::default(),
+            limacharlie: Limacharlie::default(),
             pause: ArcSwapOption::empty(),
             tally: Tally::default(),
             traces: Traces::default(),

@@ -22,6 +22,7 @@ mod guardian;
 mod host;
 mod ingest;
 mod labels;
+pub mod limacharlie;
 mod link;
 pub mod littlebrother;
 mod once;
@@ -61,7 +62,7 @@ mod recorder;
 pub use crate::core::{
     AgentLink, AttachAgent, Attached, Core, CoreConfig, Delivery, FanoutFilter, FanoutHostFilter,
     FetchedFrom, FilePages, HostFilter, IngestPosition, JobFilter, KeyFilter, LinkMessage, OwnSession,
-    Presented, Readiness, ServiceJobFilter, SessionFilter,
+    Presented, RESOURCE_BYTES_MAX, Readiness, ServiceJobFilter, SessionFilter,
 };
 pub use fanout::FanoutPlan;
 pub use labels::LabelChange;

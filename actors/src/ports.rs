@@ -44,6 +44,9 @@ pub trait Publisher: Send + Sync + 'static {
     /// Publishes for whoever listens now; dropped when the broker is away.
     fn notify(&self, subject: String, payload: Vec<u8>);
 
+    /// Removes from streams whatever has these subjects: names of streams, each with a filter. Asking again is harmless.
+    fn purge(&self, filters: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>>;
+
     /// Whether the broker can be reached now.
     fn is_reachable(&self) -> bool;
 }

@@ -431,6 +431,9 @@ pub(crate) struct HostRecord {
     /// The isolation that its agent said it is in, by our clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) isolation: Option<Isolation>,
+    /// LimaCharlie's id of it, when this is the own record of a sensor of LimaCharlie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limacharlie: Option<Uuid>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_seen_at: Timestamp,
 }
@@ -451,9 +454,19 @@ impl HostRecord {
         self.key_sha256.iter().chain(&self.next_key_sha256)
     }
 
-    /// Whether it is a LittleBrother client's own record: it has no agent.
+    /// Whether it is an agent's host.
+    pub(crate) fn has_agent(&self) -> bool {
+        self.key_sha256.is_some()
+    }
+
+    /// Whether it is a LittleBrother client's own record.
     pub(crate) fn is_littlebrother(&self) -> bool {
-        self.key_sha256.is_none()
+        !self.has_agent() && self.limacharlie.is_none()
+    }
+
+    /// Whether it is the own record of a sensor of LimaCharlie: nothing can be run there.
+    pub(crate) fn is_limacharlie(&self) -> bool {
+        self.limacharlie.is_some()
     }
 
     pub(crate) fn to_ref(&self) -> HostRef {

@@ -86,6 +86,12 @@ actions! {
     KeyRotate = "key.rotate";
     /// An agent's key was revoked.
     KeyRevoke = "key.revoke";
+    /// LimaCharlie said that an org subscribed.
+    OrgInstall = "org.install";
+    /// LimaCharlie said that an org ended its subscription: everything of it is removed.
+    OrgUninstall = "org.uninstall";
+    /// Everything of such an org was removed.
+    OrgRemoved = "org.removed";
     /// A caller submitted a job.
     JobSubmit = "job.submit";
     /// A caller cancelled a job.
@@ -143,6 +149,8 @@ pub enum WhoKind {
     Agent,
     /// A LittleBrother client: `id` is that of its own record.
     Littlebrother,
+    /// LimaCharlie, by its signature.
+    Limacharlie,
     /// A pipeline: `name` and `version` are the pipeline's.
     Pipeline,
     /// The server itself, or whoever can write its files.
@@ -212,6 +220,8 @@ pub enum Dialect {
     Carbonblack,
     /// LittleBrother clients.
     Littlebrother,
+    /// LimaCharlie, which calls the service role.
+    Limacharlie,
     /// The NATS micro service.
     Nats,
     /// The agent channel.
@@ -225,6 +235,7 @@ impl Dialect {
             Self::V1 => "v1",
             Self::Carbonblack => "carbonblack",
             Self::Littlebrother => "littlebrother",
+            Self::Limacharlie => "limacharlie",
             Self::Nats => "nats",
             Self::Agent => "agent",
         }

@@ -96,6 +96,12 @@ impl HostId {
         let parts = [org.as_str().as_bytes(), hostname.as_bytes()];
         Self(derive("littlebrother", &parts))
     }
+
+    /// The own record of the sensor that LimaCharlie calls `sid` in `org`.
+    pub fn derive_limacharlie(org: &Org, sid: Uuid) -> Self {
+        let parts = [org.as_str().as_bytes(), sid.as_bytes().as_slice()];
+        Self(derive("limacharlie", &parts))
+    }
 }
 
 impl EventKey {

@@ -273,6 +273,31 @@ impl Subjects {
         format!("{}.dead.>", self.prefix)
     }
 
+    /// Everything of an org in the streams of events, results and dead letters: the stream, and a filter of its subjects.
+    /// The audit is not among them.
+    pub fn of_org(&self, org: &Org) -> [(String, String); 5] {
+        let filter = |kind: &str| format!("{}.{kind}.{org}.>", self.prefix);
+        [
+            (self.events_stream(), filter("events")),
+            (self.results_stream(), filter("results")),
+            (self.results_stream(), filter("approvals")),
+            (self.results_stream(), filter("fanouts")),
+            (self.dead_stream(), filter("dead")),
+        ]
+    }
+
+    /// Whether a subject is among [`Self::of_org`].
+    pub fn is_of_org(&self, subject: &str, org: &Org) -> bool {
+        ["events", "results", "approvals", "fanouts", "dead"]
+            .iter()
+            .any(|kind| {
+                let rest = self
+                    .rest(subject, kind)
+                    .and_then(|rest| rest.strip_prefix(org.as_str()));
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            })
+    }
+
     /// What the stream of the audit captures.
     pub fn all_audit(&self) -> String {
         format!("{}.audit.*", self.prefix)

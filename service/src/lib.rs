@@ -10,7 +10,7 @@ pub mod server;
 mod service;
 mod signature;
 
-pub use runtime::{Response, Runtime};
+pub use runtime::{InProgress, Response, Runtime};
 pub use service::{Handling, On, Service, on};
 pub use signature::{sign, verify};
 pub use tripline_protocol::limacharlie as protocol;

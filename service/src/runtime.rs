@@ -3,7 +3,9 @@
 use crate::service::{Service, describe, handling};
 use crate::signature::verify;
 use futures_util::FutureExt;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ pub struct Runtime<S> {
     service: Arc<S>,
     secret: String,
     started: Timestamp,
+    bytes_max: usize,
     in_progress: AtomicU64,
 }
 
@@ -39,8 +42,15 @@ impl<S: Service> Runtime<S> {
             service,
             secret,
             started,
+            bytes_max: CALL_BYTES_MAX,
             in_progress: AtomicU64::new(0),
         }
+    }
+
+    /// With calls of so many bytes at most; longer ones are refused for good, with an answer of the protocol.
+    #[must_use]
+    pub fn taking(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// The service.
@@ -55,18 +65,46 @@ impl<S: Service> Runtime<S> {
         body: &[u8],
         now: Timestamp,
     ) -> Response {
-        let _call = InProgress::begin(&self.in_progress);
+        let _call = self.enter();
+        match self.open(headers, body) {
+            Ok(call) => Response::of(&self.answer(call, now).await),
+            Err(response) => response,
+        }
+    }
+
+    /// Counts a call among those in progress, for as long as what is returned lives. For who opens and answers it in steps of
+    /// its own.
+    pub fn enter(&self) -> InProgress<'_> {
+        InProgress::begin(&self.in_progress)
+    }
+
+    /// Reads one request: the signature first, then the call. `Err`: what is to be answered to one that is no call. A body too
+    /// long for [`Self::taking`] is not read whole, only seen to be an object.
+    ///
+    /// # Errors
+    /// The response.
+    pub fn open<'h>(
+        &self,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        body: &[u8],
+    ) -> Result<Call, Response> {
         if body.len() > CALL_BYTES_MAX {
-            return status(413);
+            return Err(Response::status(413));
         }
         if !self.is_signed(headers, body) {
-            return status(401);
+            return Err(Response::status(401));
         }
-        match Call::read(body) {
-            Ok(call) => answered(&self.answer(call, now).await),
-            Err(error) if error.is_answered() => answered(&Answer::refused(error.to_string())),
-            Err(error) => refused(&error),
-        }
+        let read = match body.len() > self.bytes_max {
+            true => read_outside(body).and(Err(InvalidCall::TooLong {
+                bytes: body.len(),
+                bytes_max: self.bytes_max,
+            })),
+            false => Call::read(body),
+        };
+        read.map_err(|error| match error.is_answered() {
+            true => Response::of(&Answer::refused(error.to_string())),
+            false => refused(&error),
+        })
     }
 
     fn is_signed<'h>(&self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, body: &[u8]) -> bool {
@@ -137,7 +175,7 @@ impl<S: Service> Runtime<S> {
 }
 
 /// Counts a call for as long as it lives, however it ends.
-struct InProgress<'c>(&'c AtomicU64);
+pub struct InProgress<'c>(&'c AtomicU64);
 
 impl<'c> InProgress<'c> {
     fn begin(count: &'c AtomicU64) -> Self {
@@ -152,10 +190,47 @@ impl Drop for InProgress<'_> {
     }
 }
 
-fn answered(answer: &Answer) -> Response {
-    Response {
-        status: 200,
-        body: json!(answer).to_string().into_bytes(),
+impl Response {
+    /// Of an answer.
+    pub fn of(answer: &Answer) -> Self {
+        Self {
+            status: 200,
+            body: json!(answer).to_string().into_bytes(),
+        }
+    }
+
+    /// Of a status alone.
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            body: Vec::new(),
+        }
+    }
+}
+
+/// Sees that a body is an object, in no more memory than it has.
+fn read_outside(body: &[u8]) -> Result<(), InvalidCall> {
+    struct Object;
+    impl<'de> Deserialize<'de> for Object {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(Outside)
+        }
+    }
+    struct Outside;
+    impl<'de> Visitor<'de> for Outside {
+        type Value = Object;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(Object)
+        }
+    }
+    match serde_json::from_slice::<Object>(body) {
+        Ok(Object) => Ok(()),
+        Err(error) if error.is_data() => Err(InvalidCall::NotObject),
+        Err(error) => Err(InvalidCall::NotJson(error.to_string())),
     }
 }
 
@@ -164,13 +239,6 @@ fn refused(error: &InvalidCall) -> Response {
     Response {
         status: 400,
         body: json!(Answer::refused(error.to_string())).to_string().into_bytes(),
-    }
-}
-
-fn status(status: u16) -> Response {
-    Response {
-        status,
-        body: Vec::new(),
     }
 }
 
@@ -331,6 +399,39 @@ mod tests {
         let answer = answer(json!({ "etype": "detection", "data": { "cat": "panic" } })).await;
         assert_eq!(answer["retry"], true);
         assert_eq!(answer["error"], "internal error");
+    }
+
+    #[actix_rt::test]
+    async fn a_call_that_is_too_long_is_refused_for_good_without_being_read_whole() {
+        let runtime = runtime().taking(200);
+        let post = async |body: String| {
+            let signature = sign(SECRET, body.as_bytes());
+            let headers = [("lc-svc-sig", signature.as_bytes())];
+            runtime.handle(headers, body.as_bytes(), NOW).await
+        };
+        let call = |length: usize| {
+            json!({ "etype": "detection", "data": { "cat": "x".repeat(length) } }).to_string()
+        };
+        let fits = call(200 - call(0).len());
+        assert_eq!(fits.len(), 200);
+        let response = post(fits).await;
+        assert!(String::from_utf8(response.body).unwrap().contains("true"));
+        let response = post(call(200)).await;
+        let answer: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(
+            (response.status, &answer["success"], &answer["retry"]),
+            (200, &json!(false), &json!(false))
+        );
+        assert!(
+            answer["error"].as_str().unwrap().contains("at most 200"),
+            "{answer}"
+        );
+        for body in [
+            format!("[{}0]", "0,".repeat(200)),
+            format!("{{{}", " ".repeat(200)),
+        ] {
+            assert_eq!(post(body).await.status, 400);
+        }
     }
 
     #[actix_rt::test]

@@ -245,6 +245,16 @@ section! {
 }
 
 section! {
+    /// `[limacharlie]`: the service that LimaCharlie calls.
+    Limacharlie, "limacharlie" {
+        /// The secret that calls to `/lc` are signed with; without it nothing is served there.
+        secret: Option<Secret> = None,
+        /// Names of detections to hear of, beside those that conditions of pipelines compare `event.data.cat` with.
+        detections: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
     /// `[audit]`: records of who did what.
     Audit, "audit" {
         /// How long records are kept.

@@ -21,8 +21,8 @@ mod types;
 mod users;
 
 pub use keys::{
-    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Limits, Littlebrother, Log,
-    Nats, Outbox, Pipelines, Session, Slots, Store, Tracing,
+    Artifacts, Audit, Auth, Disk, Drain, Events, General, Hosts, Http, Jobs, Limacharlie, Limits,
+    Littlebrother, Log, Nats, Outbox, Pipelines, Session, Slots, Store, Tracing,
 };
 pub use problem::{Error, Origin, Problem};
 pub use redact::Redact;
@@ -75,6 +75,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[littlebrother]`
     pub littlebrother: Littlebrother,
+    /// `[limacharlie]`
+    pub limacharlie: Limacharlie,
     /// `[audit]`
     pub audit: Audit,
     /// `[log]`
@@ -125,7 +127,7 @@ impl Config {
             Some(path) => source::read_file(path, &mut problems)?,
             None => Vec::new(),
         };
-        entries.extend(source::read_environment(environment, &mut problems));
+        entries.extend(source::read_environment(environment));
         let (mut config, origins) = Self::apply(entries, &mut problems);
         if problems.is_empty() {
             rules::check(&config, &origins, &mut problems);
@@ -238,6 +240,7 @@ impl Config {
             store,
             drain,
             littlebrother,
+            limacharlie,
             audit,
             log,
             tracing,
@@ -261,6 +264,7 @@ impl Config {
             store.changed(&other.store),
             drain.changed(&other.drain),
             littlebrother.changed(&other.littlebrother),
+            limacharlie.changed(&other.limacharlie),
             audit.changed(&other.audit),
             log.changed(&other.log),
             tracing.changed(&other.tracing),
@@ -268,7 +272,7 @@ impl Config {
         .concat()
     }
 
-    fn sections(&self) -> [&dyn Section; 20] {
+    fn sections(&self) -> [&dyn Section; 21] {
         [
             &self.general,
             &self.http,
@@ -287,13 +291,14 @@ impl Config {
             &self.store,
             &self.drain,
             &self.littlebrother,
+            &self.limacharlie,
             &self.audit,
             &self.log,
             &self.tracing,
         ]
     }
 
-    fn sections_mut(&mut self) -> [&mut dyn Section; 20] {
+    fn sections_mut(&mut self) -> [&mut dyn Section; 21] {
         [
             &mut self.general,
             &mut self.http,
@@ -312,6 +317,7 @@ impl Config {
             &mut self.store,
             &mut self.drain,
             &mut self.littlebrother,
+            &mut self.limacharlie,
             &mut self.audit,
             &mut self.log,
             &mut self.tracing,

@@ -10,11 +10,6 @@ use toml::de::{DeString, DeTable, DeValue};
 /// First part of the name of every variable that sets a key.
 const PREFIX: &str = "TRIPLINE__";
 
-/// Sections that a later version brings.
-const SECTIONS_LATER: [&str; 1] = ["limacharlie"];
-
-const NOT_YET: &str = "not supported yet";
-
 /// The one list of tables that belongs to no section.
 const LIST_OF_SERVICES: &str = "services";
 
@@ -139,9 +134,6 @@ impl File<'_> {
 
 /// Why there is no such section, if there is none.
 fn refused_section(name: &str, is_table: bool) -> Option<String> {
-    if SECTIONS_LATER.contains(&name) {
-        return Some(NOT_YET.to_owned());
-    }
     if name == LIST_OF_SERVICES {
         return is_table.then(|| format!("is a list of tables: write [[{LIST_OF_SERVICES}]]"));
     }
@@ -166,10 +158,7 @@ fn refused_section(name: &str, is_table: bool) -> Option<String> {
 }
 
 /// Reads the variables whose names begin with `TRIPLINE__`; others are not ours.
-pub(super) fn read_environment(
-    variables: impl IntoIterator<Item = (String, String)>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Entry> {
+pub(super) fn read_environment(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Entry> {
     let mut ours: Vec<(String, String)> = variables
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX))
@@ -180,21 +169,13 @@ pub(super) fn read_environment(
         let path = variable.trim_start_matches(PREFIX).to_ascii_lowercase();
         let (section, field) = path.split_once("__").unwrap_or(("", &path));
         let origin = Origin::Environment(variable.clone());
-        if SECTIONS_LATER.contains(&section) {
-            problems.push(Problem {
-                key: path.replace("__", "."),
-                origin,
-                text: NOT_YET.to_owned(),
-            });
-        } else {
-            let (section, field) = (section.to_owned(), field.to_owned());
-            entries.push(Entry {
-                section,
-                field,
-                raw: Raw::Environment(value),
-                origin,
-            });
-        }
+        let (section, field) = (section.to_owned(), field.to_owned());
+        entries.push(Entry {
+            section,
+            field,
+            raw: Raw::Environment(value),
+            origin,
+        });
     }
     entries
 }

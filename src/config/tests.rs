@@ -113,18 +113,6 @@ fn a_section_that_is_a_value_is_refused() {
 }
 
 #[test]
-fn sections_of_later_versions_say_that_they_are_not_supported_yet() {
-    assert_eq!(
-        refused("[limacharlie]\nsecret = \"x\"\n"),
-        ["tripline.toml:1: limacharlie: not supported yet"]
-    );
-    assert_eq!(
-        load("", &[("TRIPLINE__LIMACHARLIE__SECRET", "x")]).unwrap_err(),
-        ["environment variable TRIPLINE__LIMACHARLIE__SECRET: limacharlie.secret: not supported yet"]
-    );
-}
-
-#[test]
 fn an_unknown_variable_is_named() {
     assert_eq!(
         load("", &[("TRIPLINE__SLOTS__TOTALS", "3")]).unwrap_err(),

@@ -54,7 +54,7 @@ pub(super) fn bytes(
     }
 }
 
-fn announced_length(request: &HttpRequest) -> Option<u64> {
+pub(super) fn announced_length(request: &HttpRequest) -> Option<u64> {
     request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -18,6 +18,7 @@ mod content;
 mod control;
 mod cut;
 mod dead;
+mod delivery;
 mod detections;
 mod enrol;
 mod event_stream;
@@ -30,6 +31,7 @@ mod held;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod limacharlie;
 mod littlebrother;
 mod littlebrother_view;
 pub mod metrics;
@@ -66,6 +68,7 @@ pub use tls::TlsOptions;
 
 use crate::dead::DeadLetters;
 use crate::feed::Feed;
+use crate::limacharlie::Role;
 use crate::littlebrother::Dialect;
 use crate::serve::Exports;
 use std::sync::Arc;
@@ -75,6 +78,7 @@ use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::clock::Clock;
 use tripline_actors::export::Exporter;
 use tripline_protocol::Subjects;
+use tripline_service::Runtime;
 
 /// What the handlers ask.
 #[derive(Clone)]
@@ -91,6 +95,8 @@ pub struct HttpState {
     pub clock: Arc<dyn Clock>,
     /// The LittleBrother dialect.
     pub littlebrother: Arc<Dialect>,
+    /// The service that LimaCharlie calls, if it is served.
+    pub limacharlie: Option<Arc<Runtime<Role>>>,
     /// The events, for who follows them.
     pub feed: Arc<dyn Feed>,
     /// Dead letters.

@@ -3,6 +3,7 @@
 use super::HttpState;
 use super::agent_channel::Known;
 use super::bounds::Bounds;
+use super::limacharlie;
 use super::littlebrother::{self, Clients, Listener, Served};
 use super::strangers::Strangers;
 use super::tls::{self, Certificates, TlsOptions};
@@ -166,15 +167,26 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
         limits: state.limits.clone(),
         clock: Arc::clone(&clock),
     });
+    let called = state.limacharlie.as_ref().map(|runtime| limacharlie::Served {
+        runtime: Arc::clone(runtime),
+        core: state.core.clone(),
+        limits: state.limits.clone(),
+        clock: Arc::clone(&clock),
+        large: limacharlie::places(),
+    });
     let now = clock.now();
     let state = web::Data::new(state);
     let littlebrother = listen_apart(&options, served.clone())?;
     let served = served.map(web::Data::new);
+    let called = called.map(web::Data::new);
     let mut running = start_with(&options, clock, move |config| {
         config.app_data(state.clone()).configure(routes::configure);
         if let Some(served) = &served {
             let core = littlebrother::configure::<Core>;
             config.app_data(served.clone()).configure(core);
+        }
+        if let Some(called) = &called {
+            config.app_data(called.clone()).configure(limacharlie::configure);
         }
     })?;
     running.littlebrother = littlebrother;

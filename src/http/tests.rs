@@ -48,6 +48,13 @@ impl Publisher for NoBroker {
 
     fn notify(&self, _: String, _: Vec<u8>) {}
 
+    fn purge(
+        &self,
+        _: Vec<(String, String)>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>> {
+        Box::pin(ready(Err(PublishError::Transient("there is none".into()))))
+    }
+
     fn is_reachable(&self) -> bool {
         false
     }
@@ -173,6 +180,7 @@ fn state(dir: &tempfile::TempDir) -> HttpState {
         broker: broker.clone(),
         clock,
         littlebrother: Arc::new(Dialect::new(&Littlebrother::default())),
+        limacharlie: None,
         feed: broker.clone(),
         dead: broker,
         subjects: Subjects::default(),

@@ -37,6 +37,7 @@ const METRICS: &[Metric] = &[
             "fanouts",
             "host",
             "ingest",
+            "limacharlie",
             "outbox",
             "router",
             "scheduler",
@@ -57,6 +58,7 @@ const METRICS: &[Metric] = &[
         &[
             "attachments",
             "ingest",
+            "limacharlie",
             "littlebrother",
             "queries",
             "sessions",

@@ -10,6 +10,7 @@ mod health;
 mod hosts;
 mod jobs;
 mod keeping;
+mod limacharlie;
 mod littlebrother;
 mod services;
 mod tracing;
@@ -154,6 +155,7 @@ pub const GROUPS: &[Group] = &[
     hosts::HOSTS,
     hosts::TRANSFERS,
     littlebrother::LITTLEBROTHER,
+    limacharlie::LIMACHARLIE,
     services::SERVICES,
     keeping::OUTBOX,
     keeping::STORE,

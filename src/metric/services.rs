@@ -17,7 +17,7 @@ const METRICS: &[Metric] = &[
         "messages that wait for a service, those under way with them",
     )
     .by(&[SERVICE])
-    .act("grows: `tripline service show` says why; at the service's `queue_max` events become dead letters"),
+    .act("grows: `tripline service show <SERVICE>` says why; at the service's `queue_max` events become dead letters"),
     counter(
         "tripline_service_calls_total",
         "calls",

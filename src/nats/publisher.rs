@@ -38,6 +38,7 @@ pub struct NatsPublisher {
 enum Job {
     Publish(OutMessage, oneshot::Sender<Result<u64, PublishError>>),
     Notify(String, Vec<u8>),
+    Purge(Vec<(String, String)>, oneshot::Sender<Result<(), PublishError>>),
 }
 
 impl NatsPublisher {
@@ -85,6 +86,14 @@ impl Publisher for NatsPublisher {
     fn notify(&self, subject: String, payload: Vec<u8>) {
         if !self.status.usable() || self.queue.try_send(Job::Notify(subject, payload)).is_err() {
             metrics::counter!("tripline_nats_notifications_dropped_total").increment(1);
+        }
+    }
+
+    fn purge(&self, filters: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Job::Purge(filters, answer)) {
+            Ok(()) => async move { answered.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
+            Err(_) => std::future::ready(Err(stopped())).boxed(),
         }
     }
 
@@ -153,6 +162,20 @@ impl Sender {
     async fn send(&mut self, job: Job) {
         match job {
             Job::Notify(subject, payload) => self.notify(subject, payload).await,
+            // A purge of a large stream takes its time, and publishing goes on meanwhile.
+            Job::Purge(filters, answer) => {
+                let context = self.context.clone();
+                let usable = self.status.usable().then_some(());
+                let away = PublishError::Transient(self.status.detail());
+                tokio::task::spawn_local(async move {
+                    let purged = match usable {
+                        Some(()) => purge(&context, filters).await,
+                        None => Err(away),
+                    };
+                    // Nobody waiting for it any more is no error.
+                    drop(answer.send(purged));
+                });
+            }
             Job::Publish(message, answer) => {
                 let subject = message.subject.clone();
                 match self.publish(message).await {
@@ -237,6 +260,26 @@ impl Sender {
             reply(waiting.answer, Err(PublishError::Transient(why.into())));
         }
     }
+}
+
+/// Removes what has these subjects from their streams. Whatever fails is asked for again.
+async fn purge(context: &Context, filters: Vec<(String, String)>) -> Result<(), PublishError> {
+    let again = |error: &dyn std::error::Error| PublishError::Transient(error.to_string());
+    for (name, filter) in filters {
+        let stream = context
+            .get_stream_no_info(&name)
+            .await
+            .map_err(|error| again(&error))?;
+        let purged = stream
+            .purge()
+            .filter(&filter)
+            .await
+            .map_err(|error| again(&error))?;
+        if purged.purged > 0 {
+            tracing::info!(stream = name, filter, messages = purged.purged, "purged");
+        }
+    }
+    Ok(())
 }
 
 /// Nobody waiting for it any more is no error.

@@ -178,7 +178,7 @@ const SOURCES: [(&str, &str, &[Source], &[&str]); 11] = [
         &[
             ("actors/src/ingest/intake.rs", "", "reason: "),
             ("actors/src/router/decide.rs", "", "STALE: &str = "),
-            ("actors/src/service/route.rs", "", "QUEUE_FULL: &str = "),
+            ("actors/src/service/route.rs", "", "NOT_TAKEN: &str = "),
             ("actors/src/service/calls.rs", "fn letter(", "=> "),
             ("actors/src/router/decide.rs", "", "reason: "),
             ("actors/src/pipeline/render_error.rs", "pub fn code", "=> "),

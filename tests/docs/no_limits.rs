@@ -19,6 +19,11 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/directory/forget.rs ROWS_PAGE",
             "actors/src/directory/keys.rs READ_MAX",
             "actors/src/directory/list.rs READ_MAX",
+            "actors/src/directory/sensors.rs PAGE",
+            "actors/src/limacharlie/mod.rs PRUNE_MAX",
+            "actors/src/limacharlie/removal.rs FORGET_MAX",
+            "actors/src/scheduler/bury.rs PAGE",
+            "src/http/limacharlie.rs LARGE_CALL_BYTES",
             "actors/src/fanout/making.rs MADE_MAX",
             "actors/src/fanout/prune.rs PRUNE_MAX",
             "actors/src/fanout/query.rs READ_MAX",
@@ -34,7 +39,6 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/router/mod.rs PRUNE_MAX",
             "actors/src/router/suppress/mod.rs SWEEP_MAX",
             "actors/src/router/withheld/record.rs PRUNE_MAX",
-            "src/services/caller.rs LARGE_BYTES",
             "actors/src/scheduler/mod.rs EXPIRE_MAX",
             "actors/src/scheduler/prune.rs PRUNE_MAX",
             "actors/src/scheduler/sessions/mod.rs END_MAX",
@@ -82,10 +86,9 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         "how long something waits before it tries or looks again",
         &[
             "actors/src/core/generation.rs RESTART_PAUSE_MAX",
+            "actors/src/limacharlie/removal.rs PAUSE_MAX",
             "actors/src/outbox/mod.rs RETRY_MAX",
             "actors/src/service/state.rs PAUSE_MAX",
-            "src/services/caller.rs CONNECT_TIMEOUT",
-            "src/services/caller.rs IDLE_TIMEOUT",
             "agent/src/backoff.rs LONGEST",
             "agent/src/watcher/kills.rs RETRY_AFTER",
             "agent/src/watching/round.rs NAP_MAX",
@@ -116,7 +119,6 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "the layout of a format",
         &[
-            "src/services/jwt.rs KEY_BYTES",
             "actors/src/fanout/record.rs CHUNK_HOSTS_MAX",
             "src/services/jwt.rs KEY_BYTES",
             "actors/src/router/mark.rs HANDLED_BYTES",
@@ -166,7 +168,10 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     ),
     (
         "the least that makes sense, in the range of a bound that is listed",
-        &["actors/src/pipeline/retry.rs ATTEMPTS_MIN"],
+        &[
+            "actors/src/pipeline/retry.rs ATTEMPTS_MIN",
+            "protocol/src/api/service_spec.rs SPAN_MIN",
+        ],
     ),
     (
         "past it conditions are evaluated that the index could have left out, and nobody can tell",

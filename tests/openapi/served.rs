@@ -1,6 +1,7 @@
 //! A running server beside the document: every kind of answer.
 
 mod fanouts;
+mod services;
 
 use crate::harness::{AgentProcess, Api, Server, Site, eventually};
 use crate::schema::{DOCUMENT, faults, strict};
@@ -152,6 +153,7 @@ async fn every_answer_is_as_the_document_says() {
     hosts(&mut witness, host).await;
     jobs(&mut witness, host, &site).await;
     fanouts::ask(&mut witness).await;
+    services::ask(&mut witness).await;
     sessions(&mut witness, host).await;
     messages(&mut witness, &server).await;
     callers(&mut witness).await;

@@ -62,7 +62,7 @@ async fn a_service_of_the_configuration_is_changed_there_and_nowhere_else() {
     assert_eq!(remove.send().await.expect("an answer").status(), 409);
     assert_eq!(
         scene.api.post("/v1/services", &body).await.code(),
-        "service_exists"
+        "service_configured"
     );
 
     let both = service("yara", &peer, "rights = \"operator\"\n") + &service("exfil", &peer, "");
@@ -153,7 +153,7 @@ async fn the_command_line_registers_shows_changes_and_removes() {
     .await;
     for (words, expected) in [
         (&["service", "list"][..], "yara"),
-        (&["service", "show", "yara"], "3 within 24h"),
+        (&["service", "show", "yara"], "3 within 1d"),
         (&["service", "show", "yara"], "default (installed)"),
         (&["service", "jobs", "yara"], "sweep"),
         (&["service", "jobs", "yara", "j1"], "d-1"),
@@ -190,7 +190,7 @@ async fn the_command_line_registers_shows_changes_and_removes() {
     let whole = whole.filter(|call| call["data"]["is_include_data"] == true);
     assert_eq!(whole.count(), 1, "its content was fetched once");
     let unknown = cli(&scene, &["service", "resource", "yara", "nothing"]).await;
-    assert_eq!(unknown.code, 2, "{}", unknown.stderr);
+    assert_eq!(unknown.code, 1, "{}", unknown.stderr);
     assert_eq!(cli(&scene, &["service", "show", "other"]).await.code, 2);
     assert_eq!(cli(&scene, &["service", "remove", "yara"]).await.code, 0);
     assert_eq!(scene.api.get("/v1/services/yara").await.status, 404);

@@ -58,8 +58,11 @@ impl Scene {
 
     /// Waits until the service is as `holds` says.
     pub(crate) async fn service_is(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/v1/services/{name}");
         eventually(what, async || {
-            Some(self.service(name).await).filter(|view| holds(view))
+            // It may not be there yet.
+            let answer = self.api.get(&path).await;
+            (answer.status == 200 && holds(&answer.body)).then_some(answer.body)
         })
         .await
     }

@@ -32,6 +32,14 @@ impl By {
         }
     }
 
+    /// LimaCharlie, whose signature was right.
+    pub fn limacharlie(from: Option<Place>) -> Self {
+        Self {
+            who: Who::of_kind(WhoKind::Limacharlie),
+            from,
+        }
+    }
+
     /// Somebody whose token, key or secret is not valid.
     pub fn unknown(from: Place) -> Self {
         Self {

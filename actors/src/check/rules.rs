@@ -5,6 +5,7 @@ mod clocks;
 mod fanouts;
 mod hosts;
 mod jobs;
+mod limacharlie;
 mod messages;
 mod pipelines;
 mod services;
@@ -74,7 +75,11 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::FanoutDefinition, fanouts::definition),
     (Table::FanoutChunk, fanouts::chunk),
     (Table::FanoutHost, fanouts::host),
-    (Table::LcOrg, nothing),
+    (Table::LcOrg, limacharlie::org),
+    (Table::LcCall, limacharlie::call),
+    (Table::LcCallByTime, limacharlie::call_by_time),
+    (Table::LcNews, limacharlie::news),
+    (Table::LcLink, limacharlie::link),
     (Table::Service, services::service),
     (Table::ServiceSecret, services::secret),
     (Table::ServiceOrg, services::org),

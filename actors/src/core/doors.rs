@@ -15,6 +15,9 @@ const SESSIONS_MAX: usize = 2_048;
 /// Messages of LittleBrother clients, and questions about them.
 const LITTLEBROTHER_MAX: usize = 2_048;
 
+/// Calls of LimaCharlie.
+const LIMACHARLIE_MAX: usize = 4_096;
+
 /// Requests of one kind that may be under way.
 #[derive(Debug)]
 pub(super) struct Doors {
@@ -24,6 +27,7 @@ pub(super) struct Doors {
     pub(super) attach: Door,
     pub(super) session: Door,
     pub(super) littlebrother: Door,
+    pub(super) limacharlie: Door,
 }
 
 impl Doors {
@@ -35,6 +39,7 @@ impl Doors {
             attach: Door::new("attachments", ATTACHMENTS_MAX),
             session: Door::new("sessions", SESSIONS_MAX),
             littlebrother: Door::new("littlebrother", LITTLEBROTHER_MAX),
+            limacharlie: Door::new("limacharlie", LIMACHARLIE_MAX),
         }
     }
 }

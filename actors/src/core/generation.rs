@@ -7,6 +7,7 @@ use crate::fanout::Fanouts;
 use crate::ground::Ground;
 use crate::guardian::{Retire, Sentinel};
 use crate::ingest::Ingest;
+use crate::limacharlie::ServiceRole;
 use crate::outbox::Outbox;
 use crate::pipeline::RuleSet;
 use crate::refusal::Refusal;
@@ -38,6 +39,7 @@ pub(super) struct Peers {
     pub(super) directory: Addr<Directory>,
     pub(super) outbox: Addr<Outbox>,
     pub(super) services: Addr<Services>,
+    pub(super) limacharlie: Addr<ServiceRole>,
     audit: Addr<AuditKeeper>,
     timekeeper: Addr<Timekeeper>,
     slots: Vec<Addr<SessionSlot>>,
@@ -75,6 +77,14 @@ impl Peers {
         let slots: Vec<Addr<SessionSlot>> = slot_contexts.iter().map(AsyncContext::address).collect();
 
         let outbox_actor = Outbox::load(Arc::clone(ground), guard("outbox"))?;
+        // Before the scheduler: jobs are noted for the orgs that it knows of.
+        let role_actor = ServiceRole::load(
+            Arc::clone(ground),
+            scheduler.clone(),
+            directory.clone(),
+            outbox.clone(),
+            guard("limacharlie"),
+        )?;
         let fanouts_actor = Fanouts::load(
             Arc::clone(ground),
             scheduler.clone(),
@@ -140,6 +150,7 @@ impl Peers {
             ));
         }
         scheduler_context.run(scheduler_actor);
+        let limacharlie = role_actor.start();
         Ok(Self {
             ingest,
             router,
@@ -148,6 +159,7 @@ impl Peers {
             directory,
             outbox,
             services,
+            limacharlie,
             audit,
             timekeeper,
             slots,
@@ -177,6 +189,7 @@ impl Peers {
     async fn retire(&self, reason: &'static str) {
         self.directory.do_send(CloseAll(reason));
         self.ingest.do_send(Retire);
+        self.limacharlie.do_send(Retire);
         self.router.do_send(Retire);
         self.fanouts.do_send(Retire);
         self.scheduler.do_send(Retire);
@@ -199,6 +212,7 @@ impl Peers {
             || self.directory.connected()
             || self.outbox.connected()
             || self.services.connected()
+            || self.limacharlie.connected()
             || self.audit.connected()
             || self.timekeeper.connected()
             || self.slots.iter().any(Addr::connected)

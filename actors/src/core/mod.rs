@@ -13,6 +13,7 @@ mod fleet;
 mod generation;
 mod hold;
 mod isolation;
+mod limacharlie;
 mod littlebrother;
 mod once;
 mod outbox;
@@ -30,6 +31,7 @@ pub use audit::FetchedFrom;
 pub(crate) use drain::Ending;
 pub use fanouts::{FanoutFilter, FanoutHostFilter};
 pub use fleet::{KeyFilter, Presented};
+pub use limacharlie::RESOURCE_BYTES_MAX;
 pub use services::ServiceJobFilter;
 pub use sessions::{OwnSession, SessionFilter};
 pub use transcript::FilePages;
@@ -278,6 +280,11 @@ impl Core {
             by: Arc::new(By::system()),
             depth: None,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// The actors of the present generation.

@@ -157,6 +157,7 @@ impl Directory {
             cloned: None,
             epoch: 0,
             isolation: None,
+            limacharlie: None,
             created_at: now,
             last_seen_at: now,
         })

@@ -131,6 +131,7 @@ pub(super) fn enrol(
         cloned: None,
         epoch: 0,
         isolation: None,
+        limacharlie: None,
         created_at: now,
         last_seen_at: now,
     };
@@ -221,6 +222,14 @@ pub(crate) fn put_new_host(
     peer: Option<IpAddr>,
     batch: &mut Batch,
 ) -> Vec<Outgoing> {
+    put_host(ground, record, batch);
+    let event = new_sensor(ground, record, peer);
+    let staged = event.map(|event| stage(&ground.load, batch, event_message(ground, &event)));
+    staged.into_iter().collect()
+}
+
+/// Adds a new host with its indexes; of a sensor of LimaCharlie, whose events are LimaCharlie's.
+pub(super) fn put_host(ground: &Ground, record: &HostRecord, batch: &mut Batch) {
     ground.hosts.added();
     ground.newcomers.come(record.host_id, &record.org);
     record.put(batch);
@@ -231,9 +240,6 @@ pub(crate) fn put_new_host(
         record.host_id.as_bytes().to_vec(),
     );
     batch.put(Table::Meta, meta::SENSOR_ID.to_vec(), encode(&record.sensor_id));
-    let event = new_sensor(ground, record, peer);
-    let staged = event.map(|event| stage(&ground.load, batch, event_message(ground, &event)));
-    staged.into_iter().collect()
 }
 
 /// Writes the index by name, and removes an older name.

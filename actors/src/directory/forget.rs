@@ -127,14 +127,19 @@ impl Directory {
             link::delete(&mut batch, host_id, client);
             self.linked.remove(&client);
         }
+        let sensors = link::sensors_of(&self.ground.store, host_id)?;
+        for sensor in &sensors {
+            link::delete_sensor(&mut batch, host_id, *sensor);
+            self.linked.remove(sensor);
+        }
         delete_host(&self.ground.store, &record, &mut batch)?;
         self.presence.forget(host_id);
         self.ground.hosts.forgotten();
         self.ground.newcomers.gone(host_id);
         self.ground.attachments.end_all(host_id);
         self.tell_of(&record, HostChangeKind::Forgotten);
-        if let Some(client) = client {
-            self.tell(client, HostChangeKind::Unlinked);
+        for parted in client.into_iter().chain(sensors) {
+            self.tell(parted, HostChangeKind::Unlinked);
         }
         self.scheduler.do_send(HostForgotten(host_id));
         Ok(batch)
@@ -142,7 +147,7 @@ impl Directory {
 }
 
 /// Everything that is kept of a host, apart from its link.
-fn delete_host(store: &Store, record: &HostRecord, batch: &mut Batch) -> Result<(), Refusal> {
+pub(super) fn delete_host(store: &Store, record: &HostRecord, batch: &mut Batch) -> Result<(), Refusal> {
     let id = record.host_id.as_bytes();
     for table in [
         Table::Host,

@@ -4,6 +4,7 @@
 //! that join the two are written when the actor that had the client has let it go.
 
 use super::Directory;
+use super::sensors::own_sensor;
 use crate::audit::By;
 use crate::door::Reply;
 use crate::ground::Ground;
@@ -75,29 +76,41 @@ pub(crate) fn check_link(
     client: &str,
 ) -> Result<(HostId, HostId), Refusal> {
     let book = HostBook::new(&ground.store, &ground.attachments);
-    let host = book.own(org, host, |record| !record.is_littlebrother())?;
-    let client = book.own(org, client, HostRecord::is_littlebrother)?;
+    let host = book.own(org, host, HostRecord::has_agent)?;
+    let client = book.own(org, client, |record| !record.has_agent())?;
     let (HostRecord { hostname, .. }, name) = (&host, &client.hostname);
-    if host.is_littlebrother() {
+    if !host.has_agent() {
         let detail = format!("{hostname} has no agent; only an agent's host can be linked to a client");
         return Err(conflict("no_agent", detail));
     }
-    if !client.is_littlebrother() {
-        let detail = format!("{name} has an agent; only a LittleBrother client's own record can be linked");
+    if client.has_agent() {
+        let detail = format!(
+            "{name} has an agent; only the own record of a LittleBrother client or of a LimaCharlie sensor can be linked"
+        );
         return Err(conflict("not_littlebrother", detail));
     }
     if host.org != client.org {
         let detail = format!("{hostname} and {name} are of different orgs");
         return Err(conflict("other_org", detail));
     }
-    refuse_linked(ground, host.host_id, client.host_id)?;
+    refuse_linked(ground, host.host_id, &client)?;
     Ok((host.host_id, client.host_id))
 }
 
-fn refuse_linked(ground: &Ground, host: HostId, client: HostId) -> Result<(), Refusal> {
+fn refuse_linked(ground: &Ground, host: HostId, own: &HostRecord) -> Result<(), Refusal> {
+    let client = own.host_id;
     if let Some(other) = link::host_of(&ground.store, client)? {
         let detail = format!("client {client} is linked to host {other}; unlink it first");
         return Err(conflict("already_linked", detail));
+    }
+    if own.is_limacharlie() {
+        let sensors = link::sensors_of(&ground.store, host)?.len();
+        if sensors >= link::SENSORS_MAX {
+            let detail =
+                format!("host {host} is linked to {sensors} sensors already; unlink one of them first");
+            return Err(conflict("already_linked", detail));
+        }
+        return Ok(());
     }
     if let Some(other) = link::client_of(&ground.store, host)? {
         let detail = format!("host {host} is linked to client {other}; unlink it first");
@@ -122,7 +135,9 @@ impl Directory {
                 retry_after: Span::from_secs(1),
             }));
         }
-        let holder = self.active.get_mut(&moved.holder(client));
+        // Nobody has a sensor: it sends nothing by itself.
+        let is_held = !matches!(self.is_sensor(client), Ok(true));
+        let holder = self.active.get_mut(&moved.holder(client)).filter(|_| is_held);
         match holder {
             Some(active) => {
                 active.forwarded += 1;
@@ -154,7 +169,12 @@ impl Directory {
                 Action::HostUnlink
             };
             let entry = self.ground.audit(action, &by, Some(&record.org));
-            batch.audit(entry.host(&record.to_ref()).on("littlebrother", client));
+            let kind = if self.is_sensor(client)? {
+                "limacharlie"
+            } else {
+                "littlebrother"
+            };
+            batch.audit(entry.host(&record.to_ref()).on(kind, client));
             self.ground.store.commit(batch, || {});
             let change = if joins {
                 HostChangeKind::Linked
@@ -168,16 +188,24 @@ impl Directory {
         self.ground.after_commit(move || reply.send(answer));
     }
 
+    fn is_sensor(&self, own: HostId) -> Result<bool, Refusal> {
+        Ok(self.record(own)?.is_some_and(|record| record.is_limacharlie()))
+    }
+
     fn join(&mut self, host: HostId, client: HostId) -> Result<Batch, Refusal> {
-        refuse_linked(&self.ground, host, client)?;
         let (target, record) = (self.known(host)?, self.known(client)?);
-        tracing::warn!(%host, %client, hostname = %record.hostname, "host linked to a LittleBrother client");
-        if let Some(active) = self.active.get_mut(&host) {
-            active.forwarded += 1;
-            active.address.do_send(HostCommand::Link(Box::new(record)));
-        }
+        refuse_linked(&self.ground, host, &record)?;
+        tracing::warn!(%host, %client, hostname = %record.hostname, "host linked");
         let mut batch = Batch::new();
-        link::put(&mut batch, host, client);
+        if record.is_limacharlie() {
+            link::put_sensor(&mut batch, host, client);
+        } else {
+            link::put(&mut batch, host, client);
+            if let Some(active) = self.active.get_mut(&host) {
+                active.forwarded += 1;
+                active.address.do_send(HostCommand::Link(Box::new(record)));
+            }
+        }
         self.linked.insert(client, host);
         self.scheduler.do_send(HostLinked {
             client,
@@ -187,9 +215,12 @@ impl Directory {
     }
 
     fn part(&mut self, host: HostId, client: HostId) -> Result<Batch, Refusal> {
-        tracing::warn!(%host, %client, "host no longer linked to a LittleBrother client");
+        tracing::warn!(%host, %client, "host no longer linked");
         let mut batch = Batch::new();
-        link::delete(&mut batch, host, client);
+        match self.is_sensor(client)? {
+            true => link::delete_sensor(&mut batch, host, client),
+            false => link::delete(&mut batch, host, client),
+        }
         self.linked.remove(&client);
         Ok(batch)
     }
@@ -210,14 +241,36 @@ impl Directory {
         }
     }
 
+    /// The host and whom it is to be parted from: the sensor that was named, else its LittleBrother client, else its only sensor.
     fn linked_host(&self, org: Option<&Org>, name: &str) -> Result<(HostId, HostId), Refusal> {
+        let store = &self.ground.store;
+        if let Ok(Some(sensor)) = own_sensor(&self.book(), org, name)
+            && let Some(host) = link::host_of(store, sensor.host_id)?
+        {
+            return Ok((host, sensor.host_id));
+        }
         let record = self.book().named(org, name)?;
-        let client = link::client_of(&self.ground.store, record.host_id)?;
-        let client = client.ok_or_else(|| {
-            let detail = format!("{} is linked to no LittleBrother client", record.hostname);
-            conflict("not_linked", detail)
-        })?;
-        Ok((record.host_id, client))
+        if let Some(client) = link::client_of(store, record.host_id)? {
+            return Ok((record.host_id, client));
+        }
+        match link::sensors_of(store, record.host_id)?.as_slice() {
+            [sensor] => Ok((record.host_id, *sensor)),
+            [] => {
+                let detail = format!(
+                    "{} is linked to no LittleBrother client or LimaCharlie sensor",
+                    record.hostname
+                );
+                Err(conflict("not_linked", detail))
+            }
+            sensors => {
+                let detail = format!(
+                    "{} is linked to {} sensors; name one",
+                    record.hostname,
+                    sensors.len()
+                );
+                Err(conflict("ambiguous_link", detail))
+            }
+        }
     }
 
     /// A Host actor is gone, whatever the reason: who waits for it to let a client go goes on.

@@ -17,6 +17,7 @@ mod label;
 mod link;
 mod list;
 mod presence;
+mod sensors;
 #[cfg(test)]
 pub(crate) mod tests;
 

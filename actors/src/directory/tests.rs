@@ -124,6 +124,7 @@ pub(crate) fn put_host(batch: &mut Batch, n: u32, org: Org, hostname: &str) {
         cloned: None,
         epoch: 0,
         isolation: None,
+        limacharlie: None,
         created_at: Timestamp::default(),
         last_seen_at: Timestamp::default(),
     };

@@ -133,6 +133,13 @@ impl NamedJob {
         &self.params
     }
 
+    /// Its parameters: name, type as files say it, and whether it must be given.
+    pub fn declared(&self) -> impl Iterator<Item = (&str, &'static str, bool)> {
+        self.params
+            .iter()
+            .map(|param| (param.name.as_str(), param.type_name(), param.is_required()))
+    }
+
     /// Whether it takes these parameters, whatever host it runs on.
     ///
     /// # Errors

@@ -122,6 +122,12 @@ impl Param {
         (!self.kind.accepts(value)).then(|| format!("parameter {name:?} takes {kind}, not {}", brief(value)))
     }
 
+    /// What its values are, as files say it.
+    pub(super) fn type_name(&self) -> &'static str {
+        let named = TYPES.iter().find(|(_, kind)| *kind == self.kind);
+        named.map_or("string", |(name, _)| name)
+    }
+
     /// Whether it must be given.
     pub(super) fn is_required(&self) -> bool {
         self.required

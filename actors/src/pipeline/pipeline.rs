@@ -1,6 +1,6 @@
 //! Pipelines: on which etypes, when, which job.
 
-use super::condition::need::Need;
+use super::condition::need::{self, Need};
 use super::condition::{Condition, Match, SOURCE_BYTES_MAX};
 use super::fields::{self, Field, Fields, Form, Shape, Takes};
 use super::file_test::{self, FileTest};
@@ -226,6 +226,13 @@ impl Pipeline {
     /// Whether it listens to events of this etype.
     pub fn listens_to(&self, etype: &Etype) -> bool {
         self.on.iter().any(|pattern| pattern.matches(etype))
+    }
+
+    /// The texts of which a field of the event, from `event` on, must be one for the condition to hold; `None`: the condition does
+    /// not say so.
+    pub fn wanted_texts(&self, path: &[&str]) -> Option<Vec<&str>> {
+        let needs = self.when.as_ref().map(Condition::needs).unwrap_or_default();
+        needs.iter().find_map(|need| need::texts_of(need, path))
     }
 
     /// The same, whether or not it is enabled.

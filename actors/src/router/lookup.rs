@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::store::{Store, Table};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::{HostId, Org};
+use uuid::Uuid;
 
 /// Hosts of one name that are looked at.
 pub(super) const NAMESAKES_MAX: usize = 100;
@@ -52,12 +53,13 @@ impl<'a> HostBook<'a> {
         read(self.store, Table::Host, id, "host")
     }
 
-    /// The host that a linked LittleBrother client's own record stands for; any other record itself.
+    /// The host that the own record of a linked LittleBrother client or LimaCharlie sensor stands for; any other record
+    /// itself.
     fn follow(&self, record: Option<HostRecord>) -> Result<Option<HostRecord>, Refusal> {
         let Some(record) = record else {
             return Ok(None);
         };
-        if !record.is_littlebrother() {
+        if record.has_agent() {
             return Ok(Some(record));
         }
         match link::host_of(self.store, record.host_id)? {
@@ -104,12 +106,38 @@ impl<'a> HostBook<'a> {
         }
     }
 
-    /// The host a person means: an id, a sensor id, or a name. Without an org all orgs are searched by id
-    /// and sensor id, and `default` by name.
+    /// The host that LimaCharlie calls so.
+    fn by_sid(&self, org: &Org, text: &str) -> Result<Resolution, Refusal> {
+        let record = self.follow(self.sensor(Some(org), text)?)?;
+        Ok(within(org, record))
+    }
+
+    /// The own record of the sensor that LimaCharlie calls so; without an org that of any it has subscribed.
+    fn sensor(&self, org: Option<&Org>, text: &str) -> Result<Option<HostRecord>, Refusal> {
+        let Ok(sid) = Uuid::parse_str(text) else {
+            return Ok(None);
+        };
+        let of = |org: &Org| self.record(HostId::derive_limacharlie(org, sid).as_bytes());
+        if let Some(org) = org {
+            return of(org);
+        }
+        for org in crate::limacharlie::orgs(self.store)? {
+            if let Some(record) = of(&org)? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The host a person means: an id, a sensor id, LimaCharlie's id, or a name. Without an org all orgs are searched by
+    /// ids, and `default` by name.
     pub(crate) fn named(&self, org: Option<&Org>, name: &str) -> Result<HostRecord, Refusal> {
         let visible = |record: &HostRecord| org.is_none_or(|org| *org == record.org);
         let direct = self.follow(self.direct(name)?)?;
         if let Some(record) = direct.filter(visible) {
+            return Ok(record);
+        }
+        if let Some(record) = self.follow(self.sensor(org, name)?)?.filter(visible) {
             return Ok(record);
         }
         let default = Org::default_org();
@@ -136,6 +164,9 @@ impl<'a> HostBook<'a> {
         if let Some(record) = self.direct(name)?.filter(visible) {
             return Ok(record);
         }
+        if let Some(record) = self.sensor(org, name)? {
+            return Ok(record);
+        }
         let default = Org::default_org();
         let mut found = self.records_of_name(org.unwrap_or(&default), name)?;
         if found.len() > 1 {
@@ -151,7 +182,10 @@ impl Hosts for HostBook<'_> {
             HostHint::HostId(host_id) => Ok(within(org, self.by_id(*host_id)?)),
             HostHint::SensorId(sensor_id) => Ok(within(org, self.by_sensor(*sensor_id)?)),
             HostHint::Hostname(name) => self.by_name(org, name),
-            HostHint::Sid(text) => self.by_id_text(org, text),
+            HostHint::Sid(text) => match self.by_id_text(org, text)? {
+                Resolution::Unknown => self.by_sid(org, text),
+                found => Ok(found),
+            },
             HostHint::Subject(text) => match self.by_id_text(org, text)? {
                 Resolution::Unknown => self.by_name(org, text),
                 found => Ok(found),

@@ -3,6 +3,7 @@
 use super::messages::{Accept, NewJob, Submit};
 use super::{JobScheduler, RECORDS_CACHED_MAX, entry_of};
 use crate::audit::Entry;
+use crate::limacharlie;
 use crate::once::{self, Made, Once};
 use crate::outbox::Outgoing;
 use crate::record::{JobRecord, finally_len, reports};
@@ -180,6 +181,7 @@ impl JobScheduler {
         match room {
             Ok(()) => {
                 record.put_new(batch);
+                limacharlie::job_accepted(&self.ground, batch, &record);
                 self.ground.load.reserve();
                 let attachments = &self.ground.attachments;
                 let host_id = record.host.host_id;

@@ -2,6 +2,7 @@
 
 use super::JobScheduler;
 use crate::ground::Ground;
+use crate::limacharlie;
 use crate::record::JobRecord;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -41,7 +42,9 @@ pub(crate) fn notice(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() 
         .subjects
         .job(&record.org, &record.name, record.state, record.host.host_id);
     let change = change(&ground, record);
+    let tell = limacharlie::tell(&ground, record);
     move || {
+        tell();
         ground.publisher.notify(subject, crate::record::encode(&change));
         ground.streams.jobs().tell(change);
     }

@@ -7,6 +7,7 @@
 use super::{JobScheduler, NewJob};
 use crate::fanout::JobLost;
 use crate::ground::{name_of, rows};
+use crate::limacharlie;
 use crate::pipeline::RuleSet;
 use crate::record::{JobRecord, encode};
 use crate::refusal::Refusal;
@@ -128,6 +129,7 @@ impl JobScheduler {
     pub(super) fn tell_end(&mut self, batch: &mut Batch, record: &JobRecord) {
         self.tell_landed(record.pipeline.as_ref().map(|pipeline| &pipeline.name));
         self.tell_fanout(batch, record);
+        limacharlie::job_ended(&self.ground, batch, record);
         if let Some(ends) = self.ends.note(batch, record) {
             self.router.do_send(ends);
         }

@@ -7,6 +7,7 @@
 //! Deliberately not here: running steps (SessionSlot), reaching hosts (Directory, Host).
 
 mod accept;
+mod bury;
 mod changes;
 mod ends;
 mod fanouts;

@@ -46,6 +46,11 @@ impl Pruner {
         })
     }
 
+    /// An ended job was forgotten by somebody else.
+    pub(super) fn buried(&mut self) {
+        self.ended = self.ended.saturating_sub(1);
+    }
+
     /// One more job ended.
     pub(super) fn ended(&mut self) {
         self.ended += 1;

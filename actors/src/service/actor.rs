@@ -235,14 +235,32 @@ impl Service {
         self.leave_if_over();
     }
 
+    /// Whether it is no more, and was told of the end of all of its orgs.
+    pub(super) fn has_left(&self) -> bool {
+        self.record.leaving && self.orgs.is_empty()
+    }
+
     /// Tells the registry when it has left all of its orgs.
     pub(super) fn leave_if_over(&self) {
-        if self.record.leaving && self.orgs.is_empty() {
+        if self.has_left() {
             self.registry.do_send(Left(self.name().clone()));
         }
     }
 
+    /// Whether a change changes nothing: the configuration is read again as a whole.
+    fn is_as(&self, change: &Change) -> bool {
+        let secret = change.secret.as_ref();
+        !self.record.leaving
+            && change.by.is_none()
+            && change.configured == self.record.configured
+            && change.spec == self.record.spec
+            && secret.is_none_or(|secret| *secret == self.secret)
+    }
+
     fn change(&mut self, change: &Change) {
+        if self.is_as(change) {
+            return;
+        }
         let mut batch = Batch::new();
         let now = self.ground.now();
         let same_place = change.spec.url == self.spec.url && !self.record.leaving;

@@ -152,6 +152,10 @@ impl Service {
             return self.machine.hurry(now);
         }
         self.tell_state(before);
+        if self.has_left() {
+            // Its rows are gone, or about to be.
+            return;
+        }
         let Some(wants) = wants else {
             if let Some(why) = verdict.text() {
                 self.fail("health", why, now);

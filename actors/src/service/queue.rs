@@ -73,6 +73,7 @@ impl Queue {
         lane.insert(seq);
         if let (true, Some(org)) = (item.is_barrier, &item.org) {
             self.barriers.entry(org.clone()).or_default().insert(seq);
+            self.hold_back(org, seq);
         }
         self.items.insert(seq, item);
         match first {
@@ -85,15 +86,41 @@ impl Queue {
         }
     }
 
+    /// What is after a barrier waits behind it, also when it was here before.
+    fn hold_back(&mut self, org: &Org, barrier: u64) {
+        let resting = self.resting.iter().map(|(_, seq)| *seq);
+        let placed = self.ready.iter().copied().chain(resting);
+        let is_behind = |seq: &u64| {
+            let item = self.items.get(seq);
+            *seq > barrier && item.is_some_and(|item| item.org.as_ref() == Some(org))
+        };
+        for seq in placed.filter(is_behind).collect::<Vec<_>>() {
+            self.unplace(seq);
+            self.place(seq);
+        }
+    }
+
     /// The next that may be delivered now; it is under way from then on.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<u64> {
+        self.wake_due(now);
+        let seq = self.ready.pop_first()?;
+        self.flying.insert(seq);
+        Some(seq)
+    }
+
+    /// The same of the newest that may go now. Where something is wrong, it is likely with those that were tried before.
+    pub(crate) fn newest(&mut self, now: Timestamp) -> Option<u64> {
+        self.wake_due(now);
+        let seq = self.ready.pop_last()?;
+        self.flying.insert(seq);
+        Some(seq)
+    }
+
+    fn wake_due(&mut self, now: Timestamp) {
         while let Some(&(at, seq)) = self.resting.first().filter(|(at, _)| *at <= now) {
             self.resting.remove(&(at, seq));
             self.ready.insert(seq);
         }
-        let seq = self.ready.pop_first()?;
-        self.flying.insert(seq);
-        Some(seq)
     }
 
     /// A message was tried, and waits until then; with `counts` that was one of its attempts. Returns how many there were.

@@ -16,7 +16,7 @@ use tripline_protocol::limacharlie::ServiceEtype;
 use tripline_protocol::{Event, EventKey, HostId, Timestamp};
 
 /// The reason of an event for which a service has no room.
-pub(crate) const QUEUE_FULL: &str = "service_queue_full";
+pub(crate) const NOT_TAKEN: &str = "service_queue_full";
 
 /// An event that services are to get.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Planned {
             metrics::counter!("tripline_service_queue_full_total", "service" => service).increment(1);
         }
         Some(Dead {
-            reason: QUEUE_FULL,
+            reason: NOT_TAKEN,
             text: format!("too many messages wait for service {}", full.join(", ")),
         })
     }

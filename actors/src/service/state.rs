@@ -129,7 +129,11 @@ impl Machine {
         if self.queue.flying() >= room {
             return None;
         }
-        self.queue.next(now).map(Next::Deliver)
+        let next = match self.phase {
+            Phase::HalfOpen => self.queue.newest(now),
+            _ => self.queue.next(now),
+        };
+        next.map(Next::Deliver)
     }
 
     /// What a call about a message came to. `chance` spreads the pauses.
@@ -190,8 +194,10 @@ impl Machine {
         match verdict {
             Verdict::Done => {
                 self.health_at = now.after(HEALTH_EVERY);
+                // It is there: what fails now is likely a message that it cannot take, and others wait.
+                self.troubles = self.troubles.min(1);
                 match self.phase {
-                    Phase::Closed { .. } => self.troubles = 0,
+                    Phase::Closed { .. } => {}
                     // There is nothing to try it with.
                     _ if self.queue.is_empty() => self.close(now),
                     _ => self.enter(Phase::HalfOpen, now),

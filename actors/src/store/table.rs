@@ -117,8 +117,18 @@ pub enum Table {
     FanoutChunk = 0x7b,
     /// Fan-out id, host id → the last turn of the host.
     FanoutHost = 0x7c,
-    /// `o`, org → LimaCharlie installed us there: its ticks come from it.
+    /// The store's own: pieces of values that are too long for one entry.
+    Chunk = 0x7f,
+    /// `o`, org that LimaCharlie subscribed → since when; `r`, org that is being removed, or was → how far that has come.
     LcOrg = 0x80,
+    /// Org, `mid` of a call → what was answered, or the jobs whose ends are waited for.
+    LcCall = 0x81,
+    /// Time, key of such a row → nothing: answers in the order in which they are forgotten.
+    LcCallByTime = 0x82,
+    /// Org, job id → news of the job that LimaCharlie is to hear.
+    LcNews = 0x83,
+    /// `c`, id of a LimaCharlie sensor's own record → host it is linked to; `h`, host, id of that record → nothing.
+    LcLink = 0x84,
     /// Service → how it is registered, and what it wants.
     Service = 0x88,
     /// Service that was registered over the API → its secret. Shown nowhere, and exported as it is.
@@ -137,8 +147,6 @@ pub enum Table {
     ServiceResource = 0x8f,
     /// Scope, period → how far the clock of such ticks has come.
     Clock = 0x90,
-    /// The store's own: pieces of values that are too long for one entry.
-    Chunk = 0x7f,
 }
 
 impl Table {

@@ -62,6 +62,7 @@ fn record(host: &GivenHost) -> HostRecord {
         cloned: None,
         epoch: 0,
         isolation: None,
+        limacharlie: None,
         created_at: Timestamp::from_micros(0),
         last_seen_at: Timestamp::from_micros(0),
     }

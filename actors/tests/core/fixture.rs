@@ -30,6 +30,8 @@ use uuid::Uuid;
 pub(crate) struct RecordingPublisher {
     pub(crate) published: Mutex<Vec<OutMessage>>,
     pub(crate) notices: Mutex<Vec<String>>,
+    /// Filters of what was purged, in order.
+    pub(crate) purged: Mutex<Vec<String>>,
     pub(crate) away: AtomicBool,
     /// How often somebody wanted to know whether the broker is there.
     pub(crate) looks: AtomicUsize,
@@ -61,6 +63,15 @@ impl Publisher for RecordingPublisher {
 
     fn notify(&self, subject: String, _: Vec<u8>) {
         self.notices.lock().unwrap().push(subject);
+    }
+
+    fn purge(&self, filters: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
+        if self.away.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(PublishError::Transient("away".into())) });
+        }
+        let filters = filters.into_iter().map(|(_, filter)| filter);
+        self.purged.lock().unwrap().extend(filters);
+        Box::pin(async { Ok(()) })
     }
 
     fn is_reachable(&self) -> bool {
@@ -111,7 +122,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 58] = [
+const TABLES: [Table; 62] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -170,6 +181,10 @@ const TABLES: [Table; 58] = [
     Table::ServiceEventUse,
     Table::ServiceJob,
     Table::ServiceResource,
+    Table::LcCall,
+    Table::LcCallByTime,
+    Table::LcNews,
+    Table::LcLink,
 ];
 
 /// What a core is started with.

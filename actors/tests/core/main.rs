@@ -43,6 +43,7 @@ mod labels;
 #[cfg(test)]
 mod lets;
 #[cfg(test)]
+mod limacharlie;
 mod limits;
 #[cfg(test)]
 mod link;

@@ -12,10 +12,12 @@ pub const SERVICES_MAX: usize = 100;
 pub const SERVICE_URL_BYTES_MAX: usize = 2048;
 /// Orgs of a service.
 pub const SERVICE_ORGS_MAX: usize = 1000;
-/// How long one call may take.
-pub const SERVICE_DEADLINE: RangeInclusive<Span> = Span::from_secs(1)..=Span::from_secs(600);
-/// How long a message is delivered again.
-pub const SERVICE_GIVE_UP_AFTER: RangeInclusive<Span> = Span::from_secs(1)..=Span::from_secs(7 * 24 * 3600);
+/// How long one call may take, from a second on.
+pub const SERVICE_DEADLINE_MAX: Span = Span::from_secs(600);
+/// How long a message is delivered again, from a second on.
+pub const SERVICE_GIVE_UP_MAX: Span = Span::from_secs(7 * 24 * 3600);
+/// The least of both.
+const SPAN_MIN: Span = Span::from_secs(1);
 /// How often a message is delivered at most.
 pub const SERVICE_ATTEMPTS: RangeInclusive<u32> = 1..=1000;
 /// Calls under way at once.
@@ -65,12 +67,12 @@ impl ServiceSpec {
             wrong("orgs", "must not name an org twice".to_owned());
         }
         let spans = [
-            ("deadline", self.deadline, SERVICE_DEADLINE),
-            ("give_up_after", self.give_up_after, SERVICE_GIVE_UP_AFTER),
+            ("deadline", self.deadline, SERVICE_DEADLINE_MAX),
+            ("give_up_after", self.give_up_after, SERVICE_GIVE_UP_MAX),
         ];
-        for (field, span, allowed) in spans {
-            if !allowed.contains(&span) {
-                wrong(field, format!("must be {} to {}", allowed.start(), allowed.end()));
+        for (field, span, most) in spans {
+            if !(SPAN_MIN..=most).contains(&span) {
+                wrong(field, format!("must be {SPAN_MIN} to {most}"));
             }
         }
         let counts = [

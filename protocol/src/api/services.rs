@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// A service, as it is registered. What is shown of it has no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
     /// Its name.
     pub name: Name,
@@ -104,8 +103,18 @@ impl TryFrom<Map<String, Value>> for ServiceBody {
             Some(Value::String(secret)) => Some(secret),
             Some(_) => return Err("secret must be a text".into()),
         };
-        let spec = serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())?;
-        Ok(Self { spec, secret })
+        let given: Vec<String> = map.keys().cloned().collect();
+        let spec: ServiceSpec =
+            serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())?;
+        // Every field of one is written; a view has more, so that the type itself takes others.
+        let known = serde_json::to_value(&spec).map_err(|error| error.to_string())?;
+        match given.iter().find(|field| known.get(field).is_none()) {
+            Some(field) => Err(format!(
+                "unknown field `{}`",
+                field.chars().take(80).collect::<String>()
+            )),
+            None => Ok(Self { spec, secret }),
+        }
     }
 }
 

@@ -1,24 +1,24 @@
 //! An answer: written as the real services write it, read as a cloud must that calls services nobody here wrote.
 
 use super::JobUpdate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// What a service answers, with HTTP status 200.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Whether it is done.
     pub success: bool,
     /// Any JSON; `{}` unless there is something to say.
     pub data: Value,
     /// Whether the same message is to be delivered again; only written where it is not done.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<bool>,
     /// A text that is shown to the org.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// News of long work.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobUpdate>,
 }
 

@@ -64,6 +64,14 @@ pub enum InvalidCall {
         /// What it must be.
         expected: &'static str,
     },
+    /// Longer than whoever reads it takes.
+    #[error("call of {bytes} bytes, at most {bytes_max} are taken")]
+    TooLong {
+        /// What it has.
+        bytes: usize,
+        /// What is taken.
+        bytes_max: usize,
+    },
     /// A version after the only one.
     #[error("unsupported version (> {VERSION})")]
     Version,
@@ -72,7 +80,7 @@ pub enum InvalidCall {
 impl InvalidCall {
     /// Whether it is refused with an answer of the protocol rather than an HTTP status: the body was an object.
     pub const fn is_answered(&self) -> bool {
-        matches!(self, Self::Field { .. } | Self::Version)
+        matches!(self, Self::Field { .. } | Self::TooLong { .. } | Self::Version)
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use tripline_protocol::api::{
-    Role, SERVICES_MAX, ServiceBody, ServiceJobView, ServiceResource, ServiceSpec, ServiceView,
+    Page, Role, ServiceBody, ServiceJobView, ServiceResource, ServiceSpec, ServiceView,
 };
 use tripline_protocol::{Name, Org, Span};
 
@@ -162,9 +162,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::List(List { org }) => {
             let query: Vec<_> = org.map(|org| ("org", org.to_string())).into_iter().collect();
-            let (services, _) = client
-                .list::<ServiceView>(&["services"], &query, SERVICES_MAX)
-                .await?;
+            let services = client
+                .get::<Page<ServiceView>>(&["services"], &query)
+                .await?
+                .items;
             match global.output {
                 Format::Json => print_json(&services),
                 Format::Table => print(&view::list(&services)),

@@ -1,53 +1,24 @@
 //! An answer's body, which knows whether it was handed to the connection whole.
 
+use super::super::delivery::Delivery;
 use actix_web::HttpResponse;
-use actix_web::body::{BodySize, MessageBody};
-use actix_web::web::Bytes;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tripline_actors::littlebrother::{Answer, Receipt};
+use tripline_actors::littlebrother::Answer;
 
 /// The response with the events of an answer.
 pub(super) fn response(answer: Answer) -> HttpResponse {
     // Texts, numbers and JSON values always serialise.
     let bytes = serde_json::to_vec(&answer.events).unwrap_or_default();
-    let body = Delivery {
-        bytes: Some(bytes.into()),
-        receipt: Some(answer.receipt),
-    };
+    let body = Delivery::new(bytes, answer.receipt);
     HttpResponse::Ok().content_type("application/json").body(body)
-}
-
-/// The receipt is told when the connection has taken the bytes and asked for more. A connection whose client has
-/// gone drops the body before that.
-struct Delivery {
-    bytes: Option<Bytes>,
-    receipt: Option<Receipt>,
-}
-
-impl MessageBody for Delivery {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        if let Some(bytes) = self.bytes.take() {
-            return Poll::Ready(Some(Ok(bytes)));
-        }
-        if let Some(receipt) = self.receipt.take() {
-            receipt.written();
-        }
-        Poll::Ready(None)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::body::MessageBody;
+    use std::pin::Pin;
     use std::sync::{Arc, Mutex};
+    use tripline_actors::littlebrother::Receipt;
 
     fn told() -> (Answer, Arc<Mutex<Option<bool>>>) {
         let told = Arc::new(Mutex::new(None));

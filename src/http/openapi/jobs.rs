@@ -58,6 +58,7 @@ fn submit() -> Operation {
             &[
                 "bad_job",
                 "bad_params",
+                "bad_investigation_id",
                 "bad_argument",
                 "missing_field",
                 "template_error",

@@ -16,6 +16,7 @@ mod fanouts;
 mod hosts;
 mod info;
 mod jobs;
+mod limacharlie;
 mod littlebrother;
 mod messages;
 mod operation;
@@ -47,7 +48,7 @@ pub(super) struct Group {
 }
 
 /// All groups, in the order of the documentation.
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 16] = [
     hosts::GROUP,
     jobs::GROUP,
     fanouts::GROUP,
@@ -63,6 +64,7 @@ const GROUPS: [Group; 15] = [
     access::AGENTS,
     carbonblack::GROUP,
     littlebrother::GROUP,
+    limacharlie::GROUP,
 ];
 
 /// The document, as types.

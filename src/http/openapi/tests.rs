@@ -1,5 +1,6 @@
 //! The document beside the router, and what every operation has to say.
 
+use super::super::limacharlie;
 use super::super::littlebrother;
 use super::super::routes;
 use super::*;
@@ -31,7 +32,8 @@ type Route = (String, String);
 fn all(config: &mut web::ServiceConfig) {
     config
         .configure(routes::configure)
-        .configure(littlebrother::configure::<Core>);
+        .configure(littlebrother::configure::<Core>)
+        .configure(limacharlie::configure);
 }
 
 /// The patterns that the router has, as its map of them shows them.

@@ -26,6 +26,10 @@ impl Publisher for SilentBroker {
 
     fn notify(&self, _: String, _: Vec<u8>) {}
 
+    fn purge(&self, _: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
+        Box::pin(std::future::pending())
+    }
+
     fn is_reachable(&self) -> bool {
         true
     }

@@ -188,6 +188,21 @@ impl Wanted {
     }
 }
 
+/// The texts of which the field at `path` must be one, if that is what `need` says.
+pub(in crate::pipeline) fn texts_of<'n>(need: &'n Need, path: &[&str]) -> Option<Vec<&'n str>> {
+    let mut texts = Vec::new();
+    for wanted in need {
+        if !wanted.path.iter().map(|part| &**part).eq(path.iter().copied()) {
+            return None;
+        }
+        for test in &wanted.tests {
+            let Test::Text(text) = test else { return None };
+            texts.push(&**text);
+        }
+    }
+    Some(texts)
+}
+
 /// Whether `event` has what `need` says, or an error would be told in looking for it.
 pub(super) fn may_hold(need: &Need, event: &Event) -> bool {
     need.iter().any(|wanted| wanted.may_hold(event))

@@ -40,7 +40,7 @@ struct Model {
 }
 
 impl Model {
-    fn next(&mut self, now: Timestamp) -> Option<u64> {
+    fn next(&mut self, now: Timestamp, newest: bool) -> Option<u64> {
         let may = |(seq, (item, flying)): &(&u64, &(Item, bool))| {
             let mut earlier = self.items.range(..**seq).map(|(_, (item, _))| item);
             let blocks = |other: &Item| {
@@ -48,7 +48,8 @@ impl Model {
             };
             !flying && item.not_before <= now && !earlier.any(blocks)
         };
-        let seq = self.items.iter().find(may).map(|(seq, _)| *seq)?;
+        let mut those = self.items.iter().filter(may).map(|(seq, _)| *seq);
+        let seq = if newest { those.next_back() } else { those.next() }?;
         self.items.get_mut(&seq).unwrap().1 = true;
         Some(seq)
     }
@@ -58,6 +59,7 @@ impl Model {
 enum Act {
     Add(u8),
     Next,
+    Newest,
     Rest(usize, i64, bool),
     End(usize),
     Drop(usize),
@@ -70,6 +72,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0_u8..14).prop_map(Act::Add),
         6 => Just(Act::Next),
+        1 => Just(Act::Newest),
         2 => (any::<usize>(), 0_i64..6, any::<bool>()).prop_map(|(n, wait, counts)| Act::Rest(n, wait, counts)),
         3 => any::<usize>().prop_map(Act::End),
         1 => any::<usize>().prop_map(Act::Drop),
@@ -102,7 +105,8 @@ proptest! {
                     queue.add(seq, item(13, now));
                     model.items.insert(seq, (item(kind, now), false));
                 }
-                Act::Next => prop_assert_eq!(queue.next(at(now)), model.next(at(now))),
+                Act::Next => prop_assert_eq!(queue.next(at(now)), model.next(at(now), false)),
+                Act::Newest => prop_assert_eq!(queue.newest(at(now)), model.next(at(now), true)),
                 Act::Rest(n, wait, counts) => if let Some(seq) = flying(&model, n) {
                     let attempts = queue.rest(seq, at(now + wait), counts);
                     let (item, flying) = model.items.get_mut(&seq).unwrap();

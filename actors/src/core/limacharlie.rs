@@ -1,0 +1,211 @@
+//! Calls of LimaCharlie, as the edge reaches the service role.
+
+use super::Core;
+use crate::core::HostFilter;
+use crate::ground::Ground;
+use crate::limacharlie::{
+    Carried, Given, NewsTold, Offer, Offered, REQUEST_HOSTS_MAX, TakeCall, Wish, read_call,
+};
+use crate::limacharlie::{Hosts, Work};
+use crate::littlebrother::Receipt;
+use crate::pipeline::RuleSet;
+use crate::record::HostRecord;
+use crate::refusal::Refusal;
+use crate::router::{HostBook, Hosts as _};
+use crate::scheduler::NewJob;
+use std::io::Read;
+use std::sync::Arc;
+use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, ServiceEtype};
+use tripline_protocol::{JobId, Org, Sha256, Timestamp};
+
+/// Largest content that is handed out as a resource, in bytes.
+pub const RESOURCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+impl Core {
+    /// Takes a call whose signature was right; what it caused is durable when it returns. A repeat is answered as the first was.
+    ///
+    /// Refuses with `Invalid` and `NotFound` for good, and with `Busy` and `Unavailable` for now.
+    pub async fn limacharlie_call(&self, etype: ServiceEtype, call: Call) -> Result<Answer, Refusal> {
+        let deadline = call.deadline;
+        let (key, given) = read_call(&self.ground, etype, call)?;
+        let work = match given {
+            Given::Work(work) => work,
+            // What was accepted once is not asked for by what is there now.
+            Given::Wish(..) if self.ground.limacharlie.has_note(&self.ground.store, &key)? => {
+                Work::Jobs(Vec::new())
+            }
+            Given::Wish(org, wish) => Work::Jobs(self.wished(&org, &wish, &key.mid).await?),
+        };
+        let (reply, answer) = self.doors.limacharlie.enter()?;
+        self.peers()?.limacharlie.do_send(TakeCall {
+            key,
+            etype,
+            work,
+            deadline,
+            by: self.on_record(),
+            reply,
+        });
+        let Some(left) = deadline.map(|deadline| left(deadline, self.ground.now())) else {
+            return answer.wait().await;
+        };
+        match tokio::time::timeout(left, answer.wait()).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(Answer::again("the same message is still being handled")),
+        }
+    }
+
+    /// The rules in force, for what they offer.
+    pub fn rules(&self) -> Arc<RuleSet> {
+        self.generations.rules().set
+    }
+
+    /// Something that is offered to an org by name: `job/<name>`, or `artifact/<job id>/<sha256>` of one of its jobs.
+    pub async fn limacharlie_resource(
+        &self,
+        org: Org,
+        name: &str,
+        is_include_data: bool,
+    ) -> Result<Offered, Refusal> {
+        let not_found = || Refusal::NotFound {
+            what: "resource",
+            id: name.chars().take(120).collect(),
+        };
+        if let Some(job) = name.strip_prefix("job/") {
+            let rules = self.rules();
+            let job = job.parse().ok().and_then(|name| rules.named_job(&name).cloned());
+            return job
+                .map(|job| Offer::job(&job, is_include_data))
+                .ok_or_else(not_found);
+        }
+        let artifact = name
+            .strip_prefix("artifact/")
+            .and_then(|rest| rest.split_once('/'));
+        let ids = artifact.and_then(|(job, sha256)| Some((job.parse().ok()?, sha256.parse().ok()?)));
+        let (job_id, sha256): (JobId, Sha256) = ids.ok_or_else(not_found)?;
+        let artifact = self.artifact_of_job(Some(org), job_id, &sha256).await?;
+        let content = match is_include_data {
+            false => None,
+            true if artifact.bytes > RESOURCE_BYTES_MAX => {
+                let detail = format!(
+                    "{} bytes, at most {RESOURCE_BYTES_MAX} are handed out",
+                    artifact.bytes
+                );
+                return Err(Refusal::Invalid {
+                    code: "too_large",
+                    detail,
+                });
+            }
+            true => Some(contents(&self.ground, sha256.clone()).await?),
+        };
+        Ok(Offered {
+            category: "artifact",
+            sha256,
+            content,
+        })
+    }
+
+    /// The news of jobs that go into an answer to a call of this org, and who is to be told whether it was written.
+    pub fn limacharlie_news(&self, oid: &str) -> Option<(Vec<JobUpdate>, Receipt)> {
+        let org: Org = oid.to_ascii_lowercase().parse().ok()?;
+        let taken = self.ground.limacharlie.take_news(&self.ground.store, &org);
+        let Carried { updates, told } = taken.ok().filter(|carried| !carried.told.is_empty())?;
+        let core = self.clone();
+        let receipt = Receipt::new(move |written| {
+            // Without actors nothing is noted, and it goes again.
+            if let Ok(peers) = core.peers() {
+                peers.limacharlie.do_send(NewsTold { org, told, written });
+            }
+        });
+        Some((updates, receipt))
+    }
+
+    async fn wished(&self, org: &Org, wish: &Wish, mid: &str) -> Result<Vec<NewJob>, Refusal> {
+        let rules = self.rules();
+        let job = wish.named(&rules)?;
+        let params = wish.params(job)?;
+        let book = HostBook::new(&self.ground.store, &self.ground.attachments);
+        let mut made = Vec::new();
+        for host in self.wished_hosts(org, wish).await? {
+            let rendered = job.render(&params, &book.facts(&host)?);
+            let rendered = rendered.map_err(|error| Refusal::Invalid {
+                code: error.code(),
+                detail: error.to_string(),
+            })?;
+            made.push(NewJob {
+                job_id: JobId::derive_submitted(org, &format!("limacharlie/{mid}"), host.host_id),
+                org: org.clone(),
+                spec: rendered.spec,
+                vars: rendered.vars,
+                host: host.to_ref(),
+                pipeline: None,
+                event: None,
+                fanout: None,
+                investigation_id: None,
+                traceparent: None,
+                depth: 0,
+                by: Some((*self.by).clone()),
+                run: 0,
+            });
+        }
+        Ok(made)
+    }
+
+    async fn wished_hosts(&self, org: &Org, wish: &Wish) -> Result<Vec<HostRecord>, Refusal> {
+        let book = || HostBook::new(&self.ground.store, &self.ground.attachments);
+        let selector = match &wish.hosts {
+            Hosts::Named(name) => return book().named(Some(org), name).map(|host| vec![host]),
+            Hosts::Selected(selector) => selector.clone(),
+        };
+        let mut filter = HostFilter {
+            org: Some(org.clone()),
+            selector,
+            after: None,
+            limit: REQUEST_HOSTS_MAX + 1,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = self.list_hosts(filter.clone()).await?;
+            for view in page.items {
+                found.extend(book().by_id(view.host_id)?);
+            }
+            filter.after = page.next;
+            if found.len() > REQUEST_HOSTS_MAX || filter.after.is_none() {
+                break;
+            }
+        }
+        let detail = match found.len() {
+            0 => "the selector selects no host".to_owned(),
+            count if count > REQUEST_HOSTS_MAX => {
+                format!("the selector selects more than {REQUEST_HOSTS_MAX} hosts; use a fan-out for so many")
+            }
+            _ => return Ok(found),
+        };
+        Err(Refusal::Invalid {
+            code: "bad_params",
+            detail,
+        })
+    }
+}
+
+/// How long until a deadline.
+fn left(deadline: Timestamp, now: Timestamp) -> std::time::Duration {
+    deadline.since(now).to_duration()
+}
+
+async fn contents(ground: &Ground, sha256: Sha256) -> Result<Vec<u8>, Refusal> {
+    const UNREADABLE: Refusal = Refusal::Unavailable {
+        detail: "an artifact cannot be read",
+    };
+    let artifacts = Arc::clone(&ground.artifacts);
+    let read = move || {
+        let (file, _) = artifacts.open_read(&sha256).map_err(|error| {
+            tracing::error!(%sha256, %error, "an artifact cannot be read");
+            UNREADABLE
+        })?;
+        let mut bytes = Vec::new();
+        let mut file = file.take(RESOURCE_BYTES_MAX);
+        file.read_to_end(&mut bytes).map_err(|_| UNREADABLE)?;
+        Ok(bytes)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| UNREADABLE)?
+}

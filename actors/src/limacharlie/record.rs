@@ -1,0 +1,151 @@
+//! What is kept of LimaCharlie, and its keys.
+
+use crate::ground::{read, unreadable_key};
+use crate::refusal::Refusal;
+use crate::store::key::Key;
+use crate::store::{Batch, Store, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use tripline_protocol::limacharlie::Answer;
+use tripline_protocol::{JobId, Org, Span, Timestamp};
+
+/// An answer is remembered for so long after the last moment at which the call could still come again in time.
+pub(super) const REMEMBERED_AFTER: Span = Span::from_secs(24 * 3600);
+/// No call is taken to come again later than this after it came first, whatever its deadline says.
+pub(super) const DEADLINE_MAX: Span = Span::from_secs(3600);
+
+/// Prefix of the row of an org that is subscribed.
+pub(crate) const INSTALLED: u8 = b'o';
+/// Prefix of the row of an org that is being removed, or was.
+pub(crate) const REMOVED: u8 = b'r';
+
+/// An org that LimaCharlie subscribed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Installed {
+    pub(crate) since: Timestamp,
+    /// It said so; else a call about the org was the first that was heard of it.
+    pub(crate) told: bool,
+}
+
+/// An org that ended its subscription.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Removal {
+    pub(crate) asked_at: Timestamp,
+    /// When nothing of it was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) done_at: Option<Timestamp>,
+}
+
+/// What an org is to LimaCharlie.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum OrgState {
+    Installed(Installed),
+    Leaving(Removal),
+}
+
+/// A call that was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CallNote {
+    pub(crate) etype: String,
+    pub(crate) at: Timestamp,
+    /// It is forgotten then.
+    pub(crate) until: Timestamp,
+    /// `None`: `jobs` were accepted, and their ends are waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<Answer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) jobs: Vec<JobId>,
+}
+
+/// A call's identity: the org as given, none for a call about none, and `mid`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CallKey {
+    pub(crate) org: Option<Org>,
+    pub(crate) mid: String,
+}
+
+impl CallKey {
+    /// The row's key.
+    pub(super) fn row(&self) -> Vec<u8> {
+        let org = self.org.as_ref().map_or("", Org::as_str);
+        Key::new().text(org).bytes(self.mid.as_bytes()).into()
+    }
+}
+
+impl CallNote {
+    /// Until when a call is remembered that came now.
+    pub(super) fn remembered_until(deadline: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let latest = now.after(DEADLINE_MAX);
+        let last = deadline.map_or(latest, |deadline| deadline.clamp(now, latest));
+        last.after(REMEMBERED_AFTER)
+    }
+
+    /// Writes it; one that is there already has the same time.
+    pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) {
+        batch.put(Table::LcCall, row.to_vec(), crate::record::encode(self));
+        batch.put(Table::LcCallByTime, by_time(self.until, row), Vec::new());
+    }
+
+    /// Forgets it.
+    pub(super) fn delete(&self, batch: &mut Batch, row: &[u8]) {
+        batch.delete(Table::LcCall, row.to_vec());
+        batch.delete(Table::LcCallByTime, by_time(self.until, row));
+    }
+}
+
+/// The row of a call, in the order in which they are forgotten.
+pub(crate) fn by_time(until: Timestamp, row: &[u8]) -> Vec<u8> {
+    Key::new().time(until).bytes(row).into()
+}
+
+/// The prefix of an org's rows.
+pub(crate) fn rows_of(org: &Org) -> Vec<u8> {
+    Key::new().text(org.as_str()).into()
+}
+
+/// The key of a job's news.
+pub(crate) fn news_row(org: &Org, job_id: JobId) -> Vec<u8> {
+    Key::new().text(org.as_str()).bytes(job_id.as_bytes()).into()
+}
+
+pub(crate) fn org_row(prefix: u8, org: &Org) -> Vec<u8> {
+    [&[prefix], org.as_str().as_bytes()].concat()
+}
+
+/// Orgs whose hosts are looked for by LimaCharlie's id where nobody says which.
+const ORGS_MAX: usize = 1_000;
+
+/// The orgs that are subscribed.
+pub(crate) fn orgs(store: &Store) -> Result<Vec<Org>, Refusal> {
+    let rows = store.scan(Table::LcOrg, &[INSTALLED], None, ORGS_MAX)?;
+    rows.iter().map(|(key, _)| org_of(key)).collect()
+}
+
+/// All orgs that LimaCharlie told of.
+pub(super) fn load_orgs(store: &Store) -> Result<HashMap<Org, OrgState>, Refusal> {
+    let mut orgs = HashMap::new();
+    for (prefix, is_there) in [(INSTALLED, true), (REMOVED, false)] {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = store.scan(Table::LcOrg, &[prefix], after.as_deref(), 1_000)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, _) in &page {
+                let org = org_of(key)?;
+                let state = if is_there {
+                    read(store, Table::LcOrg, key, "org")?.map(OrgState::Installed)
+                } else {
+                    read(store, Table::LcOrg, key, "removed org")?.map(OrgState::Leaving)
+                };
+                orgs.extend(state.map(|state| (org, state)));
+            }
+        }
+    }
+    Ok(orgs)
+}
+
+fn org_of(key: &[u8]) -> Result<Org, Refusal> {
+    let text = key.get(1..).and_then(|key| std::str::from_utf8(key).ok());
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| unreadable_key("an org"))
+}

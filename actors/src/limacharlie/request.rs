@@ -1,0 +1,231 @@
+//! Calls that make jobs: accepted in one batch with the note of the call, and answered with their results if these come before the
+//! caller stops waiting, else with their ids.
+
+use super::messages::{JobEnded, JobsAccepted};
+use super::record::CallKey;
+use super::{Call, ServiceRole};
+use crate::door::Door;
+use crate::ground::read;
+use crate::record::{JobRecord, encode};
+use crate::refusal::Refusal;
+use crate::scheduler::{Accept, NewJob};
+use crate::service::Deliveries;
+use crate::store::{Batch, Table};
+use actix::prelude::*;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use tripline_protocol::audit::Action;
+use tripline_protocol::limacharlie::Answer;
+use tripline_protocol::{JobId, Span};
+
+/// So long before its caller stops waiting a call is answered, with whatever there is.
+pub(super) const ANSWER_BEFORE: Span = Span::from_secs(2);
+/// The longest wait for results.
+pub(super) const WAIT_MAX: Span = Span::from_secs(600);
+/// Bytes of results in an answer; results beyond are left out, and say so.
+const RESULTS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Calls whose jobs have not all ended.
+#[derive(Default)]
+pub(super) struct Waits {
+    calls: HashMap<CallKey, Waiting>,
+    of_job: HashMap<JobId, HashSet<CallKey>>,
+}
+
+struct Waiting {
+    call: Call,
+    jobs: Vec<JobId>,
+    open: HashSet<JobId>,
+    timer: Option<SpawnHandle>,
+}
+
+impl Waits {
+    fn add(&mut self, call: Call, jobs: Vec<JobId>, timer: Option<SpawnHandle>) {
+        let key = call.key.clone();
+        for job_id in &jobs {
+            self.of_job.entry(*job_id).or_default().insert(key.clone());
+        }
+        let open = jobs.iter().copied().collect();
+        let waiting = Waiting {
+            call,
+            jobs,
+            open,
+            timer,
+        };
+        self.calls.insert(key, waiting);
+    }
+
+    /// A job has ended; returns the calls that wait for nothing more.
+    fn ended(&mut self, job_id: JobId) -> Vec<CallKey> {
+        let keys = self.of_job.remove(&job_id).unwrap_or_default();
+        let mut done = Vec::new();
+        for key in keys {
+            if let Some(waiting) = self.calls.get_mut(&key) {
+                waiting.open.remove(&job_id);
+                if waiting.open.is_empty() {
+                    done.push(key);
+                }
+            }
+        }
+        done
+    }
+
+    fn take(&mut self, key: &CallKey) -> Option<Waiting> {
+        let waiting = self.calls.remove(key)?;
+        for job_id in &waiting.open {
+            if let Some(keys) = self.of_job.get_mut(job_id) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.of_job.remove(job_id);
+                }
+            }
+        }
+        Some(waiting)
+    }
+}
+
+impl ServiceRole {
+    /// Has the jobs accepted with the call's note.
+    pub(super) fn start(&mut self, call: Call, jobs: Vec<NewJob>, ctx: &Context<Self>) {
+        if jobs.is_empty() {
+            // A repeat of a call that was forgotten since it was looked for.
+            let answer = Answer::again("it is to be handled anew");
+            return self.answer(&call, answer, Batch::new(), Vec::new());
+        }
+        let mut batch = Batch::new();
+        self.subscribe(call.key.org.as_ref(), false, &mut batch);
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.job_id).collect();
+        for job in &jobs {
+            let entry = self.ground.audit(Action::JobSubmit, &call.by, Some(&job.org));
+            let entry = entry.host(&job.host).on("job", job.job_id);
+            batch.audit(entry.detail("name", &job.spec.name));
+        }
+        self.note(&call, None, ids.clone(), &mut batch);
+        let Ok((reply, accepted)) = Door::new("limacharlie", 1).enter() else {
+            return;
+        };
+        let (me, key) = (ctx.address(), call.key.clone());
+        self.waits.add(call, ids, None);
+        self.scheduler.do_send(Accept {
+            batch,
+            jobs,
+            outgoing: Vec::new(),
+            spans: Vec::new(),
+            deliveries: Deliveries::default(),
+            reply: Some(reply),
+        });
+        actix::spawn(async move {
+            // Without an answer the actors end, and the repeat of the call is answered by others.
+            if accepted.wait().await.is_ok() {
+                me.do_send(JobsAccepted(key));
+            }
+        });
+    }
+
+    /// A repeat of a call whose jobs were accepted before a restart.
+    pub(super) fn resume(&mut self, call: Call, jobs: Vec<JobId>, ctx: &Context<Self>) {
+        let key = call.key.clone();
+        self.waits.add(call, jobs, None);
+        ctx.address().do_send(JobsAccepted(key));
+    }
+
+    /// The jobs are durable: some may have ended already, for the others the answer waits.
+    fn accepted(&mut self, key: &CallKey, ctx: &mut Context<Self>) {
+        let Some(waiting) = self.waits.calls.get(key) else {
+            return;
+        };
+        let left = waiting.call.deadline.map(|deadline| {
+            let until = deadline.before(ANSWER_BEFORE);
+            until.since(self.ground.now()).min(WAIT_MAX)
+        });
+        let over: Vec<JobId> = waiting
+            .jobs
+            .iter()
+            .copied()
+            .filter(|job_id| {
+                self.record_of(*job_id)
+                    .is_none_or(|record| record.state.outcome().is_some())
+            })
+            .collect();
+        let done = over
+            .into_iter()
+            .any(|job_id| self.waits.ended(job_id).contains(key));
+        match left.filter(|left| *left > Span::ZERO && !done) {
+            None => self.conclude(key, ctx),
+            Some(left) => {
+                let own = key.clone();
+                let timer = ctx.run_later(left.to_duration(), move |role, ctx| role.conclude(&own, ctx));
+                if let Some(waiting) = self.waits.calls.get_mut(key) {
+                    waiting.timer = Some(timer);
+                }
+            }
+        }
+    }
+
+    fn record_of(&self, job_id: JobId) -> Option<JobRecord> {
+        let record: Result<Option<JobRecord>, Refusal> =
+            read(&self.ground.store, Table::Job, job_id.as_bytes(), "job");
+        record.ok().flatten()
+    }
+
+    /// Answers with what there is now.
+    fn conclude(&mut self, key: &CallKey, ctx: &mut Context<Self>) {
+        let Some(waiting) = self.waits.take(key) else {
+            return;
+        };
+        if let Some(timer) = waiting.timer {
+            ctx.cancel_future(timer);
+        }
+        let (mut bytes, mut jobs) = (0, Vec::new());
+        for job_id in &waiting.jobs {
+            let record = self.record_of(*job_id);
+            jobs.push(shown(*job_id, record.as_ref(), &mut bytes));
+        }
+        let data = json!({ "jobs": jobs, "done": waiting.open.is_empty() });
+        self.answer(&waiting.call, Answer::done_with(data), Batch::new(), Vec::new());
+    }
+}
+
+/// A job in an answer, with its result while there is room for it.
+fn shown(job_id: JobId, record: Option<&JobRecord>, bytes: &mut usize) -> Value {
+    let Some(record) = record else {
+        return json!({ "job_id": job_id, "state": "forgotten" });
+    };
+    let mut shown = json!({
+        "job_id": job_id,
+        "host_id": record.host.host_id,
+        "hostname": record.host.hostname,
+        "name": record.name,
+        "state": record.state.as_str(),
+    });
+    if let Some(result) = record.to_result() {
+        let size = encode(&result).len();
+        let fits = *bytes + size <= RESULTS_BYTES_MAX;
+        let (part, value) = if fits {
+            *bytes += size;
+            ("result", json!(result))
+        } else {
+            ("result_left_out_bytes", json!(size))
+        };
+        if let Value::Object(map) = &mut shown {
+            map.insert(part.to_owned(), value);
+        }
+    }
+    shown
+}
+
+impl Handler<JobsAccepted> for ServiceRole {
+    type Result = ();
+    fn handle(&mut self, JobsAccepted(key): JobsAccepted, ctx: &mut Self::Context) {
+        self.accepted(&key, ctx);
+    }
+}
+
+impl Handler<JobEnded> for ServiceRole {
+    type Result = ();
+    fn handle(&mut self, JobEnded(job_id): JobEnded, ctx: &mut Self::Context) {
+        for key in self.waits.ended(job_id) {
+            self.conclude(&key, ctx);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls of LimaCharlie, and what it is told.
+
+use super::{Group, Metric, counter, gauge, label, seconds};
+
+pub(super) const LIMACHARLIE: Group = Group {
+    title: "LimaCharlie",
+    metrics: METRICS,
+};
+
+const METRICS: &[Metric] = &[
+    counter(
+        "tripline_limacharlie_calls_total",
+        "calls",
+        "calls whose signature was right, by how they were answered: `again` asks for the same message once more",
+    )
+    .by(&[label("answer", &["again", "done", "refused"])])
+    .act("`again` keeps growing: a full outbox or disk, `tripline_server_ready` says which; `refused`: the answers say what is wrong with the calls"),
+    seconds(
+        "tripline_limacharlie_call_seconds",
+        "how long a call took until its answer was ready, what it caused being durable; of a request with the wait for results",
+    )
+    .act("grows without requests: the store is slow (`tripline_store_commit_seconds`)"),
+    counter(
+        "tripline_limacharlie_calls_repeated_total",
+        "calls",
+        "messages that came again and were answered as the first time",
+    )
+    .act("many: answers come too late for the cloud, or are lost on their way"),
+    gauge(
+        "tripline_limacharlie_calls_kept",
+        "answers",
+        "answers that are remembered for repeats",
+    )
+    .act("at its limit: as `tripline_limacharlie_calls_forgotten_total`"),
+    counter(
+        "tripline_limacharlie_calls_forgotten_total",
+        "answers",
+        "answers forgotten before their time, because there were too many",
+    )
+    .act("a repeat of one of these is handled again; its event and jobs are known by their ids, and nothing happens twice"),
+    counter(
+        "tripline_limacharlie_large_refused_total",
+        "calls",
+        "calls that were to come again because too many large bodies were under way",
+    )
+    .act("somebody sends large bodies: the audit says who, if their signatures are wrong"),
+    gauge(
+        "tripline_limacharlie_orgs",
+        "orgs",
+        "orgs that are subscribed",
+    )
+    .act("nothing by itself"),
+    counter(
+        "tripline_limacharlie_sensors_refused_total",
+        "calls",
+        "calls about sensors that did not become hosts, because there are too many or the disk is full",
+    )
+    .act("`hosts.known_max`; their events name a host that is not known"),
+    gauge(
+        "tripline_limacharlie_news_waiting",
+        "jobs",
+        "jobs of which LimaCharlie has not heard the end",
+    )
+    .act("grows and no calls come: it hears of jobs with answers to its calls alone"),
+    counter(
+        "tripline_limacharlie_updates_told_total",
+        "updates",
+        "updates of jobs in answers that were written",
+    )
+    .act("nothing by itself"),
+    counter(
+        "tripline_limacharlie_news_dropped_total",
+        "jobs",
+        "jobs of which LimaCharlie will not hear, because too many wait to be told",
+    )
+    .act("as `tripline_limacharlie_news_waiting`"),
+    counter(
+        "tripline_limacharlie_service_errors_total",
+        "calls",
+        "calls in which LimaCharlie says that it had a problem with this service",
+    )
+    .act("the events `service_error` say which"),
+];
