@@ -225,6 +225,8 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
     (
         "a number or a text that only has such a name",
         &[
+            "actors/src/limacharlie/offer.rs OF_ROOM",
+            "src/http/limacharlie.rs AGAIN_AFTER",
             "actors/src/pipeline/job.rs FINALLY_TIMEOUT",
             "actors/src/pipeline/job.rs TIMEOUT",
             "actors/src/pipeline/steps.rs TIMEOUT",

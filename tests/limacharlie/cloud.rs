@@ -122,19 +122,30 @@ impl Cloud {
         answer
     }
 
-    /// Ids of the events of the org that are in the stream.
-    pub(crate) async fn events(&self) -> Vec<String> {
+    /// Payloads of what is in the stream of events, of all orgs; only the operator may read it.
+    pub(crate) async fn stored(&self) -> Vec<(String, Vec<u8>)> {
         let outside = self.server.outside().await;
-        let messages = outside.read("TRIPLINE_EVENTS").await;
-        let of_org = messages.iter().filter(|message| message.subject.contains(OID));
+        let stream = outside.stream("TRIPLINE_EVENTS").await;
+        let state = &stream.cached_info().state;
+        let mut stored = Vec::new();
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
+            // One that was purged leaves a gap.
+            if let Ok(message) = stream.get_raw_message(sequence).await {
+                stored.push((message.subject.to_string(), message.payload.to_vec()));
+            }
+        }
+        stored
+    }
+
+    /// Etypes and ids of the events of the org that are in the stream.
+    pub(crate) async fn events(&self) -> Vec<String> {
+        let stored = self.stored().await.into_iter();
+        let of_org = stored.filter(|(subject, _)| subject.contains(OID));
         of_org
-            .map(|message| {
-                let event: Value = serde_json::from_slice(&message.payload).expect("a CloudEvent");
-                format!(
-                    "{} {}",
-                    event["type"].as_str().expect("a type"),
-                    event["id"].as_str().expect("an id")
-                )
+            .map(|(_, payload)| {
+                let event: Value = serde_json::from_slice(&payload).expect("a CloudEvent");
+                let text = |field: &str| event[field].as_str().expect("a text").to_owned();
+                format!("{} {}", text("type"), text("id"))
             })
             .collect()
     }

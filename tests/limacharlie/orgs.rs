@@ -22,8 +22,6 @@ async fn an_org_that_leaves_is_removed_from_the_store_and_the_streams_though_the
     cloud.server.kill_broker().await;
     cloud.done("org_uninstall", "u", json!({})).await;
     cloud.server.crash().await;
-    cloud.server.spawn();
-    cloud.server.ready().await;
     cloud.done("org_uninstall", "u", json!({})).await;
     assert_eq!(
         cloud.tell("detection", "late", detection("mimikatz")).await,

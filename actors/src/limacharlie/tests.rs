@@ -347,7 +347,8 @@ async fn what_is_no_proper_call_is_refused_for_good() {
         etype: etype.into(),
         data,
     };
-    let oid = Some("8CBE27F4-BFA1-4AFB-BA19-138CD51389CD");
+    const OID: &str = "8CBE27F4-BFA1-4AFB-BA19-138CD51389CD";
+    let oid = Some(OID);
     for (call, why) in [
         (call("detection", None, json!({ "cat": "x" })), "oid: is missing"),
         (
@@ -390,7 +391,7 @@ async fn what_is_no_proper_call_is_refused_for_good() {
     )
     .unwrap();
     let org = key.org.unwrap();
-    assert_eq!(org.as_str(), oid.unwrap().to_lowercase(), "an org has one name");
+    assert_eq!(org.as_str(), OID.to_lowercase(), "an org has one name");
     let once = call("once_per_1h", None, json!(null));
     assert_eq!(
         read_call(ground, "once_per_1h".parse().unwrap(), once)

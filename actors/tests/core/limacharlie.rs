@@ -320,8 +320,10 @@ async fn a_request_is_gone_on_with_after_a_restart_in_its_midst() {
     })
     .await;
     assert!(!answer.is_finished(), "it waits for the job's end");
-    // Its agent lost its journal: the job ends as interrupted.
-    let _agent = fixture.attach(own, "web-1").await;
+    // Its agent does not know the command: it never arrived, and is sent again.
+    let mut agent = fixture.attach(own, "web-1").await;
+    let command = agent.command().await;
+    agent.answer(command.command_id, json!({}));
     let answer = answer.await.unwrap().unwrap();
     assert_eq!(answer.data["done"], true);
     assert_eq!(answer.data["jobs"][0]["job_id"], json!(job.job_id));
@@ -416,7 +418,7 @@ async fn an_org_that_leaves_is_removed_whole_and_comes_back_when_it_subscribes_a
     // Killed in the midst, with the broker away: what is begun goes on.
     drop(agent);
     let fixture = fixture.restart().await;
-    // Its agent lost its journal: what was cancelled ends.
+    // Its agent does not know the command: what was cancelled ends.
     let _agent = fixture.attach(own, "web-1").await;
     eventually("it is gone", || async {
         let purged = fixture.publisher.purged.lock().unwrap().len();

@@ -44,6 +44,7 @@ mod labels;
 mod lets;
 #[cfg(test)]
 mod limacharlie;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod link;
