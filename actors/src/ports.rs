@@ -115,6 +115,6 @@ pub trait ServiceCaller: Send + Sync + 'static {
 pub trait ServiceTokens: Send + Sync + 'static {
     /// A token of `service` for `org`, good for at least 30 minutes from `now`. `depth` is how many services and pipelines
     /// led to the call: what the service does with this token is one deeper ([`crate::Core::deep`]). Its claim `oid` is
-    /// [`tripline_protocol::limacharlie::oid`] of the org.
-    fn token(&self, service: &Name, org: &Org, depth: u8, now: Timestamp) -> Jwt;
+    /// [`tripline_protocol::limacharlie::oid`] of the org. With the org comes when its subscription began.
+    fn token(&self, service: &Name, org: (&Org, Timestamp), depth: u8, now: Timestamp) -> Jwt;
 }

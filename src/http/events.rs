@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// Longest id and longest source, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
+/// How the sources begin that are the server's own: who could name one could say that the clock ticks.
+const OWN_SOURCES: &str = "tripline/";
 
 pub(super) async fn publish(
     caller: Operator,
@@ -51,6 +53,10 @@ fn event(request: PublishEvent, org: Org, token_name: &str, now: Timestamp) -> R
         "source",
         request.source.unwrap_or_else(|| format!("api/{token_name}")),
     )?;
+    if source.starts_with(OWN_SOURCES) {
+        let what = format!("source: those that begin with {OWN_SOURCES} are the server's own");
+        return Err(invalid_event("bad_attribute", what));
+    }
     let event = Event {
         key: EventKey::derive(&org, &source, &id),
         id,

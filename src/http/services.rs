@@ -59,6 +59,8 @@ fn seen(mut view: ServiceView, own: Option<&Org>) -> ServiceView {
     if let Some(own) = own {
         view.spec.orgs.retain(|org| org == own);
         view.installations.retain(|org, _| org == own);
+        // It may be about a message of another org.
+        view.last_failure = None;
     }
     view
 }

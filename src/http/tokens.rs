@@ -19,6 +19,10 @@ pub(super) async fn create(
     Body(mut request): Body<CreateToken>,
 ) -> Result<HttpResponse, ApiError> {
     request.org = caller.org_for(request.org.as_ref())?;
+    if caller.depth.is_some() {
+        let detail = "the token of a service makes no others: they would outlive it".to_owned();
+        return Err(Refusal::Forbidden { detail }.into());
+    }
     let created = state.access.by(&caller).create(request).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/tokens/{}", created.view.id)))

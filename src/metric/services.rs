@@ -44,7 +44,7 @@ const METRICS: &[Metric] = &[
         "messages",
         "messages that were never delivered, by why",
     )
-    .by(&[SERVICE, label("reason", &["attempts", "rejected", "too_old"])])
+    .by(&[SERVICE, label("reason", &["attempts", "left", "rejected", "too_old"])])
     .act("those about events are dead letters: `tripline dead list`"),
     counter(
         "tripline_service_queue_full_total",

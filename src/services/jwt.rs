@@ -43,6 +43,9 @@ struct Claims {
     oid: String,
     /// The org.
     org: Org,
+    /// When the org's subscription began, in microseconds since the Unix epoch.
+    #[serde(default)]
+    joined: i64,
     /// How deep the call was that it came with.
     depth: u8,
     iat: i64,
@@ -141,7 +144,7 @@ impl Tokens {
 }
 
 impl ServiceTokens for Tokens {
-    fn token(&self, service: &Name, org: &Org, depth: u8, now: Timestamp) -> Jwt {
+    fn token(&self, service: &Name, (org, joined): (&Org, Timestamp), depth: u8, now: Timestamp) -> Jwt {
         let second = now.as_micros().div_euclid(1_000_000);
         let iat = second - second.rem_euclid(STEP_SECONDS);
         let claims = Claims {
@@ -149,6 +152,7 @@ impl ServiceTokens for Tokens {
             sub: service.clone(),
             oid: oid(org).to_string(),
             org: org.clone(),
+            joined: joined.as_micros(),
             depth,
             iat,
             exp: iat + STEP_SECONDS + LIFE_SECONDS,
@@ -160,13 +164,13 @@ impl ServiceTokens for Tokens {
 
 /// What services may do now.
 pub trait Rights: Send + Sync + 'static {
-    /// What the holder of a token of `service` may do in `org`; `None`: nothing.
-    fn rights(&self, service: &Name, org: &Org) -> Option<Role>;
+    /// What the holder of a token of `service` may do in `org`, if it is of the subscription that began then; `None`: nothing.
+    fn rights(&self, service: &Name, org: &Org, joined: Timestamp) -> Option<Role>;
 }
 
 impl Rights for Core {
-    fn rights(&self, service: &Name, org: &Org) -> Option<Role> {
-        self.service_rights(service, org)
+    fn rights(&self, service: &Name, org: &Org, joined: Timestamp) -> Option<Role> {
+        self.service_rights(service, org, joined)
     }
 }
 
@@ -186,9 +190,12 @@ impl<R: Rights> ServiceBearers<R> {
 impl<R: Rights> Bearers for ServiceBearers<R> {
     fn principal(&self, token: &str, now: Timestamp) -> Option<Principal> {
         let claims = self.tokens.read(token, now)?;
-        let role = self.rights.rights(&claims.sub, &claims.org)?;
+        let role = self
+            .rights
+            .rights(&claims.sub, &claims.org, Timestamp::from_micros(claims.joined))?;
         Some(Principal {
-            token_id: format!("service-{}", claims.sub),
+            // Of the org, too: what a request with an idempotency key made in one org is not told in another.
+            token_id: format!("service-{}@{}", claims.sub, claims.org),
             name: format!("service {}", claims.sub),
             role,
             org: Some(claims.org),
@@ -229,7 +236,7 @@ mod tests {
     }
 
     fn token() -> String {
-        let token = tokens().token(&name("yara"), &org("acme"), 2, NOW);
+        let token = tokens().token(&name("yara"), (&org("acme"), JOINED), 2, NOW);
         token.reveal().to_owned()
     }
 
@@ -237,9 +244,13 @@ mod tests {
     #[derive(Clone, Default)]
     struct Registered(Arc<Mutex<Option<Role>>>);
 
+    /// When the org subscribed.
+    const JOINED: Timestamp = Timestamp::from_micros(7);
+
     impl Rights for Registered {
-        fn rights(&self, service: &Name, org: &Org) -> Option<Role> {
-            (*self.0.lock()).filter(|_| service.as_str() == "yara" && org.as_str() == "acme")
+        fn rights(&self, service: &Name, org: &Org, joined: Timestamp) -> Option<Role> {
+            (*self.0.lock())
+                .filter(|_| service.as_str() == "yara" && org.as_str() == "acme" && joined == JOINED)
         }
     }
 
@@ -291,8 +302,15 @@ mod tests {
         );
         *registered.0.lock() = None;
         assert_eq!(bearers.principal(&token(), NOW), None, "it was removed");
-        let elsewhere = tokens().token(&name("yara"), &org("other"), 0, NOW);
+        *registered.0.lock() = Some(Role::Viewer);
+        let elsewhere = tokens().token(&name("yara"), (&org("other"), JOINED), 0, NOW);
         assert_eq!(bearers.principal(elsewhere.reveal(), NOW), None);
+        let earlier = tokens().token(&name("yara"), (&org("acme"), NOW), 0, NOW);
+        assert_eq!(
+            bearers.principal(earlier.reveal(), NOW),
+            None,
+            "of another subscription"
+        );
     }
 
     #[test]
@@ -315,7 +333,7 @@ mod tests {
             .to_string()
             .replace("viewer", "admin")
             .replace("acme", "evil");
-        let foreign = Tokens::with([8; KEY_BYTES]).token(&name("yara"), &org("acme"), 2, NOW);
+        let foreign = Tokens::with([8; KEY_BYTES]).token(&name("yara"), (&org("acme"), JOINED), 2, NOW);
         let other_issuer = Claims {
             iss: "other".to_owned(),
             ..tokens().read(&token, NOW).expect("ours")

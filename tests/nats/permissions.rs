@@ -143,7 +143,7 @@ async fn the_micro_service_is_discovered_answers_and_explains_refusals() {
     let client = test.publisher().await;
     let info = request(&client, "$SRV.INFO.tripline", None, "").await;
     let info: serde_json::Value = serde_json::from_slice(&info.payload).expect("JSON");
-    assert_eq!(info["endpoints"].as_array().map(Vec::len), Some(14));
+    assert_eq!(info["endpoints"].as_array().map(Vec::len), Some(15));
 
     let answer = request(&client, "tripline.api.jobs.get", Some("good"), "{}").await;
     assert_eq!(&*answer.payload, b"jobs.get {}");

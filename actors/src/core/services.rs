@@ -10,7 +10,7 @@ use crate::service::{
 use std::sync::Arc;
 use tripline_protocol::api::{Page, Role, ServiceBody, ServiceJobView, ServiceResource, ServiceView};
 use tripline_protocol::limit::TRIPDEPTH_MAX;
-use tripline_protocol::{Event, Name, Org};
+use tripline_protocol::{Event, Name, Org, Timestamp};
 
 /// Which jobs of a service to list, the one that was last heard of first.
 #[derive(Debug, Clone)]
@@ -155,8 +155,8 @@ impl Core {
 
     /// What the holder of a token of `service` may do in `org` now; `None`: nothing, there is no such service, or the org
     /// is not subscribed to it. Looks in memory only.
-    pub fn service_rights(&self, service: &Name, org: &Org) -> Option<Role> {
-        self.ground.services.rights(service, org)
+    pub fn service_rights(&self, service: &Name, org: &Org, joined: Timestamp) -> Option<Role> {
+        self.ground.services.rights(service, org, joined)
     }
 
     /// The same actors, asked because a service was called with something that was `depth` deep: jobs that are submitted

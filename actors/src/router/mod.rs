@@ -42,7 +42,7 @@ use crate::replay::{Replay, handled_key};
 use crate::scheduler::{Accept, JobScheduler, NewJob};
 use crate::service::{Deliveries, Listeners, Planned, Services};
 use crate::store::{Batch, Table};
-use crate::timekeeper::service_of;
+use crate::timekeeper::{SOURCE, service_of};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use mark::Handled;
@@ -50,6 +50,7 @@ use remember::{Kept, Pruned, SETTLED_MAX, Settled, mark_handled, prune};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tripline_protocol::limacharlie::ServiceEtype;
 use tripline_protocol::{Event, EventKey, Name, Span, Timestamp};
 use withheld::{Of, Records};
 
@@ -98,6 +99,15 @@ impl Given<'_> {
     /// 0, and one more for each replay.
     fn run(&self) -> u32 {
         self.replay.map_or(0, |replay| replay.run)
+    }
+}
+
+/// How long one of the clock's own ticks may be on its way: nobody would get it later, or in its place.
+fn period_of(event: &Event) -> Span {
+    let is_ours = event.source == SOURCE;
+    match event.etype.as_str().parse() {
+        Ok(ServiceEtype::Tick(_, period)) if is_ours => period.span().min(HANDLED_RETAIN),
+        _ => Span::from_secs(0),
     }
 }
 
@@ -285,7 +295,7 @@ impl EtypeRouter {
         Age {
             // A replay is as old as the wish for it.
             age: now.since(replay.map_or(event.time, |replay| replay.at)),
-            age_max: self.ground.config.events_max_age,
+            age_max: self.ground.config.events_max_age.max(period_of(event)),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::store::key::read_u64;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl Service {
         let open =
             |record: &OrgRecord| matches!(record.state, Installation::Pending | Installation::Installed);
         let orgs = self.orgs.iter().filter(|(_, record)| open(record));
-        let orgs: BTreeSet<Org> = orgs.map(|(org, _)| org.clone()).collect();
+        let orgs: BTreeMap<Org, Timestamp> = orgs.map(|(org, record)| (org.clone(), record.joined)).collect();
         self.ground.services.put(&self.record, orgs, &self.waiting);
     }
 
@@ -351,7 +351,12 @@ impl Service {
     }
 
     pub(super) fn put_org(&mut self, org: &Org, state: Installation, now: Timestamp, batch: &mut Batch) {
-        let record = OrgRecord { state, at: now };
+        let joined = self.orgs.get(org).map_or(now, |known| known.joined);
+        let at = now;
+        self.put_org_record(org, OrgRecord { state, at, joined }, batch);
+    }
+
+    pub(super) fn put_org_record(&mut self, org: &Org, record: OrgRecord, batch: &mut Batch) {
         let key = text_key(self.name(), org.as_str());
         batch.put(Table::ServiceOrg, key, encode(&record));
         self.orgs.insert(org.clone(), record);

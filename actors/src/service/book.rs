@@ -9,16 +9,15 @@ use crate::ports::{ServiceCaller, ServiceTokens};
 use crate::refusal::Refusal;
 use crate::store::key::read_u64;
 use crate::store::{Store, Table};
-use crate::timekeeper::ServiceTicks;
+use crate::timekeeper::{ServiceTicks, service_of};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tripline_protocol::api::{Role, ServiceSpec};
 use tripline_protocol::limacharlie::{Mtd, ServiceEtype, TickScope};
-use tripline_protocol::{Event, Name, Org};
+use tripline_protocol::{Event, Name, Org, Timestamp};
 
 /// What calls services.
 pub(crate) struct Edge {
@@ -48,8 +47,8 @@ impl From<&Mtd> for Interest {
 pub(crate) struct Entry {
     pub(crate) spec: Arc<ServiceSpec>,
     interest: Interest,
-    /// Those of its orgs that are installed or about to be.
-    orgs: BTreeSet<Org>,
+    /// Those of its orgs that are installed or about to be, and since when they are subscribed.
+    orgs: BTreeMap<Org, Timestamp>,
     /// Messages that wait for it, those with them that are on their way to its actor. It outlives changes.
     waiting: Arc<AtomicU64>,
 }
@@ -68,7 +67,7 @@ impl Entry {
     }
 
     fn has_org(&self, event: &Event) -> bool {
-        self.orgs.contains(&event.org)
+        self.orgs.contains_key(&event.org)
     }
 
     /// Takes a place in its queue. `false`: it is full.
@@ -83,9 +82,9 @@ impl Entry {
     }
 }
 
-/// Whether a tick that is about no org is this service's.
+/// Whether a tick that is about no org is this service's, and the clock's.
 fn is_own(event: &Event, service: &Name) -> bool {
-    event.data.get("service").and_then(Value::as_str) == Some(service.as_str())
+    event.org == Org::default_org() && service_of(event).as_ref() == Some(service)
 }
 
 /// The services that want an event, and as what.
@@ -151,10 +150,11 @@ impl Book {
     }
 
     /// What a token of a service may do in an org.
-    pub(crate) fn rights(&self, service: &Name, org: &Org) -> Option<Role> {
+    /// One of an earlier subscription may do nothing.
+    pub(crate) fn rights(&self, service: &Name, org: &Org, joined: Timestamp) -> Option<Role> {
         let entries = self.entries.load();
         let entry = entries.get(service)?;
-        entry.orgs.contains(org).then_some(entry.spec.rights)
+        (*entry.orgs.get(org)? == joined).then_some(entry.spec.rights)
     }
 
     /// The ticks that services want, if that may have changed since `known`, which is told anew.
@@ -166,7 +166,7 @@ impl Book {
         let ticks = |(name, entry): (&Name, &Arc<Entry>)| {
             let of_service = ServiceTicks {
                 ticks: ticks_of(entry.interest.etypes.iter().copied()),
-                orgs: entry.orgs.clone(),
+                orgs: entry.orgs.keys().cloned().collect(),
             };
             (name.clone(), of_service)
         };
@@ -183,7 +183,12 @@ impl Book {
     }
 
     /// A service is this from now on.
-    pub(super) fn put(&self, record: &ServiceRecord, orgs: BTreeSet<Org>, waiting: &Arc<AtomicU64>) {
+    pub(super) fn put(
+        &self,
+        record: &ServiceRecord,
+        orgs: BTreeMap<Org, Timestamp>,
+        waiting: &Arc<AtomicU64>,
+    ) {
         let entry = Entry {
             spec: Arc::new(record.spec.clone()),
             interest: record.wants.as_ref().map(Interest::from).unwrap_or_default(),

@@ -45,6 +45,9 @@ impl Service {
             self.lose(seq, "its record is gone");
             return;
         };
+        if !self.may_get(&delivery) {
+            return self.leave_out(seq);
+        }
         match self.content(&delivery) {
             Ok(Some((data, depth))) => {
                 let org = delivery.org.as_ref();
@@ -70,6 +73,20 @@ impl Service {
         }
     }
 
+    /// The org of a message has left, or was refused: its data is not this service's any more.
+    fn leave_out(&mut self, seq: u64) {
+        let name = self.name().to_string();
+        metrics::counter!("tripline_service_given_up_total", "service" => name, "reason" => "left")
+            .increment(1);
+        self.machine.queue.remove(seq);
+        self.release(1);
+        self.given_up += 1;
+        let mut batch = Batch::new();
+        self.bury(seq, &mut batch);
+        self.commit(batch, Vec::new(), || {});
+        self.leave_if_over();
+    }
+
     /// In a damaged store: nothing can be delivered.
     fn lose(&mut self, seq: u64, why: &'static str) {
         tracing::error!(service = %self.name(), seq, why, "a message for a service is lost");
@@ -90,9 +107,10 @@ impl Service {
     ) -> Call {
         let now = self.ground.now();
         let org = org.filter(|_| etype.is_of_org());
-        let token = |org| {
-            self.edge()
-                .map(|edge| edge.tokens.token(self.name(), org, depth, now))
+        let token = |org: &Org| {
+            let joined = self.orgs.get(org)?.joined;
+            let tokens = &self.edge()?.tokens;
+            Some(tokens.token(self.name(), (org, joined), depth, now))
         };
         Call {
             version: Some(tripline_protocol::limacharlie::VERSION),

@@ -1,7 +1,7 @@
 //! Subscriptions of orgs: a service is told when one begins and when it ends.
 
 use super::actor::Service;
-use super::record::DeliveryRecord;
+use super::record::{DeliveryRecord, OrgRecord};
 use crate::store::Batch;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ impl Service {
         let again = |record: &super::record::OrgRecord| {
             record.state == Installation::Refused && record.at.after(REFUSED_PAUSE) <= now
         };
-        if !self.orgs.values().any(again) {
+        if self.record.wants.is_none() || !self.orgs.values().any(again) {
             return;
         }
         let mut batch = Batch::new();
@@ -58,11 +58,23 @@ impl Service {
             }
             _ => {}
         }
-        if self.record.listens_to(ServiceEtype::OrgInstall) {
-            self.put_org(org, Installation::Pending, now, batch);
+        let is_told = self.record.listens_to(ServiceEtype::OrgInstall);
+        let state = match is_told {
+            true => Installation::Pending,
+            false => Installation::Installed,
+        };
+        let joined = now;
+        self.put_org_record(
+            org,
+            OrgRecord {
+                state,
+                at: now,
+                joined,
+            },
+            batch,
+        );
+        if is_told {
             self.enqueue(ServiceEtype::OrgInstall, org, json!({}), batch);
-        } else {
-            self.put_org(org, Installation::Installed, now, batch);
         }
     }
 
@@ -81,6 +93,17 @@ impl Service {
             self.enqueue(ServiceEtype::OrgUninstall, org, json!({}), batch);
         } else {
             self.delete_org(org, batch);
+        }
+    }
+
+    /// Whether a message is still for it: one about an org that left, or that it refused, is not.
+    pub(super) fn may_get(&self, delivery: &DeliveryRecord) -> bool {
+        let Some(org) = &delivery.org else { return true };
+        let state = self.orgs.get(org).map(|record| record.state);
+        match delivery.etype {
+            ServiceEtype::OrgUninstall => true,
+            ServiceEtype::OrgInstall => state == Some(Installation::Pending),
+            _ => matches!(state, Some(Installation::Pending | Installation::Installed)),
         }
     }
 

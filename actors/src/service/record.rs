@@ -56,6 +56,9 @@ pub(crate) struct OrgRecord {
     pub(crate) state: Installation,
     /// Since when.
     pub(crate) at: Timestamp,
+    /// When the present subscription began: tokens of one before are worth nothing.
+    #[serde(default)]
+    pub(crate) joined: Timestamp,
 }
 
 /// What a message says.

@@ -228,7 +228,8 @@ impl Services {
             return reply.send(Err(refusal));
         }
         if let Some(running) = self.running.get_mut(&spec.name) {
-            running.leaving = false;
+            // One of the configuration that it named no more, and that has not left: it is the API's now.
+            (running.configured, running.leaving) = (false, false);
             return running.addr.do_send(Change {
                 spec,
                 secret,

@@ -12,6 +12,8 @@ use tripline_protocol::{Span, Timestamp};
 
 /// Calls that fail in a row before no more are made.
 pub(crate) const FAILURES_MAX: u32 = 5;
+/// Messages that are given up at once because they are too old.
+const EXPIRED_MAX: usize = 64;
 /// How often a service that answers is asked for its health.
 pub(crate) const HEALTH_EVERY: Span = Span::from_secs(300);
 /// The first pause before a message is delivered again, or a service that failed is asked again; each further one is
@@ -174,9 +176,10 @@ impl Machine {
         end
     }
 
-    /// Messages that have waited for too long; they are removed.
+    /// Messages that have waited for too long, some of them at once; they are removed.
     pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<(u64, Item)> {
-        let old = self.queue.older(now.before(self.patience.give_up_after));
+        let mut old = self.queue.older(now.before(self.patience.give_up_after));
+        old.truncate(EXPIRED_MAX);
         self.remove(old)
     }
 

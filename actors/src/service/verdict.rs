@@ -6,6 +6,8 @@ use tripline_protocol::limacharlie::{Answer, RetryAdvice};
 
 /// Longest text of a failure that is kept, in characters.
 const TEXT_CHARS_MAX: usize = 500;
+/// Characters of it that are looked at.
+const TEXT_LOOKED_AT_MAX: usize = 8 * TEXT_CHARS_MAX;
 
 /// What becomes of a message after a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +85,27 @@ impl Verdict {
 }
 
 /// A text for people, cut: a service may answer with a page.
+///
+/// Tokens that it repeats, as a traceback may, are left out.
 pub(super) fn short(text: impl ToString) -> String {
-    text.to_string().chars().take(TEXT_CHARS_MAX).collect()
+    let text: String = text.to_string().chars().take(TEXT_LOOKED_AT_MAX).collect();
+    without_tokens(&text).chars().take(TEXT_CHARS_MAX).collect()
+}
+
+/// With an ellipsis in the place of whatever looks like a token: its first part is always the same.
+pub(super) fn without_tokens(text: &str) -> String {
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let mut clean = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c| !is_of_token(c)) {
+        match piece.starts_with("eyJ") {
+            true => {
+                clean.push('…');
+                clean.extend(piece.chars().last().filter(|c| !is_of_token(*c)));
+            }
+            false => clean.push_str(piece),
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -94,6 +115,15 @@ mod tests {
 
     fn read(body: &str) -> Verdict {
         Verdict::of(&Answer::read(body.as_bytes()).map_err(CallFailure::from))
+    }
+
+    #[test]
+    fn a_token_that_a_service_repeats_is_told_to_nobody() {
+        let said = "Traceback: {'jwt': 'eyJhbGciOiJIUzI1NiIs.eyJpc3Mi.x-_y', 'oid': 'eyes'}";
+        assert_eq!(short(said), "Traceback: {'jwt': '…', 'oid': 'eyes'}");
+        let cut = format!("{} eyJ{}", "x".repeat(TEXT_LOOKED_AT_MAX - 8), "y".repeat(99));
+        assert!(!short(&cut).contains("eyJ"));
+        assert_eq!(without_tokens("eyJx"), "…");
     }
 
     #[test]

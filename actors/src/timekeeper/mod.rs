@@ -21,7 +21,7 @@ mod tick;
 pub(crate) use listeners::{PipelineTicks, ServiceTicks};
 pub(crate) use newcomers::Newcomers;
 pub(crate) use state::is_clock;
-pub(crate) use tick::service_of;
+pub(crate) use tick::{SOURCE, service_of};
 
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};

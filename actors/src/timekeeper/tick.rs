@@ -7,7 +7,7 @@ use tripline_protocol::limacharlie::{Period, ServiceEtype, TickScope};
 use tripline_protocol::{Attestation, Event, EventKey, HostId, Name, Org, Timestamp};
 
 /// Who makes them.
-const SOURCE: &str = "tripline/timekeeper";
+pub(crate) const SOURCE: &str = "tripline/timekeeper";
 
 /// Whose turn it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -104,7 +104,7 @@ impl ServiceCaller for ScriptedCaller {
 struct PlainTokens;
 
 impl ServiceTokens for PlainTokens {
-    fn token(&self, service: &Name, org: &Org, depth: u8, _: Timestamp) -> Jwt {
+    fn token(&self, service: &Name, (org, _): (&Org, Timestamp), depth: u8, _: Timestamp) -> Jwt {
         Jwt::new(format!("{service}/{org}/{depth}"))
     }
 }

@@ -81,6 +81,7 @@ fn links() -> Vec<Operation> {
                 "not_littlebrother",
                 "other_org",
                 "already_linked",
+                "ambiguous_link",
                 "jobs_open",
                 "sessions_open",
             ],
@@ -92,7 +93,7 @@ fn links() -> Vec<Operation> {
             "Part a host from its LittleBrother client",
         ))
         .role(Role::Admin)
-        .refused(409, &["not_linked"])
+        .refused(409, &["not_linked", "ambiguous_link"])
         .answers::<HostView>(200, "The host."),
     ]
 }

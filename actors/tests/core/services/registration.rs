@@ -32,6 +32,7 @@ async fn orgs_are_told_when_they_come_and_when_they_go_and_a_removed_service_lea
         .await
         .unwrap();
     caller.called("org_install", 1).await;
+    let began = fixture.now();
     // It waits behind the installation.
     publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
     let view = fixture.core.get_service(None, name.clone()).await.unwrap();
@@ -51,10 +52,11 @@ async fn orgs_are_told_when_they_come_and_when_they_go_and_a_removed_service_lea
         (2, 1)
     );
     assert_eq!(
-        fixture.core.service_rights(&name, &org("default")),
+        fixture.core.service_rights(&name, &org("default"), began),
         Some(Role::Viewer)
     );
 
+    let moved_at = fixture.now();
     let moved = body("yara", json!({ "orgs": ["acme"], "rights": "operator" }));
     fixture.core.change_service(moved).await.unwrap();
     let view = view_when(&fixture, &name, |view| view.waiting == 0).await;
@@ -63,14 +65,14 @@ async fn orgs_are_told_when_they_come_and_when_they_go_and_a_removed_service_lea
         [(org("acme"), Installation::Installed)].into()
     );
     assert_eq!(caller.calls("org_uninstall").len(), 1);
-    assert_eq!(fixture.core.service_rights(&name, &org("default")), None);
+    assert_eq!(fixture.core.service_rights(&name, &org("default"), began), None);
     assert_eq!(
-        fixture.core.service_rights(&name, &org("acme")),
+        fixture.core.service_rights(&name, &org("acme"), moved_at),
         Some(Role::Operator)
     );
 
     fixture.core.remove_service(name.clone()).await.unwrap();
-    assert_eq!(fixture.core.service_rights(&name, &org("acme")), None);
+    assert_eq!(fixture.core.service_rights(&name, &org("acme"), moved_at), None);
     let gone = fixture.core.get_service(None, name.clone()).await.unwrap_err();
     assert_eq!(gone.code(), "not_found");
     caller.called("org_uninstall", 2).await;
@@ -78,8 +80,31 @@ async fn orgs_are_told_when_they_come_and_when_they_go_and_a_removed_service_lea
         TABLES.iter().all(|table| fixture.rows(*table) == 0).then_some(())
     })
     .await;
-    // And it can come again.
+    // And it can come again, with other tokens.
     register(&fixture, "yara", json!({})).await;
+    let installed = |view: &ServiceView| view.installations.contains_key(&org("default"));
+    view_when(&fixture, &name, installed).await;
+    let rights = |joined| fixture.core.service_rights(&name, &org("default"), joined);
+    assert_eq!((rights(began), rights(fixture.now())), (None, Some(Role::Viewer)));
+}
+
+#[actix::test]
+async fn what_waited_for_an_org_that_the_service_refuses_is_not_delivered() {
+    let caller = ScriptedCaller::wanting(&["org_install", "detection"], &["c"]);
+    let refused = Ok(json!({ "success": false, "error": "not you" }));
+    caller.says("org_install", vec![again(), refused]);
+    let fixture = start(&caller).await;
+    let view = register(&fixture, "yara", json!({})).await;
+    caller.called("org_install", 1).await;
+    publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
+    fixture.advance(2);
+    let view = view_when(&fixture, &view.spec.name, |view| view.waiting == 0).await;
+    assert_eq!(
+        view.installations,
+        [(org("default"), Installation::Refused)].into()
+    );
+    assert_eq!((caller.calls("detection"), view.given_up), (Vec::new(), 1));
+    assert_eq!(fixture.rows(Table::ServiceDelivery), 0);
 }
 
 #[actix::test]
@@ -97,7 +122,8 @@ async fn a_refused_org_gets_nothing_and_is_asked_again_after_an_hour() {
     );
     publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
     assert_eq!(fixture.rows(Table::ServiceDelivery), 0);
-    assert_eq!(fixture.core.service_rights(&name, &org("default")), None);
+    let rights = fixture.core.service_rights(&name, &org("default"), fixture.now());
+    assert_eq!(rights, None);
     fixture.advance(3_601);
     caller.called("org_install", 2).await;
     let installed = |view: &ServiceView| view.installations[&org("default")] == Installation::Installed;
