@@ -20,7 +20,7 @@ pub use detection::{Routing, detection_record};
 pub use etype::{Period, ServiceEtype, TickScope};
 pub use health::{Health, Mtd};
 pub use job::{Attachment, HistoryEntry, JobUpdate};
-pub use oid::oid;
+pub use oid::{oid, org_of_oid};
 pub use parameter::{BadParameter, Parameter, ParameterKind, check_parameters};
 pub use resource::{GetResource, Resource, ResourceAnswer, ResourceNames};
 

@@ -2,7 +2,7 @@
 //! custom runtime or a shell behind a queue. It reads one request on stdin, publishes the event that it carries to JetStream, and
 //! writes one response to stdout, both in the form of Lambda's proxy integration.
 //!
-//! There is no store here: durable means the broker's ack, with `Nats-Msg-Id` = `mid`, so that a repeat within the stream's
+//! There is no store here: durable means the broker's ack, with `Nats-Msg-Id` = `<oid>/<mid>`, so that a repeat within the stream's
 //! duplicate window is stored once. Without an ack the call is answered with `retry: true`. Deliberately not here: what needs the
 //! server's state (`request`, `command`, resources, installing and uninstalling orgs).
 

@@ -2,19 +2,21 @@
 
 use super::settings::Settings;
 use crate::nats::{NatsOptions, once};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
 use tripline_actors::ports::PublishError;
-use tripline_protocol::limacharlie::{Answer, Call, Period, ServiceEtype, TickScope};
+use tripline_protocol::limacharlie::{Answer, Call, Period, ServiceEtype, TickScope, org_of_oid};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use tripline_protocol::{Attestation, Etype, Event, EventKey, Org, Timestamp};
 use tripline_service::{On, Service, on};
+use uuid::Uuid;
 
 /// How long the broker may take.
 const ACK_WAIT: Duration = Duration::from_secs(10);
 /// What is left of the time until the deadline for the answer itself.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// What sources begin with.
+const SOURCE: &str = "limacharlie/";
 /// The source of what is about no org, in the place of its id.
 const NO_ORG: &str = "cloud";
 
@@ -86,7 +88,7 @@ impl Relay {
             ));
         }
         let subject = self.nats.subjects.event(&event.org, &event.etype);
-        match once::publish(&self.nats, subject, &event.id, payload, patience).await {
+        match once::publish(&self.nats, subject, &message_id(&event), payload, patience).await {
             Ok(()) => Answer::done(),
             Err(error) => not_published(&error),
         }
@@ -114,11 +116,7 @@ fn patience(deadline: Option<Timestamp>, now: Timestamp) -> Duration {
 fn event(etype: ServiceEtype, call: Call, now: Timestamp) -> Result<Event, Answer> {
     let bad = |what: &str| Answer::refused(what.to_owned());
     let org: Option<Org> = match (&call.oid, etype.is_of_org()) {
-        (Some(oid), _) => Some(
-            oid.to_ascii_lowercase()
-                .parse()
-                .map_err(|_| bad("oid: must be a UUID"))?,
-        ),
+        (Some(oid), _) => Some(org_of_oid(oid).ok_or_else(|| bad("oid: must be a UUID"))?),
         (None, true) if etype != ServiceEtype::ServiceError => return Err(bad("oid: is missing")),
         (None, _) => None,
     };
@@ -131,9 +129,9 @@ fn event(etype: ServiceEtype, call: Call, now: Timestamp) -> Result<Event, Answe
         return Err(bad("data.cat: must be a text"));
     }
     name_sensor(&mut data);
-    let source = format!("limacharlie/{}", org.as_ref().map_or(NO_ORG, Org::as_str));
+    let source = format!("{SOURCE}{}", org.as_ref().map_or(NO_ORG, Org::as_str));
     let org = org.unwrap_or_else(Org::default_org);
-    let id = call.mid.unwrap_or_else(|| digest(etype, &source, &data));
+    let id = call.mid.unwrap_or_else(|| Uuid::new_v4().to_string());
     Ok(Event {
         key: EventKey::derive(&org, &source, &id),
         id,
@@ -163,16 +161,16 @@ fn name_sensor(data: &mut Map<String, Value>) {
     }
 }
 
-/// A call without an id is known again by what is in it.
-fn digest(etype: ServiceEtype, source: &str, data: &Map<String, Value>) -> String {
-    let text = json!([etype, source, data]).to_string();
-    let digest = Sha256::digest(text);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What the broker knows a repeat by. One stream has the events of all orgs, and a `mid` is one org's.
+fn message_id(event: &Event) -> String {
+    let of = event.source.strip_prefix(SOURCE).unwrap_or(&event.source);
+    format!("{of}/{}", event.id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use tripline_protocol::Span;
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -201,13 +199,23 @@ mod tests {
     }
 
     #[test]
-    fn without_a_mid_the_same_call_is_the_same_event() {
-        let make = |data: Value| {
-            let call = call(json!({"oid": OID, "deadline": 1, "data": data}));
+    fn without_a_mid_each_call_is_an_event_of_its_own() {
+        let make = || {
+            let call = call(json!({"oid": OID, "deadline": 1, "data": {"sid": "a"}}));
             event(ServiceEtype::NewSensor, call, NOW).unwrap().id
         };
-        assert_eq!(make(json!({"sid": "a"})), make(json!({"sid": "a"})));
-        assert_ne!(make(json!({"sid": "a"})), make(json!({"sid": "b"})));
+        assert_ne!(make(), make(), "as the server's own role has it");
+    }
+
+    #[test]
+    fn the_broker_tells_two_orgs_with_the_same_mid_apart() {
+        let id_of = |oid: &str| {
+            let call = call(json!({"oid": oid, "mid": "m", "data": {"sid": "a"}}));
+            message_id(&event(ServiceEtype::NewSensor, call, NOW).unwrap())
+        };
+        assert_eq!(id_of(OID), format!("{OID}/m"));
+        assert_eq!(id_of(&OID.to_uppercase().replace('-', "")), id_of(OID), "one org");
+        assert_ne!(id_of(OID), id_of("5b0f4e1c-7d8a-4b2e-9f63-0c1d2e3f4a5b"));
     }
 
     #[test]

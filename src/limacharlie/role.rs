@@ -14,7 +14,7 @@ use tripline_protocol::Org;
 use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::limacharlie::{
     Answer, Call, GetResource, Parameter, Period, Resource, ResourceAnswer, ResourceNames, ServiceEtype,
-    TickScope,
+    TickScope, org_of_oid,
 };
 use tripline_service::{On, Service, on};
 
@@ -70,9 +70,11 @@ impl Role {
     }
 
     async fn resource(&self, call: Call) -> Answer {
-        let org: Option<Org> = call.oid.and_then(|oid| oid.to_ascii_lowercase().parse().ok());
-        let Some(org) = org else {
+        let Some(oid) = call.oid else {
             return Answer::refused("oid: is missing");
+        };
+        let Some(org) = org_of_oid(&oid) else {
+            return Answer::refused("oid: must be a UUID");
         };
         let Ok(asked) = serde_json::from_value::<GetResource>(call.data) else {
             return Answer::refused("data: must name a resource, or several");

@@ -91,7 +91,10 @@ async fn a_detection_is_on_the_stream_once_under_its_mid_before_it_is_answered()
         format!("tripline.events.{OID}.detection")
     );
     let headers = message.headers.as_ref().expect("headers");
-    assert_eq!(headers.get("Nats-Msg-Id").expect("an id").as_str(), "m-1");
+    assert_eq!(
+        headers.get("Nats-Msg-Id").expect("an id").as_str(),
+        format!("{OID}/m-1")
+    );
     let event: Value = serde_json::from_slice(&message.payload).expect("JSON");
     assert_eq!(event["id"], "m-1");
     assert_eq!(event["source"], format!("limacharlie/{OID}"));

@@ -1,5 +1,5 @@
 //! The real reference implementation of LimaCharlie services (lcservice 1.8.6 from PyPI) as a peer: what we send is what it
-//! takes, and what is known of it is what it does. No test asserts a time.
+//! takes, what is known of it is what it does, and registered at a server it gets everything. No test asserts a time.
 //!
 //! `make lcservice` puts it into a virtual environment; `TRIPLINE_LCSERVICE` names its folder.
 
@@ -10,6 +10,7 @@
     reason = "helpers of tests fail as tests do; clippy excuses only functions marked as tests"
 )]
 
+mod cloud;
 mod command;
 mod example;
 mod function;

@@ -4,7 +4,7 @@ use super::Core;
 use crate::core::HostFilter;
 use crate::ground::Ground;
 use crate::limacharlie::{
-    Carried, Given, NewsTold, Offer, Offered, REQUEST_HOSTS_MAX, TakeCall, Wish, read_call,
+    Carried, Given, NOT_SUBSCRIBED, NewsTold, Offer, Offered, REQUEST_HOSTS_MAX, TakeCall, Wish, read_call,
 };
 use crate::limacharlie::{Hosts, Work};
 use crate::littlebrother::Receipt;
@@ -15,7 +15,7 @@ use crate::router::{HostBook, Hosts as _};
 use crate::scheduler::NewJob;
 use std::io::Read;
 use std::sync::Arc;
-use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, ServiceEtype};
+use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, ServiceEtype, org_of_oid};
 use tripline_protocol::{JobId, Org, Sha256, Timestamp};
 
 /// Largest content that is handed out as a resource, in bytes.
@@ -66,6 +66,12 @@ impl Core {
         name: &str,
         is_include_data: bool,
     ) -> Result<Offered, Refusal> {
+        if self.ground.limacharlie.is_leaving(&org) {
+            return Err(Refusal::Conflict {
+                code: "not_subscribed",
+                detail: NOT_SUBSCRIBED.to_owned(),
+            });
+        }
         let not_found = || Refusal::NotFound {
             what: "resource",
             id: name.chars().take(120).collect(),
@@ -106,7 +112,7 @@ impl Core {
 
     /// The news of jobs that go into an answer to a call of this org, and who is to be told whether it was written.
     pub fn limacharlie_news(&self, oid: &str) -> Option<(Vec<JobUpdate>, Receipt)> {
-        let org: Org = oid.to_ascii_lowercase().parse().ok()?;
+        let org = org_of_oid(oid)?;
         let taken = self.ground.limacharlie.take_news(&self.ground.store, &org);
         let Carried { updates, told } = taken.ok().filter(|carried| !carried.told.is_empty())?;
         let core = self.clone();

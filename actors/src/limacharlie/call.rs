@@ -10,7 +10,7 @@ use crate::ports::OutMessage;
 use crate::refusal::Refusal;
 use serde_json::{Map, Value};
 use tripline_protocol::event::HostHint;
-use tripline_protocol::limacharlie::{Call, ServiceEtype, TickScope};
+use tripline_protocol::limacharlie::{Call, ServiceEtype, TickScope, org_of_oid};
 use tripline_protocol::limit::EVENT_BYTES_MAX;
 use tripline_protocol::{Attestation, Etype, Event, EventKey, Org};
 use uuid::Uuid;
@@ -64,9 +64,9 @@ fn org(etype: ServiceEtype, oid: Option<&str>) -> Result<Option<Org>, Refusal> {
             false => Err(invalid("bad_oid", "oid: is missing")),
         };
     };
-    let bad = || invalid("bad_oid", "oid: must be a UUID");
-    let oid = Uuid::parse_str(oid).map_err(|_| bad())?;
-    oid.to_string().parse().map(Some).map_err(|_| bad())
+    org_of_oid(oid)
+        .map(Some)
+        .ok_or_else(|| invalid("bad_oid", "oid: must be a UUID"))
 }
 
 fn object(data: Value) -> Result<Map<String, Value>, Refusal> {

@@ -61,6 +61,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// Answers forgotten at once.
 const PRUNE_MAX: usize = 20_000;
 
+/// What calls about an org that ended its subscription are answered.
+pub(crate) const NOT_SUBSCRIBED: &str = "the org is not subscribed";
+
 /// A call that is handled now.
 struct Call {
     key: CallKey,
@@ -108,7 +111,7 @@ impl ServiceRole {
         })
     }
 
-    fn take(&mut self, message: TakeCall, ctx: &Context<Self>) -> Result<(), (Refusal, Reply<Answer>)> {
+    fn take(&mut self, message: TakeCall, ctx: &mut Context<Self>) -> Result<(), (Refusal, Reply<Answer>)> {
         let TakeCall {
             key,
             etype,
@@ -164,14 +167,14 @@ impl ServiceRole {
         Ok(())
     }
 
-    fn handle_call(&mut self, call: Call, work: Work, ctx: &Context<Self>) {
+    fn handle_call(&mut self, call: Call, work: Work, ctx: &mut Context<Self>) {
         if let Err(refusal) = self.ground.admit() {
             return self.refuse(&call.key, &refusal);
         }
         if let (Some(org), false) = (&call.key.org, is_about_subscription(&work))
             && self.ground.limacharlie.is_leaving(org)
         {
-            let answer = Answer::refused("the org is not subscribed");
+            let answer = Answer::refused(NOT_SUBSCRIBED);
             return self.answer(&call, answer, Batch::new(), Vec::new());
         }
         match work {
@@ -250,9 +253,17 @@ impl ServiceRole {
         true
     }
 
-    fn publish(&mut self, call: &Call, message: OutMessage, sensor: Option<Sensor>, ctx: &Context<Self>) {
+    /// As a batch of its own: what the call causes is committed by other actors, later, when the org may have left again.
+    fn subscribe_alone(&self, org: Option<&Org>) {
         let mut batch = Batch::new();
-        self.subscribe(call.key.org.as_ref(), false, &mut batch);
+        if self.subscribe(org, false, &mut batch) {
+            self.ground.store.commit(batch, || {});
+        }
+    }
+
+    fn publish(&mut self, call: &Call, message: OutMessage, sensor: Option<Sensor>, ctx: &Context<Self>) {
+        self.subscribe_alone(call.key.org.as_ref());
+        let mut batch = Batch::new();
         let outgoing = vec![stage(&self.ground.load, &mut batch, message)];
         let unknown = sensor.filter(|sensor| !self.knows(sensor));
         match unknown {
@@ -296,7 +307,7 @@ impl ServiceRole {
         self.answer(call, Answer::done(), batch, outgoing);
     }
 
-    fn uninstall(&mut self, call: &Call, ctx: &Context<Self>) {
+    fn uninstall(&mut self, call: &Call, ctx: &mut Context<Self>) {
         let (mut batch, mut begins) = (Batch::new(), None);
         if let Some(org) = call
             .key
@@ -322,6 +333,7 @@ impl ServiceRole {
         }
         self.answer(call, Answer::done(), batch, Vec::new());
         if let Some(org) = begins {
+            self.dismiss_waits(&org, ctx);
             self.begin_removal(org, ctx);
         }
     }

@@ -53,7 +53,7 @@ impl Limacharlie {
     }
 
     /// Whether the org has ended its subscription.
-    pub(super) fn is_leaving(&self, org: &Org) -> bool {
+    pub(crate) fn is_leaving(&self, org: &Org) -> bool {
         matches!(self.orgs.read().get(org), Some(OrgState::Leaving(_)))
     }
 
@@ -111,10 +111,10 @@ pub(crate) fn tell(ground: &Arc<Ground>, record: &JobRecord) -> impl FnOnce() + 
     let has_ended = record.state.outcome().is_some();
     move || {
         let limacharlie = &ground.limacharlie;
-        if !limacharlie.is_installed(&org) {
-            return;
+        if limacharlie.is_installed(&org) {
+            limacharlie.news.push(&org, job_id);
         }
-        limacharlie.news.push(&org, job_id);
+        // A call may wait for it, whether or not its org is still subscribed.
         if has_ended && let Some(role) = limacharlie.role.lock().as_ref() {
             role.do_send(JobEnded(job_id));
         }

@@ -6,7 +6,7 @@ use crate::store::key::Key;
 use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use tripline_protocol::limacharlie::Answer;
+use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{JobId, Org, Span, Timestamp};
 
 /// An answer is remembered for so long after the last moment at which the call could still come again in time.
@@ -84,6 +84,12 @@ impl CallNote {
     pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) {
         batch.put(Table::LcCall, row.to_vec(), crate::record::encode(self));
         batch.put(Table::LcCallByTime, by_time(self.until, row), Vec::new());
+    }
+
+    /// Whether it is of a call that says that an org subscribes or leaves.
+    pub(super) fn is_about_subscription(&self) -> bool {
+        let etypes = [ServiceEtype::OrgInstall, ServiceEtype::OrgUninstall];
+        etypes.iter().any(|etype| etype.as_str() == self.etype)
     }
 
     /// Forgets it.

@@ -144,18 +144,29 @@ impl ServiceRole {
         }
     }
 
+    /// Forgets the answers to calls of an org, some at once. Those about its subscription stay until their time is over: a late
+    /// repeat of one would subscribe the org again, or remove it again after it came back.
+    fn forget_calls(&self, org: &Org, batch: &mut Batch) -> Result<usize, Refusal> {
+        let (store, prefix) = (&self.ground.store, rows_of(org));
+        let (mut count, mut after) = (0, None::<Vec<u8>>);
+        while count == 0 {
+            let page = store.scan(Table::LcCall, &prefix, after.as_deref(), FORGET_MAX)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (row, value) in page {
+                let note: super::CallNote = crate::ground::decoded("answer to LimaCharlie", &value)?;
+                if !note.is_about_subscription() {
+                    note.delete(batch, &row);
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
     fn forget_rows(&mut self, org: &Org) -> Result<usize, Refusal> {
         let mut batch = Batch::new();
-        let calls = self
-            .ground
-            .store
-            .scan(Table::LcCall, &rows_of(org), None, FORGET_MAX)?;
-        let mut count = 0;
-        for (row, value) in calls {
-            let note: super::CallNote = crate::ground::decoded("answer to LimaCharlie", &value)?;
-            note.delete(&mut batch, &row);
-            count += 1;
-        }
+        let mut count = self.forget_calls(org, &mut batch)?;
         self.kept = self.kept.saturating_sub(count as u64);
         let news = &self.ground.limacharlie.news;
         count += news.forget(&self.ground.store, org, FORGET_MAX, &mut batch)?;

@@ -3,7 +3,7 @@
 
 use super::messages::{JobEnded, JobsAccepted};
 use super::record::CallKey;
-use super::{Call, ServiceRole};
+use super::{Call, NOT_SUBSCRIBED, ServiceRole};
 use crate::door::Door;
 use crate::ground::read;
 use crate::record::{JobRecord, encode};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use tripline_protocol::audit::Action;
 use tripline_protocol::limacharlie::Answer;
-use tripline_protocol::{JobId, Span};
+use tripline_protocol::{JobId, Org, Span};
 
 /// So long before its caller stops waiting a call is answered, with whatever there is.
 pub(super) const ANSWER_BEFORE: Span = Span::from_secs(2);
@@ -70,6 +70,13 @@ impl Waits {
         done
     }
 
+    fn of_org(&self, org: &Org) -> Vec<CallKey> {
+        let keys = self.calls.keys();
+        keys.filter(|key| key.org.as_ref() == Some(org))
+            .cloned()
+            .collect()
+    }
+
     fn take(&mut self, key: &CallKey) -> Option<Waiting> {
         let waiting = self.calls.remove(key)?;
         for job_id in &waiting.open {
@@ -92,9 +99,13 @@ impl ServiceRole {
             let answer = Answer::again("it is to be handled anew");
             return self.answer(&call, answer, Batch::new(), Vec::new());
         }
-        let mut batch = Batch::new();
-        self.subscribe(call.key.org.as_ref(), false, &mut batch);
         let ids: Vec<JobId> = jobs.iter().map(|job| job.job_id).collect();
+        let jobs = match self.not_made(jobs) {
+            Ok(jobs) => jobs,
+            Err(refusal) => return self.refuse(&call.key, &refusal),
+        };
+        self.subscribe_alone(call.key.org.as_ref());
+        let mut batch = Batch::new();
         for job in &jobs {
             let entry = self.ground.audit(Action::JobSubmit, &call.by, Some(&job.org));
             let entry = entry.host(&job.host).on("job", job.job_id);
@@ -122,8 +133,32 @@ impl ServiceRole {
         });
     }
 
+    /// Those that no earlier call made: a repeat may come after the answer to its first was forgotten, and is answered with what
+    /// became of the jobs.
+    fn not_made(&self, jobs: Vec<NewJob>) -> Result<Vec<NewJob>, Refusal> {
+        let store = &self.ground.store;
+        let mut new = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let id = job.job_id.as_bytes();
+            let is_known =
+                store.get(Table::Job, id)?.is_some() || store.get(Table::JobTombstone, id)?.is_some();
+            if !is_known {
+                new.push(job);
+            }
+        }
+        Ok(new)
+    }
+
     /// A repeat of a call whose jobs were accepted before a restart.
     pub(super) fn resume(&mut self, call: Call, jobs: Vec<JobId>, ctx: &Context<Self>) {
+        if call
+            .key
+            .org
+            .as_ref()
+            .is_some_and(|org| self.ground.limacharlie.is_leaving(org))
+        {
+            return self.dismiss(&call.key);
+        }
         let key = call.key.clone();
         self.waits.add(call, jobs, None);
         ctx.address().do_send(JobsAccepted(key));
@@ -166,6 +201,27 @@ impl ServiceRole {
         let record: Result<Option<JobRecord>, Refusal> =
             read(&self.ground.store, Table::Job, job_id.as_bytes(), "job");
         record.ok().flatten()
+    }
+
+    /// Nobody waits for the jobs of an org that leaves.
+    pub(super) fn dismiss_waits(&mut self, org: &Org, ctx: &mut Context<Self>) {
+        for key in self.waits.of_org(org) {
+            let timer = self.waits.take(&key).and_then(|waiting| waiting.timer);
+            if let Some(timer) = timer {
+                ctx.cancel_future(timer);
+            }
+            self.dismiss(&key);
+        }
+    }
+
+    /// Without a note: the removal would have to forget it.
+    fn dismiss(&mut self, key: &CallKey) {
+        let waiting = self.calls.finish(key);
+        self.ground.after_commit(move || {
+            for reply in waiting {
+                reply.send(Ok(Answer::refused(NOT_SUBSCRIBED)));
+            }
+        });
     }
 
     /// Answers with what there is now.

@@ -13,6 +13,8 @@ use uuid::Uuid;
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Longest other text taken, in bytes.
 const WORD_BYTES_MAX: usize = 64;
+/// The deployment event that tells that a sensor was deleted.
+const DELETED: &str = "deleted_sensor";
 /// That a sensor was heard of is written again only after so long.
 pub(super) const SEEN_EVERY: Span = Span::from_secs(600);
 
@@ -38,6 +40,12 @@ impl Sensor {
         let facts = match etype {
             ServiceEtype::NewSensor | ServiceEtype::Tick(..) => data,
             ServiceEtype::Detection => data.get("routing").or_else(|| data.pointer("/detect/routing"))?,
+            // What is told of one that was deleted must not bring its host back.
+            ServiceEtype::DeploymentEvent
+                if data.pointer("/routing/event_type").and_then(Value::as_str) == Some(DELETED) =>
+            {
+                return None;
+            }
             ServiceEtype::DeploymentEvent | ServiceEtype::LogEvent => data.get("routing")?,
             _ => return None,
         };

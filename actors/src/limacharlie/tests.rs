@@ -184,6 +184,16 @@ fn a_sensor_is_told_by_each_kind_of_call_and_never_the_reason_to_refuse_one() {
     assert_eq!(told(ServiceEtype::Detection, nested).as_ref(), Some(&full));
     let event = json!({ "routing": routing, "event": {} });
     assert_eq!(told(ServiceEtype::DeploymentEvent, event).as_ref(), Some(&full));
+    let deployment = |event_type: &str| {
+        let mut routing = routing.clone();
+        routing["event_type"] = json!(event_type);
+        told(
+            ServiceEtype::DeploymentEvent,
+            json!({ "routing": routing, "event": {} }),
+        )
+    };
+    assert_eq!(deployment("enrollment").as_ref(), Some(&full));
+    assert_eq!(deployment("deleted_sensor"), None, "it is gone");
     let new = json!({ "sid": sid, "hostname": "web-1", "platform": "linux", "architecture": "x86_64", "int_ip": "10.0.0.9" });
     assert_eq!(
         told(ServiceEtype::NewSensor, new).unwrap().platform.as_deref(),

@@ -330,6 +330,51 @@ async fn a_request_is_gone_on_with_after_a_restart_in_its_midst() {
 }
 
 #[actix::test]
+async fn a_request_that_was_forgotten_runs_its_jobs_no_second_time() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let (_, mut agent) = linked(&fixture).await;
+    let (core, first) = (fixture.core.clone(), request(&fixture, "r", Some(60)));
+    let asked = actix::spawn(async move { core.limacharlie_call(ServiceEtype::Request, first).await });
+    let command = agent.command().await;
+    agent.answer(command.command_id, json!({}));
+    let first = asked.await.unwrap().unwrap();
+    fixture.advance(25 * 3600 + 61);
+    eventually("its answer is forgotten", || async {
+        (fixture.rows(Table::LcCall) == 0).then_some(())
+    })
+    .await;
+    let repeat = done(&fixture, request(&fixture, "r", None)).await;
+    assert_eq!(repeat.data, first.data, "what became of the job then");
+}
+
+#[actix::test]
+async fn an_org_whose_first_calls_cross_its_uninstall_has_left_after_a_restart() {
+    let fixture = Fixture::start();
+    fixture.publisher.set_away(true);
+    let uninstall = call("org_uninstall", "u", json!({}));
+    let (first, left) = tokio::join!(say(&fixture, detection("m")), say(&fixture, uninstall));
+    assert!(first.is_ok() && left.unwrap().success);
+    let fixture = fixture.restart().await;
+    let refused = say(&fixture, detection("late")).await.unwrap();
+    assert_eq!((refused.success, refused.retry), (false, Some(false)));
+}
+
+#[actix::test]
+async fn a_request_under_way_is_answered_when_its_org_leaves() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let (_, mut agent) = linked(&fixture).await;
+    let (core, first) = (fixture.core.clone(), request(&fixture, "r", Some(600)));
+    let asked = actix::spawn(async move { core.limacharlie_call(ServiceEtype::Request, first).await });
+    agent.command().await;
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    eventually("it is answered", || async { asked.is_finished().then_some(()) }).await;
+    let refused = asked.await.unwrap().unwrap();
+    assert_eq!((refused.success, refused.retry), (false, Some(false)));
+}
+
+#[actix::test]
 async fn a_request_with_wrong_parameters_changes_nothing() {
     let fixture = Fixture::start();
     with_look(&fixture);
@@ -355,7 +400,9 @@ async fn jobs_of_a_subscribed_org_are_told_and_told_again_until_an_answer_was_wr
     let (own, mut agent) = linked(&fixture).await;
     let job = fixture.submit(own, vec![delete()]).await;
     let command = agent.command().await;
-    let (updates, receipt) = eventually("news", || async { fixture.core.limacharlie_news(OID) }).await;
+    let other_form = OID.to_uppercase().replace('-', "");
+    let news_of = || async { fixture.core.limacharlie_news(&other_form) };
+    let (updates, receipt) = eventually("news", news_of).await;
     assert_eq!(updates.len(), 1);
     assert_eq!(
         (updates[0].id.as_str(), updates[0].end),
@@ -467,4 +514,13 @@ async fn an_org_that_leaves_is_removed_whole_and_comes_back_when_it_subscribes_a
     })
     .await;
     done(&fixture, detection("new")).await;
+    // Late repeats of what was answered before.
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    done(&fixture, detection("newer")).await;
+    done(&fixture, call("org_uninstall", "v", json!({}))).await;
+    done(&fixture, call("org_install", "k", json!({}))).await;
+    let refused = say(&fixture, detection("later")).await.unwrap();
+    assert_eq!((refused.success, refused.retry), (false, Some(false)));
+    let resource = fixture.core.limacharlie_resource(org(), "job/look", false);
+    assert_eq!(resource.await.unwrap_err().code(), "not_subscribed");
 }

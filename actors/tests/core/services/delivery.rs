@@ -236,9 +236,15 @@ async fn a_tick_of_a_service_alone_is_about_no_org_and_no_other_s() {
     let fixture = start(&caller).await;
     register(&fixture, "one", json!({ "orgs": ["acme"] })).await;
     register(&fixture, "two", json!({})).await;
-    publish(&fixture, 1, &[("once_per_1h", json!({ "service": "one" }))])
-        .await
-        .unwrap();
+    let tick = |source: &str| {
+        let data = json!({ "service": "one" });
+        json!({ "specversion": "1.0", "id": "t", "source": source, "type": "once_per_1h", "data": data })
+    };
+    let ticks = [
+        ("once_per_1h", tick("somebody")),
+        ("once_per_1h", tick("tripline/timekeeper")),
+    ];
+    publish(&fixture, 1, &ticks).await.unwrap();
     let calls = caller.called("once_per_1h", 1).await;
     assert_eq!(
         (&calls[0].oid, &calls[0].jwt, &calls[0].data),
