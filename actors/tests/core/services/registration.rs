@@ -89,6 +89,28 @@ async fn orgs_are_told_when_they_come_and_when_they_go_and_a_removed_service_lea
 }
 
 #[actix::test]
+async fn what_waited_for_an_org_that_the_service_refuses_is_not_delivered() {
+    let caller = ScriptedCaller::wanting(&["org_install", "detection"], &["c"]);
+    let refused = Ok(json!({ "success": false, "error": "not you" }));
+    caller.says("org_install", vec![again(), refused]);
+    let fixture = start(&caller).await;
+    let registered = fixture.core.register_service(body("yara", json!({}))).await;
+    let name: Name = registered.unwrap().spec.name;
+    caller.called("org_install", 1).await;
+    publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
+    // Its first answer was heard.
+    view_when(&fixture, &name, |view| view.waiting == 2 && view.calls == 0).await;
+    fixture.advance(2);
+    let view = view_when(&fixture, &name, |view| view.waiting == 0).await;
+    assert_eq!(
+        view.installations,
+        [(org("default"), Installation::Refused)].into()
+    );
+    assert_eq!((caller.calls("detection"), view.given_up), (Vec::new(), 1));
+    assert_eq!(fixture.rows(Table::ServiceDelivery), 0);
+}
+
+#[actix::test]
 async fn a_refused_org_gets_nothing_and_is_asked_again_after_an_hour() {
     let caller = ScriptedCaller::wanting(&["org_install", "detection"], &["c"]);
     let refused = Ok(json!({ "success": false, "error": "not you" }));
