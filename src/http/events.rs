@@ -167,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn nobody_takes_a_source_of_the_servers_own() {
+        for source in ["tripline/timekeeper", "tripline/"] {
+            assert_eq!(
+                code(made(json!({"etype": "once_per_1h", "source": source}))),
+                "bad_attribute"
+            );
+        }
+        assert!(made(json!({"etype": "E", "source": "tripline"})).is_ok());
+    }
+
+    #[test]
     fn a_host_that_only_the_data_names_is_found() {
         let event = made(json!({"etype": "E", "data": {"hostname": "pc-1"}})).expect("an event");
         assert_eq!(event.host, Some(HostHint::Hostname("pc-1".into())));

@@ -65,6 +65,17 @@ async fn a_token_is_good_for_its_org_with_the_rights_of_its_service_until_that_i
     };
     assert_eq!(change(&body).send().await.expect("an answer").status(), 200);
     assert_eq!(job(&api).await.code(), "not_found", "no such host, but allowed");
+    body["rights"] = json!("admin");
+    assert_eq!(change(&body).send().await.expect("an answer").status(), 200);
+    assert_eq!(api.get("/v1/tokens").await.status, 200);
+    let another = api
+        .post("/v1/tokens", &json!({ "name": "mine", "role": "viewer" }))
+        .await;
+    assert_eq!(
+        (another.status, another.code()),
+        (403, "forbidden"),
+        "it would outlive the service"
+    );
     body["orgs"] = json!(["other"]);
     assert_eq!(change(&body).send().await.expect("an answer").status(), 200);
     assert_eq!(api.get("/v1/hosts").await.status, 401, "the org has left it");

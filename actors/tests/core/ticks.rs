@@ -71,6 +71,30 @@ async fn a_host_has_its_tick_which_trips_the_pipeline_that_listens() {
 }
 
 #[actix::test]
+async fn a_tick_that_was_on_its_way_for_as_long_as_its_period_is_taken_and_others_are_not() {
+    let daily = "name: daily\non: [sensor_per_24h]\njob: { steps: [ list_processes: {} ] }\n";
+    let fixture = Fixture::start_with(listening(vec![daily]));
+    fixture.enrol("amelie").await;
+    stream(&fixture).await;
+    fixture.advance(24 * HOUR);
+    let tick = fixture.published(".sensor_per_24h", 1).await.remove(0);
+    fixture.advance(23 * HOUR);
+    let mut forged: Value = serde_json::from_slice(&tick.payload).unwrap();
+    forged["source"] = json!("somebody");
+    let forged = OutMessage {
+        payload: forged.to_string().into_bytes(),
+        headers: vec![("Content-Type".into(), "application/cloudevents+json".into())],
+        ..tick.clone()
+    };
+    let late = vec![returned(&forged, &fixture, 1), returned(&tick, &fixture, 2)];
+    fixture.core.ingest(late).await.unwrap();
+    let jobs = jobs(&fixture).await;
+    assert_eq!(jobs.len(), 1, "the other is stale");
+    let stale = fixture.published(".dead.default.stale", 1).await;
+    assert_eq!(stale.len(), 1);
+}
+
+#[actix::test]
 async fn after_a_downtime_there_is_one_tick_for_all_that_were_missed() {
     let fixture = Fixture::start_with(listening(vec![HOURLY]));
     fixture.enrol("amelie").await;
