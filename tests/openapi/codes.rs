@@ -15,7 +15,14 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let skipped = name.starts_with("tests")
-            || ["carbonblack", "littlebrother", "agent_channel", "slot"].contains(&name);
+            || [
+                "carbonblack",
+                "littlebrother",
+                "limacharlie.rs",
+                "agent_channel",
+                "slot",
+            ]
+            .contains(&name);
         if path.is_dir() && !skipped {
             sources(&path, found);
         } else if name.ends_with(".rs") && !skipped {
