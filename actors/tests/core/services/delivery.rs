@@ -171,6 +171,14 @@ async fn a_dead_service_is_left_alone_until_its_health_is_back_and_then_gets_all
         let asked = caller.calls("health").len();
         fixture.advance(300);
         caller.called("health", asked + 1).await;
+        // What was answered is heard before the clock goes on: the next time counts from then.
+        let now = fixture.now();
+        let heard = |view: &ServiceView| {
+            view.last_failure
+                .as_ref()
+                .is_some_and(|failure| failure.at == now)
+        };
+        view_when(&fixture, &name, heard).await;
     }
     assert_eq!(
         caller.calls("detection").len(),
