@@ -76,6 +76,7 @@ async fn row(what: &str, on: &str, dir: &Path, clock: &ManualClock, ticks: u64) 
     let (began, before) = (Instant::now(), processor()?);
     clock.advance(HOUR);
     while publisher.0.load(Ordering::Relaxed) < ticks || began.elapsed() < Duration::from_secs(3) {
+        // Nobody tells when all ticks are out; a longer look costs nothing that is measured.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (seconds, spent) = (began.elapsed().as_secs_f64(), processor()? - before);
@@ -114,6 +115,7 @@ fn opened(dir: &Path) -> Outcome<Store> {
         match Store::open(&Options::new(dir)) {
             Ok(store) => return Ok(store),
             Err(error) if began.elapsed() > Duration::from_secs(10) => return Err(error.into()),
+            // Its lock says nothing when it is free.
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
