@@ -19,7 +19,8 @@ pub struct FanoutPlan {
     /// With more hosts than `max_hosts.count` of the pipeline it waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_hosts: Option<u32>,
-    /// `max_in_flight` of the pipeline, which bounds each of its fan-outs beside the pace.
+    /// `max_in_flight` of the pipeline, which bounds the open jobs of each of its fan-outs beside the pace: those whose host
+    /// went away, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
 }

@@ -332,8 +332,7 @@ impl Machine {
 
     /// How many jobs may be open on hosts that are attached.
     fn width(&self) -> u32 {
-        let pace = self.record.plan.pace.in_flight;
-        let most = pace.min(self.record.plan.max_in_flight.unwrap_or(pace));
+        let most = self.record.plan.pace.in_flight;
         match self.record.phase {
             Phase::Ramp { width } => most.min(width),
             Phase::Canary { .. } | Phase::Wide => most,
@@ -344,6 +343,12 @@ impl Machine {
         matches!(self.record.phase, Phase::Canary { since } if made_in >= Some(since))
     }
 
+    /// Whether one more job may be open. The pace counts those whose host is there, the guard of the pipeline all of them.
+    fn has_room(&self) -> bool {
+        let guard = self.record.plan.max_in_flight;
+        self.placed < self.width() && guard.is_none_or(|most| self.counts.in_flight < u64::from(most))
+    }
+
     /// The next host, if one may have its turn now: from then on it is in flight, until it landed.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<HostId> {
         self.release(now);
@@ -351,7 +356,7 @@ impl Machine {
         let early = self.not_before.is_some_and(|at| at > now);
         let alone = matches!(self.record.phase, Phase::Canary { .. })
             && self.canaries >= self.record.plan.pace.canary.unwrap_or(0);
-        if held || early || alone || self.placed >= self.width() || now >= self.record.expires_at {
+        if held || early || alone || !self.has_room() || now >= self.record.expires_at {
             return None;
         }
         let (_, host) = *self.ready.first()?;
@@ -376,7 +381,7 @@ impl Machine {
     /// When to look again, if only the pace holds back who could have a turn.
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.not_before
-            .filter(|_| !self.ready.is_empty() && self.record.paused.is_none() && self.placed < self.width())
+            .filter(|_| !self.ready.is_empty() && self.record.paused.is_none() && self.has_room())
     }
 
     /// A host ends so without a job: whether it waited or had its turn, it says nothing about the others.

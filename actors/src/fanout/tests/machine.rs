@@ -32,6 +32,40 @@ fn the_width_grows_by_the_ramp_with_each_wave_that_ended_well() {
 }
 
 #[test]
+fn a_host_that_goes_away_gives_its_place_in_the_pace_back_and_none_under_the_guard_of_the_pipeline() {
+    for (max_in_flight, next) in [(None, Some(host(3))), (Some(3), Some(host(3))), (Some(2), None)] {
+        let pace = Pace {
+            in_flight: 2,
+            per_minute: Some(60),
+            ..Pace::default()
+        };
+        let mut record = record(pace, false);
+        record.plan.max_in_flight = max_in_flight;
+        let mut machine = Machine::new(record);
+        machine.join((1..=4).map(|n| joins(n, true)));
+        machine.resolve();
+        assert_eq!(
+            (machine.next(at(0)), machine.next(at(1))),
+            (Some(host(1)), Some(host(2)))
+        );
+        assert_eq!((machine.next(at(2)), machine.due()), (None, None));
+        machine.detached(host(1));
+        assert_eq!(
+            machine.due(),
+            next.map(|_| at(2)),
+            "who is not let go on needs no timer"
+        );
+        assert_eq!(machine.next(at(2)), next, "{max_in_flight:?}");
+        machine.landed(host(1), 0, Outcome::Interrupted, 0);
+        let then = match next {
+            Some(_) => None,
+            None => Some(host(3)),
+        };
+        assert_eq!(machine.next(at(3)), then, "{max_in_flight:?}");
+    }
+}
+
+#[test]
 fn a_canary_that_failed_during_a_persons_pause_is_decided_about_when_it_goes_on() {
     let pace = Pace {
         canary: Some(2),

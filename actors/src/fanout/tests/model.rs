@@ -62,8 +62,9 @@ struct World {
 }
 
 impl World {
-    fn new(pace: Pace, standing: bool) -> Self {
-        let record = record(pace, standing);
+    fn new(pace: Pace, max_in_flight: Option<u32>, standing: bool) -> Self {
+        let mut record = record(pace, standing);
+        record.plan.max_in_flight = max_in_flight;
         Self {
             now: 0,
             machine: Machine::new(record.clone()),
@@ -111,15 +112,20 @@ impl World {
         self.settle(new);
     }
 
-    /// Open jobs on hosts that are attached, or that may come back after a restart.
-    fn in_flight(&self) -> usize {
+    /// Hosts of open jobs, durable or on their way.
+    fn open_jobs(&self) -> impl Iterator<Item = HostId> {
         let sent = self.sent.iter().filter_map(|sent| match sent {
             Sent::Job(host, _) => Some(*host),
             Sent::Record(..) => None,
         });
-        let open = self.open.keys().copied().chain(sent);
+        self.open.keys().copied().chain(sent)
+    }
+
+    /// Open jobs on hosts that are attached, or that may come back after a restart.
+    fn in_flight(&self) -> usize {
         let kept = |host: &HostId| self.now < self.kept_until && self.kept.contains(host);
-        open.filter(|host| self.attached.contains(host) || kept(host))
+        self.open_jobs()
+            .filter(|host| self.attached.contains(host) || kept(host))
             .count()
     }
 
@@ -143,6 +149,13 @@ impl World {
         let (record, pace) = (self.machine.record(), self.pace());
         assert!(record.paused.is_none() && record.closed().is_none() && self.found_all);
         assert!(self.in_flight() < pace.in_flight as usize, "too many at once");
+        if let Some(most) = record.plan.max_in_flight {
+            let open = self.open_jobs().count();
+            assert!(
+                open < most as usize,
+                "the guard of the pipeline allows {most} open jobs"
+            );
+        }
         let since = match record
             .history
             .iter()
@@ -480,10 +493,11 @@ proptest! {
     #[test]
     fn every_host_has_one_outcome_and_the_pace_is_kept_wherever_the_process_dies(
         pace in pace(),
+        max_in_flight in prop::option::of(1..4_u32),
         standing in any::<bool>(),
         ops in prop::collection::vec(op(), 1..80),
     ) {
-        let mut world = World::new(pace, standing);
+        let mut world = World::new(pace, max_in_flight, standing);
         ops.iter().for_each(|op| world.act(op));
         world.finish();
     }
