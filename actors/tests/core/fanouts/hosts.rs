@@ -2,10 +2,14 @@
 
 use super::{CANCELLED, EXPIRED, SUCCEEDED};
 use super::{attached, ended, everywhere, host, hosts, is_paused, states, submit, until, view};
-use crate::fixture::{Fixture, Setup, config, enrolment, eventually};
+use crate::fixture::{Fixture, Setup, config, delete, enrolment, eventually};
+use serde_json::json;
 use tripline_actors::LabelChange;
 use tripline_actors::store::Table;
-use tripline_protocol::fanout::{FanoutHostState, FanoutOutcome, FanoutState, SubmitFanout, Target};
+use tripline_protocol::fanout::{
+    FanoutHostState, FanoutOutcome, FanoutState, RetryFanout, SubmitFanout, Target,
+};
+use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::{HostId, Label, Span};
 
@@ -63,6 +67,60 @@ async fn hosts_that_had_no_turn_in_time_expire_with_it() {
     let expired = host(&fixture, id, away).await;
     assert_eq!((expired.state, expired.job_id), (EXPIRED, None));
     assert_eq!(expired.reason.unwrap().code, "expired");
+}
+
+#[actix::test]
+async fn a_job_that_has_not_begun_when_the_fan_out_expires_expires_with_it() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 2).await;
+    // Something else runs on the second host, which the job of the fan-out has to wait for.
+    let other = fixture.submit(agents[1].0, vec![delete()]).await;
+    let busy = agents[1].1.command().await;
+    let wanted = SubmitFanout {
+        expires: Some(Span::from_secs(10)),
+        ..everywhere()
+    };
+    let id = submit(&fixture, wanted).await;
+    let begun = agents[0].1.command().await;
+    until(&fixture, id, "both have their jobs", |view| {
+        view.counts.in_flight == 2
+    })
+    .await;
+    fixture.advance(11);
+    until(&fixture, id, "the one that waits expires", |view| {
+        view.counts.expired == 1
+    })
+    .await;
+    let waited = host(&fixture, id, agents[1].0).await;
+    assert_eq!(
+        (waited.state, waited.reason.unwrap().code.as_str()),
+        (EXPIRED, "expired")
+    );
+    let job = fixture.core.get_job(None, waited.job_id.unwrap()).await.unwrap();
+    assert_eq!(job.state, JobState::Ended(Outcome::Expired));
+    assert_eq!(job.started_at, None);
+    // What has begun goes on, whoever made it.
+    agents[0].1.answer(begun.command_id, json!({}));
+    assert_eq!(agents[0].1.ack().await, [begun.command_id]);
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!((outcome, view.counts.succeeded), (FanoutOutcome::Expired, 1));
+    // Another turn has the time of the retry.
+    let retry = RetryFanout {
+        expires: Some(Span::from_secs(60)),
+        ..RetryFanout::default()
+    };
+    let retried = fixture.core.retry_fanout(None, id, retry).await.unwrap();
+    until(&fixture, id, "it has its turn", |view| view.counts.in_flight == 1).await;
+    fixture.advance(20);
+    agents[1].1.answer(busy.command_id, json!({}));
+    assert_eq!(agents[1].1.ack().await, [busy.command_id]);
+    fixture.ended(other.job_id).await;
+    agents[1].1.obey().await;
+    let (outcome, view) = ended(&fixture, id).await;
+    assert_eq!(
+        (outcome, view.expires_at),
+        (FanoutOutcome::Succeeded, retried.expires_at)
+    );
 }
 
 #[actix::test]
