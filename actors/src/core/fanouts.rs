@@ -2,11 +2,12 @@
 
 use super::control::checked;
 use super::{Core, HostFilter};
+use crate::directory::ListHosts;
 use crate::fanout::{self, Change, ChangeFanout, GetFanout, ListFanoutHosts, ListFanouts, SubmitNew};
 use crate::labels;
 use crate::once::Once;
 use crate::refusal::Refusal;
-use tripline_protocol::api::Page;
+use tripline_protocol::api::{HostView, Page};
 use tripline_protocol::fanout::{
     FanoutHostState, FanoutHostView, FanoutReach, FanoutState, FanoutView, RetryFanout, SubmitFanout,
 };
@@ -96,7 +97,7 @@ impl Core {
         };
         loop {
             // Page by page, so that others are answered between two of them.
-            let page = self.list_hosts(filter.clone()).await?;
+            let page = self.list_targets(filter.clone()).await?;
             for host in page.items {
                 let protected = labels::protecting(&host.labels, &self.ground.config.hosts_protected);
                 reach.hosts += 1;
@@ -115,6 +116,17 @@ impl Core {
                 return Ok(reach);
             }
         }
+    }
+
+    /// Hosts that a fan-out can have, a page of them.
+    async fn list_targets(&self, filter: HostFilter) -> Result<Page<HostView>, Refusal> {
+        let (reply, answer) = self.doors.query.enter()?;
+        self.peers()?.directory.do_send(ListHosts {
+            filter,
+            only_targets: true,
+            reply,
+        });
+        answer.wait().await
     }
 
     /// One fan-out. Refuses with `NotFound`.

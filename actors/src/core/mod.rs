@@ -402,7 +402,11 @@ impl Core {
     /// more: so much is looked at for one page and no more.
     pub async fn list_hosts(&self, filter: HostFilter) -> Result<Page<HostView>, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
-        self.peers()?.directory.do_send(ListHosts { filter, reply });
+        self.peers()?.directory.do_send(ListHosts {
+            filter,
+            only_targets: false,
+            reply,
+        });
         let mut page = answer.wait().await?;
         self.count_open(&mut page.items).await?;
         Ok(page)

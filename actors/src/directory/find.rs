@@ -60,9 +60,19 @@ impl Directory {
         })
     }
 
-    /// A host that is selected, as it is now. A linked client is its host, which is looked at for itself.
+    /// Whether it is the own record of who is linked to a host: that host is looked at for itself.
+    pub(super) fn is_linked(&self, record: &HostRecord) -> bool {
+        self.linked.contains_key(&record.host_id)
+    }
+
+    /// Whether a fan-out can have it: on a sensor of LimaCharlie nothing can be run, so it would wait there for nobody.
+    pub(super) fn is_target(&self, record: &HostRecord) -> bool {
+        !self.is_linked(record) && !record.is_limacharlie()
+    }
+
+    /// A host that is selected, as it is now.
     fn selected(&self, record: &HostRecord, selector: &HostSelector) -> Result<Option<HostView>, Refusal> {
-        if self.linked.contains_key(&record.host_id) {
+        if !self.is_target(record) {
             return Ok(None);
         }
         let view = self.view(record)?;

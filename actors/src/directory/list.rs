@@ -15,16 +15,18 @@ pub(super) const SCANNED_MAX: usize = 5_000;
 /// Records that are read at once.
 const READ_MAX: usize = 500;
 
-/// Many hosts in the order of their ids; from the API.
+/// Many hosts in the order of their ids; from the API. A linked client is shown as the host that reports as it.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct ListHosts {
     pub(crate) filter: HostFilter,
+    /// Only those that a fan-out can have.
+    pub(crate) only_targets: bool,
     pub(crate) reply: Reply<Page<HostView>>,
 }
 
 impl Directory {
-    fn list(&self, filter: &HostFilter) -> Result<Page<HostView>, Refusal> {
+    fn list(&self, filter: &HostFilter, only_targets: bool) -> Result<Page<HostView>, Refusal> {
         let limit = filter.limit.clamp(1, 1000);
         let mut after = filter.after.as_deref().map(cursor).transpose()?;
         let mut items = Vec::new();
@@ -38,7 +40,13 @@ impl Directory {
             for (_, bytes) in &page {
                 let record = readable(bytes)?;
                 (after, scanned) = (Some(record.host_id), scanned + 1);
-                items.extend(self.listed(filter, &record)?);
+                let is_meant = match only_targets {
+                    true => self.is_target(&record),
+                    false => !self.is_linked(&record),
+                };
+                if is_meant {
+                    items.extend(self.listed(filter, &record)?);
+                }
                 if items.len() >= limit {
                     break;
                 }
@@ -48,10 +56,10 @@ impl Directory {
         Ok(Page { items, next })
     }
 
-    /// The host, if the list is about it. A linked client is shown as the host that reports as it.
+    /// The host, if the list is about it.
     fn listed(&self, filter: &HostFilter, record: &HostRecord) -> Result<Option<HostView>, Refusal> {
         let of_org = filter.org.as_ref().is_none_or(|org| *org == record.org);
-        if !of_org || self.linked.contains_key(&record.host_id) {
+        if !of_org {
             return Ok(None);
         }
         let view = self.view(record)?;
@@ -76,7 +84,7 @@ pub(super) fn readable(bytes: &[u8]) -> Result<HostRecord, Refusal> {
 impl Handler<ListHosts> for Directory {
     type Result = ();
     fn handle(&mut self, message: ListHosts, _: &mut Self::Context) {
-        let answer = self.list(&message.filter);
+        let answer = self.list(&message.filter, message.only_targets);
         self.ground.after_commit(move || message.reply.send(answer));
     }
 }

@@ -121,6 +121,8 @@ pub(crate) enum News {
     /// It is new, or its labels are others.
     Changed,
     Forgotten,
+    /// It is a client, and was linked to a host.
+    Linked,
 }
 
 /// Something happened to a host; from the scheduler, who hears it from the hosts and the Directory.

@@ -286,6 +286,7 @@ impl Handler<HostNews> for Fanouts {
             }
             News::Changed => self.look_at(host_id, ctx),
             News::Forgotten => self.forget(host_id, ctx),
+            News::Linked => self.linked(host_id, ctx),
         }
     }
 }

@@ -82,6 +82,27 @@ impl Fanouts {
 impl Fanouts {
     /// A host that is forgotten waits no more.
     pub(super) fn forget(&mut self, host: HostId, ctx: &mut Context<Self>) {
+        let reason = Reason::new("host_forgotten", "its host was forgotten by an administrator");
+        self.end_waiting(host, FanoutHostState::Ended(Outcome::Cancelled), &reason, ctx);
+    }
+
+    /// A client that is linked to a host is never attached itself: it waits no more.
+    pub(super) fn linked(&mut self, client: HostId, ctx: &mut Context<Self>) {
+        let reason = Reason::new(
+            "host_linked",
+            "it is a client that was linked to a host, which reports as it",
+        );
+        self.end_waiting(client, FanoutHostState::Skipped, &reason, ctx);
+    }
+
+    /// Ends a host so in every fan-out in which it waits.
+    fn end_waiting(
+        &mut self,
+        host: HostId,
+        state: FanoutHostState,
+        reason: &Reason,
+        ctx: &mut Context<Self>,
+    ) {
         let now = self.ground.now();
         let waits = |open: &Open| {
             let member = open.machine.member(host);
@@ -91,9 +112,7 @@ impl Fanouts {
         for id in of.map(|(id, _)| *id).collect::<Vec<FanoutId>>() {
             let mut batch = Batch::new();
             if let Some(open) = self.open.get_mut(&id) {
-                let reason = Reason::new("host_forgotten", "its host was forgotten by an administrator");
-                let state = FanoutHostState::Ended(Outcome::Cancelled);
-                let row = row_without_job(open, host, state, reason, now);
+                let row = row_without_job(open, host, state, reason.clone(), now);
                 open.put_row(host, row, &mut batch);
                 open.machine.pass_over(host, state);
             }

@@ -4,6 +4,7 @@
 use super::messages::{HostLinked, LinkHost};
 use super::{JobScheduler, NewJob};
 use crate::directory::{JoinHosts, check_link};
+use crate::fanout::News;
 use crate::ground::read;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
@@ -32,6 +33,7 @@ impl Handler<HostLinked> for JobScheduler {
     fn handle(&mut self, message: HostLinked, _: &mut Self::Context) {
         self.end_stranded(&message);
         self.end_stranded_sessions(message.client, &message.host.hostname);
+        self.tell_news(message.client, News::Linked);
         self.dispatch();
     }
 }

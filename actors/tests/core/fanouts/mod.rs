@@ -6,6 +6,7 @@ mod limits;
 mod pace;
 mod pipelines;
 mod restart;
+mod targets;
 
 use crate::fixture::{Agent, Fixture, delete, eventually};
 use serde_json::{Value, json};
