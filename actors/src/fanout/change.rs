@@ -237,9 +237,11 @@ impl Fanouts {
         if changed {
             batch.audit(self.on_record(&message));
         }
+        self.settle_with(id, batch, || {});
+        // The change may have been its end. Who asked is answered behind what was written.
         let view = self.view(id);
         let reply = message.reply;
-        self.settle_with(id, batch, move || reply.send(view));
+        self.persist(Batch::new(), Vec::new(), None, move || reply.send(view));
         if matches!(message.change, Change::Retry(_)) {
             // It may have been over before all of its hosts were found.
             self.look_for_hosts(id, ctx);

@@ -146,7 +146,7 @@ fn summary(ground: &Ground, open: &Open) -> Result<FanoutSummary, Refusal> {
                 Some(row) if row.run == member.run => Some(row.clone()),
                 _ => row_of(ground, record.fanout_id, *host)?,
             };
-            let view = host_view(ground, record, *host, 0, row)?;
+            let view = host_view(ground, record, *host, member.found_in, row)?;
             // What happened to all at once may be newer than what a row says.
             Ok(FanoutHostView {
                 state: member.state,

@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) order: u32,
     pub(super) state: FanoutHostState,
     pub(super) run: u32,
+    /// Up to which entry of the history it was found.
+    pub(super) found_in: u32,
     /// In which turn its last job was made.
     made_in: Option<u32>,
     attached: bool,
@@ -128,6 +130,7 @@ impl Machine {
                 order: 0,
                 state: is.state,
                 run: is.run,
+                found_in: known.turn,
                 made_in,
                 attached: known.attached,
                 kept: is.state == FanoutHostState::InFlight && !known.attached,
@@ -262,7 +265,7 @@ impl Machine {
 
     /// Hosts join. Those that are its hosts already are passed over; the answer is who is new.
     pub(super) fn join(&mut self, found: impl IntoIterator<Item = Joining>) -> Vec<HostId> {
-        let mut new = Vec::new();
+        let (mut new, found_in) = (Vec::new(), self.record.turn());
         for joining in found {
             let member = Member {
                 order: 0,
@@ -271,6 +274,7 @@ impl Machine {
                     false => FanoutHostState::Pending,
                 },
                 run: 0,
+                found_in,
                 made_in: None,
                 attached: joining.attached,
                 kept: false,

@@ -2,7 +2,8 @@
 
 use super::{CANCELLED, FAILED, SUCCEEDED};
 use super::{attached, disobey, ended, everywhere, host, states, submit, summary, until};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, eventually};
+use serde_json::json;
 use tripline_protocol::Span;
 use tripline_protocol::fanout::{FanoutOutcome, FanoutState, Pace, RetryFanout, SubmitFanout};
 use tripline_protocol::job::Outcome;
@@ -56,6 +57,67 @@ async fn cancelling_ends_who_waits_and_who_has_a_job() {
     assert_eq!((outcome, view.counts.cancelled), (FanoutOutcome::Cancelled, 2));
     let again = fixture.core.cancel_fanout(None, id).await.unwrap();
     assert_eq!(again.state, FanoutState::Ended(FanoutOutcome::Cancelled));
+}
+
+#[actix::test]
+async fn who_cancels_one_that_ends_with_it_is_told_how_it_ended() {
+    let fixture = Fixture::start();
+    fixture.enrol("away").await;
+    for pauses in [false, true] {
+        let id = submit(&fixture, everywhere()).await;
+        until(&fixture, id, "it waits", |view| view.counts.offline == 1).await;
+        if pauses {
+            fixture.core.pause_fanout(None, id, None).await.unwrap();
+        }
+        let told = fixture.core.cancel_fanout(None, id).await.unwrap();
+        assert_eq!(told.state, FanoutState::Ended(FanoutOutcome::Cancelled));
+        assert_eq!(
+            (told.counts.cancelled, told.finished_at),
+            (1, Some(fixture.now()))
+        );
+    }
+}
+
+#[actix::test]
+async fn the_summary_says_of_a_host_that_joined_late_why_it_had_no_turn_and_not_why_others_had_none_before() {
+    let fixture = Fixture::start();
+    let mut agents = attached(&fixture, 1).await;
+    let standing = SubmitFanout {
+        standing: true,
+        expires: Some(Span::from_secs(60)),
+        ..everywhere()
+    };
+    let id = submit(&fixture, standing).await;
+    disobey(&mut agents[0].1).await;
+    until(&fixture, id, "one fails", |view| view.counts.failed == 1).await;
+    fixture.advance(61);
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Failed);
+    let first = agents[0].0.to_string();
+    drop(agents);
+    eventually("it is away", || async {
+        let view = fixture.core.get_host(None, first.clone()).await.unwrap();
+        view.attachments.is_empty().then_some(())
+    })
+    .await;
+    fixture
+        .core
+        .retry_fanout(None, id, RetryFanout::default())
+        .await
+        .unwrap();
+    let late = fixture.enrol("late").await.host_id;
+    until(&fixture, id, "it joins", |view| view.counts.offline == 2).await;
+    fixture.core.cancel_fanout(None, id).await.unwrap();
+    ended(&fixture, id).await;
+    let summary = summary(&fixture, 2).await;
+    let named = summary["not_succeeded"].as_array().unwrap();
+    let of_late = named.iter().find(|host| host["host_id"] == json!(late)).unwrap();
+    let shown = host(&fixture, id, late).await;
+    assert_eq!(shown.reason.as_ref().unwrap().code, "cancelled");
+    assert_eq!(
+        of_late,
+        &json!(shown),
+        "the summary says what the list of hosts does"
+    );
 }
 
 #[actix::test]
