@@ -9,7 +9,7 @@ use crate::outbox::{Outgoing, stage};
 use crate::ports::OutMessage;
 use crate::record::{HostRecord, encode};
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table};
+use crate::store::{Batch, Store, Table};
 use serde::Serialize;
 use tripline_protocol::fanout::{FanoutHostState, FanoutHostView, FanoutOutcome, FanoutSummary};
 use tripline_protocol::job::{Outcome, Reason};
@@ -43,11 +43,19 @@ impl Fanouts {
     /// Lets go of those whose end the store has by now.
     pub(super) fn forget_finished(&mut self) {
         let store = &self.ground.store;
-        self.finishing.retain(|id, finished| {
-            let stored: Result<Option<FanoutRecord>, Refusal> =
-                read(store, Table::Fanout, id.as_bytes(), "fan-out");
-            stored.is_ok_and(|stored| stored.is_some_and(|stored| stored.ends < finished.ends))
-        });
+        self.finishing.retain(|_, finished| !has_end(store, finished));
+    }
+}
+
+/// Whether the store has the end of one that ended. One that ended in the batch in which it began is not there at all before;
+/// none is forgotten while it is on its way.
+fn has_end(store: &Store, finished: &FanoutRecord) -> bool {
+    let id = finished.fanout_id;
+    let stored: Result<Option<FanoutRecord>, Refusal> = read(store, Table::Fanout, id.as_bytes(), "fan-out");
+    match stored {
+        Ok(stored) => stored.is_some_and(|stored| stored.ends >= finished.ends),
+        // The store cannot be read: whoever asks for it is told so.
+        Err(_) => true,
     }
 }
 
@@ -196,4 +204,32 @@ pub(super) fn host_view(
         reason,
         finished_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Definition;
+    use super::super::tests::{commit, record, store};
+    use super::*;
+    use tripline_protocol::fanout::Pace;
+    use tripline_protocol::job::JobSpec;
+
+    #[test]
+    fn the_end_of_a_fan_out_is_in_the_store_when_it_says_so_and_not_before_it_is_there() {
+        let (_dir, store) = store();
+        let mut finished = record(Pace::default(), false);
+        finished.ends = 1;
+        assert!(!has_end(&store, &finished), "it began in the batch of its end");
+        let spec = Box::new(JobSpec::new("sweep".parse().unwrap(), Vec::new()));
+        for (ends, has) in [(0, false), (1, true), (2, true)] {
+            let mut batch = Batch::new();
+            let stored = FanoutRecord {
+                ends,
+                ..finished.clone()
+            };
+            stored.put_new(&Definition::Job { spec: spec.clone() }, &mut batch);
+            commit(&store, batch);
+            assert_eq!(has_end(&store, &finished), has, "it ended {ends} times");
+        }
+    }
 }
