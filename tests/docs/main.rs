@@ -16,5 +16,6 @@ mod names;
 mod no_limits;
 mod pages;
 mod porting;
+mod reasons;
 mod rules;
 mod schemas;
