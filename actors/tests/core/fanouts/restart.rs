@@ -74,6 +74,12 @@ async fn an_open_job_keeps_its_place_until_its_host_is_back_or_has_been_away_for
         let id = submit(&fixture, SubmitFanout { pace, ..everywhere() }).await;
         let [first, second] = [agents[0].0, agents[1].0];
         agents[0].1.command().await;
+        // Who waits goes first: before the server stops it could have the place that the other gives back.
+        drop(agents.pop());
+        until(&fixture, id, "the second is away", |view| {
+            view.counts.offline == 1
+        })
+        .await;
         drop(agents);
         let fixture = fixture.restart().await;
         let mut agent = fixture.attach(second, "second").await;
