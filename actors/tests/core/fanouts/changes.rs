@@ -99,11 +99,11 @@ async fn the_summary_says_of_a_host_that_joined_late_why_it_had_no_turn_and_not_
         view.attachments.is_empty().then_some(())
     })
     .await;
-    fixture
-        .core
-        .retry_fanout(None, id, RetryFanout::default())
-        .await
-        .unwrap();
+    let failed = RetryFanout {
+        outcomes: vec![Outcome::Failed],
+        ..RetryFanout::default()
+    };
+    fixture.core.retry_fanout(None, id, failed).await.unwrap();
     let late = fixture.enrol("late").await.host_id;
     until(&fixture, id, "it joins", |view| view.counts.offline == 2).await;
     fixture.core.cancel_fanout(None, id).await.unwrap();
