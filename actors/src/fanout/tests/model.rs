@@ -326,6 +326,12 @@ impl World {
         assert_eq!(again.record().phase, self.machine.record().phase);
     }
 
+    fn leave(&mut self, host: HostId) {
+        self.attached.remove(&host);
+        self.kept.remove(&host);
+        self.machine.detached(host);
+    }
+
     fn resume(&mut self) {
         let canary = |reason: &Reason| reason.code == "canary_failed";
         let forgives = self.machine.record().paused.as_ref().is_some_and(canary);
@@ -350,10 +356,12 @@ impl World {
                 self.kept.remove(&host(*n));
                 self.machine.attached(host(*n));
             }
-            Op::Detach(n) => {
-                self.attached.remove(&host(*n));
-                self.kept.remove(&host(*n));
-                self.machine.detached(host(*n));
+            Op::Detach(n) => self.leave(host(*n)),
+            Op::Leave(index) => {
+                let open: Vec<HostId> = self.open_jobs().collect();
+                if let Some(host) = open.get(index % open.len().max(1)) {
+                    self.leave(*host);
+                }
             }
             Op::Go(most) => self.go(*most),
             Op::Commit => self.commit(),
@@ -428,6 +436,8 @@ enum Op {
     Resolve,
     Attach(u128),
     Detach(u128),
+    /// A host whose job is open goes away.
+    Leave(usize),
     Go(usize),
     /// The scheduler commits what it was told next.
     Commit,
@@ -459,6 +469,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Resolve),
         4 => (1..=HOSTS).prop_map(Op::Attach),
         2 => (1..=HOSTS).prop_map(Op::Detach),
+        3 => (0..8_usize).prop_map(Op::Leave),
         5 => (1..4_usize).prop_map(Op::Go),
         6 => Just(Op::Commit),
         5 => (0..8_usize, outcome).prop_map(|(index, outcome)| Op::End(index, outcome)),
