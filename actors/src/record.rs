@@ -1,6 +1,9 @@
 //! What the actors keep in the store, and its keys. Values are JSON behind the store's version byte.
 
+mod ending;
 mod loops;
+
+pub(crate) use ending::{Ending, without_last_steps};
 
 use crate::artifact::{forget_use, note_use};
 use crate::audit::{By, Note};
@@ -62,16 +65,6 @@ pub(crate) use loops::Loop;
 
 /// How long the last steps of a job may wait for their turn at its host and for a slot.
 pub(crate) const FINALLY_WAIT_MAX: Span = Span::from_secs(24 * 3600);
-
-/// How a job ends of which only the last steps are left, or how a try ended before it began anew.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ending {
-    pub(crate) outcome: Outcome,
-    pub(crate) reason: Reason,
-    /// So long these may wait for a session. A version that let them wait no longer than they might run wrote none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) until: Option<Timestamp>,
-}
 
 /// A job, from its acceptance until it is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -288,10 +281,10 @@ impl JobRecord {
     }
 
     /// Ends it. Steps that never began are skipped; one under way is `interrupted`. An end that was decided before its
-    /// last steps stands.
+    /// last steps stands, and the reason says why these did not run to their end.
     pub(crate) fn end(&mut self, now: Timestamp, outcome: Outcome, reason: Reason) {
         let (outcome, reason) = match self.ending.take() {
-            Some(ending) => (ending.outcome, ending.reason),
+            Some(ending) => (ending.outcome, without_last_steps(ending.reason, &reason.text)),
             None => (outcome, reason),
         };
         self.state = JobState::Ended(outcome);

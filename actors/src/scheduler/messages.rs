@@ -167,8 +167,10 @@ pub(crate) struct HostLinked {
 /// How a session with a job ended.
 #[derive(Debug)]
 pub(crate) enum SessionEnd {
-    /// The job ended.
+    /// The job ended, but for steps that it may have for its end.
     Ended(Outcome, Reason),
+    /// Those are over, too.
+    Closed(Outcome, Reason),
     /// The host went away before anything irrevocable: the job waits again.
     GivenBack,
     /// The job waits for a time, as its record says.

@@ -479,6 +479,7 @@ impl Handler<SessionEnded> for JobScheduler {
         let host_id = record.host.host_id;
         match message.end {
             SessionEnd::Ended(outcome, reason) => drop(self.conclude(record, outcome, reason)),
+            SessionEnd::Closed(outcome, reason) => self.end(record, outcome, reason),
             SessionEnd::GivenBack => {
                 self.keep_waiting(&mut record, "host_offline");
                 self.wait_again(&record);

@@ -2,7 +2,7 @@
 
 use super::JobScheduler;
 use super::state::Wait;
-use crate::record::JobRecord;
+use crate::record::{JobRecord, without_last_steps};
 use crate::store::Batch;
 use crate::trace;
 use std::sync::Arc;
@@ -57,9 +57,8 @@ impl JobScheduler {
     /// their turn.
     pub(super) fn leave(&mut self, mut record: JobRecord, wait: Option<Wait>) {
         if let Some(ending) = record.ending.clone() {
-            let reason = without_last_steps(ending.reason, &self.wait_text(&record, wait));
-            record.ending = None;
-            return self.end(record, ending.outcome, reason);
+            let why = Reason::new("not_gone_on", self.wait_text(&record, wait));
+            return self.end(record, ending.outcome, why);
         }
         if record.intent.is_some() {
             let text = format!(
@@ -113,10 +112,4 @@ fn not_gone_on(record: &JobRecord, why: &str) -> (Outcome, Reason) {
             (Outcome::Expired, Reason::new("expired", text))
         }
     }
-}
-
-/// Why a job ended whose last steps did not run, or not all of them.
-fn without_last_steps(reason: Reason, why: &str) -> Reason {
-    let text = format!("{}; its last steps did not run to their end: {why}", reason.text);
-    Reason::new(reason.code, text)
 }

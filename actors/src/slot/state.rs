@@ -19,7 +19,7 @@ use super::run::{Call, Facts, render, unwanted};
 use super::{Report, SessionEnd};
 use crate::audit::{End, Note};
 use crate::host::{Adopt, Execute};
-use crate::record::{Intent, JobRecord, Rest};
+use crate::record::{Intent, JobRecord, Rest, without_last_steps};
 use tripline_protocol::frame::{CODE_CANCELLED, CODE_TRANSFER_CUT, CODE_TRANSFER_PAUSED, CommandResult};
 use tripline_protocol::job::{JobSpec, JobState, Outcome, Reason};
 use tripline_protocol::step::{ArtifactRef, OnError, ServerCall, StepStatus};

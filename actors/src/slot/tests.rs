@@ -297,7 +297,7 @@ impl Rig {
                         self.stored = Some(*record);
                         format!("rests {millis} ms {}{ack}", rest.reason.code)
                     }
-                    SessionEnd::Ended(outcome, reason) => {
+                    SessionEnd::Ended(outcome, reason) | SessionEnd::Closed(outcome, reason) => {
                         self.reason = reason.text;
                         format!("end {outcome} {}{ack}", reason.code)
                     }

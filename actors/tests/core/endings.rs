@@ -263,8 +263,47 @@ async fn last_steps_that_were_cancelled_do_not_go_on_over_a_restart() {
     let view = fixture.ended(job.job_id).await;
     assert_eq!(view.state, JobState::Ended(Outcome::Succeeded));
     assert_eq!(view.steps[2].status, StepStatus::Skipped);
+    assert_eq!(
+        view.reason.unwrap().text,
+        "all steps succeeded; its last steps did not run to their end: it was cancelled while it ran"
+    );
     agent.obey().await;
     fixture.ended(next.job_id).await;
+}
+
+#[actix::test]
+async fn a_host_that_goes_away_during_the_last_steps_has_a_result_that_says_so() {
+    let fixture = Fixture::start();
+    let host = fixture.enrol("amelie").await;
+    let mut agent = fixture.attach(host.host_id, "amelie").await;
+    let job = submit(&fixture, host.host_id, vec![delete()], vec![delete(), delete()]).await;
+    agent.obey().await;
+    agent.command().await;
+    drop(agent);
+    eventually("the host is away", || async {
+        let id = host.host_id.to_string();
+        let view = fixture.core.get_host(None, id).await.unwrap();
+        view.attachments.is_empty().then_some(())
+    })
+    .await;
+    looked(&fixture).await;
+    fixture.advance(GRACE);
+    fixture.ended(job.job_id).await;
+    // The other one is of the job that was looked with.
+    let results = fixture.published(".results.", 2).await;
+    let message = results
+        .iter()
+        .find(|message| message.message_id == job.job_id.to_string())
+        .unwrap();
+    let envelope: Value = serde_json::from_slice(&message.payload).unwrap();
+    let result = &envelope["data"];
+    assert_eq!(result["outcome"], "succeeded");
+    assert_eq!(
+        result["reason"]["text"],
+        "all steps succeeded; its last steps did not run to their end: nobody knows whether delete_file ran, and it is not \
+         run twice"
+    );
+    assert_eq!(result["steps"][2]["status"], "skipped");
 }
 
 #[actix::test]

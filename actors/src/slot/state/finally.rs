@@ -36,6 +36,28 @@ impl Session {
         reports.position(|report| report.finally == closing && open(report))
     }
 
+    /// Ends the job: nothing is left of these.
+    pub(super) fn close(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
+        vec![Effect::End {
+            record: self.snapshot(),
+            end: SessionEnd::Closed(outcome, reason),
+            ack,
+        }]
+    }
+
+    /// Whether the next of them runs when nobody knows how this one ended, which may have been stopped because its time was
+    /// over. Where it may still run, its host is sent no other before it confirms the end of this one.
+    pub(super) fn goes_on_after(&self, index: usize, stop: Option<Stop>) -> bool {
+        let is_stopped = stop.is_some_and(|stop| stop != Stop::StepTimeout);
+        self.fails_quietly(index) && !is_stopped && self.is_host_there()
+    }
+
+    /// Goes on with the next of them; how this one ended is durable before.
+    pub(super) fn go_on_quietly(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        self.unsaved = true;
+        self.next(ack)
+    }
+
     /// A step failed that the job's end does not depend on.
     pub(super) fn fails_quietly(&self, index: usize) -> bool {
         let report = self.record.reports.get(index);

@@ -54,11 +54,14 @@ impl Session {
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, reason: Reason, ack: Option<CommandId>) -> Vec<Effect> {
+        if let Some(ending) = self.record.ending.take() {
+            return self.close(
+                ending.outcome,
+                without_last_steps(ending.reason, &reason.text),
+                ack,
+            );
+        }
         let now = self.moment.now;
-        let (outcome, reason) = match self.record.ending.clone() {
-            Some(ending) => (ending.outcome, ending.reason),
-            None => (outcome, reason),
-        };
         let end = match self.record.begin_anew(outcome, &reason, now) {
             Some(_) => SessionEnd::Rests,
             None if self.is_host_there() && self.record.begin_finally(outcome, &reason, now) => {
@@ -197,14 +200,18 @@ impl Session {
     }
 
     pub(super) fn timeout_reason(&self) -> Reason {
-        Reason::new(
-            "job_timeout",
-            format!("it ran longer than {}", self.record.timeout),
-        )
+        let text = match self.is_closing() {
+            false => format!("it ran longer than {}", self.record.timeout),
+            true => format!("they ran longer than {}", self.record.finally_timeout()),
+        };
+        Reason::new("job_timeout", text)
     }
 
     /// All steps have ended.
     pub(super) fn finished(&mut self, ack: Option<CommandId>) -> Vec<Effect> {
+        if let Some(ending) = self.record.ending.take() {
+            return self.close(ending.outcome, ending.reason, ack);
+        }
         let count = |status| {
             let reports = self.record.reports.iter();
             let reports = reports.filter(|report| report.items.is_none());

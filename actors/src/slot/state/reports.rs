@@ -28,17 +28,16 @@ impl Session {
         };
         self.note_end(&in_flight, End::with_code("unknown", code));
         self.record.intent = None;
-        if let Some((stop, _)) = in_flight.flight.stopping {
-            self.mark_interrupted(&in_flight, code);
-            return self.stopped(stop, ack);
-        }
-        if self.may_repeat(in_flight.step) && self.attempts() < ATTEMPTS_MAX {
+        let stop = in_flight.flight.stopping.map(|(stop, _)| stop);
+        if stop.is_none() && self.may_repeat(in_flight.step) && self.attempts() < ATTEMPTS_MAX {
             return self.again((in_flight.step, code), ack);
         }
         self.mark_interrupted(&in_flight, code);
-        if self.fails_quietly(in_flight.step) && self.is_host_there() {
-            self.unsaved = true;
-            return self.next(ack);
+        if self.goes_on_after(in_flight.step, stop) {
+            return self.go_on_quietly(ack);
+        }
+        if let Some(stop) = stop {
+            return self.stopped(stop, ack);
         }
         let text = format!(
             "nobody knows whether {} ran, and it is not run twice",

@@ -6,11 +6,13 @@ impl Session {
     /// Ends the job for the reason it was stopped for.
     pub(super) fn stopped(&mut self, stop: Stop, ack: Option<CommandId>) -> Vec<Effect> {
         match stop {
-            Stop::Cancelled => self.end(
-                Outcome::Cancelled,
-                Reason::new("cancelled", "it was cancelled while it ran"),
-                ack,
-            ),
+            Stop::Cancelled => {
+                let text = match self.is_closing() {
+                    false => "it was cancelled while it ran",
+                    true => "they were cancelled",
+                };
+                self.end(Outcome::Cancelled, Reason::new("cancelled", text), ack)
+            }
             Stop::JobTimeout => self.end(Outcome::TimedOut, self.timeout_reason(), ack),
             Stop::StepTimeout => {
                 let reason = Reason::new("step_failed", "a step's outcome is unknown after its timeout");
@@ -77,12 +79,16 @@ impl Session {
                 self.note_end(&in_flight, End::with_code("unknown", "host_gone"));
             }
             // The last steps have waited for it as long as they do.
-            effects.extend(match self.record.ending.clone() {
-                Some(ending) => {
+            effects.extend(match self.is_closing() {
+                true => {
                     self.unbegin();
-                    self.end(ending.outcome, ending.reason, None)
+                    self.end(
+                        Outcome::Interrupted,
+                        Reason::new("host_gone", "its host is away"),
+                        None,
+                    )
                 }
-                None => self.give_back(None),
+                false => self.give_back(None),
             });
         } else {
             effects.extend(self.unknown_outcome("host_gone", None));
@@ -107,7 +113,10 @@ impl Session {
             report.finished_at = Some(self.moment.now);
             report.error = Some(in_flight.flight.timeout());
         }
-        effects.extend(self.stopped(stop, None));
+        effects.extend(match self.goes_on_after(in_flight.step, Some(stop)) {
+            true => self.go_on_quietly(None),
+            false => self.stopped(stop, None),
+        });
         effects
     }
 }

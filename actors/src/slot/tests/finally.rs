@@ -25,6 +25,11 @@ fn running_with(finally: Vec<Step>) -> Rig {
     rig
 }
 
+/// Why a job ends that succeeded, and whose last steps did not run to their end.
+fn cut_off(why: &str) -> String {
+    format!("all steps succeeded; its last steps did not run to their end: {why}")
+}
+
 const STEPS: [&str; 4] = ["persist", "announce", "ack 0/1", "execute 1/1"];
 
 #[test]
@@ -76,6 +81,10 @@ fn the_last_steps_run_when_the_job_was_cancelled_and_stop_when_it_is_cancelled_a
     assert_eq!(rig.fail(0, 1, cancelled()), STEPS);
     assert_eq!(rig.cancel(), ["persist", "cancel 1/1"]);
     assert_eq!(rig.fail(1, 1, cancelled()), ["end cancelled cancelled, ack 1/1"]);
+    assert_eq!(
+        rig.reason,
+        "it was cancelled while it ran; its last steps did not run to their end: they were cancelled"
+    );
     use StepStatus::{Failed, Pending};
     assert_eq!(
         rig.statuses(),
@@ -127,6 +136,55 @@ fn the_last_steps_end_with_their_time_and_the_outcome_stands() {
     let late = JobSpec::FINALLY_TIMEOUT_DEFAULT.as_millis() / 1000 + 2;
     assert_eq!(rig.pass(late), ["cancel 1/1"]);
     assert_eq!(rig.fail(1, 1, cancelled()), ["end succeeded completed, ack 1/1"]);
+    assert_eq!(rig.reason, cut_off("they ran longer than 2m"));
+}
+
+#[test]
+fn last_steps_that_nobody_confirms_the_end_of_are_over_with_their_time_and_the_reason_says_so() {
+    let mut rig = running_with(vec![delete(), list()]);
+    rig.answer(0, 1, json!({}));
+    let late = JobSpec::FINALLY_TIMEOUT_DEFAULT.as_millis() / 1000 + 2;
+    assert_eq!(rig.pass(late), ["cancel 1/1"]);
+    assert_eq!(rig.pass(10), ["abandon 1/1", "end succeeded completed"]);
+    assert_eq!(rig.reason, cut_off("they ran longer than 2m"));
+    use StepStatus::{Interrupted, Pending, Succeeded};
+    assert_eq!(rig.statuses(), [Succeeded, Interrupted, Pending]);
+}
+
+#[test]
+fn a_last_step_whose_end_nobody_confirms_does_not_keep_the_next_from_running() {
+    let short = Step {
+        timeout: Some(Span::from_secs(30)),
+        ..delete()
+    };
+    let stopping = || {
+        let mut rig = running_with(vec![short.clone(), list()]);
+        rig.answer(0, 1, json!({}));
+        assert_eq!(rig.pass(32), ["cancel 1/1"]);
+        rig
+    };
+    let mut rig = stopping();
+    assert_eq!(
+        rig.pass(10),
+        ["abandon 1/1", "persist", "announce", "execute 2/1"],
+        "its host keeps the next until it confirms"
+    );
+    let stored = rig.stored.clone().unwrap();
+    assert_eq!(stored.reports[1].status, StepStatus::Interrupted);
+    assert_eq!(rig.answer(2, 1, json!({})), ["end succeeded completed, ack 2/1"]);
+    assert_eq!(rig.reason, "all steps succeeded");
+    // The same when its agent died meanwhile.
+    let mut rig = stopping();
+    assert_eq!(rig.fail(1, 1, died()).last().unwrap(), "execute 2/1");
+    // Not when its host is gone.
+    let mut rig = stopping();
+    rig.report(command(1, 1), Report::Lost);
+    rig.journal = None;
+    assert_eq!(rig.pass(30), ["abandon 1/1", "end succeeded completed"]);
+    assert_eq!(
+        rig.reason,
+        cut_off("a step's outcome is unknown after its timeout")
+    );
 }
 
 #[test]
@@ -145,6 +203,15 @@ fn a_host_that_goes_during_the_last_steps_ends_the_job_as_it_was() {
     rig.report(command(1, 1), Report::Lost);
     rig.journal = None;
     assert_eq!(rig.pass(30), ["abandon 1/1", "end succeeded completed"]);
+    assert_eq!(rig.reason, cut_off("its host is away"));
+    // Under one of which nobody knows whether it ran, the only one too.
+    let mut rig = running_with(vec![delete()]);
+    rig.answer(0, 1, json!({}));
+    rig.report(command(1, 1), Report::Lost);
+    rig.journal = None;
+    assert_eq!(rig.pass(30), ["abandon 1/1", "end succeeded completed"]);
+    let why = "nobody knows whether delete_file ran, and it is not run twice";
+    assert_eq!(rig.reason, cut_off(why));
 }
 
 #[test]
@@ -243,6 +310,12 @@ fn a_job_that_never_began_has_no_last_steps() {
     record.ending.as_mut().unwrap().until = None;
     assert_eq!(record.leaves_at(), START.after(crate::record::FINALLY_WAIT_MAX));
     let other = tripline_protocol::job::Outcome::TimedOut;
-    record.end(START, other, reason);
+    let forgotten = tripline_protocol::job::Reason::new("host_forgotten", "its host was forgotten");
+    record.end(START, other, forgotten);
     assert_eq!(record.state, JobState::Ended(outcome), "what was decided stands");
+    let text = record.reason.unwrap().text;
+    assert_eq!(
+        text,
+        "; its last steps did not run to their end: its host was forgotten"
+    );
 }
