@@ -108,6 +108,11 @@ impl Ends {
     }
 }
 
+/// The row of an open job with this number.
+pub(super) fn open_row(seq: u64) -> Vec<u8> {
+    seq.to_be_bytes().to_vec()
+}
+
 fn row(pipeline: &Name) -> Vec<u8> {
     pipeline.as_str().as_bytes().to_vec()
 }
@@ -146,8 +151,14 @@ impl JobScheduler {
     pub(super) fn lose(&mut self, job_id: JobId) {
         tracing::error!(job = %job_id, "an open job has no record");
         let pipeline = self.state.pipeline_of(job_id).cloned();
+        let row = self.state.seq_of(job_id).map(open_row);
         if self.state.remove(job_id) {
+            let mut batch = Batch::new();
+            row.into_iter().for_each(|row| batch.delete(Table::OpenJob, row));
+            self.ground.store.commit(batch, || {});
             self.ground.load.release();
+            // The row of its time is left, and goes as that of an ended one.
+            self.pruner.ended();
             self.tell_landed(pipeline.as_ref());
             self.fanouts.do_send(JobLost(job_id));
         }

@@ -138,14 +138,18 @@ impl JobScheduler {
         let held = held::Held::load(&ground.store)?;
         held.pipelines().for_each(|pipeline| state.hold(pipeline));
         let (mut resume, mut cancelled) = (Vec::new(), Vec::new());
-        let mut after: Option<Vec<u8>> = None;
+        let (mut after, mut lost): (Option<Vec<u8>>, _) = (None, Batch::new());
         loop {
             let page = ground.store.scan(Table::OpenJob, &[], after.as_deref(), 1000)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            for (_, job_id) in &page {
-                let record: Option<JobRecord> = read(&ground.store, Table::Job, job_id, "job")?;
-                let Some(record) = record else { continue };
+            for (row, job_id) in page {
+                let record: Option<JobRecord> = read(&ground.store, Table::Job, &job_id, "job")?;
+                let Some(record) = record else {
+                    tracing::error!(seq = ?row, "an open job has no record");
+                    lost.delete(Table::OpenJob, row);
+                    continue;
+                };
                 if record.intent.is_some() {
                     resume.push(record.job_id);
                 } else if record.cancel_requested {
@@ -160,6 +164,9 @@ impl JobScheduler {
                     state.rest(record.job_id, rest.not_before, record.leaves_at());
                 }
             }
+        }
+        if !lost.is_empty() {
+            ground.store.commit(lost, || {});
         }
         let pruner = prune::Pruner::load(&ground.store, state.open_len() as u64)?;
         ground.load.restart_reserved(state.open_len() as u64);
@@ -281,7 +288,7 @@ impl JobScheduler {
 
     fn stage_end(&self, batch: &mut Batch, record: &JobRecord) -> Vec<Outgoing> {
         record.put(batch);
-        batch.delete(Table::OpenJob, record.seq.to_be_bytes().to_vec());
+        batch.delete(Table::OpenJob, ends::open_row(record.seq));
         record_metrics(&self.ground, record);
         self.stage_result(batch, record)
     }

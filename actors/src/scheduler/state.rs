@@ -368,6 +368,11 @@ impl State {
         self.jobs.get(&job_id)?.entry.pipeline.as_ref()
     }
 
+    /// The number of an open job.
+    pub(super) fn seq_of(&self, job_id: JobId) -> Option<u64> {
+        self.jobs.get(&job_id).map(|open| open.entry.seq)
+    }
+
     /// A job ended, from wherever it was.
     pub(super) fn remove(&mut self, job_id: JobId) -> bool {
         let Some(open) = self.jobs.remove(&job_id) else {

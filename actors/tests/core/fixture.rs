@@ -418,7 +418,7 @@ impl Fixture {
     }
 }
 
-fn options(dir: &TempDir) -> Options {
+pub(crate) fn options(dir: &TempDir) -> Options {
     Options {
         cache_bytes: 16 * 1024 * 1024,
         ..Options::new(dir.path())

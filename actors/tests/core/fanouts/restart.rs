@@ -3,8 +3,8 @@
 use super::{CANCELLED, SUCCEEDED};
 use super::{attached, disobey, ended, everywhere, host, is_paused, states, submit, summary, until, view};
 use crate::endings::wait;
-use crate::fixture::{Fixture, Setup, config, delete, list};
-use tripline_actors::store::{Batch, Table};
+use crate::fixture::{Fixture, Setup, config, delete, eventually, list, options};
+use tripline_actors::store::{Batch, Store, Table};
 use tripline_protocol::fanout::{FanoutHostState, FanoutOutcome, Pace, SubmitFanout};
 use tripline_protocol::job::{JobSpec, Outcome};
 use tripline_protocol::{FanoutId, HostId, JobId};
@@ -122,7 +122,7 @@ async fn last_steps_of_a_job_that_was_cancelled_with_it_run_although_the_server_
     let (host_id, mut agent) = agents.remove(0);
     agent.obey().await;
     let job_id = host(&fixture, id, host_id).await.job_id.unwrap();
-    crate::fixture::eventually("it waits", || async {
+    eventually("it waits", || async {
         let view = fixture.core.get_job(None, job_id).await.unwrap();
         view.waiting.filter(|waiting| waiting.until.is_some())
     })
@@ -142,18 +142,35 @@ async fn last_steps_of_a_job_that_was_cancelled_with_it_run_although_the_server_
     assert_eq!(last.status, tripline_protocol::step::StepStatus::Succeeded);
 }
 
-/// Takes the rows of a job away, as a store that is damaged may have lost them.
-fn lose(fixture: &Fixture, job_id: JobId) {
+/// Takes the record of a job away and its row in the order of time, as a store that is damaged may have lost them.
+fn lose(store: &Store, job_id: JobId) {
     let mut batch = Batch::new();
     batch.delete(Table::Job, job_id.as_bytes().to_vec());
-    for table in [Table::OpenJob, Table::JobByTime] {
-        for (key, value) in fixture.store.scan(table, &[], None, 100).unwrap() {
-            if key.ends_with(job_id.as_bytes()) || value == job_id.as_bytes() {
-                batch.delete(table, key);
-            }
+    for (key, _) in store.scan(Table::JobByTime, &[], None, 100).unwrap() {
+        if key.ends_with(job_id.as_bytes()) {
+            batch.delete(Table::JobByTime, key);
         }
     }
-    fixture.store.commit(batch, || {});
+    store.commit(batch, || {});
+}
+
+#[actix::test]
+async fn of_an_open_job_that_is_lost_while_the_server_is_stopped_nothing_is_left() {
+    let fixture = Fixture::start();
+    let host_id = fixture.enrol("away").await.host_id;
+    let lost = fixture.submit(host_id, vec![list()]).await.job_id;
+    let waits = fixture.submit(host_id, vec![list()]).await.job_id;
+    let dir = fixture.stop().await;
+    let open = || async { Store::open(&options(&dir)).ok() };
+    let store = open().await.unwrap();
+    lose(&store, lost);
+    store.flush_and_close();
+    drop(store);
+    drop(eventually("the store is free", open).await);
+    let fixture = Fixture::resume(dir);
+    let rows = fixture.store.scan(Table::OpenJob, &[], None, 100).unwrap();
+    let open: Vec<_> = rows.iter().map(|(_, job_id)| job_id.as_slice()).collect();
+    assert_eq!(open, [waits.as_bytes()]);
 }
 
 /// One slot, which the job of another host has, and a fan-out with an open job that waits for it.
@@ -218,7 +235,7 @@ async fn a_host_whose_job_is_lost_while_it_waits_ends_and_the_fan_out_with_it() 
     // What waits is read again from the store.
     let fixture = fixture.restart().await;
     let lost = host(&fixture, id, second).await;
-    lose(&fixture, lost.job_id.unwrap());
+    lose(&fixture.store, lost.job_id.unwrap());
     let _second = fixture.attach(second, "second").await;
     let mut agent = fixture.attach(first, "first").await;
     let command = agent.obey().await;
@@ -230,4 +247,5 @@ async fn a_host_whose_job_is_lost_while_it_waits_ends_and_the_fan_out_with_it() 
     assert_eq!(lost.reason.unwrap().code, "job_lost");
     let summary = summary(&fixture, 1).await;
     assert_eq!(summary["not_succeeded"][0]["reason"]["code"], "job_lost");
+    assert_eq!(fixture.rows(Table::OpenJob), 0);
 }
