@@ -204,15 +204,28 @@ impl Ground {
 
     /// Whether new work may be taken: events, jobs, enrolments. Running work goes on either way.
     pub(crate) fn admit(&self) -> Result<(), Refusal> {
-        self.admit_writes()?;
+        self.room().inspect_err(count_refused)
+    }
+
+    /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
+    pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
+        self.room_for_writes().inspect_err(count_refused)
+    }
+
+    /// Whether [`admit`](Self::admit) would take new work, for who looks before it makes some: nobody is refused.
+    pub(crate) fn admits(&self) -> bool {
+        self.room().is_ok()
+    }
+
+    fn room(&self) -> Result<(), Refusal> {
+        self.room_for_writes()?;
         if !self.load.admits() {
             return Err(full("outbox", Span::from_secs(1)));
         }
         Ok(())
     }
 
-    /// Whether new work may be taken that leaves nothing for the outbox: interactive sessions.
-    pub(crate) fn admit_writes(&self) -> Result<(), Refusal> {
+    fn room_for_writes(&self) -> Result<(), Refusal> {
         if self.ending.load().is_some() {
             return Err(Refusal::Unavailable {
                 detail: "it is stopping",
@@ -243,10 +256,16 @@ impl Ground {
     }
 }
 
-/// New work is refused because `what` is full; each refusal is counted.
+/// There is no room for new work because `what` is full.
 fn full(what: &'static str, retry_after: Span) -> Refusal {
-    metrics::counter!("tripline_admission_refused_total", "reason" => what).increment(1);
     Refusal::Busy { what, retry_after }
+}
+
+/// New work was refused; each refusal because something is full is counted.
+fn count_refused(refusal: &Refusal) {
+    if let Refusal::Busy { what, .. } = *refusal {
+        metrics::counter!("tripline_admission_refused_total", "reason" => what).increment(1);
+    }
 }
 
 /// Reads and decodes a record. A record that cannot be decoded is reported as unreadable, not as absent.
@@ -350,6 +369,7 @@ mod tests {
             "{refused:?}"
         );
         assert_eq!(ground.admit(), Err(refused), "for jobs and events, too");
+        assert!(!ground.admits(), "who only looks is not counted");
         let counted = recorder::counter(
             std::thread::current().id(),
             "tripline_admission_refused_total store",
@@ -360,5 +380,6 @@ mod tests {
         ground.store.commit(Batch::new(), move || drop(done));
         assert!(wait.recv().is_err(), "the sender is dropped when all is durable");
         assert_eq!(ground.admit(), Ok(()));
+        assert!(ground.admits());
     }
 }

@@ -79,7 +79,7 @@ const JOB_METRICS: &[Metric] = &[
     counter(
         "tripline_admission_refused_total",
         "requests",
-        "new work refused because something is full; events stay in their stream",
+        "new work refused because something is full; events stay in their stream. Fan-outs and ticks of the clock that wait for room are not among it",
     )
     .by(&[label("reason", &["disk", "hosts", "outbox", "store"])])
     .act("as `/readyz` says: the broker away (`outbox`), the disk full, or slow (`store`); or `hosts.known_max` is reached (`hosts`)"),

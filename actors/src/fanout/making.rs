@@ -33,7 +33,7 @@ impl Fanouts {
     /// Lets hosts have their turn where one may.
     pub(super) fn make_jobs(&mut self, ctx: &mut Context<Self>) {
         // Whoever starts no jobs needs no more of them; and what they end with must have room.
-        let held = self.ground.pause.load().is_some() || self.ground.admit().is_err();
+        let held = self.ground.pause.load().is_some() || !self.ground.admits();
         let mut eager = std::mem::take(&mut self.eager);
         eager.share(MADE_MAX, |id, room| {
             let made = match !held && self.may_go(id) {

@@ -154,7 +154,7 @@ impl Timekeeper {
     /// How many ticks the outbox takes; `None`: they wait, and what they miss meanwhile is one tick for each.
     fn room(&self) -> Option<usize> {
         let load = &self.ground.load;
-        if load.waiting() >= OUTBOX_WAITING_MAX || self.ground.admit().is_err() {
+        if load.waiting() >= OUTBOX_WAITING_MAX || !self.ground.admits() {
             return None;
         }
         usize::try_from(load.room()).ok().filter(|room| *room > 0)

@@ -3,6 +3,7 @@
 use crate::client::data;
 use crate::events::{delivery, jobs, stream};
 use crate::fixture::{Fixture, Setup, eventually, rules};
+use crate::recorder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tripline_actors::ports::OutMessage;
@@ -130,17 +131,32 @@ async fn ticks_wait_while_the_outbox_is_full_and_none_is_lost_or_doubled() {
         },
         ..listening(vec![HOURLY])
     };
+    recorder::install();
     let fixture = Fixture::start_with(setup);
     for number in 0..40 {
         fixture.enrol(&format!("host-{number}")).await;
         fixture.published(".new_sensor", number + 1).await;
     }
     fixture.publisher.set_away(true);
-    fixture.advance(HOUR);
+    // Two looks are to come before the hour is over.
+    fixture.advance(HOUR - 2);
     eventually("the outbox is full", || async {
         (!fixture.core.readiness().outbox).then_some(())
     })
     .await;
+    let thread = fixture.thread().await;
+    let late = || recorder::gauge(thread, "tripline_timekeeper_late_seconds").unwrap_or(0.0);
+    // Each look of the timekeeper comes after a turn that found no room, and after some of the fan-outs' turns.
+    for _ in 0..2 {
+        let before = late();
+        fixture.advance(1);
+        eventually("those that wait are looked at", || async {
+            (late() != before).then_some(())
+        })
+        .await;
+    }
+    let refused = recorder::counter(thread, "tripline_admission_refused_total outbox");
+    assert_eq!(refused, 0, "nobody asked for anything");
     fixture.publisher.set_away(false);
     fixture.core.broker_returned();
     let ticks = fixture.published(".sensor_per_1h", 40).await;
