@@ -102,12 +102,13 @@ impl Given<'_> {
     }
 }
 
-/// How long one of the clock's own ticks may be on its way: nobody would get it later, or in its place.
-fn period_of(event: &Event) -> Span {
+/// How old an event may be for pipelines that do not say, where the server takes `max_age`. One of the clock's own ticks may
+/// be on its way for as long as its period: nobody would get it later, or in its place.
+pub(crate) fn age_taken(event: &Event, max_age: Span) -> Span {
     let is_ours = event.source == SOURCE;
     match event.etype.as_str().parse() {
-        Ok(ServiceEtype::Tick(_, period)) if is_ours => period.span().min(HANDLED_RETAIN),
-        _ => Span::from_secs(0),
+        Ok(ServiceEtype::Tick(_, period)) if is_ours => period.span().min(HANDLED_RETAIN).max(max_age),
+        _ => max_age,
     }
 }
 
@@ -240,7 +241,7 @@ impl EtypeRouter {
             false => Decision::default(),
         };
         let plan = self.plan(given, now, key, listeners, &mut decision)?;
-        let retain = self.retain(&decision, event.time.since(now));
+        let retain = self.retain(&decision, event, now);
         let kept = match decision.acts() {
             true => Kept::Acted,
             false => Kept::Settled,
@@ -295,21 +296,22 @@ impl EtypeRouter {
         Age {
             // A replay is as old as the wish for it.
             age: now.since(replay.map_or(event.time, |replay| replay.at)),
-            age_max: self.ground.config.events_max_age.max(period_of(event)),
+            age_max: age_taken(event, self.ground.config.events_max_age),
         }
     }
 
     /// How long an event is remembered as handled. One on which nobody acted: as long as one of those that did not act
-    /// would take it, which is longer by what it is `ahead` of the clock. `None`: not at all, should it come again it is
+    /// would take it, which is longer by what it is ahead of the clock. `None`: not at all, should it come again it is
     /// decided anew.
-    fn retain(&self, decision: &Decision, ahead: Span) -> Option<Span> {
+    fn retain(&self, decision: &Decision, event: &Event, now: Timestamp) -> Option<Span> {
         if decision.acts() {
             return Some(HANDLED_RETAIN);
         }
         let settled = decision.settled();
         let pipelines = settled.filter_map(|pipeline| self.rules.set.pipeline(pipeline));
-        let age_max = self.ground.config.events_max_age;
+        let age_max = age_taken(event, self.ground.config.events_max_age);
         let taken = pipelines.map(|pipeline| pipeline.age_max(age_max)).max()?;
+        let ahead = event.time.since(now);
         let taken = taken.as_millis().saturating_add(ahead.as_millis());
         Some(Span::from_millis(taken).min(HANDLED_RETAIN))
     }

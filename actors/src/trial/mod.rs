@@ -20,7 +20,7 @@ use crate::pipeline::{
     RuleSet,
 };
 use crate::refusal::Refusal;
-use crate::router::{Age, Decision, Guards, Why, Withheld, decide};
+use crate::router::{Age, Decision, Guards, Why, Withheld, age_taken, decide};
 use crate::store::Batch;
 use hosts::OneHost;
 use std::collections::HashSet;
@@ -81,7 +81,7 @@ impl Trial {
         self.guards.protect(protected.into_iter().collect());
         let age = Age {
             age: now.since(event.time),
-            age_max: AGE_TAKEN,
+            age_max: age_taken(event, AGE_TAKEN),
         };
         let hosts = OneHost(host.as_ref());
         // The router asks its index, which leaves out the same.

@@ -298,6 +298,19 @@ fn an_event_may_be_too_old_or_of_another_org_or_come_twice() {
 }
 
 #[test]
+fn a_tick_of_the_clock_may_be_as_old_as_its_period_as_in_the_server() {
+    let tests = "tests:
+  - events:
+      - { etype: sensor_per_24h, source: tripline/timekeeper, age: 24h }
+      - { etype: sensor_per_24h, source: tripline/timekeeper, age: 24h 1s }
+      - { etype: sensor_per_24h, age: 23h }
+    expect: [{ acts: true }, { dead: stale }, { dead: stale }]
+";
+    let daily = "name: daily\non: sensor_per_24h\njob: { steps: [ list_processes: {} ] }\n";
+    assert_eq!(told(&format!("{daily}{tests}")), [""; 0]);
+}
+
+#[test]
 fn tests_hold_whether_or_not_a_pipeline_is_enabled_or_a_dry_run() {
     let tests =
         "  - event: { etype: a }\n    expect: { acts: true, job: p, steps: [ list_processes: {} ] }\n";

@@ -2,6 +2,7 @@
 
 use crate::client::data;
 use crate::events::{delivery, jobs, stream};
+use crate::explain::{explain, found, of};
 use crate::fixture::{Fixture, Setup, eventually, rules};
 use crate::recorder;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tripline_actors::ports::OutMessage;
 use tripline_actors::store::Table;
 use tripline_actors::{CoreConfig, Delivery};
 use tripline_protocol::Span;
+use tripline_protocol::api::VerdictWord;
 
 const HOUR: u64 = 3600;
 const HOURLY: &str = "name: hourly\non: [sensor_per_1h]\njob: { steps: [ list_processes: {} ] }\n";
@@ -93,6 +95,54 @@ async fn a_tick_that_was_on_its_way_for_as_long_as_its_period_is_taken_and_other
     assert_eq!(jobs.len(), 1, "the other is stale");
     let stale = fixture.published(".dead.default.stale", 1).await;
     assert_eq!(stale.len(), 1);
+}
+
+#[actix::test]
+async fn of_a_tick_that_was_long_on_its_way_explain_knows_that_it_was_not_too_old() {
+    let daily = "name: daily\non: [sensor_per_24h]\njob: { steps: [ list_processes: {} ] }\n";
+    let nobody = "name: daily\non: [sensor_per_24h]\nwhen: event.data.sid == 'x'\njob: { steps: [ list_processes: {} ] }\n";
+    let fixture = Fixture::start_with(listening(vec![nobody]));
+    fixture.enrol("amelie").await;
+    stream(&fixture).await;
+    fixture.advance(24 * HOUR);
+    let tick = fixture.published(".sensor_per_24h", 1).await.remove(0);
+    fixture.advance(23 * HOUR);
+    let late = returned(&tick, &fixture, 1);
+    fixture.core.ingest(vec![late.clone()]).await.unwrap();
+    assert_eq!(fixture.rows(Table::HandledEvent), 0, "nothing is recorded of it");
+    fixture.core.set_rules(rules(&[daily]));
+    let verdict = eventually("the rules are in force", || async {
+        let found = found(&fixture, &late);
+        let key = found.found.as_ref().unwrap().event.key.0;
+        let told = explain(&fixture, None, key, found).await;
+        let verdict = of(&told, "daily").verdict;
+        (verdict != VerdictWord::Condition).then_some(verdict)
+    })
+    .await;
+    assert_eq!(verdict, VerdictWord::Unrecorded, "it would be taken");
+}
+
+#[actix::test]
+async fn a_tick_that_a_threshold_counted_is_remembered_as_long_as_it_is_taken() {
+    let twice = "name: twice\non: [sensor_per_24h]\nsuppress: { min: 2, per: 12h }\njob: { steps: [ list_processes: {} ] }\n";
+    let other = "name: other\non: [acme.alert]\nsuppress: { min: 2, per: 12h }\njob: { steps: [ list_processes: {} ] }\n";
+    let fixture = Fixture::start_with(listening(vec![twice, other]));
+    let host = fixture.enrol("amelie").await;
+    stream(&fixture).await;
+    fixture.advance(24 * HOUR);
+    let tick = fixture.published(".sensor_per_24h", 1).await.remove(0);
+    let alert = delivery(&fixture, 2, "e1", json!({ "host_id": host.host_id }));
+    let counted = vec![returned(&tick, &fixture, 1), alert];
+    fixture.core.ingest(counted).await.unwrap();
+    assert_eq!(fixture.rows(Table::HandledEvent), 2);
+    fixture.advance(2 * HOUR);
+    eventually("what is too old by now is forgotten", || async {
+        (fixture.rows(Table::HandledEvent) < 2).then_some(())
+    })
+    .await;
+    let again = returned(&tick, &fixture, 1);
+    fixture.core.ingest(vec![again]).await.unwrap();
+    assert_eq!(jobs(&fixture).await.len(), 0, "the same tick counts once");
 }
 
 #[actix::test]
@@ -208,8 +258,13 @@ async fn a_tick_of_a_service_trips_no_pipeline() {
         delivery
     };
     let own = tick(1, json!({ "service": "yara", "host_id": host.host_id }));
-    fixture.core.ingest(vec![own]).await.unwrap();
+    fixture.core.ingest(vec![own.clone()]).await.unwrap();
     assert_eq!(jobs(&fixture).await.len(), 0);
+    let found = found(&fixture, &own);
+    let key = found.found.as_ref().unwrap().event.key.0;
+    let told = explain(&fixture, None, key, found).await;
+    assert!(told.pipelines.is_empty(), "{:?}", told.pipelines);
+    assert_eq!(told.not_listening, 1);
     let of_pipelines = tick(2, json!({ "host_id": host.host_id }));
     fixture.core.ingest(vec![of_pipelines]).await.unwrap();
     assert_eq!(jobs(&fixture).await.len(), 1);

@@ -8,7 +8,9 @@ use crate::ingest::Dead;
 use crate::pipeline::{Closed, HostFacts, Pipeline, RenderError, RuleSet};
 use crate::record::JobRecord;
 use crate::refusal::Refusal;
+use crate::router::age_taken;
 use crate::router::withheld::{DecisionRecord, Why};
+use crate::timekeeper::service_of;
 use std::sync::Arc;
 use tripline_protocol::api::{PipelineVerdict, Unmet, VerdictWord};
 use tripline_protocol::{Etype, Event, Name, Span};
@@ -66,7 +68,9 @@ impl Judge<'_> {
     ) -> Result<(Vec<PipelineVerdict>, u64), Refusal> {
         let mut verdicts = Vec::new();
         let mut listening = 0;
-        for pipeline in self.set.candidates(etype) {
+        // A service's own tick is no pipeline's.
+        let is_of_service = self.found.is_some_and(|found| service_of(&found.event).is_some());
+        for pipeline in self.set.candidates(etype).filter(|_| !is_of_service) {
             listening += 1;
             let verdict = match self.of_record(pipeline.name()) {
                 Some(verdict) => PipelineVerdict {
@@ -145,7 +149,7 @@ impl Judge<'_> {
             let text = "the event has not been handled yet";
             return Ok(Now::new(VerdictWord::NotHandled, text));
         }
-        let age_max = self.ground.config.events_max_age;
+        let age_max = age_taken(event, self.ground.config.events_max_age);
         let stale = match pipeline.closed_to(event, self.age(found), age_max) {
             Some(Closed::Disabled) => return Ok(Now::new(VerdictWord::Disabled, "it is not enabled")),
             Some(Closed::WrongOrg) => {
