@@ -78,9 +78,9 @@ const METRICS: &[Metric] = &[
     counter(
         "tripline_router_marks_cut_total",
         "marks",
-        "marks of handled events on which nobody acted that went before their time because there were too many",
+        "marks of handled events on which nobody acted, dead letters among them, that went before their time because there were too many",
     )
-    .act("a threshold counts more events than are remembered: one that is delivered again counts twice; a condition that fewer events meet, or a shorter `events.max_age`"),
+    .act("a threshold counts more events than are remembered: one that is delivered again counts twice; or a flood of dead letters: a condition that fewer events meet, or a shorter `events.max_age`"),
     counter(
         "tripline_router_decisions_unrecorded_total",
         "decisions",

@@ -32,6 +32,7 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::HandledByTime, jobs::handled_by_time),
     (Table::PublishedResult, jobs::published_result),
     (Table::SettledByTime, jobs::handled_by_time),
+    (Table::DeadByTime, jobs::handled_by_time),
     (Table::Window, pipelines::window),
     (Table::TouchedHost, pipelines::touched_host),
     (Table::PipelineEnds, pipelines::ends),

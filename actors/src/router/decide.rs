@@ -3,6 +3,7 @@
 
 use super::guard::{Guards, No, Wish};
 use super::lookup::{Hosts, Resolution};
+use super::remember::Kept;
 use super::withheld::{Why, Withheld};
 use crate::fanout::{self, NewFanout};
 use crate::ingest::Dead;
@@ -52,7 +53,21 @@ impl Decision {
     /// event replayed.
     pub(super) fn acts(&self) -> bool {
         let is_dead = self.dead.as_ref().is_some_and(|dead| dead.reason != STALE);
-        is_dead || self.delivers || !self.jobs.is_empty() || !self.fanouts.is_empty()
+        is_dead || self.causes()
+    }
+
+    /// Whether somebody acts on the event, or a service gets it.
+    fn causes(&self) -> bool {
+        self.delivers || !self.jobs.is_empty() || !self.fanouts.is_empty()
+    }
+
+    /// How the event's mark is kept, if it has one.
+    pub(super) fn kept(&self) -> Kept {
+        match (self.causes(), self.acts()) {
+            (true, _) => Kept::Acted,
+            (false, true) => Kept::Dead,
+            (false, false) => Kept::Settled,
+        }
     }
 
     /// Services want it, and it is too old: it may not be lost in silence.

@@ -46,7 +46,7 @@ use crate::timekeeper::{SOURCE, service_of};
 use crate::trace::{self, Decided, TraceSpan};
 use actix::prelude::*;
 use mark::Handled;
-use remember::{Kept, Pruned, SETTLED_MAX, Settled, mark_handled, prune};
+use remember::{Bounded, DEAD_MAX, Kept, Pruned, SETTLED_MAX, mark_handled, prune};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +118,8 @@ struct Marked {
     keys: HashSet<EventKey>,
     /// Those of them on which nobody acted.
     settled: u64,
+    /// Those that became dead letters.
+    dead: u64,
 }
 
 /// The actor.
@@ -131,7 +133,8 @@ pub(crate) struct EtypeRouter {
     records: Records,
     /// Events decided whose marks are still on the way to the scheduler, and not in the store.
     underway: HashSet<EventKey>,
-    settled: Settled,
+    settled: Bounded,
+    dead: Bounded,
     /// Old marks are being removed.
     is_pruning: bool,
     sentinel: Sentinel,
@@ -152,7 +155,8 @@ impl EtypeRouter {
     ) -> Result<Self, Refusal> {
         let guards = Guards::load(&ground, in_flight)?;
         let records = Records::load(&ground.store, ground.now())?;
-        let settled = Settled::load(&ground.store, SETTLED_MAX)?;
+        let settled = Bounded::load(&ground.store, Kept::Settled, SETTLED_MAX)?;
+        let dead = Bounded::load(&ground.store, Kept::Dead, DEAD_MAX)?;
         Ok(Self {
             ground,
             scheduler,
@@ -163,6 +167,7 @@ impl EtypeRouter {
             records,
             underway: HashSet::new(),
             settled,
+            dead,
             is_pruning: false,
             sentinel,
         })
@@ -198,6 +203,7 @@ impl EtypeRouter {
         }
         self.records.stage(&self.ground.store, &mut accept.batch)?;
         self.settled.add(&self.ground.store, marked.settled)?;
+        self.dead.add(&self.ground.store, marked.dead)?;
         let now = self.ground.now();
         for (one, plan) in planned {
             let full = plan.stage(&self.ground, now, &mut accept.batch, &mut accept.deliveries);
@@ -242,10 +248,7 @@ impl EtypeRouter {
         };
         let plan = self.plan(given, now, key, listeners, &mut decision)?;
         let retain = self.retain(&decision, event, now);
-        let kept = match decision.acts() {
-            true => Kept::Acted,
-            false => Kept::Settled,
-        };
+        let kept = decision.kept();
         self.record(given, now, &decision);
         let Decision {
             jobs,
@@ -261,6 +264,7 @@ impl EtypeRouter {
             let mark = self.mark(given, now, &jobs, &begun);
             mark_handled(&mut accept.batch, key, (kept, now, retain), &mark);
             marked.settled += u64::from(kept == Kept::Settled);
+            marked.dead += u64::from(kept == Kept::Dead);
             marked.keys.insert(key);
         }
         let began = begun.iter().map(|fanout| &fanout.record.pipeline);
@@ -424,6 +428,7 @@ impl EtypeRouter {
         });
         self.is_pruning = pruned.more;
         self.settled.forgot(pruned.settled);
+        self.dead.forgot(pruned.dead);
     }
 
     /// Removes what guards counted and can decide nothing any more.

@@ -1,9 +1,9 @@
 //! Marks of handled events, kept in order: how long they are, and how many.
 //!
 //! The mark of an event on which somebody acted is kept as long as the event could come again. That of one on which nobody
-//! did, such as those that a threshold counted, is settled: it goes sooner, and there are at most so many of them. Of more,
-//! those go that would be forgotten first; should such an event come again it is decided anew, and counted once more. No
-//! job comes of it twice, as none did.
+//! did, such as those that a threshold counted, is settled: it goes sooner, and there are at most so many of them, as there are
+//! of those that became dead letters. Of more, those go that would be forgotten first; should such an event come again it is
+//! decided anew, and counted or a dead letter once more. No job comes of it twice, as none did.
 
 use super::{HANDLED_RETAIN, Mark, PRUNE_MAX};
 use crate::record::{by_time_key, split_by_time_key};
@@ -13,6 +13,8 @@ use tripline_protocol::{EventKey, Span, Timestamp};
 
 /// Marks of events on which nobody acted.
 pub(super) const SETTLED_MAX: u64 = 200_000;
+/// Marks of events that became dead letters.
+pub(super) const DEAD_MAX: u64 = 200_000;
 
 /// What an event came to, which says how its mark is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum Kept {
     Acted,
     /// Nobody acted.
     Settled,
+    /// Nobody could act: it became a dead letter.
+    Dead,
 }
 
 impl Kept {
@@ -29,6 +33,7 @@ impl Kept {
         match self {
             Self::Acted => Table::HandledByTime,
             Self::Settled => Table::SettledByTime,
+            Self::Dead => Table::DeadByTime,
         }
     }
 }
@@ -53,6 +58,8 @@ pub(super) struct Pruned {
     pub(super) more: bool,
     /// Marks of events on which nobody acted.
     pub(super) settled: u64,
+    /// Marks of events that became dead letters.
+    pub(super) dead: u64,
 }
 
 /// Forgets which events were handled so long before `now` that none of them can come again; `more` is told when a page
@@ -65,14 +72,16 @@ pub(super) fn prune(
     let horizon = now.before(HANDLED_RETAIN);
     let mut batch = Batch::new();
     let mut pruned = Pruned::default();
-    for kept in [Kept::Acted, Kept::Settled] {
+    for kept in [Kept::Acted, Kept::Settled, Kept::Dead] {
         let page = store.scan(kept.by_time(), &[], None, PRUNE_MAX)?;
         let is_old = |row: &[u8]| split_by_time_key(row).is_none_or(|(at, _)| at < horizon);
         let old: Vec<_> = page.into_iter().take_while(|(row, _)| is_old(row)).collect();
         pruned.more |= old.len() == PRUNE_MAX;
         let count = forget(&mut batch, kept, old);
-        if kept == Kept::Settled {
-            pruned.settled = count;
+        match kept {
+            Kept::Acted => {}
+            Kept::Settled => pruned.settled = count,
+            Kept::Dead => pruned.dead = count,
         }
     }
     match (batch.is_empty(), pruned.more) {
@@ -97,18 +106,19 @@ fn forget(batch: &mut Batch, kept: Kept, rows: impl IntoIterator<Item = Row>) ->
     count
 }
 
-/// How many marks of events there are on which nobody acted.
+/// How many marks of events there are on which nobody acted, of one kind.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct Bounded {
+    kept: Kept,
     count: u64,
     most: u64,
 }
 
-impl Settled {
+impl Bounded {
     /// Those in the store.
-    pub(super) fn load(store: &Store, most: u64) -> Result<Self, Refusal> {
-        let count = store.count(Table::SettledByTime)?;
-        Ok(Self { count, most })
+    pub(super) fn load(store: &Store, kept: Kept, most: u64) -> Result<Self, Refusal> {
+        let count = store.count(kept.by_time())?;
+        Ok(Self { kept, count, most })
     }
 
     /// So many more are about to be written; of those in the store as many go as are too many then. At once and not with what
@@ -118,8 +128,8 @@ impl Settled {
         if excess > 0 {
             let limit = usize::try_from(excess).unwrap_or(usize::MAX);
             let mut batch = Batch::new();
-            let rows = store.scan(Table::SettledByTime, &[], None, limit)?;
-            let cut = forget(&mut batch, Kept::Settled, rows);
+            let rows = store.scan(self.kept.by_time(), &[], None, limit)?;
+            let cut = forget(&mut batch, self.kept, rows);
             metrics::counter!("tripline_router_marks_cut_total").increment(cut);
             store.commit(batch, || {});
             self.forgot(cut);
@@ -167,26 +177,32 @@ mod tests {
 
     #[test]
     fn beyond_so_many_marks_of_events_on_which_nobody_acted_the_oldest_go_and_no_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&Options::new(dir.path())).unwrap();
-        let mut settled = Settled::load(&store, 3).unwrap();
-        mark(&store, Kept::Acted, [0]);
-        settled.add(&store, 3).unwrap();
-        mark(&store, Kept::Settled, 1..=3);
-        assert!((0..=3).all(|n| is_marked(&store, n)), "as many as there may be");
-        settled.add(&store, 2).unwrap();
-        mark(&store, Kept::Settled, 4..=5);
-        let left: Vec<u64> = (0..=5).filter(|n| is_marked(&store, *n)).collect();
-        assert_eq!(left, [0, 3, 4, 5]);
-        assert_eq!(store.count(Table::SettledByTime).unwrap(), 3);
-        // The same after a restart, and when some went by age.
-        let mut settled = Settled::load(&store, 3).unwrap();
-        let pruned = prune(&store, second(4).after(HOUR), || {}).unwrap();
-        assert_eq!((pruned.more, pruned.settled), (false, 1));
-        settled.forgot(pruned.settled);
-        settled.add(&store, 1).unwrap();
-        mark(&store, Kept::Settled, [6]);
-        let left: Vec<u64> = (0..=6).filter(|n| is_marked(&store, *n)).collect();
-        assert_eq!(left, [4, 5, 6]);
+        for (kept, other) in [(Kept::Settled, Kept::Dead), (Kept::Dead, Kept::Settled)] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&Options::new(dir.path())).unwrap();
+            let mut bounded = Bounded::load(&store, kept, 3).unwrap();
+            mark(&store, Kept::Acted, [0]);
+            mark(&store, other, [100]);
+            bounded.add(&store, 3).unwrap();
+            mark(&store, kept, 1..=3);
+            assert!((0..=3).all(|n| is_marked(&store, n)), "as many as there may be");
+            bounded.add(&store, 2).unwrap();
+            mark(&store, kept, 4..=5);
+            let left: Vec<u64> = (0..=5).filter(|n| is_marked(&store, *n)).collect();
+            assert_eq!(left, [0, 3, 4, 5]);
+            assert_eq!(store.count(kept.by_time()).unwrap(), 3);
+            // The same after a restart, and when some went by age.
+            let mut bounded = Bounded::load(&store, kept, 3).unwrap();
+            let pruned = prune(&store, second(4).after(HOUR), || {}).unwrap();
+            let counted = [pruned.settled, pruned.dead];
+            let expected = if kept == Kept::Settled { [1, 0] } else { [0, 1] };
+            assert_eq!((pruned.more, counted), (false, expected));
+            bounded.forgot(1);
+            bounded.add(&store, 1).unwrap();
+            mark(&store, kept, [6]);
+            let left: Vec<u64> = (0..=6).filter(|n| is_marked(&store, *n)).collect();
+            assert_eq!(left, [4, 5, 6]);
+            assert!(is_marked(&store, 100), "the other kind");
+        }
     }
 }

@@ -31,6 +31,9 @@ pub enum Table {
     /// Time, event key → nothing: handled events on which nobody acted in order. An older version had them among the
     /// others.
     SettledByTime = 0x18,
+    /// Time, event key → nothing: handled events that became dead letters, and on which nobody acted, in order. An older
+    /// version had them among those on which somebody did.
+    DeadByTime = 0x19,
     /// Pipeline, identity of its `suppress`, hash of org, host and key → a window of suppression.
     Window = 0x1a,
     /// Pipeline, host id → when the pipeline last acted on the host.

@@ -122,7 +122,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 62] = [
+const TABLES: [Table; 63] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,
@@ -133,6 +133,7 @@ const TABLES: [Table; 62] = [
     Table::HandledByTime,
     Table::PublishedResult,
     Table::SettledByTime,
+    Table::DeadByTime,
     Table::Window,
     Table::TouchedHost,
     Table::PipelineEnds,

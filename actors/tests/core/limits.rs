@@ -2,20 +2,21 @@
 //! request changes nothing.
 
 use crate::client::{Client, served_with};
-use crate::events::{LISTEN, delivery, stream};
+use crate::events::{LISTEN, delivery, listening, stream};
 use crate::fixture::{Fixture, Setup, enrolment, eventually, list, request};
 use crate::recorder;
 use crate::sessions::caller;
+use crate::suppress::fill_marks;
 use serde_json::{Value, json};
 use tripline_actors::access::Principal;
 use tripline_actors::store::{Batch, Table};
 use tripline_actors::{Core, Refusal};
-use tripline_protocol::HostId;
 use tripline_protocol::api::{Role, SubmitJob};
 use tripline_protocol::job::{JobState, Outcome};
 use tripline_protocol::session::OpenSession;
 use tripline_protocol::step::{ArtifactRef, Step};
 use tripline_protocol::verb::Verb;
+use tripline_protocol::{EventKey, HostId, Org};
 
 fn admin() -> Principal {
     Principal {
@@ -81,6 +82,40 @@ async fn hosts_are_counted_again_after_a_restart() {
     let token = fixture.token(None, None).await;
     let refused = fixture.core.enrol(token, enrolment("carla")).await.unwrap_err();
     assert_eq!(refused.code(), "busy");
+}
+
+#[actix::test]
+async fn events_that_became_dead_letters_are_remembered_up_to_a_bound() {
+    const DEAD_MAX: u64 = 200_000;
+    const KILL: &str =
+        "name: kill\non: [acme.alert]\njob: { steps: [ kill_process: { pid: \"{{ event.data.pid }}\" } ] }\n";
+    recorder::install();
+    let (fixture, host_id) = listening(vec![KILL]).await;
+    let offer = async |fixture: &Fixture, sequence, id: &str| {
+        let event = delivery(fixture, sequence, id, json!({ "host_id": host_id }));
+        fixture.core.ingest(vec![event]).await.unwrap();
+    };
+    offer(&fixture, 1, "e1").await;
+    fixture.published(".dead.default.missing_field", 1).await;
+    offer(&fixture, 2, "e1").await;
+    fill_marks(&fixture, Table::DeadByTime, DEAD_MAX);
+    let fixture = fixture.restart().await;
+    let first = EventKey::derive(&Org::default_org(), "test", "e1");
+    let is_marked = || {
+        let mark = fixture.store.get(Table::HandledEvent, first.as_bytes());
+        mark.unwrap().is_some()
+    };
+    assert!(is_marked(), "as many as there may be");
+    offer(&fixture, 3, "e2").await;
+    let letters = fixture.published(".dead.default.missing_field", 2).await;
+    assert_eq!(letters.len(), 2, "the one that came again was none");
+    assert_eq!(fixture.store.count(Table::DeadByTime).unwrap(), DEAD_MAX);
+    assert!(!is_marked(), "the one that would be forgotten first");
+    let thread = fixture.thread().await;
+    assert_eq!(recorder::counter(thread, "tripline_router_marks_cut_total"), 1);
+    // It is decided anew when it comes again.
+    offer(&fixture, 4, "e1").await;
+    fixture.published(".dead.default.missing_field", 3).await;
 }
 
 /// Makes jobs end whose results the broker refuses for good.

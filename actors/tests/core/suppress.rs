@@ -114,24 +114,28 @@ async fn an_event_of_the_future_is_remembered_until_it_is_too_old() {
     assert_eq!((places.len(), micros / 1_000), (1, to_the_millisecond));
 }
 
+/// Puts so many marks of events less one into a table of those in order, as if they were handled after now.
+pub(crate) fn fill_marks(fixture: &Fixture, by_time: Table, most: u64) {
+    let after = u64::try_from(fixture.now().as_micros()).unwrap();
+    for from in (1..most).step_by(10_000) {
+        let mut batch = Batch::new();
+        for n in from..most.min(from + 10_000) {
+            let id = u128::from(n).to_be_bytes();
+            batch.put(Table::HandledEvent, id.to_vec(), Vec::new());
+            let row = [&(after + n).to_be_bytes()[..], &id].concat();
+            batch.put(by_time, row, Vec::new());
+        }
+        fixture.store.commit(batch, || {});
+    }
+}
+
 #[actix::test]
 async fn events_that_a_threshold_counted_are_remembered_up_to_a_bound() {
     const SETTLED_MAX: u64 = 200_000;
     recorder::install();
     let (fixture, host_id) = listening(vec![THIRD]).await;
     offer(&fixture, 1, "e1", keyed(host_id, "a")).await;
-    // As many more as there may be, marked after it.
-    let after = u64::try_from(fixture.now().as_micros()).unwrap();
-    for from in (1..SETTLED_MAX).step_by(10_000) {
-        let mut batch = Batch::new();
-        for n in from..SETTLED_MAX.min(from + 10_000) {
-            let id = u128::from(n).to_be_bytes();
-            batch.put(Table::HandledEvent, id.to_vec(), Vec::new());
-            let row = [&(after + n).to_be_bytes()[..], &id].concat();
-            batch.put(Table::SettledByTime, row, Vec::new());
-        }
-        fixture.store.commit(batch, || {});
-    }
+    fill_marks(&fixture, Table::SettledByTime, SETTLED_MAX);
     let fixture = fixture.restart().await;
     let (first, second) = (EventKey::derive(&Org::default_org(), "test", "e1"), "e2");
     let is_marked = || {
