@@ -174,6 +174,7 @@ fn detection() -> Value {
         event_type: "NEW_PROCESS".to_owned(),
         event_time: 1_700_000_000_000,
         investigation_id: None,
+        more: Map::new(),
     };
     let event = json!({"FILE_PATH": "/usr/bin/example", "PROCESS_ID": 4242, "COMMAND_LINE": "example --of the-bench"});
     detection_record(CAT, "bench-detection", &routing, &event, &Map::new())

@@ -58,17 +58,21 @@ fn detection(EventRecord { event, sensor }: &EventRecord) -> Value {
 
 /// Where it happened: what is known here of the host comes first, then what the detection says.
 fn routing(event: &Event, sensor: Option<&Sensor>, given: &Map<String, Value>) -> Routing {
+    let places = [
+        given.get("routing"),
+        given.get("detect").and_then(|detect| detect.get("routing")),
+    ];
+    let places = places.map(|place| place.and_then(Value::as_object));
     let told = |key: &str| {
-        let places = [
-            given.get("routing"),
-            given.get("detect").and_then(|detect| detect.get("routing")),
-        ];
-        let found = places
-            .into_iter()
-            .flatten()
-            .find_map(|place| place.get(key)?.as_str());
+        let mut found = places.into_iter().flatten();
+        let found = found.find_map(|place| place.get(key)?.as_str());
         found.map(str::to_owned)
     };
+    // Where both say something, the first counts.
+    let mut more = Map::new();
+    for place in places.into_iter().flatten().rev() {
+        more.extend(place.clone());
+    }
     let known = |of: fn(&Sensor) -> &String| {
         sensor
             .map(|sensor| of(sensor).clone())
@@ -84,14 +88,23 @@ fn routing(event: &Event, sensor: Option<&Sensor>, given: &Map<String, Value>) -
         int_ip: told("int_ip").or_else(|| sensor.and_then(|sensor| sensor.int_ip.clone())),
         plat: known(|sensor| &sensor.platform).or_else(|| told("plat")),
         arch: known(|sensor| &sensor.arch).or_else(|| told("arch")),
-        tags: sensor.map(|sensor| sensor.labels.clone()).unwrap_or_default(),
+        tags: match sensor {
+            Some(sensor) => sensor.labels.clone(),
+            None => texts(more.get("tags")),
+        },
         event_type: told("event_type").unwrap_or_else(|| event.etype.to_string()),
         event_time: event.time.as_micros() / 1_000,
         investigation_id: told("investigation_id").or_else(|| {
             let top = given.get("investigation_id").and_then(Value::as_str);
             top.map(str::to_owned)
         }),
+        more,
     }
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let list = list.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -183,7 +196,11 @@ mod tests {
     fn a_detection_of_limacharlie_keeps_what_it_says() {
         let said = json!({
             "cat": "c", "detect_id": "d", "link": "l", "namespace": "managed",
-            "detect": { "event": { "a": 1 }, "routing": { "sid": "s", "ext_ip": "1.2.3.4", "event_type": "NEW_PROCESS" } },
+            "routing": { "sid": "s", "iid": "i" },
+            "detect": { "event": { "a": 1 }, "routing": {
+                "sid": "t", "ext_ip": "1.2.3.4", "event_type": "NEW_PROCESS", "tags": ["vip"],
+                "moduleid": 2, "parent": { "atom": "p" },
+            } },
         });
         let record = EventRecord {
             event: event("detection", said),
@@ -202,6 +219,13 @@ mod tests {
             (&json!("s"), &json!("1.2.3.4"))
         );
         assert_eq!(routing["event_type"], json!("NEW_PROCESS"));
+        // Also what nobody here knows.
+        assert_eq!(
+            (&routing["iid"], &routing["moduleid"], &routing["parent"]),
+            (&json!("i"), &json!(2), &json!({ "atom": "p" }))
+        );
+        assert_eq!(routing["tags"], json!(["vip"]));
+        assert_eq!(told["detect"]["routing"], *routing);
     }
 
     #[test]

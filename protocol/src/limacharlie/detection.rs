@@ -29,11 +29,13 @@ pub struct Routing {
     pub event_time: i64,
     /// What a service gave to its task, for the task's reply.
     pub investigation_id: Option<String>,
+    /// What else is said of it, where it is none of the above.
+    pub more: Map<String, Value>,
 }
 
 impl Routing {
     fn to_value(&self) -> Value {
-        let mut map = Map::new();
+        let mut map = self.more.clone();
         map.insert("oid".into(), json!(self.oid));
         map.insert("event_type".into(), json!(self.event_type));
         map.insert("event_time".into(), json!(self.event_time));

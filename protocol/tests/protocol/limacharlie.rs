@@ -173,6 +173,9 @@ fn a_detection_is_written_for_services_of_both_eras() {
         event_type: "NEW_PROCESS".into(),
         event_time: 1,
         investigation_id: Some("svc-x-ex/a/b/c".into()),
+        more: [("sid".into(), json!("overruled")), ("moduleid".into(), json!(2))]
+            .into_iter()
+            .collect(),
         ..Routing::default()
     };
     let given = json!({ "priority": 7, "cat": "overruled" });
@@ -185,6 +188,10 @@ fn a_detection_is_written_for_services_of_both_eras() {
     );
     assert_eq!(record["routing"]["investigation_id"], "svc-x-ex/a/b/c");
     assert_eq!(record["detect"]["routing"], record["routing"]);
+    assert_eq!(
+        (&record["routing"]["sid"], &record["routing"]["moduleid"]),
+        (&json!("s"), &json!(2))
+    );
     assert_eq!(record["detect"]["event"], json!({ "PID": 1 }));
     assert_eq!(
         (&record["cat"], &record["detect_id"], &record["priority"]),

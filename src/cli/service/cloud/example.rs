@@ -59,6 +59,7 @@ fn detection(mtd: &Mtd, oid: &str) -> Value {
         event_type: "NEW_PROCESS".to_owned(),
         event_time: EVENT_TIME,
         investigation_id: None,
+        more: Map::new(),
     };
     let cat = mtd.detect_subscriptions.first().map_or(NAME, String::as_str);
     let event = json!({"FILE_PATH": "/usr/bin/example", "PROCESS_ID": 4_194_303, "COMMAND_LINE": "example"});
