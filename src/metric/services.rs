@@ -45,7 +45,7 @@ const METRICS: &[Metric] = &[
         "messages that were never delivered, by why",
     )
     .by(&[SERVICE, label("reason", &["attempts", "left", "rejected", "too_old"])])
-    .act("those about events are dead letters: `tripline dead list`"),
+    .act("those about events are dead letters: `tripline dead list`; not so `left`: the service or the org is no more, or was refused"),
     counter(
         "tripline_service_queue_full_total",
         "messages",

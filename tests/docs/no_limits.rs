@@ -44,6 +44,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/scheduler/sessions/mod.rs END_MAX",
             "actors/src/scheduler/sessions/prune.rs ROWS_MAX",
             "actors/src/scheduler/sessions/prune.rs SESSIONS_MAX",
+            "actors/src/service/calls.rs CALLS_MAX",
             "actors/src/service/state.rs EXPIRED_MAX",
             "actors/src/service/verdict.rs TEXT_LOOKED_AT_MAX",
             "actors/src/slot/state/publish.rs TURN_BYTES_MAX",

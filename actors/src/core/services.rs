@@ -41,8 +41,23 @@ impl Core {
     /// on. Durable when it returns. To be called once at the start before events are taken, also with none, and again
     /// whenever the configuration was read. Refuses with `Invalid` (`bad_service`).
     pub async fn configure_services(&self, services: Vec<Registration>) -> Result<(), Refusal> {
+        self.configure_services_with(services, || {}).await
+    }
+
+    /// The same with what else is to change with them: `before` runs when they are about to come into force, before any of
+    /// them is called, and not at all when they are refused. A service whose name one has that was removed and is not quite gone waits for
+    /// that.
+    pub async fn configure_services_with(
+        &self,
+        services: Vec<Registration>,
+        before: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refusal> {
         let (reply, answer) = self.doors.submit.enter()?;
-        self.peers()?.services.do_send(Configure { services, reply });
+        self.peers()?.services.do_send(Configure {
+            services,
+            before: Box::new(before),
+            reply,
+        });
         answer.wait().await
     }
 
@@ -61,7 +76,8 @@ impl Core {
     }
 
     /// Registers a service; durable when it returns. Refuses with `Invalid` (`bad_service`, `secret_needed`) and
-    /// `Conflict` (`service_exists`, `too_many_services`).
+    /// `Conflict` (`service_exists`, `too_many_services`; `service_leaving`: what is kept of one that was removed and had
+    /// its name is not gone yet).
     pub async fn register_service(&self, body: ServiceBody) -> Result<ServiceView, Refusal> {
         self.put_service(body, false).await
     }

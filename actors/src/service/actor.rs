@@ -2,6 +2,7 @@
 
 use super::book::Edge;
 use super::jobs::Jobs;
+use super::leftovers::Leftovers;
 use super::messages::{
     Begun, Called, Change, EdgeCame, GetService, GetServiceJob, Leave, Left, ListServiceJobs, Resource,
     Retry, Take, Tour,
@@ -10,6 +11,7 @@ use super::record::{
     DeliveryRecord, OrgRecord, ServiceRecord, delivery_key, name_key, prefix, split, text_key,
 };
 use super::registry::Services;
+use super::resource::Resources;
 use super::state::{Machine, Patience};
 use super::verdict::short;
 use crate::audit::By;
@@ -46,10 +48,14 @@ pub(crate) struct Service {
     pub(super) machine: Machine,
     pub(super) orgs: BTreeMap<Org, OrgRecord>,
     pub(super) jobs: Jobs,
+    pub(super) resources: Resources,
+    pub(super) leftovers: Leftovers,
     /// Messages that wait, as the router counts them.
     pub(super) waiting: Arc<AtomicU64>,
     /// How often it was changed.
     pub(super) version: u64,
+    /// How often it was put at another place.
+    pub(super) place: u64,
     pub(super) delivered: u64,
     pub(super) given_up: u64,
     pub(super) last_failure: Option<ServiceFailure>,
@@ -74,6 +80,8 @@ impl Service {
         let mut service = Self {
             machine: Machine::new(Patience::from(&*spec), now),
             jobs: Jobs::load(&ground.store, &spec.name)?,
+            resources: Resources::load(&ground.store, &spec.name)?,
+            leftovers: Leftovers::default(),
             ground,
             outbox,
             registry,
@@ -83,6 +91,7 @@ impl Service {
             orgs: BTreeMap::new(),
             waiting: Arc::default(),
             version: 0,
+            place: 0,
             delivered: 0,
             given_up: 0,
             last_failure: None,
@@ -91,6 +100,13 @@ impl Service {
         };
         service.load_orgs()?;
         service.load_queue()?;
+        service.machine.is_known = service.record.wants.is_some();
+        if !service.machine.is_known && !service.record.leaving {
+            // It went to another place while the server was stopped, or did not answer at that place yet.
+            let mut batch = Batch::new();
+            service.moved(now, &mut batch);
+            service.commit(batch, Vec::new(), || {});
+        }
         service.publish();
         Ok(service)
     }
@@ -216,31 +232,25 @@ impl Service {
             .set(self.waiting.load(Ordering::Relaxed) as f64);
     }
 
-    /// It is to be no more: what waits is given up, and its orgs are told.
+    /// It is to be no more: its orgs are told, and what waits goes when that is durable.
     fn leave(&mut self, by: Option<&Arc<By>>, then: impl FnOnce() + Send + 'static) {
         let mut batch = Batch::new();
         let now = self.ground.now();
         self.record.leaving = true;
+        self.record.floor = self.ground.services.take_seq();
         self.record.put(&mut batch);
+        self.leftovers.is_stale = true;
         if let Some(by) = by {
             let entry = self.ground.audit(Action::ServiceRemove, by, None);
             batch.audit(entry.on("service", self.name()));
         }
-        let all = self.machine.queue.which(|item| !item.is_barrier);
-        self.drop_waiting(all, &mut batch);
         self.reconcile(now, &mut batch);
         self.machine.hurry(now);
         self.publish();
         self.commit(batch, Vec::new(), then);
-        self.leave_if_over();
     }
 
-    /// Whether it is no more, and was told of the end of all of its orgs.
-    pub(super) fn has_left(&self) -> bool {
-        self.record.leaving && self.orgs.is_empty()
-    }
-
-    /// Tells the registry when it has left all of its orgs.
+    /// Tells the registry when it has left.
     pub(super) fn leave_if_over(&self) {
         if self.has_left() {
             self.registry.do_send(Left(self.name().clone()));
@@ -269,8 +279,9 @@ impl Service {
         self.record.leaving = false;
         self.spec = Arc::new(change.spec.clone());
         if !same_place {
-            // Another one may want other things.
             self.record.healthy_at = None;
+            self.record.wants = None;
+            self.moved(now, &mut batch);
         }
         self.record.put(&mut batch);
         if let Some(secret) = &change.secret {
@@ -314,14 +325,6 @@ pub(super) fn put_secret(batch: &mut Batch, record: &ServiceRecord, secret: &Ser
 }
 
 impl Service {
-    /// Removes messages that are not under way.
-    pub(super) fn drop_waiting(&mut self, seqs: Vec<u64>, batch: &mut Batch) {
-        for (seq, _) in self.machine.remove(seqs) {
-            self.release(1);
-            self.bury(seq, batch);
-        }
-    }
-
     /// Removes the rows of a message.
     pub(super) fn bury(&self, seq: u64, batch: &mut Batch) -> Option<DeliveryRecord> {
         let delivery = self.delivery(seq);
@@ -351,20 +354,27 @@ impl Service {
     }
 
     pub(super) fn put_org(&mut self, org: &Org, state: Installation, now: Timestamp, batch: &mut Batch) {
-        let joined = self.orgs.get(org).map_or(now, |known| known.joined);
-        let at = now;
-        self.put_org_record(org, OrgRecord { state, at, joined }, batch);
+        let known = self.orgs.get(org).copied();
+        let record = OrgRecord {
+            state,
+            at: now,
+            joined: known.map_or(now, |known| known.joined),
+            floor: known.map_or(0, |known| known.floor),
+        };
+        self.put_org_record(org, record, batch);
     }
 
     pub(super) fn put_org_record(&mut self, org: &Org, record: OrgRecord, batch: &mut Batch) {
         let key = text_key(self.name(), org.as_str());
         batch.put(Table::ServiceOrg, key, encode(&record));
         self.orgs.insert(org.clone(), record);
+        self.leftovers.is_stale = true;
     }
 
     pub(super) fn delete_org(&mut self, org: &Org, batch: &mut Batch) {
         batch.delete(Table::ServiceOrg, text_key(self.name(), org.as_str()));
         self.orgs.remove(org);
+        self.leftovers.is_stale = true;
     }
 }
 
@@ -377,8 +387,6 @@ impl Actor for Service {
         self.reconcile(self.ground.now(), &mut batch);
         self.publish();
         self.commit(batch, Vec::new(), || {});
-        // It may have been about to leave when the server stopped.
-        self.leave_if_over();
         self.pump(ctx);
     }
 }
@@ -396,12 +404,12 @@ impl Handler<Take> for Service {
         let mut batch = Batch::new();
         for (seq, item) in queued {
             // Meanwhile the org may have left.
-            let is_wanted = item.org.as_ref().is_none_or(|org| self.orgs.contains_key(org));
-            if is_wanted && !self.record.leaving {
-                self.machine.queue.add(seq, item);
-            } else {
+            if self.is_left(seq, item.org.as_ref()) {
                 self.release(1);
                 self.bury(seq, &mut batch);
+                self.note_left(1);
+            } else {
+                self.machine.queue.add(seq, item);
             }
         }
         if !batch.is_empty() {

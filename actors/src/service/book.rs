@@ -3,12 +3,11 @@
 
 use super::data;
 use super::messages::Registration;
-use super::record::{ServiceRecord, split};
+use super::record::{ServiceRecord, last_seq};
 use super::ticks::ticks_of;
 use crate::ports::{ServiceCaller, ServiceTokens};
 use crate::refusal::Refusal;
-use crate::store::key::read_u64;
-use crate::store::{Store, Table};
+use crate::store::Store;
 use crate::timekeeper::{ServiceTicks, service_of};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -18,6 +17,9 @@ use std::sync::{Arc, OnceLock};
 use tripline_protocol::api::{Role, ServiceSpec};
 use tripline_protocol::limacharlie::{Mtd, ServiceEtype, TickScope};
 use tripline_protocol::{Event, Name, Org, Timestamp};
+
+/// Numbers up to this one are for messages that go before all that wait.
+pub(super) const FRONT_SEQS: u64 = 1 << 20;
 
 /// What calls services.
 pub(crate) struct Edge {
@@ -104,18 +106,10 @@ pub(crate) struct Book {
 
 impl Book {
     pub(crate) fn load(store: &Store) -> Result<Self, Refusal> {
-        let mut last = 0;
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = store.scan(Table::ServiceDelivery, &[], after.as_deref(), 1_000)?;
-            let Some((key, _)) = page.last() else { break };
-            after = Some(key.clone());
-            let seqs = page.iter().filter_map(|(key, _)| read_u64(split(key)?.1));
-            last = seqs.max().unwrap_or(0).max(last);
-        }
+        let last = last_seq(store)?;
         Ok(Self {
             edge: OnceLock::new(),
-            seq: AtomicU64::new(last),
+            seq: AtomicU64::new(last.max(FRONT_SEQS)),
             entries: ArcSwap::default(),
             changes: AtomicU64::new(1),
             configured: Mutex::default(),

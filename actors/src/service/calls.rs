@@ -1,9 +1,11 @@
 //! Calls: what goes out, and what becomes of it.
 
 use super::actor::Service;
+use super::book::FRONT_SEQS;
 use super::data;
 use super::messages::{CallOf, Called};
 use super::record::{Content, DeliveryRecord, EventRecord};
+use super::redact::redact;
 use super::state::{End, Next};
 use super::verdict::Verdict;
 use crate::outbox::{Outgoing, stage};
@@ -14,13 +16,17 @@ use crate::store::Batch;
 use actix::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, Mtd, ServiceEtype, oid};
+use tripline_protocol::limacharlie::{Answer, Call, Mtd, ServiceEtype, oid};
 use tripline_protocol::subject::{HEADER_DEAD_REASON, HEADER_DEAD_SUBJECT, HEADER_DEAD_TEXT};
 use tripline_protocol::{Org, Span, Timestamp};
 use uuid::Uuid;
 
 /// Longest description of what a service wants, in bytes.
 const WANTS_BYTES_MAX: usize = 256 * 1024;
+/// Messages that are looked at in a turn: more than may be under way. Some turn out not to be the service's any more.
+const CALLS_MAX: u32 = 128;
+/// How long a message waits that is not the service's any more and is about to be removed.
+const LEFT_PAUSE: Span = Span::from_secs(60);
 /// How long a message waits whose event cannot be read.
 const UNREADABLE_PAUSE: Span = Span::from_secs(60);
 
@@ -28,7 +34,11 @@ impl Service {
     /// Makes the calls that may go out now.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
         let now = self.ground.now();
-        while self.edge().is_some() {
+        self.sweep(ctx);
+        for _ in 0..CALLS_MAX {
+            if self.edge().is_none() {
+                break;
+            }
             match self.machine.next(now) {
                 None => break,
                 Some(Next::Health) => {
@@ -45,14 +55,20 @@ impl Service {
             self.lose(seq, "its record is gone");
             return;
         };
-        if !self.may_get(&delivery) {
-            return self.leave_out(seq);
+        if !self.may_get(seq, &delivery) {
+            if self.leftovers.is_over() {
+                return self.leave_out(seq);
+            }
+            // It goes with the others.
+            self.machine.queue.rest(seq, now.after(LEFT_PAUSE), false);
+            return;
         }
         match self.content(&delivery) {
             Ok(Some((data, depth))) => {
                 let org = delivery.org.as_ref();
                 let call = self.new_call(delivery.etype, delivery.mid, org, data, depth);
-                self.call(call, CallOf::Delivery(seq), ctx);
+                let place = self.place;
+                self.call(call, CallOf::Delivery { seq, place }, ctx);
             }
             Ok(None) => self.lose(seq, "its event is gone"),
             Err(error) => {
@@ -75,12 +91,9 @@ impl Service {
 
     /// The org of a message has left, or was refused: its data is not this service's any more.
     fn leave_out(&mut self, seq: u64) {
-        let name = self.name().to_string();
-        metrics::counter!("tripline_service_given_up_total", "service" => name, "reason" => "left")
-            .increment(1);
         self.machine.queue.remove(seq);
         self.release(1);
-        self.given_up += 1;
+        self.note_left(1);
         let mut batch = Batch::new();
         self.bury(seq, &mut batch);
         self.commit(batch, Vec::new(), || {});
@@ -137,10 +150,11 @@ impl Service {
         });
     }
 
-    pub(super) fn called(&mut self, Called { what, result }: Called, ctx: &mut Context<Self>) {
+    pub(super) fn called(&mut self, Called { what, mut result }: Called, ctx: &mut Context<Self>) {
+        redact(&mut result, &self.secret);
         match what {
-            CallOf::Health(version) => self.examined(version, &result),
-            CallOf::Delivery(seq) => self.delivered(seq, result),
+            CallOf::Health(version) => self.examined(version, result),
+            CallOf::Delivery { seq, place } => self.delivered(seq, place, result),
             CallOf::Resource { request, with_data } => self.got_resource(request, with_data, result, ctx),
         }
     }
@@ -158,31 +172,34 @@ impl Service {
     }
 
     /// Its health was asked for.
-    fn examined(&mut self, version: u64, result: &Result<Answer, CallFailure>) {
+    fn examined(&mut self, version: u64, result: Result<Answer, CallFailure>) {
         let now = self.ground.now();
-        let (verdict, wants) = health(result);
+        let (verdict, wants) = health(&result);
         self.count("health", &verdict);
         let before = self.machine.state();
         self.machine
             .health_ended(&verdict, now, chance(Uuid::new_v4(), 0));
-        if version != self.version {
-            // It was asked as what it was before it was changed.
-            return self.machine.hurry(now);
-        }
-        self.tell_state(before);
         if self.has_left() {
-            // Its rows are gone, or about to be.
+            // Its rows are about to go.
             return;
         }
+        let mut batch = Batch::new();
+        self.hear_of_jobs(result, None, &mut batch);
+        if version != self.version {
+            // It was asked as what it was before it was changed.
+            self.machine.hurry(now);
+            return self.commit(batch, Vec::new(), || {});
+        }
+        self.tell_state(before);
         let Some(wants) = wants else {
             if let Some(why) = verdict.text() {
                 self.fail("health", why, now);
             }
-            return;
+            return self.commit(batch, Vec::new(), || {});
         };
         self.record.wants = Some(wants);
         self.record.healthy_at = Some(now);
-        let mut batch = Batch::new();
+        self.machine.is_known = true;
         self.record.put(&mut batch);
         self.reconcile(now, &mut batch);
         self.publish();
@@ -198,7 +215,7 @@ impl Service {
     }
 
     /// A message was tried.
-    fn delivered(&mut self, seq: u64, result: Result<Answer, CallFailure>) {
+    fn delivered(&mut self, seq: u64, place: u64, result: Result<Answer, CallFailure>) {
         let now = self.ground.now();
         let verdict = Verdict::of(&result);
         let before = self.machine.state();
@@ -208,6 +225,11 @@ impl Service {
             return;
         };
         self.count(delivery.etype.as_str(), &verdict);
+        if place != self.place && delivery.etype == ServiceEtype::OrgInstall {
+            // That was told at another place.
+            self.machine.queue.rest(seq, now, false);
+            return;
+        }
         if let Some(why) = verdict.text() {
             self.fail(delivery.etype.as_str(), why, now);
         }
@@ -216,8 +238,7 @@ impl Service {
         self.tell_state(before);
         let mut batch = Batch::new();
         let mut outgoing = Vec::new();
-        let jobs = result.map(|answer| answer.jobs).unwrap_or_default();
-        self.merge_jobs(jobs, delivery.org.as_ref(), now, &mut batch);
+        self.hear_of_jobs(result, delivery.org.as_ref(), &mut batch);
         match end {
             End::Delivered | End::Refused => self.settle(seq, &delivery, end == End::Delivered, &mut batch),
             End::GivenUp(why) => {
@@ -253,7 +274,13 @@ impl Service {
             return;
         }
         let (mut batch, mut outgoing) = (Batch::new(), Vec::new());
-        for (seq, _) in expired {
+        for (seq, item) in expired {
+            if !item.is_barrier && self.is_left(seq, item.org.as_ref()) {
+                self.release(1);
+                self.bury(seq, &mut batch);
+                self.note_left(1);
+                continue;
+            }
             match self.delivery(seq) {
                 Some(delivery) => {
                     let text = "it could not be delivered in time";
@@ -340,6 +367,22 @@ impl Service {
 
     /// Puts a message of our own into the queue.
     pub(super) fn enqueue(&mut self, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+        let seq = self.ground.services.take_seq();
+        self.enqueue_as(seq, etype, org, data, batch);
+    }
+
+    /// The same before all that waits.
+    pub(super) fn enqueue_first(&mut self, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+        // What is on its way here has a number beyond these.
+        let first = self.machine.queue.first().unwrap_or(FRONT_SEQS);
+        let seq = match first.min(FRONT_SEQS).saturating_sub(1) {
+            0 => self.ground.services.take_seq(),
+            seq => seq,
+        };
+        self.enqueue_as(seq, etype, org, data, batch);
+    }
+
+    fn enqueue_as(&mut self, seq: u64, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
         let delivery = DeliveryRecord {
             mid: Uuid::new_v4(),
             etype,
@@ -350,13 +393,22 @@ impl Service {
             attempts: 0,
             not_before: None,
         };
-        let seq = self.ground.services.take_seq();
         delivery.put(batch, self.name(), seq);
         self.waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.machine.queue.add(seq, delivery.item());
     }
 
-    fn merge_jobs(&mut self, updates: Vec<JobUpdate>, org: Option<&Org>, now: Timestamp, batch: &mut Batch) {
+    /// Keeps what an answer, to whatever call, tells of jobs.
+    pub(super) fn hear_of_jobs(
+        &mut self,
+        result: Result<Answer, CallFailure>,
+        org: Option<&Org>,
+        batch: &mut Batch,
+    ) {
+        let Ok(Answer { jobs: updates, .. }) = result else {
+            return;
+        };
+        let now = self.ground.now();
         let merged = self.jobs.merge(&self.ground.store, updates, org, now, batch);
         if let Err(error) = merged {
             tracing::error!(service = %self.name(), %error, "what a service tells of its jobs cannot be kept");

@@ -1,6 +1,5 @@
 //! Jobs of services: increments in their answers, put together by id. Pure.
 
-use super::verdict::without_tokens;
 use serde_json::Value;
 use tripline_protocol::api::ServiceJobView;
 use tripline_protocol::limacharlie::{HistoryEntry, JobUpdate};
@@ -50,8 +49,7 @@ pub(crate) fn merged(
     // The same update comes again when its answer was lost on the way and the message is delivered once more.
     let skipped = update.hist.len().saturating_sub(HISTORY_MAX);
     job.dropped += skipped as u64;
-    for mut entry in update.hist.into_iter().skip(skipped) {
-        entry.msg = without_tokens(&entry.msg);
+    for entry in update.hist.into_iter().skip(skipped) {
         if !job.history.contains(&entry) {
             job.history.push(entry);
         }

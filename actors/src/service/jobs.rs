@@ -17,6 +17,8 @@ use tripline_protocol::{Name, Org, Timestamp};
 pub(crate) const JOBS_MAX: usize = 1_000;
 /// Updates of jobs in one answer that are taken.
 pub(crate) const UPDATES_MAX: usize = 100;
+/// Bytes of jobs after which a page of a list ends.
+pub(crate) const LIST_BYTES_MAX: usize = 1024 * 1024;
 /// Rows read at once: they may be long.
 const PAGE: usize = 16;
 
@@ -25,7 +27,14 @@ const PAGE: usize = 16;
 pub(super) struct Jobs {
     service: Name,
     by_time: BTreeSet<(Timestamp, String)>,
-    times: HashMap<String, Timestamp>,
+    /// What a list is made of without reading those that it leaves out.
+    kept: HashMap<String, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    at: Timestamp,
+    org: Option<Org>,
 }
 
 impl Jobs {
@@ -33,7 +42,7 @@ impl Jobs {
         let mut jobs = Self {
             service: service.clone(),
             by_time: BTreeSet::new(),
-            times: HashMap::new(),
+            kept: HashMap::new(),
         };
         let prefix = prefix(service);
         let mut after: Option<Vec<u8>> = None;
@@ -50,8 +59,12 @@ impl Jobs {
     }
 
     fn note(&mut self, job: &ServiceJobView) {
-        if let Some(before) = self.times.insert(job.id.clone(), job.updated_at) {
-            self.by_time.remove(&(before, job.id.clone()));
+        let kept = Kept {
+            at: job.updated_at,
+            org: job.org.clone(),
+        };
+        if let Some(before) = self.kept.insert(job.id.clone(), kept) {
+            self.by_time.remove(&(before.at, job.id.clone()));
         }
         self.by_time.insert((job.updated_at, job.id.clone()));
     }
@@ -80,7 +93,7 @@ impl Jobs {
             };
             let known = match fresh.remove(&update.id) {
                 Some(known) => Some(known),
-                None if self.times.contains_key(&update.id) => self.read(store, &update.id)?,
+                None if self.kept.contains_key(&update.id) => self.read(store, &update.id)?,
                 None => None,
             };
             if let Some(job) = merged(known, update, &of) {
@@ -99,10 +112,10 @@ impl Jobs {
     }
 
     fn prune(&mut self, batch: &mut Batch) {
-        while self.times.len() > JOBS_MAX
+        while self.kept.len() > JOBS_MAX
             && let Some((_, id)) = self.by_time.pop_first()
         {
-            self.times.remove(&id);
+            self.kept.remove(&id);
             batch.delete(Table::ServiceJob, text_key(&self.service, &id));
         }
     }
@@ -113,18 +126,23 @@ impl Jobs {
         org: Option<&Org>,
         id: String,
     ) -> Result<ServiceJobView, Refusal> {
-        let known = match self.times.contains_key(&id) {
+        let known = match self.is_seen(&id, org) {
             true => self.read(store, &id)?,
             false => None,
         };
-        let job = known.filter(|job| is_seen(job, org));
-        job.ok_or(Refusal::NotFound {
+        known.ok_or(Refusal::NotFound {
             what: "job of the service",
             id,
         })
     }
 
-    /// The one that was last heard of first.
+    /// A job that is about no org is for those who may see all.
+    fn is_seen(&self, id: &str, org: Option<&Org>) -> bool {
+        let kept = self.kept.get(id);
+        kept.is_some_and(|kept| org.is_none() || kept.org.as_ref() == org)
+    }
+
+    /// The one that was last heard of first. A page ends early where its histories are long.
     pub(super) fn list(
         &self,
         store: &Store,
@@ -136,24 +154,23 @@ impl Jobs {
         };
         let mut items = Vec::new();
         let mut next = None;
+        let mut bytes = 0;
         let limit = filter.limit.clamp(1, 1_000);
-        for (at, id) in self.by_time.range((Bound::Unbounded, end)).rev() {
-            if items.len() == limit {
+        let places = self.by_time.range((Bound::Unbounded, end)).rev();
+        for (_, id) in places.filter(|(_, id)| self.is_seen(id, filter.org.as_ref())) {
+            if items.len() == limit || bytes >= LIST_BYTES_MAX {
                 next = items
                     .last()
                     .map(|job: &ServiceJobView| place(job.updated_at, &job.id));
                 break;
             }
-            let job = self.read(store, id)?.filter(|job| job.updated_at == *at);
-            items.extend(job.filter(|job| is_seen(job, filter.org.as_ref())));
+            if let Some(row) = store.get(Table::ServiceJob, &text_key(&self.service, id))? {
+                bytes += row.len();
+                items.push(decoded("job of a service", &row)?);
+            }
         }
         Ok(Page { items, next })
     }
-}
-
-/// A job that is about no org is for those who may see all.
-fn is_seen(job: &ServiceJobView, org: Option<&Org>) -> bool {
-    org.is_none() || job.org.as_ref() == org
 }
 
 fn place(at: Timestamp, id: &str) -> String {

@@ -28,10 +28,12 @@ pub struct Registration {
 pub(crate) struct EdgeCame;
 
 /// The services of the configuration; from the facade.
-#[derive(Message, Debug)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Configure {
     pub(crate) services: Vec<Registration>,
+    /// Runs when they are about to come into force.
+    pub(crate) before: Box<dyn FnOnce() + Send>,
     pub(crate) reply: Reply<()>,
 }
 
@@ -190,8 +192,8 @@ pub(super) struct Called {
 pub(super) enum CallOf {
     /// Its health. The count of its changes then: an answer of what it was before counts for nothing.
     Health(u64),
-    /// The message of this number.
-    Delivery(u64),
+    /// The message of this number. Where it was then, as counted by its moves.
+    Delivery { seq: u64, place: u64 },
     /// A resource; first its hash, then all of it.
     Resource { request: Resource, with_data: bool },
 }

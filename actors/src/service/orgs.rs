@@ -52,7 +52,8 @@ impl Service {
 
     fn join(&mut self, org: &Org, now: Timestamp, batch: &mut Batch) {
         match self.orgs.get(org) {
-            Some(known) if matches!(known.state, Installation::Pending | Installation::Installed) => return,
+            Some(known) if known.state == Installation::Installed => return,
+            Some(known) if known.state == Installation::Pending => return self.install(org, now, batch),
             Some(known) if known.state == Installation::Refused && known.at.after(REFUSED_PAUSE) > now => {
                 return;
             }
@@ -63,21 +64,55 @@ impl Service {
             true => Installation::Pending,
             false => Installation::Installed,
         };
-        let joined = now;
-        self.put_org_record(
-            org,
-            OrgRecord {
-                state,
-                at: now,
-                joined,
-            },
-            batch,
-        );
+        let record = OrgRecord {
+            state,
+            at: now,
+            joined: now,
+            floor: self.ground.services.take_seq(),
+        };
+        self.put_org_record(org, record, batch);
         if is_told {
             self.enqueue(ServiceEtype::OrgInstall, org, json!({}), batch);
         }
     }
 
+    /// Tells it of an org that waits for that, before all that waits; one that does not want to know has it installed.
+    fn install(&mut self, org: &Org, now: Timestamp, batch: &mut Batch) {
+        let is_told = self.record.listens_to(ServiceEtype::OrgInstall);
+        if !is_told {
+            self.drop_barriers(org, batch);
+        }
+        let is_waiting = self.machine.queue.barriers(org).next().is_some();
+        match (is_waiting, is_told) {
+            (true, _) => {}
+            (false, true) => self.enqueue_first(ServiceEtype::OrgInstall, org, json!({}), batch),
+            (false, false) => self.put_org(org, Installation::Installed, now, batch),
+        }
+    }
+
+    /// At another place there may be another service: nobody knows what it wants, tokens that were given away before are worth
+    /// nothing, and it is told of its orgs anew before it gets anything else. What waits is for the service and waits on.
+    pub(super) fn moved(&mut self, now: Timestamp, batch: &mut Batch) {
+        self.place += 1;
+        self.machine.is_known = false;
+        for (org, known) in self.orgs.clone() {
+            let floor = match known.state {
+                Installation::Leaving => continue,
+                Installation::Refused => self.ground.services.take_seq(),
+                Installation::Pending | Installation::Installed => known.floor,
+            };
+            let record = OrgRecord {
+                state: Installation::Pending,
+                at: now,
+                joined: now.max(Timestamp::from_micros(known.joined.as_micros().saturating_add(1))),
+                floor,
+            };
+            self.put_org_record(&org, record, batch);
+        }
+    }
+
+    /// Everything of an org goes from this service: it is told, if it knows the org and wants to be told; what waits for
+    /// it is removed once that is durable.
     fn part(&mut self, org: &Org, now: Timestamp, batch: &mut Batch) {
         let Some(known) = self.orgs.get(org).copied() else {
             return;
@@ -85,8 +120,8 @@ impl Service {
         if known.state == Installation::Leaving {
             return;
         }
-        let of_org = self.machine.queue.which(|item| item.org.as_ref() == Some(org));
-        self.drop_waiting(of_org, batch);
+        // What waits besides goes slice by slice.
+        self.drop_barriers(org, batch);
         let knows_it = known.state != Installation::Refused;
         if knows_it && self.record.listens_to(ServiceEtype::OrgUninstall) {
             self.put_org(org, Installation::Leaving, now, batch);
@@ -96,14 +131,21 @@ impl Service {
         }
     }
 
+    /// Removes what would tell it of an org's subscription.
+    fn drop_barriers(&mut self, org: &Org, batch: &mut Batch) {
+        let queue = &self.machine.queue;
+        let idle = queue.barriers(org).filter(|seq| !queue.is_flying(*seq)).collect();
+        self.drop_waiting(idle, batch);
+    }
+
     /// Whether a message is still for it: one about an org that left, or that it refused, is not.
-    pub(super) fn may_get(&self, delivery: &DeliveryRecord) -> bool {
-        let Some(org) = &delivery.org else { return true };
-        let state = self.orgs.get(org).map(|record| record.state);
+    pub(super) fn may_get(&self, seq: u64, delivery: &DeliveryRecord) -> bool {
+        let org = delivery.org.as_ref();
+        let state = org.and_then(|org| self.orgs.get(org)).map(|record| record.state);
         match delivery.etype {
             ServiceEtype::OrgUninstall => true,
             ServiceEtype::OrgInstall => state == Some(Installation::Pending),
-            _ => matches!(state, Some(Installation::Pending | Installation::Installed)),
+            _ => !self.is_left(seq, org),
         }
     }
 

@@ -165,10 +165,25 @@ impl Queue {
     }
 
     /// Those of which this holds and that are not under way.
-    pub(crate) fn which(&self, wanted: impl Fn(&Item) -> bool) -> Vec<u64> {
+    pub(crate) fn which(&self, wanted: impl Fn(u64, &Item) -> bool) -> Vec<u64> {
         let items = self.items.iter();
-        let found = items.filter(|(seq, item)| !self.flying.contains(seq) && wanted(item));
+        let found = items.filter(|(seq, item)| !self.flying.contains(seq) && wanted(**seq, item));
         found.map(|(seq, _)| *seq).collect()
+    }
+
+    /// The barriers of an org, those that are under way with them.
+    pub(crate) fn barriers(&self, org: &Org) -> impl Iterator<Item = u64> + '_ {
+        self.barriers.get(org).into_iter().flatten().copied()
+    }
+
+    /// Whether a message is under way.
+    pub(crate) fn is_flying(&self, seq: u64) -> bool {
+        self.flying.contains(&seq)
+    }
+
+    /// The lowest number of all.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.items.first_key_value().map(|(seq, _)| *seq)
     }
 
     /// Nothing waits for its time any more.

@@ -1,10 +1,10 @@
 //! What is kept of services, and its keys.
 
 use super::queue::{Item, Lane};
-use crate::ground::read;
+use crate::ground::{read, rows};
 use crate::record::encode;
 use crate::refusal::Refusal;
-use crate::store::key::Key;
+use crate::store::key::{Key, read_u64};
 use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,16 +27,21 @@ pub(crate) struct ServiceRecord {
     pub(crate) wants: Option<Mtd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) healthy_at: Option<Timestamp>,
+    /// Messages up to this number are those of a service of this name that was removed.
+    #[serde(default)]
+    pub(crate) floor: u64,
 }
 
 impl ServiceRecord {
-    pub(crate) fn new(spec: ServiceSpec, configured: bool) -> Self {
+    /// A new one, to which messages up to number `floor` do not belong.
+    pub(crate) fn new(spec: ServiceSpec, configured: bool, floor: u64) -> Self {
         Self {
             spec,
             configured,
             leaving: false,
             wants: None,
             healthy_at: None,
+            floor,
         }
     }
 
@@ -59,6 +64,9 @@ pub(crate) struct OrgRecord {
     /// When the present subscription began: tokens of one before are worth nothing.
     #[serde(default)]
     pub(crate) joined: Timestamp,
+    /// Messages up to this number are those of an earlier subscription.
+    #[serde(default)]
+    pub(crate) floor: u64,
 }
 
 /// What a message says.
@@ -196,6 +204,31 @@ pub(crate) fn use_key(event: EventKey, service: &Name) -> Vec<u8> {
         .bytes(event.as_bytes())
         .bytes(service.as_str().as_bytes())
         .into()
+}
+
+/// The number of the last message that ever was: those that wait, and those that are told of as of before.
+pub(crate) fn last_seq(store: &Store) -> Result<u64, Refusal> {
+    let mut last = 0;
+    rows(store, Table::Service, "service", |_, record| {
+        let record: ServiceRecord = record?;
+        last = record.floor.max(last);
+        Ok(())
+    })?;
+    rows(store, Table::ServiceOrg, "org of a service", |_, record| {
+        let record: OrgRecord = record?;
+        last = record.floor.max(last);
+        Ok(())
+    })?;
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = store.scan(Table::ServiceDelivery, &[], after.as_deref(), 1_000)?;
+        let Some((key, _)) = page.last() else {
+            return Ok(last);
+        };
+        after = Some(key.clone());
+        let seqs = page.iter().filter_map(|(key, _)| read_u64(split(key)?.1));
+        last = seqs.max().unwrap_or(0).max(last);
+    }
 }
 
 /// The service of a row and what comes after it in the key.

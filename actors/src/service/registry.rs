@@ -6,15 +6,15 @@ use super::messages::{
     Begun, Change, Configure, EdgeCame, GetService, GetServiceJob, HandOver, Leave, Left, ListServiceJobs,
     ListServices, Queued, Register, Registration, Remove, Resource, Retry, Take, Tour,
 };
+use super::purge::Purges;
 use super::queue::Item;
-use super::record::{DeliveryRecord, ServiceRecord, delivery_key, name_key, prefix, split};
+use super::record::{ServiceRecord, name_key};
 use crate::door::Reply;
-use crate::ground::{Ground, decoded, name_of, read};
+use crate::ground::{Ground, name_of, read};
 use crate::guardian::{Retire, Sentinel};
 use crate::outbox::Outbox;
 use crate::ports::ServiceSecret;
 use crate::refusal::Refusal;
-use crate::store::key::read_u64;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,8 +24,6 @@ use tripline_protocol::Name;
 use tripline_protocol::api::{SERVICES_MAX, ServiceView};
 use tripline_protocol::audit::Action;
 
-/// Rows removed at once.
-const PURGE_PAGE: usize = 200;
 /// Between two looks whether the services have stopped.
 const RETIRE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -41,10 +39,11 @@ struct Running {
 
 /// The actor.
 pub(crate) struct Services {
-    ground: Arc<Ground>,
+    pub(super) ground: Arc<Ground>,
     outbox: Addr<Outbox>,
-    me: Addr<Services>,
+    pub(super) me: Addr<Services>,
     running: BTreeMap<Name, Running>,
+    pub(super) purges: Purges,
     sentinels: Sentinels,
     sentinel: Sentinel,
 }
@@ -80,6 +79,7 @@ impl Services {
             outbox,
             me,
             running: BTreeMap::new(),
+            purges: Purges::default(),
             sentinels,
             sentinel,
         };
@@ -87,7 +87,7 @@ impl Services {
             services.launch(begun)?;
         }
         if let Some(configured) = services.ground.services.configured() {
-            services.configure(configured)?;
+            services.configure(configured, || {})?;
         }
         Ok(services)
     }
@@ -141,7 +141,8 @@ impl Services {
         self.launch(Begun { record, secret })
     }
 
-    fn configure(&mut self, services: Vec<Registration>) -> Result<(), Refusal> {
+    /// `before`: what else changes with them, when nothing is refused any more and before the first of them is called.
+    fn configure(&mut self, services: Vec<Registration>, before: impl FnOnce()) -> Result<(), Refusal> {
         let mut names = BTreeSet::new();
         for Registration { spec, secret } in &services {
             checked(spec, Some(secret))?;
@@ -154,6 +155,7 @@ impl Services {
         if others.count() + names.len() > SERVICES_MAX {
             return Err(bad(format!("there may be {SERVICES_MAX} services")));
         }
+        before();
         for Registration { spec, secret } in services {
             self.configure_one(spec, secret)?;
         }
@@ -167,6 +169,19 @@ impl Services {
             }
         }
         self.purge_strangers()
+    }
+
+    pub(super) fn configured_anew(&mut self, configure: Configure) {
+        let Configure {
+            services,
+            before,
+            reply,
+        } = configure;
+        if let Err(refusal) = self.configure(services.clone(), before) {
+            return reply.send(Err(refusal));
+        }
+        self.ground.services.set_configured(services);
+        self.tour(move |_| reply.send(Ok(())));
     }
 
     fn configure_one(
@@ -191,8 +206,13 @@ impl Services {
             &name_key(&spec.name),
             "service",
         )?;
-        let mut record = ServiceRecord::new(spec, true);
-        if let Some(known) = known.filter(|known| known.spec.url == record.spec.url) {
+        let floor = match &known {
+            Some(known) => known.floor,
+            None => self.ground.services.take_seq(),
+        };
+        let mut record = ServiceRecord::new(spec, true, floor);
+        let is_same = |known: &ServiceRecord| known.spec.url == record.spec.url && !known.leaving;
+        if let Some(known) = known.filter(is_same) {
             (record.wants, record.healthy_at) = (known.wants, known.healthy_at);
         }
         self.begin(record, secret).map(drop)
@@ -200,18 +220,18 @@ impl Services {
 
     /// Removes what is left of services that went from the configuration while the server was stopped: nobody can tell them
     /// any more, because their secret went, too.
-    fn purge_strangers(&self) -> Result<(), Refusal> {
+    fn purge_strangers(&mut self) -> Result<(), Refusal> {
         let mut gone = Vec::new();
         crate::ground::rows(&self.ground.store, Table::Service, "service", |key, record| {
             let (name, _): (Name, ServiceRecord) = (name_of(key)?, record?);
-            if !self.running.contains_key(&name) {
+            if !self.running.contains_key(&name) && !self.purges.has(&name) {
                 gone.push(name);
             }
             Ok(())
         })?;
         for name in gone {
             tracing::warn!(service = %name, "a service went from the configuration; it is not told that its orgs left");
-            self.purge(&name)?;
+            self.purge(name, None);
         }
         Ok(())
     }
@@ -245,7 +265,8 @@ impl Services {
         let entry = self.ground.audit(Action::ServiceRegister, &by, None);
         batch.audit(registered(entry, &spec));
         self.ground.store.commit(batch, || {});
-        let view = self.begin(ServiceRecord::new(spec, false), secret);
+        let floor = self.ground.services.take_seq();
+        let view = self.begin(ServiceRecord::new(spec, false, floor), secret);
         self.ground.after_commit(move || reply.send(view));
     }
 
@@ -271,6 +292,15 @@ impl Services {
         if !is_change && secret.is_none() {
             return Err(secret_needed());
         }
+        if self.purges.has(&spec.name) {
+            return Err(Refusal::Conflict {
+                code: "service_leaving",
+                detail: format!(
+                    "what is kept of the service {} that was removed is not gone yet; try again in a moment",
+                    spec.name
+                ),
+            });
+        }
         if known.is_err() && self.running.len() >= SERVICES_MAX {
             return Err(Refusal::Conflict {
                 code: "too_many_services",
@@ -292,66 +322,6 @@ impl Services {
                 by: Some(by),
                 reply: Some(reply),
             });
-        }
-    }
-
-    /// Removes all rows of a service, page by page.
-    fn purge(&self, name: &Name) -> Result<(), Refusal> {
-        let prefix = prefix(name);
-        for table in [
-            Table::ServiceDelivery,
-            Table::ServiceOrg,
-            Table::ServiceJob,
-            Table::ServiceResource,
-        ] {
-            loop {
-                let page = self.ground.store.scan(table, &prefix, None, PURGE_PAGE)?;
-                if page.is_empty() {
-                    break;
-                }
-                let mut batch = Batch::new();
-                for (key, value) in page {
-                    if table == Table::ServiceDelivery {
-                        self.purge_delivery(name, &key, &value, &mut batch)?;
-                    }
-                    batch.delete(table, key);
-                }
-                self.ground.store.commit(batch, || {});
-            }
-        }
-        let mut batch = Batch::new();
-        batch.delete(Table::ServiceSecret, name_key(name));
-        batch.delete(Table::Service, name_key(name));
-        self.ground.store.commit(batch, || {});
-        Ok(())
-    }
-
-    fn purge_delivery(
-        &self,
-        name: &Name,
-        key: &[u8],
-        value: &[u8],
-        batch: &mut Batch,
-    ) -> Result<(), Refusal> {
-        let seq = split(key).and_then(|(_, seq)| read_u64(seq));
-        let delivery: DeliveryRecord = decoded("message for a service", value)?;
-        seq.map_or(Ok(()), |seq| delivery.bury(&self.ground.store, batch, name, seq))
-    }
-
-    /// Messages of a service that went while they were on their way.
-    fn discard(&self, name: &Name, queued: Vec<(u64, Item)>) {
-        for (seq, _) in queued {
-            let mut batch = Batch::new();
-            let key = delivery_key(name, seq);
-            let discarded = match self.ground.store.get(Table::ServiceDelivery, &key) {
-                Ok(Some(value)) => self.purge_delivery(name, &key, &value, &mut batch),
-                Ok(None) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = discarded {
-                tracing::error!(service = %name, %error, "a message of a service that is gone stays behind");
-            }
-            self.ground.store.commit(batch, || {});
         }
     }
 }
@@ -411,12 +381,10 @@ impl Actor for Services {
 
 impl Handler<Configure> for Services {
     type Result = ();
-    fn handle(&mut self, Configure { services, reply }: Configure, _: &mut Self::Context) {
-        if let Err(refusal) = self.configure(services.clone()) {
-            return reply.send(Err(refusal));
+    fn handle(&mut self, configure: Configure, _: &mut Self::Context) {
+        if let Some(configure) = self.delay(configure) {
+            self.configured_anew(configure);
         }
-        self.ground.services.set_configured(services);
-        self.tour(move |_| reply.send(Ok(())));
     }
 }
 
@@ -441,12 +409,12 @@ impl Handler<Left> for Services {
         if self.running.get(&name).is_none_or(|running| !running.leaving) {
             return;
         }
-        if let Some(running) = self.running.remove(&name) {
-            running.addr.do_send(Retire);
+        let running = self.running.remove(&name);
+        let actor = running.map(|running| running.addr);
+        if let Some(actor) = &actor {
+            actor.do_send(Retire);
         }
-        if let Err(error) = self.purge(&name) {
-            tracing::error!(service = %name, %error, "what is kept of a service cannot be removed");
-        }
+        self.purge(name, actor);
     }
 }
 

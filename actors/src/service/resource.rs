@@ -8,17 +8,19 @@ use crate::ground::{decoded, read};
 use crate::ports::CallFailure;
 use crate::record::encode;
 use crate::refusal::Refusal;
-use crate::store::{Batch, Table};
+use crate::store::{Batch, Store, Table};
 use actix::prelude::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256 as Hasher};
+use std::collections::BTreeMap;
 use tripline_protocol::api::ServiceResource;
 use tripline_protocol::limacharlie::{
     Answer, GetResource, Resource as Told, ResourceAnswer, ResourceNames, ServiceEtype,
 };
-use tripline_protocol::{Sha256, Span};
+use tripline_protocol::{Name, Sha256, Span, Timestamp};
 use uuid::Uuid;
 
 /// Resources of a service that are kept.
@@ -79,6 +81,10 @@ impl Service {
         ctx: &mut Context<Self>,
     ) {
         let told = told(&result);
+        let mut batch = Batch::new();
+        let org = request.org.as_ref().or(self.spec.orgs.first()).cloned();
+        self.hear_of_jobs(result, org.as_ref(), &mut batch);
+        self.commit(batch, Vec::new(), || {});
         let known = told
             .as_ref()
             .ok()
@@ -121,7 +127,7 @@ impl Service {
     }
 
     /// Keeps what was fetched; what is too much goes, the oldest first.
-    fn keep(&self, request: &Resource, told: Told) -> Result<ResourceRecord, Refusal> {
+    fn keep(&mut self, request: &Resource, told: Told) -> Result<ResourceRecord, Refusal> {
         let res_data = checked(&told)?;
         let record = ResourceRecord {
             hash: told.hash,
@@ -131,36 +137,51 @@ impl Service {
         };
         let mut batch = Batch::new();
         let key = text_key(self.name(), &request.resource);
-        self.make_room(&key, &mut batch)?;
+        self.resources.put(&key, record.fetched_at, &mut batch);
         batch.put(Table::ServiceResource, key, encode(&record));
         self.commit(batch, Vec::new(), || {});
         Ok(record)
     }
+}
 
-    fn make_room(&self, key: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
-        let mut kept = Vec::new();
-        let (prefix, mut after) = (prefix(self.name()), None::<Vec<u8>>);
+/// What is kept of a service's resources, and since when: they are long, and none is read to make room for another.
+#[derive(Debug, Default)]
+pub(super) struct Resources(BTreeMap<Vec<u8>, Timestamp>);
+
+impl Resources {
+    pub(super) fn load(store: &Store, service: &Name) -> Result<Self, Refusal> {
+        let mut kept = BTreeMap::new();
+        let (prefix, mut after) = (prefix(service), None::<Vec<u8>>);
         // One at a time: they may be long.
         while let Some((row, value)) = {
-            let page = self
-                .ground
-                .store
-                .scan(Table::ServiceResource, &prefix, after.as_deref(), 1)?;
+            let page = store.scan(Table::ServiceResource, &prefix, after.as_deref(), 1)?;
             page.into_iter().next()
         } {
-            if row != key {
-                let record: ResourceRecord = decoded("resource of a service", &value)?;
-                kept.push((record.fetched_at, row.clone()));
-            }
+            let Fetched { fetched_at } = decoded("resource of a service", &value)?;
+            kept.insert(row.clone(), fetched_at);
             after = Some(row);
         }
-        kept.sort();
-        let too_many = (kept.len() + 1).saturating_sub(RESOURCES_MAX);
-        for (_, row) in kept.into_iter().take(too_many) {
-            batch.delete(Table::ServiceResource, row);
-        }
-        Ok(())
+        Ok(Self(kept))
     }
+
+    /// One is kept from now on; of what is too much then, what was fetched first goes.
+    fn put(&mut self, key: &[u8], fetched_at: Timestamp, batch: &mut Batch) {
+        self.0.insert(key.to_vec(), fetched_at);
+        while self.0.len() > RESOURCES_MAX {
+            let others = self.0.iter().filter(|(row, _)| *row != key);
+            let Some(oldest) = others.min_by_key(|(_, at)| **at).map(|(row, _)| row.clone()) else {
+                return;
+            };
+            self.0.remove(&oldest);
+            batch.delete(Table::ServiceResource, oldest);
+        }
+    }
+}
+
+/// What is read of a [`ResourceRecord`] without its content.
+#[derive(Deserialize)]
+struct Fetched {
+    fetched_at: Timestamp,
 }
 
 fn bad(detail: impl Into<String>) -> Refusal {

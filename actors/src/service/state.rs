@@ -85,6 +85,8 @@ pub(crate) struct Machine {
     troubles: u32,
     health_at: Timestamp,
     is_asking: bool,
+    /// Whether it said what it wants. Before that nothing goes out.
+    pub(crate) is_known: bool,
     /// Since when its state is what it is.
     pub(crate) since: Timestamp,
 }
@@ -99,6 +101,7 @@ impl Machine {
             troubles: 0,
             health_at: now,
             is_asking: false,
+            is_known: true,
             since: now,
         }
     }
@@ -124,6 +127,7 @@ impl Machine {
             return Some(Next::Health);
         }
         let room = match self.phase {
+            _ if !self.is_known => 0,
             Phase::Closed { .. } => self.patience.in_flight,
             Phase::HalfOpen => 1,
             Phase::Open | Phase::Misconfigured => 0,

@@ -1,6 +1,8 @@
 //! Services through the core: with a caller that says what the test wants, and a clock that stands still.
 
 mod delivery;
+mod leaving;
+mod moved;
 mod registration;
 mod telling;
 

@@ -36,7 +36,7 @@ fn changes() -> Vec<Operation> {
             .role(Role::Admin)
             .all_orgs()
             .body::<ServiceBody>()
-            .refused(409, &["service_exists", "service_configured", "too_many_services"])
+            .refused(409, &["service_exists", "service_configured", "service_leaving", "too_many_services"])
             .refused(422, &["bad_service", "secret_needed"])
             .makes::<ServiceView>("The service."),
         one(put(ONE, "changeService", "Change a service"))

@@ -262,3 +262,27 @@ async fn a_tick_of_a_service_alone_is_about_no_org_and_no_other_s() {
     view_when(&fixture, &one, |view| view.delivered == 1).await;
     assert_eq!(caller.calls_of("two", "once_per_1h"), 0);
 }
+
+#[actix::test]
+async fn secret_and_tokens_that_a_service_repeats_are_shown_to_nobody() {
+    const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJkIn0.c2ln";
+    let caller = ScriptedCaller::wanting(&["detection"], &["c"]);
+    let said = format!("{} s3cr3t and {TOKEN}", "x".repeat(480));
+    caller.says(
+        "detection",
+        vec![Ok(json!({ "success": false, "retry": true, "error": said }))],
+    );
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({ "attempts": 1 }))
+        .await
+        .spec
+        .name;
+    publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
+    let letters = fixture.published(".dead.default.service_gave_up", 1).await;
+    let view = view_when(&fixture, &name, |view| view.last_failure.is_some()).await;
+    let shown = format!("{view:?} {:?}", letters[0].headers);
+    assert!(view.last_failure.unwrap().text.starts_with("xxx"));
+    for hidden in ["s3cr3t", "s3cr", "eyJ"] {
+        assert!(!shown.contains(hidden), "{hidden} is in {shown}");
+    }
+}

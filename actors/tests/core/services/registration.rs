@@ -189,6 +189,27 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
 }
 
 #[actix::test]
+async fn what_changes_with_the_services_of_the_configuration_changes_only_when_they_are_taken() {
+    let caller = ScriptedCaller::wanting(&[], &[]);
+    let fixture = start(&caller).await;
+    let changed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let configure = |services: Vec<Registration>| {
+        let changed = Arc::clone(&changed);
+        // Before any of them is called.
+        let calls = Arc::clone(&caller);
+        fixture.core.configure_services_with(services, move || {
+            assert_eq!(calls.calls("health"), []);
+            changed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })
+    };
+    let twice = vec![registration("a", json!({})), registration("a", json!({}))];
+    assert_eq!(configure(twice).await.unwrap_err().code(), "bad_service");
+    assert_eq!(changed.load(std::sync::atomic::Ordering::Relaxed), 0);
+    configure(vec![registration("a", json!({}))]).await.unwrap();
+    assert_eq!(changed.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[actix::test]
 async fn the_configuration_adds_changes_and_removes_its_own_and_takes_names_over() {
     let caller = ScriptedCaller::wanting(&["org_uninstall"], &[]);
     let fixture = start(&caller).await;
@@ -251,9 +272,10 @@ async fn services_are_there_after_a_restart_and_those_gone_from_the_configuratio
     join(&fixture, &caller).await;
     assert_eq!(fixture.core.list_services(None).await.unwrap().len(), 1);
     fixture.core.configure_services(Vec::new()).await.unwrap();
-    assert_eq!(
-        (fixture.rows(Table::Service), fixture.rows(Table::ServiceDelivery)),
-        (1, 0)
-    );
+    eventually("nothing is left of the other", || async {
+        (fixture.rows(Table::Service) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.rows(Table::ServiceDelivery), 0);
     assert_eq!(fixture.rows(Table::ServiceEvent), 0);
 }

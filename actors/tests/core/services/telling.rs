@@ -255,3 +255,106 @@ async fn so_many_requests_for_resources_are_under_way_at_once() {
     caller.called("get_resource", 4).await;
     assert_eq!(ask().await.unwrap().unwrap_err().code(), "busy");
 }
+
+#[actix::test]
+async fn news_of_jobs_are_heard_in_any_answer() {
+    let caller = ScriptedCaller::wanting(&["get_resource"], &[]);
+    let with_job = |answer: Value, id: &str| {
+        let mut answer = answer;
+        answer["jobs"] = json!([{ "id": id, "cause": id, "hist": [{ "ts": 1, "msg": "one" }] }]);
+        Ok(answer)
+    };
+    caller.says(
+        "health",
+        vec![with_job(health(&["get_resource"], &[]), "of-health")],
+    );
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    caller.says(
+        "get_resource",
+        vec![
+            with_job(resource(b"x", false).unwrap(), "of-hash"),
+            with_job(resource(b"x", true).unwrap(), "of-content"),
+            with_job(json!({ "success": false, "error": "no" }), "of-refusal"),
+        ],
+    );
+    let get = || fixture.core.service_resource(None, name.clone(), "rules".into());
+    get().await.unwrap();
+    assert_eq!(get().await.unwrap_err().code(), "service_failed");
+    for (id, org) in [
+        ("of-health", None),
+        ("of-hash", Some(Org::default_org())),
+        ("of-content", Some(Org::default_org())),
+        ("of-refusal", Some(Org::default_org())),
+    ] {
+        let job = fixture.core.get_service_job(None, name.clone(), id.into());
+        let job = job.await.unwrap();
+        assert_eq!((job.cause.as_str(), job.org, job.history.len()), (id, org, 1));
+    }
+}
+
+/// Replaces a row by what nobody can read; returns what puts it back.
+fn spoil(fixture: &Fixture, table: tripline_actors::store::Table, key: &'static [u8]) -> impl FnOnce() {
+    let store = fixture.store.clone();
+    let put = move |value: Vec<u8>| {
+        let mut batch = tripline_actors::store::Batch::new();
+        batch.put(table, key, value);
+        store.commit(batch, || {});
+    };
+    let row = fixture.store.get(table, key).unwrap().unwrap();
+    put(b"unreadable".to_vec());
+    move || put(row)
+}
+
+#[actix::test]
+async fn a_page_of_jobs_ends_where_their_histories_are_long_and_none_of_another_org_is_read() {
+    /// Bytes of jobs after which a page ends.
+    const PAGE: usize = 1024 * 1024;
+    let caller = ScriptedCaller::wanting(&["detection"], &["c"]);
+    let fixture = start(&caller).await;
+    let orgs = json!({ "orgs": ["default", "acme"] });
+    let name = register(&fixture, "yara", orgs).await.spec.name;
+    let long = "x".repeat(PAGE / 5);
+    for n in 0..8 {
+        let job = json!({ "id": format!("j{n}"), "hist": [{ "ts": 1, "msg": long }] });
+        caller.says("detection", vec![Ok(json!({ "success": true, "jobs": [job] }))]);
+        fixture.advance(1);
+        publish(&fixture, n + 1, &[detection("c", n)]).await.unwrap();
+        view_when(&fixture, &name, |view| view.delivered == n + 1).await;
+    }
+    let list = |after, org: Option<&str>| {
+        fixture.core.list_service_jobs(ServiceJobFilter {
+            org: org.map(|org| org.parse().unwrap()),
+            ..filter(&name, after, 1_000)
+        })
+    };
+    let ids = |page: &tripline_protocol::api::Page<tripline_protocol::api::ServiceJobView>| -> Vec<String> {
+        page.items.iter().map(|job| job.id.clone()).collect()
+    };
+    let first = list(None, None).await.unwrap();
+    assert_eq!(ids(&first), ["j7", "j6", "j5", "j4", "j3"]);
+    let second = list(first.next, None).await.unwrap();
+    assert_eq!(ids(&second), ["j2", "j1", "j0"]);
+    assert_eq!(second.next, None);
+    let put_back = spoil(&fixture, tripline_actors::store::Table::ServiceJob, b"yara\0j7");
+    assert_eq!(ids(&list(None, Some("acme")).await.unwrap()), [""; 0]);
+    put_back();
+}
+
+#[actix::test]
+async fn no_resource_is_read_to_make_room_for_another() {
+    let caller = ScriptedCaller::wanting(&["get_resource"], &[]);
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    let get = |resource: &str| fixture.core.service_resource(None, name.clone(), resource.into());
+    caller.says("get_resource", vec![resource(b"x", false), resource(b"x", true)]);
+    get("one").await.unwrap();
+    let put_back = spoil(
+        &fixture,
+        tripline_actors::store::Table::ServiceResource,
+        b"yara\0one",
+    );
+    caller.says("get_resource", vec![resource(b"x", false), resource(b"x", true)]);
+    get("two").await.unwrap();
+    put_back();
+}
