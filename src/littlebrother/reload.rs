@@ -36,8 +36,11 @@ pub trait SettingsTarget: Send + 'static {
     /// Puts them in force.
     fn set(&self, settings: Option<Settings>);
     /// Calls these services from now on, and no others of the configuration. Blocks until it is so.
-    fn set_services(&self, services: Configured);
-    /// Remembers which keys are about to come into force, and what names the whole configuration then.
+    ///
+    /// # Errors
+    /// They are refused, and nothing has changed.
+    fn set_services(&self, services: Configured) -> Result<(), String>;
+    /// Remembers which keys came into force, and what names the whole configuration then.
     fn loaded(&self, changed: &[String], sha256: &Sha256);
     /// Remembers why the file is refused, or that it no longer is.
     fn refuse(&self, why: Option<String>);
@@ -58,14 +61,17 @@ impl SettingsTarget for Running {
         self.core.set_littlebrother(settings);
     }
 
-    fn set_services(&self, services: Configured) {
-        // First, as the services are called at once.
-        self.caller.set_authorities(services.authorities);
-        let set = self.core.configure_services(services.services);
-        if let Err(refusal) = Handle::current().block_on(set) {
-            tracing::error!(%refusal, "the services of the configuration are those of before");
-            self.refuse(Some(refusal.to_string()));
-        }
+    fn set_services(&self, services: Configured) -> Result<(), String> {
+        let Configured {
+            services,
+            authorities,
+        } = services;
+        let caller = self.caller.clone();
+        let set = self
+            .core
+            .configure_services_with(services, move || caller.set_authorities(authorities));
+        let set = Handle::current().block_on(set);
+        set.map_err(|refusal| refusal.to_string())
     }
 
     fn loaded(&self, changed: &[String], sha256: &Sha256) {
@@ -166,21 +172,29 @@ impl<T: SettingsTarget> Watched for Keeper<T> {
 
 impl<T: SettingsTarget> Keeper<T> {
     fn take(&mut self, config: Config, services: Configured, why: Why) {
+        let changed = config.changed(&self.config);
+        let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| RELOADED.contains(&&**key));
+        // What their files hold may be another than before, which no key shows.
+        let with_files = why == Why::Asked && config.general.services.iter().any(has_files);
+        let of_services = with_files || now.iter().any(|key| key == SERVICES);
+        let of_users = now.iter().any(|key| key != SERVICES);
+        // First, as they alone may still be refused.
+        if of_services {
+            let count = services.services.len();
+            if let Err(refusal) = self.target.set_services(services) {
+                return self.refuse(refusal, why);
+            }
+            tracing::info!(services = count, "services of the configuration in force");
+        }
         if self.refused.take().is_some() {
             self.target.refuse(None);
             tracing::info!("the configuration is right again");
         }
-        let changed = config.changed(&self.config);
-        let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| RELOADED.contains(&&**key));
         if later != self.waiting || (why == Why::Asked && !later.is_empty()) {
             tell_waiting(&later);
             self.waiting = later;
         }
-        // What their files hold may be another than before, which no key shows.
-        let with_files = why == Why::Asked && config.general.services.iter().any(has_files);
-        let (of_services, of_users): (Vec<_>, Vec<_>) = now.iter().partition(|key| **key == SERVICES);
-        let has_news = (with_files || !of_services.is_empty(), !of_users.is_empty());
-        if has_news == (false, false) {
+        if !of_services && !of_users {
             if why == Why::Asked {
                 tracing::info!("the users of LittleBrother and the services are those in force");
             }
@@ -193,7 +207,9 @@ impl<T: SettingsTarget> Keeper<T> {
         if !now.is_empty() {
             self.target.loaded(&now, &self.config.sha256());
         }
-        self.put_in_force(services, has_news);
+        if of_users {
+            self.put_in_force();
+        }
     }
 
     /// What is reloaded of `fresh` is that of the configuration from now on.
@@ -212,20 +228,11 @@ impl<T: SettingsTarget> Keeper<T> {
         };
     }
 
-    fn put_in_force(&self, services: Configured, (of_services, of_users): (bool, bool)) {
-        if of_services {
-            tracing::info!(
-                services = services.services.len(),
-                "services of the configuration in force"
-            );
-            self.target.set_services(services);
-        }
-        if of_users {
-            let present = &self.config.littlebrother;
-            let (users, mappings) = (present.users.len(), present.login_mappings.len());
-            tracing::info!(users, mappings, "new users of LittleBrother in force");
-            self.target.set(settings(present, &self.zone));
-        }
+    fn put_in_force(&self) {
+        let present = &self.config.littlebrother;
+        let (users, mappings) = (present.users.len(), present.login_mappings.len());
+        tracing::info!(users, mappings, "new users of LittleBrother in force");
+        self.target.set(settings(present, &self.zone));
     }
 
     fn refuse(&mut self, text: String, why: Why) {

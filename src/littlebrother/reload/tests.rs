@@ -16,6 +16,9 @@ enum Told {
     Services(Vec<(String, String)>),
 }
 
+/// A service that is refused though nothing is wrong with the file.
+const UNWELCOME: &str = "unwelcome";
+
 struct TellingTarget(UnboundedSender<Told>);
 
 impl SettingsTarget for TellingTarget {
@@ -23,12 +26,17 @@ impl SettingsTarget for TellingTarget {
         self.0.send(Told::Set(settings)).unwrap();
     }
 
-    fn set_services(&self, services: Configured) {
+    fn set_services(&self, services: Configured) -> Result<(), String> {
+        let mut names = services.services.iter().map(|service| &service.spec.name);
+        if names.any(|name| name.as_str() == UNWELCOME) {
+            return Err("there are too many services".to_owned());
+        }
         let named = services.services.iter().map(|service| {
             let secret = service.secret.reveal().to_owned();
             (service.spec.name.to_string(), secret)
         });
         self.0.send(Told::Services(named.collect())).unwrap();
+        Ok(())
     }
 
     fn loaded(&self, changed: &[String], _: &Sha256) {
@@ -184,6 +192,24 @@ async fn changed_services_come_into_force_and_users_are_left_alone() {
 }
 
 #[tokio::test]
+async fn services_that_are_refused_leave_all_the_rest_as_it_was_and_come_when_they_are_right() {
+    let mut world = World::new();
+    let text = format!("{}{START}{}", service("secret = \"a\""), user("amelie"));
+    world.write(&text.replace("yara", UNWELCOME));
+    match world.next().await {
+        Told::Refused(Some(why)) => assert!(why.contains("too many"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    // Nobody counts as in force who was refused: asked again, it is refused again.
+    world.watch.reload();
+    assert!(matches!(world.next().await, Told::Refused(Some(_))));
+    world.write(&text);
+    assert_eq!(world.next().await, yara("a"));
+    assert_eq!(world.next().await, Told::Refused(None));
+    assert_eq!(world.logins().await, ["amelie"]);
+}
+
+#[tokio::test]
 async fn a_secret_that_changed_in_its_file_is_in_force_when_somebody_asks() {
     let mut world = World::new();
     let file = world.folder.path().join("yara.secret");
@@ -195,8 +221,8 @@ async fn a_secret_that_changed_in_its_file_is_in_force_when_somebody_asks() {
     }
     std::fs::write(&file, "a\n").unwrap();
     world.watch.reload();
-    assert_eq!(world.next().await, Told::Refused(None));
     assert_eq!(world.next().await, yara("a"));
+    assert_eq!(world.next().await, Told::Refused(None));
     std::fs::write(&file, "b\n").unwrap();
     world.watch.reload();
     assert_eq!(world.next().await, yara("b"));
