@@ -4,6 +4,7 @@ mod again;
 mod burst;
 mod etypes;
 mod replies;
+mod ticks;
 
 use crate::harness::{Api, Outside, Server, Site, cloud_event, eventually, until};
 use crate::peer::{RealService, Recorded};
