@@ -49,19 +49,14 @@ impl Core {
         }))
     }
 
-    /// The host `host` reports as the LittleBrother client whose own record is `littlebrother` from now on: that
-    /// record's ids and name mean the host. Durable when it returns.
-    pub async fn link_host(
-        &self,
-        org: Option<Org>,
-        host: String,
-        littlebrother: String,
-    ) -> Result<HostView, Refusal> {
+    /// The host `host` reports as the LittleBrother client, or is the sensor of LimaCharlie, whose own record is `own` from now
+    /// on: that record's ids and name mean the host. Durable when it returns.
+    pub async fn link_host(&self, org: Option<Org>, host: String, own: String) -> Result<HostView, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.scheduler.do_send(LinkHost {
             org,
             host,
-            client: littlebrother,
+            client: own,
             by: self.on_record(),
             reply,
         });

@@ -94,11 +94,11 @@ impl GroupUid {
     }
 }
 
-/// `POST /v1/hosts/{host}/link`: the host reports as this LittleBrother client from now on.
+/// `POST /v1/hosts/{host}/link`: the host reports as this LittleBrother client, or is this sensor of LimaCharlie, from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkHost {
-    /// Id, sensor id or name of the LittleBrother client's own record.
+    /// Id, sensor id or name of the own record of the LittleBrother client or of the sensor. Its name is from before there were sensors.
     pub littlebrother: String,
 }
