@@ -1,4 +1,4 @@
-//! An answer's body, which knows whether it was handed to the connection whole.
+//! An answer's body, which knows whether it was handed to the operating system whole.
 
 use super::super::delivery::Delivery;
 use actix_web::HttpResponse;

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Answers {
     /// These events.
     Events(Vec<WireEvent>),
+    /// No events, once the test says so; nothing else is done on the thread until then.
+    Held(Arc<Mutex<std::sync::mpsc::Receiver<()>>>),
     /// They think about it for ever.
     Never,
     /// This refusal.
@@ -71,6 +73,11 @@ impl Clients for House {
         let receipt = Receipt::new(move |is_written| written.send(is_written).unwrap());
         match answers {
             Answers::Events(events) => Ok(Answer { events, receipt }),
+            Answers::Held(gate) => {
+                gate.lock().unwrap().recv().unwrap();
+                let events = Vec::new();
+                Ok(Answer { events, receipt })
+            }
             Answers::Refusal(refusal) => Err(refusal),
             Answers::Never => {
                 let _waits = receipt;

@@ -28,6 +28,20 @@ async fn who_goes_in_the_middle_of_the_answer_has_not_got_it() {
 }
 
 #[actix_web::test]
+async fn an_answer_that_only_the_connection_took_was_not_written() {
+    let (open, gate) = std::sync::mpsc::channel();
+    let mut world = start(Answers::Held(Arc::new(Mutex::new(gate))));
+    let stream = world.connect().await;
+    world.heard().await;
+    // Nobody sees the reset before the answer is there, which is small enough for any buffer.
+    stream.set_zero_linger().expect("a socket");
+    drop(stream);
+    open.send(()).expect("it is waited for");
+    assert!(!world.is_written().await);
+    world.over().await;
+}
+
+#[actix_web::test]
 async fn a_connection_serves_one_message_after_another() {
     let mut world = start(empty());
     let mut stream = world.connect().await;
