@@ -76,7 +76,7 @@ enum Error {
 fn run() -> Result<(), Error> {
     // Fails only when somebody installed one before; then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = Settings::read(std::env::vars())?;
+    let settings = Settings::read(std::env::vars_os())?;
     let mut text = Vec::new();
     let mut stdin = std::io::stdin().lock().take(REQUEST_BYTES_MAX + 1);
     stdin.read_to_end(&mut text).map_err(Error::Read)?;
@@ -86,7 +86,8 @@ fn run() -> Result<(), Error> {
     let request = Request::read(&text)?;
     let now = SystemTime::now().into();
     let secret = settings.secret.expose().to_owned();
-    let runtime = Runtime::new(Arc::new(Relay::new(settings)), secret, now);
+    let runtime = Runtime::new(Arc::new(Relay::new(settings)), secret, now)
+        .taking(crate::limacharlie::CALL_BYTES_TAKEN_MAX);
     let handled = runtime.handle(request.headers(), &request.body, now);
     let response = actix_rt::System::new().block_on(handled);
     let mut stdout = std::io::stdout().lock();

@@ -3,6 +3,7 @@
 use crate::config::{Config, Secret};
 use crate::nats::NatsOptions;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::str::FromStr;
 use tripline_protocol::limacharlie::ServiceEtype;
 
@@ -10,6 +11,8 @@ const SECRET: &str = "TRIPLINE_SERVICE_SECRET";
 const SECRET_FILE: &str = "TRIPLINE_SERVICE_SECRET_FILE";
 const DETECTIONS: &str = "TRIPLINE_FUNCTION_DETECTIONS";
 const ETYPES: &str = "TRIPLINE_FUNCTION_ETYPES";
+/// What the names of all of them begin with.
+const OWN: &str = "TRIPLINE_";
 /// Keys of the server's configuration that count here, too.
 const NATS: &str = "TRIPLINE__NATS__";
 const ETYPES_DEFAULT: &str = "detection,new_sensor,deployment_event,log_event,service_error";
@@ -37,13 +40,15 @@ pub(super) enum Error {
     Etype(String),
     #[error("TRIPLINE__NATS__URL must be set")]
     NoBroker,
+    #[error("{0} is not UTF-8")]
+    NotUtf8(String),
     #[error("TRIPLINE__NATS__…")]
     Nats(#[source] crate::config::Error),
 }
 
 impl Settings {
-    pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
-        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+    pub(super) fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Error> {
+        let variables = own(variables)?;
         let listed = |name: &str, default: &'static str| -> Vec<String> {
             let text = variables.get(name).map_or(default, String::as_str);
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -63,6 +68,21 @@ impl Settings {
             nats: nats(&variables)?,
         })
     }
+}
+
+/// The variables that may count here; whatever others there are, in whatever bytes, is nobody's concern.
+fn own(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<BTreeMap<String, String>, Error> {
+    let mut own = BTreeMap::new();
+    for (name, value) in variables {
+        let shown = name.to_string_lossy().into_owned();
+        if shown.starts_with(OWN) {
+            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else {
+                return Err(Error::NotUtf8(shown));
+            };
+            own.insert(name, value);
+        }
+    }
+    Ok(own)
 }
 
 /// Whether publishing it is all there is to it.
@@ -115,7 +135,7 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let owned = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         Settings::read(variables.iter().map(owned))
     }
 
@@ -152,6 +172,27 @@ mod tests {
         for etype in ["Detection", "health", "request", "org_uninstall"] {
             assert!(said(&[BROKER, (SECRET, "s"), (ETYPES, etype)]).contains(etype));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_an_error_where_they_count_and_nothing_elsewhere() {
+        use std::os::unix::ffi::OsStringExt;
+        let read = |name: &str| {
+            let no_text: OsString = OsString::from_vec(vec![b's', 0xff]);
+            let all = [
+                (BROKER.0.into(), BROKER.1.into()),
+                (SECRET.into(), "s".into()),
+                (name.into(), no_text),
+            ];
+            Settings::read(all)
+        };
+        assert!(read("PS1").is_ok());
+        let error = read(DETECTIONS).unwrap_err();
+        assert!(
+            matches!(&error, Error::NotUtf8(name) if name == DETECTIONS),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::harness::{Broker, Outside, Site, clean, eventually};
 use async_nats::jetstream;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 use tripline_service::sign;
 
@@ -13,11 +15,17 @@ const STREAM: &str = "TRIPLINE_EVENTS";
 
 /// One run of the program.
 async fn run(broker: &str, stdin: Vec<u8>) -> Output {
+    run_with(broker, stdin, &[]).await
+}
+
+/// One run of the program with more in its environment.
+async fn run_with(broker: &str, stdin: Vec<u8>, variables: &[(&str, &OsStr)]) -> Output {
     let mut command = clean(Command::new(env!("CARGO_BIN_EXE_tripline-function")));
     command
         .env("TRIPLINE_SERVICE_SECRET", SECRET)
         .env("TRIPLINE_FUNCTION_DETECTIONS", "miner")
         .env("TRIPLINE__NATS__URL", broker)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -152,6 +160,15 @@ async fn what_needs_no_broker_is_answered_without_one() {
     large["data"]["filling"] = json!("x".repeat(800 * 1024));
     let (_, envelope) = answer(nowhere, &large).await;
     assert_eq!(envelope["retry"], false, "it would never be taken: {envelope}");
+    let taken = tripline::limacharlie::CALL_BYTES_TAKEN_MAX;
+    for (bytes, text) in [(taken, "event of"), (taken + 1, "call of")] {
+        let empty = detection("m").to_string().len() + r#","filling":"""#.len();
+        large["data"]["filling"] = json!("x".repeat(bytes - empty));
+        assert_eq!(large.to_string().len(), bytes);
+        let (_, envelope) = answer(nowhere, &large).await;
+        let error = envelope["error"].as_str().expect("a text");
+        assert!(error.starts_with(text), "only what fits is read whole: {error}");
+    }
 }
 
 #[tokio::test]
@@ -165,6 +182,20 @@ async fn what_is_no_request_is_exit_code_2_and_nothing_is_written() {
     }
     let output = run("not a url", b"{}".to_vec()).await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_exit_code_2_where_they_count_and_nothing_elsewhere() {
+    let (nowhere, no_text) = ("nats://127.0.0.1:1", OsStr::from_bytes(b"s\xff"));
+    let request = json!({"headers": {}, "body": ""}).to_string().into_bytes();
+    let output = run_with(nowhere, request.clone(), &[("PS1", no_text)]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for name in ["TRIPLINE_SERVICE_SECRET", "TRIPLINE__NATS__USER"] {
+        let output = run_with(nowhere, request.clone(), &[(name, no_text)]).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(said.contains(&format!("{name} is not UTF-8")), "{said}");
+    }
 }
 
 #[tokio::test]
