@@ -154,6 +154,7 @@ fn body(kind: Kind) -> Vec<u8> {
         mid: Some(Uuid::new_v4().to_string()),
         deadline: Some(Timestamp::from(SystemTime::now()).after(Span::from_secs(60))),
         jwt: None,
+        tripdepth: None,
         etype: if is_detection { "detection" } else { "health" }.to_owned(),
         data: if is_detection { detection() } else { json!({}) },
     };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
 use tripline_actors::ports::PublishError;
 use tripline_protocol::limacharlie::{Answer, Call, Period, ServiceEtype, TickScope, org_of_oid};
-use tripline_protocol::limit::EVENT_BYTES_MAX;
+use tripline_protocol::limit::{EVENT_BYTES_MAX, TRIPDEPTH_MAX};
 use tripline_protocol::{Attestation, Etype, Event, EventKey, Org, Timestamp};
 use tripline_service::{On, Service, on};
 use uuid::Uuid;
@@ -115,6 +115,9 @@ fn patience(deadline: Option<Timestamp>, now: Timestamp) -> Duration {
 /// The event of a call. Its identity is the call's, so that the server that got the same call itself would know it again.
 fn event(etype: ServiceEtype, call: Call, now: Timestamp) -> Result<Event, Answer> {
     let bad = |what: &str| Answer::refused(what.to_owned());
+    let depth = call
+        .depth_caused()
+        .ok_or_else(|| bad(&format!("tripdepth: {TRIPDEPTH_MAX} is the end")))?;
     let org: Option<Org> = match (&call.oid, etype.is_of_org()) {
         (Some(oid), _) => Some(org_of_oid(oid).ok_or_else(|| bad("oid: must be a UUID"))?),
         (None, true) if etype != ServiceEtype::ServiceError => return Err(bad("oid: is missing")),
@@ -145,7 +148,7 @@ fn event(etype: ServiceEtype, call: Call, now: Timestamp) -> Result<Event, Answe
         time: now,
         data: Value::Object(data),
         attested_by: Attestation::Publisher,
-        depth: 0,
+        depth,
         traceparent: None,
     })
 }
@@ -196,6 +199,18 @@ mod tests {
             Attestation::Publisher,
             "as the broker's users are"
         );
+    }
+
+    #[test]
+    fn an_event_is_one_deeper_than_its_call_and_8_is_the_end() {
+        let depth_of = |depth: Value| {
+            let tick = call(json!({"oid": OID, "mid": "m", "tripdepth": depth}));
+            event(ServiceEtype::LogEvent, tick, NOW).map(|event| event.depth)
+        };
+        assert_eq!(depth_of(Value::Null).unwrap(), 0);
+        assert_eq!(depth_of(json!(0)).unwrap(), 1);
+        assert_eq!(depth_of(json!(TRIPDEPTH_MAX - 1)).unwrap(), TRIPDEPTH_MAX);
+        assert_eq!(depth_of(json!(TRIPDEPTH_MAX)).unwrap_err().retry, Some(false));
     }
 
     #[test]

@@ -22,6 +22,8 @@ fn call(etype: &str, mid: &str, data: Value) -> Call {
         mid: Some(mid.to_owned()),
         deadline: Some(Timestamp::from(SystemTime::now()).after(Span::from_secs(60))),
         jwt: is_of_org.then(|| Jwt::new("a.b.c".to_owned())),
+        // Real services are to ignore it.
+        tripdepth: Some(0),
         etype: etype.to_owned(),
         data,
     }

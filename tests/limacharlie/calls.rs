@@ -28,6 +28,12 @@ async fn calls_that_are_none_are_refused_in_the_words_of_the_protocol() {
         (with("etype", json!("made_up")), "not implemented"),
         (with("etype", json!(null)), "not implemented"),
         (with("etype", json!("org_per_1h")), "not implemented"),
+        (with("tripdepth", json!("1")), "tripdepth: must be a number"),
+        (
+            with("tripdepth", json!(9)),
+            "tripdepth: must be a whole number from 0 to 8",
+        ),
+        (with("tripdepth", json!(8)), "tripdepth: 8 is the end"),
         (with("data", json!([])), "data: must be an object"),
         (with("data", json!("x")), "data: must be an object"),
         (with("data", json!(null)), "data.cat: must be a text"),

@@ -17,6 +17,7 @@ mod crash;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod loops;
 mod peer;
 mod registered;
 mod scene;

@@ -34,7 +34,7 @@ impl Core {
             Given::Wish(..) if self.ground.limacharlie.has_note(&self.ground.store, &key)? => {
                 Work::Jobs(Vec::new())
             }
-            Given::Wish(org, wish) => Work::Jobs(self.wished(&org, &wish, &key.mid).await?),
+            Given::Wish(org, wish, depth) => Work::Jobs(self.wished(&org, &wish, &key.mid, depth).await?),
         };
         let (reply, answer) = self.doors.limacharlie.enter()?;
         self.peers()?.limacharlie.do_send(TakeCall {
@@ -125,7 +125,7 @@ impl Core {
         Some((updates, receipt))
     }
 
-    async fn wished(&self, org: &Org, wish: &Wish, mid: &str) -> Result<Vec<NewJob>, Refusal> {
+    async fn wished(&self, org: &Org, wish: &Wish, mid: &str, depth: u8) -> Result<Vec<NewJob>, Refusal> {
         let rules = self.rules();
         let job = wish.named(&rules)?;
         let params = wish.params(job)?;
@@ -148,7 +148,7 @@ impl Core {
                 fanout: None,
                 investigation_id: None,
                 traceparent: None,
-                depth: 0,
+                depth,
                 by: Some((*self.by).clone()),
                 run: 0,
             });

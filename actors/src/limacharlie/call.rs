@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use serde_json::{Map, Value};
 use tripline_protocol::event::HostHint;
 use tripline_protocol::limacharlie::{Call, ServiceEtype, TickScope, org_of_oid};
-use tripline_protocol::limit::EVENT_BYTES_MAX;
+use tripline_protocol::limit::{EVENT_BYTES_MAX, TRIPDEPTH_MAX};
 use tripline_protocol::{Attestation, Etype, Event, EventKey, Org};
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ const NO_ORG: &str = "cloud";
 pub(crate) enum Given {
     /// It is known.
     Work(Work),
-    /// Jobs, which are to be made.
-    Wish(Org, Wish),
+    /// Jobs, which are to be made, so many pipelines and services deep.
+    Wish(Org, Wish, u8),
 }
 
 pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Refusal {
@@ -41,15 +41,34 @@ pub(crate) fn read_call(
     call: Call,
 ) -> Result<(CallKey, Given), Refusal> {
     let org = org(etype, call.oid.as_deref())?;
+    let depth = call
+        .depth_caused()
+        .ok_or_else(|| invalid("too_deep", format!("tripdepth: {TRIPDEPTH_MAX} is the end")))?;
     let mid = call.mid.unwrap_or_else(|| Uuid::new_v4().to_string());
     let data = object(call.data)?;
     let given = match (etype, &org) {
         (ServiceEtype::OrgUninstall, Some(_)) => Given::Work(Work::Uninstall),
-        (ServiceEtype::Request, Some(org)) => Given::Wish(org.clone(), Wish::of_request(data)?),
-        (ServiceEtype::Command, Some(org)) => Given::Wish(org.clone(), Wish::of_command(data)?),
-        _ => Given::Work(event(ground, etype, org.as_ref(), &mid, Value::Object(data))?),
+        (ServiceEtype::Request, Some(org)) => Given::Wish(org.clone(), Wish::of_request(data)?, depth),
+        (ServiceEtype::Command, Some(org)) => Given::Wish(org.clone(), Wish::of_command(data)?, depth),
+        _ => {
+            let from = Origin {
+                etype,
+                org: org.as_ref(),
+                mid: &mid,
+                depth,
+            };
+            Given::Work(event(ground, &from, Value::Object(data))?)
+        }
     };
     Ok((CallKey { org, mid }, given))
+}
+
+/// What an event is made of, beside its data.
+struct Origin<'c> {
+    etype: ServiceEtype,
+    org: Option<&'c Org>,
+    mid: &'c str,
+    depth: u8,
 }
 
 /// The org of a call; the names of orgs here are UUIDs in their usual form.
@@ -77,13 +96,8 @@ fn object(data: Value) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-fn event(
-    ground: &Ground,
-    etype: ServiceEtype,
-    org: Option<&Org>,
-    mid: &str,
-    data: Value,
-) -> Result<Work, Refusal> {
+fn event(ground: &Ground, from: &Origin<'_>, data: Value) -> Result<Work, Refusal> {
+    let Origin { etype, org, .. } = *from;
     let is_text = |pointer: &str| data.pointer(pointer).is_some_and(Value::is_string);
     if etype == ServiceEtype::Detection && !is_text("/cat") {
         return Err(invalid("bad_data", "data.cat: must be a text"));
@@ -92,7 +106,7 @@ fn event(
     if etype == ServiceEtype::NewSensor && sensor.is_none() {
         return Err(invalid("bad_data", "data.sid: must be a UUID"));
     }
-    let message = message(ground, etype, org, mid, sensor.as_ref(), data)?;
+    let message = message(ground, from, sensor.as_ref(), data)?;
     Ok(match etype {
         ServiceEtype::OrgInstall => Work::Install(message),
         _ => Work::Event { message, sensor },
@@ -101,12 +115,16 @@ fn event(
 
 fn message(
     ground: &Ground,
-    etype: ServiceEtype,
-    org: Option<&Org>,
-    mid: &str,
+    from: &Origin<'_>,
     sensor: Option<&Sensor>,
     data: Value,
 ) -> Result<OutMessage, Refusal> {
+    let Origin {
+        etype,
+        org,
+        mid,
+        depth,
+    } = *from;
     let source = format!("limacharlie/{}", org.map_or(NO_ORG, Org::as_str));
     let org = org.cloned().unwrap_or_else(Org::default_org);
     let word: Result<Etype, _> = etype.as_str().parse();
@@ -120,7 +138,7 @@ fn message(
         time: ground.now(),
         data,
         attested_by: Attestation::Limacharlie,
-        depth: 0,
+        depth,
         traceparent: None,
         org,
     };

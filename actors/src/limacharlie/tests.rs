@@ -354,6 +354,7 @@ async fn what_is_no_proper_call_is_refused_for_good() {
         mid: Some("m".into()),
         deadline: None,
         jwt: None,
+        tripdepth: None,
         etype: etype.into(),
         data,
     };

@@ -131,6 +131,7 @@ impl Service {
             mid: Some(mid.to_string()),
             deadline: Some(now.after(self.spec.deadline)),
             jwt: org.and_then(token),
+            tripdepth: Some(depth),
             etype: etype.to_string(),
             data,
         }

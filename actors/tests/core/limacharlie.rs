@@ -25,6 +25,7 @@ fn call(etype: &str, mid: &str, data: Value) -> Call {
         mid: Some(mid.into()),
         deadline: None,
         jwt: None,
+        tripdepth: None,
         etype: etype.into(),
         data,
     }

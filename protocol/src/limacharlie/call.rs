@@ -1,7 +1,7 @@
 //! A call: read tolerantly, as the reference implementation does, and never with a panic.
 
 use super::{MID_BYTES_MAX, ServiceEtype, VERSION};
-use crate::limit::{NESTING_MAX, is_shallow};
+use crate::limit::{NESTING_MAX, TRIPDEPTH_MAX, is_shallow};
 use crate::time::Timestamp;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -41,6 +41,9 @@ pub struct Call {
     pub deadline: Option<Timestamp>,
     /// A token for the org.
     pub jwt: Option<Jwt>,
+    /// How many pipelines and services led to it, 0 to [`TRIPDEPTH_MAX`]: Tripline's own field, by which loops of servers that
+    /// serve each other end. Real clouds leave it out, and real services ignore it.
+    pub tripdepth: Option<u8>,
     /// What it is about, as given; empty when absent. [`Self::kind`] tells whether it is known.
     pub etype: String,
     /// What came with it: an object in what real clouds send, `{}` when absent; anything else as it came.
@@ -114,6 +117,7 @@ impl Call {
             mid,
             deadline: number(&mut map, "deadline")?.map(seconds),
             jwt: text(&mut map, "jwt")?.map(Jwt),
+            tripdepth: number(&mut map, "tripdepth")?.map(depth).transpose()?,
             etype: text(&mut map, "etype")?.unwrap_or_default(),
             data: map.remove("data").unwrap_or_else(|| json!({})),
         })
@@ -122,6 +126,13 @@ impl Call {
     /// What it is about, if it is known.
     pub fn kind(&self) -> Option<ServiceEtype> {
         self.etype.parse().ok()
+    }
+
+    /// How deep what it causes is: one deeper than what a cloud that counts called with, 0 for others. `None`: beyond
+    /// [`TRIPDEPTH_MAX`]; without that end two servers that are each other's services would go on for ever.
+    pub fn depth_caused(&self) -> Option<u8> {
+        let depth = self.tripdepth.map_or(0, |depth| depth.saturating_add(1));
+        (depth <= TRIPDEPTH_MAX).then_some(depth)
     }
 
     /// The body that a cloud posts. `deadline` is written with its decimals, if it has any.
@@ -139,6 +150,9 @@ impl Call {
         }
         if let Some(jwt) = &self.jwt {
             map.insert("jwt".into(), json!(jwt.reveal()));
+        }
+        if let Some(depth) = self.tripdepth {
+            map.insert("tripdepth".into(), json!(depth));
         }
         map.insert("etype".into(), json!(self.etype));
         map.insert("data".into(), self.data.clone());
@@ -172,6 +186,14 @@ fn whole(number: f64) -> Result<u64, InvalidCall> {
     }
     // Saturates: whatever is that large is refused for it.
     Ok(number as u64)
+}
+
+fn depth(number: f64) -> Result<u8, InvalidCall> {
+    let is_one = number.fract() == 0.0 && (0.0..=f64::from(TRIPDEPTH_MAX)).contains(&number);
+    match is_one {
+        true => Ok(number as u8),
+        false => wrong("tripdepth", "must be a whole number from 0 to 8"),
+    }
 }
 
 /// Saturates at the ends of time.

@@ -68,12 +68,14 @@ fn what_is_written_is_read_back_and_whole_seconds_stay_whole() {
         mid: Some("m".into()),
         deadline: Some(Timestamp::from_micros(1_700_000_060_000_000)),
         jwt: Some(Jwt::new("j".into())),
+        tripdepth: Some(3),
         etype: "new_sensor".into(),
         data: json!({ "sid": "s" }),
     };
     let body: Value = serde_json::from_slice(&call.to_body()).unwrap();
     let expected = json!({
-        "version": 1, "oid": "o", "mid": "m", "deadline": 1_700_000_060, "jwt": "j", "etype": "new_sensor", "data": { "sid": "s" },
+        "version": 1, "oid": "o", "mid": "m", "deadline": 1_700_000_060, "jwt": "j", "tripdepth": 3, "etype": "new_sensor",
+        "data": { "sid": "s" },
     });
     assert_eq!(body, expected);
     assert_eq!(

@@ -109,6 +109,7 @@ fn call() -> Call {
         mid: Some("m".into()),
         deadline: None,
         jwt: Some(Jwt::new("the-token".into())),
+        tripdepth: None,
         etype: "health".into(),
         data: json!({}),
     }

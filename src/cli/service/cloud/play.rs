@@ -153,6 +153,7 @@ impl Play {
             mid: Some(Uuid::new_v4().to_string()),
             deadline: None,
             jwt: None,
+            tripdepth: None,
             etype: etype.to_owned(),
             data,
         }
