@@ -488,6 +488,7 @@ impl HostRecord {
             jobs_open: 0,
             isolation: self.isolation.clone(),
             littlebrother: None,
+            sids: Vec::new(),
             cloned: self.cloned.clone(),
         }
     }

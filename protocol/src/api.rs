@@ -241,6 +241,9 @@ pub struct HostView {
     /// Of a host that reports as a LittleBrother client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub littlebrother: Option<LittlebrotherView>,
+    /// LimaCharlie's ids of it: those of the sensors that it is linked to, and its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sids: Vec<String>,
     /// Two agents were seen with its key; until the key was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned: Option<CloneView>,

@@ -286,12 +286,14 @@ fn show(host: &HostView) -> String {
     let isolation = host.isolation.iter();
     let isolation = isolation.map(|isolation| ("isolated", isolate::shown(isolation)));
     let littlebrother = host.littlebrother.iter().flat_map(wide::client);
+    let sids = host.sids.iter().map(|sid| ("sid", sid.clone()));
     fields(
         rows.into_iter()
             .chain(attachments)
             .chain(offline)
             .chain(isolation)
             .chain(host.cloned.as_ref().map(cloned))
+            .chain(sids)
             .chain(littlebrother),
     )
 }

@@ -257,6 +257,7 @@ impl Directory {
             view.isolation = None;
         }
         view.littlebrother = self.client_view(record);
+        view.sids = crate::limacharlie::sids(&self.ground.store, record.host_id)?;
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
         }

@@ -24,7 +24,7 @@ pub(crate) use messages::{
     CountWaitingOf, ForgetJobs, ForgetSensors, JobsForgotten, LearnSensor, NewsTold, TakeCall, Work,
 };
 pub use news::Carried;
-pub(crate) use news::{NewsRow, split as split_news};
+pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
 pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, tell};

@@ -16,7 +16,7 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet, VecDeque};
 use tripline_protocol::limacharlie::{Attachment, HistoryEntry, JobUpdate};
 use tripline_protocol::step::{StepReport, StepStatus};
-use tripline_protocol::{JobId, Org, Timestamp};
+use tripline_protocol::{HostId, JobId, Org, Timestamp};
 use uuid::Uuid;
 
 /// Jobs of an org of which there may be news; those of further ones are dropped and counted.
@@ -186,15 +186,11 @@ fn attachments(record: &JobRecord) -> Vec<Attachment> {
     attachments
 }
 
-/// LimaCharlie's ids of a host.
-fn sids(ground: &Ground, record: &JobRecord) -> Result<Vec<String>, Refusal> {
+/// LimaCharlie's ids of a host: those of the sensors that it is linked to, and its own.
+pub(crate) fn sids(store: &Store, host_id: HostId) -> Result<Vec<String>, Refusal> {
     let mut sids = Vec::new();
-    let host_id = record.host.host_id;
-    for id in link::sensors_of(&ground.store, host_id)?
-        .into_iter()
-        .chain([host_id])
-    {
-        let host: Option<HostRecord> = read(&ground.store, Table::Host, id.as_bytes(), "host")?;
+    for id in link::sensors_of(store, host_id)?.into_iter().chain([host_id]) {
+        let host: Option<HostRecord> = read(store, Table::Host, id.as_bytes(), "host")?;
         sids.extend(host.and_then(|host| host.limacharlie).map(|sid| sid.to_string()));
     }
     Ok(sids)
@@ -348,7 +344,7 @@ pub(crate) fn split(key: &[u8]) -> Option<(Org, JobId)> {
 /// A job is accepted with this batch.
 pub(super) fn accepted(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
     let news = &ground.limacharlie.news;
-    let noted = sids(ground, record).map(|sids| {
+    let noted = sids(&ground.store, record.host.host_id).map(|sids| {
         if news.admit(&record.org) {
             let row = NewsRow::new(record, sids);
             batch.put(Table::LcNews, news_row(&record.org, record.job_id), encode(&row));
@@ -365,7 +361,10 @@ pub(super) fn ended(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
             Some(known) => Some(known),
             None => news
                 .admit(&record.org)
-                .then(|| sids(ground, record).map(|sids| NewsRow::new(record, sids)))
+                .then(|| {
+                    let sids = sids(&ground.store, record.host.host_id);
+                    sids.map(|sids| NewsRow::new(record, sids))
+                })
                 .transpose()?,
         };
         if let Some(mut row) = known {

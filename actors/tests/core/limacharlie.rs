@@ -189,6 +189,7 @@ async fn a_linked_sensor_is_the_agents_host_until_it_is_parted() {
     let (own, agent) = linked(&fixture).await;
     let named = |name: String| fixture.core.get_host(Some(org()), name);
     assert_eq!(named(SID.to_owned()).await.unwrap().host_id, own);
+    assert_eq!(named(own.to_string()).await.unwrap().sids, [SID]);
     assert_eq!(named(host_id().to_string()).await.unwrap().host_id, own);
     let listed = fixture
         .core
@@ -230,6 +231,16 @@ async fn a_linked_sensor_is_the_agents_host_until_it_is_parted() {
         host_id()
     );
     assert_eq!(fixture.rows(Table::LcLink), 0);
+    let sids_of = |name: String| {
+        let found = fixture.core.get_host(Some(org()), name);
+        async move { found.await.unwrap().sids }
+    };
+    assert!(sids_of(own.to_string()).await.is_empty());
+    assert_eq!(
+        sids_of(SID.to_owned()).await,
+        [SID],
+        "its own record has it still"
+    );
     let refused = fixture
         .core
         .unlink_host(Some(org()), SID.to_owned())

@@ -135,6 +135,7 @@ fn hosts(golden: &mut Golden) {
         last_seen_at: at("14:00:00"),
         jobs_open: 2,
         isolation: Some(isolation()),
+        sids: Vec::new(),
         littlebrother: None,
         cloned: None,
     };

@@ -58,6 +58,7 @@ pub(crate) fn cloned_host() -> HostView {
         last_seen_at: at("14:00:00"),
         jobs_open: 0,
         isolation: None,
+        sids: Vec::new(),
         littlebrother: None,
         cloned: Some(cloned()),
     }

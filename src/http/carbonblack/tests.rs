@@ -40,6 +40,7 @@ pub(super) fn host(sensor_id: u32, hostname: &str) -> HostView {
         jobs_open: 0,
         isolation: None,
         littlebrother: None,
+        sids: Vec::new(),
         cloned: None,
     }
 }
