@@ -27,7 +27,7 @@ pub use news::Carried;
 pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
-pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, tell};
+pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, job_stepped, tell};
 pub(crate) use record::{CallNote, INSTALLED, Installed, REMOVED, Removal, by_time, orgs};
 pub(crate) use sensor::Sensor;
 

@@ -29,6 +29,8 @@ const UPDATES_BYTES_MAX: usize = 512 * 1024;
 const RESULT_BYTES_MAX: usize = 64 * 1024;
 /// Steps that are listed.
 const STEPS_MAX: usize = 100;
+/// Lines about steps that ended while the job went on; its end lists them all.
+const STEP_LINES_MAX: usize = 20;
 
 /// A job, as far as LimaCharlie has not heard of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,30 @@ pub(crate) struct NewsRow {
     /// Its first update was told.
     #[serde(default)]
     told: bool,
+    #[serde(default)]
+    steps: Noted,
+}
+
+/// Which ends of steps are in a job's history.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Noted {
+    /// Steps of this attempt that had ended when it was last looked at.
+    ended: usize,
+    /// Lines there ever were about steps.
+    lines: usize,
+}
+
+impl Noted {
+    /// Those of the lines of all steps that are new.
+    fn new_lines(&mut self, lines: Vec<HistoryEntry>) -> Vec<HistoryEntry> {
+        // Of a new attempt there are fewer.
+        let known = self.ended.min(lines.len());
+        self.ended = lines.len();
+        let room = STEP_LINES_MAX.saturating_sub(self.lines);
+        let new: Vec<HistoryEntry> = lines.into_iter().skip(known).take(room).collect();
+        self.lines += new.len();
+        new
+    }
 }
 
 /// An update that is in an answer.
@@ -100,15 +126,33 @@ impl NewsRow {
             hist: vec![line_at(record.queued_at, line)],
             end: None,
             told: false,
+            steps: Noted::default(),
         }
+    }
+
+    fn start(&mut self, record: &JobRecord) {
+        if let Some(started_at) = record.started_at {
+            let line = format!("started on {}", record.host.hostname);
+            self.hist.push(line_at(started_at, line));
+        }
+    }
+
+    /// Steps may have ended, or begun anew; whether that changed anything.
+    fn step(&mut self, record: &JobRecord) -> bool {
+        let before = self.steps.clone();
+        let new = self.steps.new_lines(step_lines(&record.reports));
+        if before.lines == 0 && !new.is_empty() {
+            self.start(record);
+        }
+        self.hist.extend(new);
+        self.steps != before
     }
 
     /// The job has ended.
     fn end(&mut self, record: &JobRecord) {
         let ended_at = record.finished_at.unwrap_or(record.queued_at);
-        if let Some(started_at) = record.started_at {
-            let line = format!("started on {}", record.host.hostname);
-            self.hist.push(line_at(started_at, line));
+        if self.steps.lines == 0 {
+            self.start(record);
         }
         let outcome = record.state.outcome().map_or("ended", |outcome| outcome.as_str());
         let reason = record.reason.as_ref().map_or("", |reason| &reason.text);
@@ -155,6 +199,40 @@ fn line_at(at: Timestamp, msg: String) -> HistoryEntry {
 
 /// The steps as a table, and the result as JSON if it is not too large.
 fn attachments(record: &JobRecord) -> Vec<Attachment> {
+    let result = record.to_result().map(|result| encode(&result));
+    let mut attachments = vec![steps(&record.reports)];
+    attachments.extend(result.and_then(attached));
+    attachments
+}
+
+/// A line about each step that has ended, in the order of their ends.
+fn step_lines(reports: &[StepReport]) -> Vec<HistoryEntry> {
+    let word = |report: &StepReport| match report.status {
+        StepStatus::Succeeded => Some("succeeded"),
+        StepStatus::Failed => Some("failed"),
+        StepStatus::Interrupted => Some("was interrupted"),
+        StepStatus::Pending | StepStatus::Running | StepStatus::Skipped => None,
+    };
+    let mut lines: Vec<HistoryEntry> = reports
+        .iter()
+        .filter_map(|report| {
+            let line = format!("step {} {}", report.id, word(report)?);
+            Some(line_at(report.finished_at?, line))
+        })
+        .collect();
+    lines.sort_by_key(|line| line.ts);
+    lines
+}
+
+fn attached(result: Vec<u8>) -> Option<Attachment> {
+    if result.len() > RESULT_BYTES_MAX {
+        return None;
+    }
+    let (caption, data) = ("result".into(), String::from_utf8(result).ok()?);
+    Some(Attachment::Json { caption, data })
+}
+
+fn steps(reports: &[StepReport]) -> Attachment {
     let row = |report: &StepReport| {
         let error = report.error.as_ref().map(|fault| fault.text.as_str());
         let status = serde_json::to_value(report.status).unwrap_or_default();
@@ -166,24 +244,11 @@ fn attachments(record: &JobRecord) -> Vec<Attachment> {
         ]
     };
     let is_shown = |report: &&StepReport| report.status != StepStatus::Pending;
-    let mut attachments = vec![Attachment::Table {
+    Attachment::Table {
         caption: "steps".into(),
         headers: ["step", "verb", "status", "error"].map(|name| json!(name)).into(),
-        rows: record
-            .reports
-            .iter()
-            .filter(is_shown)
-            .take(STEPS_MAX)
-            .map(row)
-            .collect(),
-    }];
-    let result = record.to_result().map(|result| encode(&result));
-    let text = result.filter(|bytes| bytes.len() <= RESULT_BYTES_MAX);
-    if let Some(data) = text.and_then(|bytes| String::from_utf8(bytes).ok()) {
-        let caption = "result".into();
-        attachments.push(Attachment::Json { caption, data });
+        rows: reports.iter().filter(is_shown).take(STEPS_MAX).map(row).collect(),
     }
-    attachments
 }
 
 /// LimaCharlie's ids of a host: those of the sensors that it is linked to, and its own.
@@ -353,6 +418,21 @@ pub(super) fn accepted(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
     tell(noted, record);
 }
 
+/// Steps of a job may have ended with this batch; whether there is something to tell.
+pub(super) fn stepped(ground: &Ground, batch: &mut Batch, record: &JobRecord) -> bool {
+    let known = row_of(&ground.store, &record.org, record.job_id);
+    let noted = known.map(|known| {
+        let changed = known.and_then(|mut row| row.step(record).then_some(row));
+        if let Some(row) = &changed {
+            batch.put(Table::LcNews, news_row(&record.org, record.job_id), encode(row));
+        }
+        changed.is_some_and(|row| !row.hist.is_empty())
+    });
+    let has_news = noted.as_ref().is_ok_and(|has_news| *has_news);
+    tell(noted.map(drop), record);
+    has_news
+}
+
 /// A job ends with this batch.
 pub(super) fn ended(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
     let news = &ground.limacharlie.news;
@@ -380,5 +460,69 @@ pub(super) fn ended(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
 fn tell(noted: Result<(), Refusal>, record: &JobRecord) {
     if let Err(error) = noted {
         tracing::error!(job = %record.job_id, %error, "LimaCharlie will not hear of a job");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_attached_up_to_its_bound() {
+        let result = |bytes: usize| attached(vec![b' '; bytes]);
+        assert!(matches!(result(RESULT_BYTES_MAX), Some(Attachment::Json { .. })));
+        assert_eq!(result(RESULT_BYTES_MAX + 1), None);
+    }
+
+    #[test]
+    fn ends_of_steps_are_lines_up_to_a_bound_and_a_new_attempt_begins_anew() {
+        let report = |number: usize, has_ended: bool| -> StepReport {
+            let mut report =
+                json!({ "id": format!("s{number}"), "verb": "list_processes", "status": "running" });
+            if has_ended {
+                report["status"] = json!("succeeded");
+                report["finished_at"] = json!(Timestamp::from_micros(number as i64 * 1_000_000));
+            }
+            serde_json::from_value(report).unwrap()
+        };
+        let reports = |ended: usize| -> Vec<StepReport> {
+            let all = (0..ended).map(|number| report(number, true));
+            all.chain([report(ended, false)]).collect()
+        };
+        let lines = |ended: usize| -> Vec<String> {
+            let lines = step_lines(&reports(ended)).into_iter();
+            lines.map(|line| line.msg).collect()
+        };
+        assert!(lines(0).is_empty());
+        assert_eq!(lines(2), ["step s0 succeeded", "step s1 succeeded"]);
+        let mut noted = Noted::default();
+        assert_eq!(noted.new_lines(step_lines(&reports(1))).len(), 1);
+        assert_eq!(noted.new_lines(step_lines(&reports(1))).len(), 0, "it is there");
+        assert_eq!(noted.new_lines(step_lines(&reports(0))).len(), 0, "a new attempt");
+        assert_eq!(
+            noted.new_lines(step_lines(&reports(STEP_LINES_MAX - 1))).len(),
+            STEP_LINES_MAX - 1
+        );
+        assert_eq!(noted.new_lines(step_lines(&reports(STEP_LINES_MAX))).len(), 0);
+        assert_eq!(noted.lines, STEP_LINES_MAX);
+    }
+
+    #[test]
+    fn so_many_steps_are_listed_and_none_that_was_not_begun() {
+        let report = |number: usize, status: &str| -> StepReport {
+            let report = json!({ "id": format!("s{number}"), "verb": "list_processes", "status": status });
+            serde_json::from_value(report).unwrap()
+        };
+        let listed = |count: usize| {
+            let mut reports: Vec<StepReport> = (0..count).map(|number| report(number, "succeeded")).collect();
+            reports.push(report(count, "pending"));
+            match steps(&reports) {
+                Attachment::Table { rows, .. } => rows.len(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(listed(STEPS_MAX - 1), STEPS_MAX - 1);
+        assert_eq!(listed(STEPS_MAX), STEPS_MAX);
+        assert_eq!(listed(STEPS_MAX + 1), STEPS_MAX);
     }
 }

@@ -98,6 +98,11 @@ pub(crate) fn job_accepted(ground: &Ground, batch: &mut Batch, record: &JobRecor
     }
 }
 
+/// Steps of a job may end with this batch; whether there is something to tell, for which `then` of it is to run [`tell`].
+pub(crate) fn job_stepped(ground: &Ground, batch: &mut Batch, record: &JobRecord) -> bool {
+    ground.limacharlie.is_installed(&record.org) && news::stepped(ground, batch, record)
+}
+
 /// A job ends with this batch. `then` of it is to run [`tell`].
 pub(crate) fn job_ended(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
     if ground.limacharlie.is_installed(&record.org) {

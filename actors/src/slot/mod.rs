@@ -25,6 +25,7 @@ use crate::door::Reply;
 use crate::ground::Ground;
 use crate::guardian::{Sentinel, retires};
 use crate::host::HostCommand;
+use crate::limacharlie;
 use crate::outbox::{Enqueue, Outbox};
 use crate::published::stage_events;
 use crate::record::JobRecord;
@@ -185,9 +186,14 @@ impl SessionSlot {
                     let events = stage_events(&self.ground, &mut batch, &record);
                     let (ground, spans) = (Arc::clone(&self.ground), trace::passed(&self.ground, &record));
                     let outbox = self.outbox.clone();
+                    let has_news = limacharlie::job_stepped(&self.ground, &mut batch, &record);
+                    let tell = has_news.then(|| limacharlie::tell(&self.ground, &record));
                     self.ground.store.commit(batch, move || {
                         if !events.is_empty() {
                             outbox.do_send(Enqueue(events));
+                        }
+                        if let Some(tell) = tell {
+                            tell();
                         }
                         ground.traces.send(spans);
                     });

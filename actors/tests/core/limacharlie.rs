@@ -9,16 +9,16 @@ use tripline_actors::{HostFilter, Refusal};
 use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, ServiceEtype};
 use tripline_protocol::{HostId, Org, Span};
 
-const OID: &str = "8cbe27f4-bfa1-4afb-ba19-138cd51389cd";
+pub(crate) const OID: &str = "8cbe27f4-bfa1-4afb-ba19-138cd51389cd";
 const SID: &str = "5b0f4e1c-7d8a-4b2e-9f63-0c1d2e3f4a5b";
 
-const LOOK: &str = "name: look\nsteps: [ delete_file: { path: /tmp/x } ]\n";
+pub(crate) const LOOK: &str = "name: look\nsteps: [ delete_file: { path: /tmp/x } ]\n";
 
-fn org() -> Org {
+pub(crate) fn org() -> Org {
     OID.parse().unwrap()
 }
 
-fn call(etype: &str, mid: &str, data: Value) -> Call {
+pub(crate) fn call(etype: &str, mid: &str, data: Value) -> Call {
     Call {
         version: None,
         oid: Some(OID.into()),
@@ -31,18 +31,18 @@ fn call(etype: &str, mid: &str, data: Value) -> Call {
     }
 }
 
-async fn say(fixture: &Fixture, call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn say(fixture: &Fixture, call: Call) -> Result<Answer, Refusal> {
     let etype: ServiceEtype = call.etype.parse().unwrap();
     fixture.core.limacharlie_call(etype, call).await
 }
 
-async fn done(fixture: &Fixture, call: Call) -> Answer {
+pub(crate) async fn done(fixture: &Fixture, call: Call) -> Answer {
     let answer = say(fixture, call).await.unwrap();
     assert!(answer.success, "{answer:?}");
     answer
 }
 
-fn detection(mid: &str) -> Call {
+pub(crate) fn detection(mid: &str) -> Call {
     let routing = json!({ "sid": SID, "hostname": "web-1", "plat": 0x2000_0000, "int_ip": "10.0.0.9" });
     call("detection", mid, json!({ "cat": "x", "routing": routing }))
 }
@@ -51,7 +51,7 @@ fn host_id() -> HostId {
     HostId::derive_limacharlie(&org(), SID.parse().unwrap())
 }
 
-fn with_look(fixture: &Fixture) {
+pub(crate) fn with_look(fixture: &Fixture) {
     let file = SourceFile {
         path: "look.yaml".into(),
         text: LOOK.into(),
@@ -62,7 +62,7 @@ fn with_look(fixture: &Fixture) {
 }
 
 /// An agent's host of the org that is the sensor.
-async fn linked(fixture: &Fixture) -> (HostId, Agent) {
+pub(crate) async fn linked(fixture: &Fixture) -> (HostId, Agent) {
     done(fixture, detection("link")).await;
     let own = fixture.enrol_in(Some(OID), "web-1").await.host_id;
     let agent = fixture.attach(own, "web-1").await;
@@ -75,7 +75,7 @@ async fn linked(fixture: &Fixture) -> (HostId, Agent) {
 }
 
 /// News for the org, noted as told.
-fn news(fixture: &Fixture) -> Vec<JobUpdate> {
+pub(crate) fn news(fixture: &Fixture) -> Vec<JobUpdate> {
     let Some((updates, receipt)) = fixture.core.limacharlie_news(OID) else {
         return Vec::new();
     };
@@ -249,7 +249,7 @@ async fn a_linked_sensor_is_the_agents_host_until_it_is_parted() {
     assert_eq!(refused.code(), "not_linked");
 }
 
-fn request(fixture: &Fixture, mid: &str, seconds: Option<u64>) -> Call {
+pub(crate) fn request(fixture: &Fixture, mid: &str, seconds: Option<u64>) -> Call {
     Call {
         deadline: seconds.map(|seconds| fixture.now().after(Span::from_secs(seconds))),
         ..call("request", mid, json!({ "job": "look", "sid": SID }))

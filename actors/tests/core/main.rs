@@ -45,6 +45,8 @@ mod lets;
 #[cfg(test)]
 mod limacharlie;
 #[cfg(test)]
+mod limacharlie_bounds;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod link;
