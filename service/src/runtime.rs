@@ -195,7 +195,8 @@ impl Response {
     pub fn of(answer: &Answer) -> Self {
         Self {
             status: 200,
-            body: json!(answer).to_string().into_bytes(),
+            // Texts, numbers and JSON values always serialise.
+            body: serde_json::to_vec(answer).unwrap_or_default(),
         }
     }
 

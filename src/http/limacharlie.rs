@@ -15,19 +15,23 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::StreamExt;
+use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tripline_actors::Core;
 use tripline_actors::clock::Clock;
+use tripline_actors::littlebrother::Receipt;
 use tripline_protocol::audit::Dialect as Door;
-use tripline_protocol::limacharlie::{Answer, CALL_BYTES_MAX, Call, SIGNATURE_HEADER};
+use tripline_protocol::limacharlie::{Answer, CALL_BYTES_MAX, Call, SIGNATURE_HEADER, ServiceEtype};
 use tripline_service::{Response, Runtime};
 
 /// A body is a large one from here on.
 pub(super) const LARGE_CALL_BYTES: usize = 1024 * 1024;
 /// Large bodies at once; one more is to come again.
 pub(super) const LARGE_CALLS_MAX: usize = 4;
+/// Answers with contents of resources that are made and written at once; one more is to come again.
+pub(super) const CONTENTS_MAX: usize = 4;
 /// What stands for any signature where log-ins are counted: each body has its own.
 const SIGNED: &str = "lc-svc-sig";
 /// When a refused call may come again, in seconds.
@@ -40,12 +44,23 @@ pub(super) struct Served {
     pub(super) core: Core,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) large: Arc<Semaphore>,
+    pub(super) places: Places,
 }
 
-/// The places of large bodies.
-pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(LARGE_CALLS_MAX))
+/// Places of what is large; the workers share them.
+#[derive(Clone)]
+pub(super) struct Places {
+    bodies: Arc<Semaphore>,
+    contents: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new() -> Self {
+        Self {
+            bodies: Arc::new(Semaphore::new(LARGE_CALLS_MAX)),
+            contents: Arc::new(Semaphore::new(CONTENTS_MAX)),
+        }
+    }
 }
 
 /// Why there is no call.
@@ -100,7 +115,7 @@ async fn take(request: HttpRequest, payload: web::Payload, served: web::Data<Ser
                 let denied = unknown(&request, Door::Limacharlie, "wrong_signature");
                 served.core.note_denied(denied);
             }
-            written(response, None)
+            written(response, None, None)
         }
     }
 }
@@ -113,7 +128,7 @@ struct Body {
 
 async fn read(request: &HttpRequest, mut payload: web::Payload, served: &Served) -> Result<Body, StatusCode> {
     let place = || {
-        let place = Arc::clone(&served.large).try_acquire_owned();
+        let place = Arc::clone(&served.places.bodies).try_acquire_owned();
         place.map(Some).map_err(|_| {
             metrics::counter!("tripline_limacharlie_large_refused_total").increment(1);
             StatusCode::SERVICE_UNAVAILABLE
@@ -179,6 +194,10 @@ async fn open_apart(
 
 /// The answer to a call, with what there is to tell of jobs.
 async fn answered(served: &Served, call: Call) -> HttpResponse {
+    let place = match place_of(served, &call) {
+        Ok(place) => place,
+        Err(answer) => return written(Response::of(&answer), None, None),
+    };
     let oid = call.oid.clone();
     let started = std::time::Instant::now();
     let mut answer = served.runtime.answer(call, served.clock.now()).await;
@@ -188,25 +207,48 @@ async fn answered(served: &Served, call: Call) -> HttpResponse {
         (false, Some(true)) => "again",
         (false, _) => "refused",
     };
-    metrics::counter!("tripline_limacharlie_calls_total", "answer" => advice).increment(1);
+    counted(advice);
     let news = oid.and_then(|oid| served.core.limacharlie_news(&oid));
     let receipt = news.map(|(updates, receipt)| {
         answer.jobs = updates;
         receipt
     });
-    written(Response::of(&answer), receipt)
+    written(Response::of(&answer), receipt, place)
 }
 
-fn written(response: Response, receipt: Option<tripline_actors::littlebrother::Receipt>) -> HttpResponse {
+/// The place of a call that asks for contents, which it has until they are written.
+fn place_of(served: &Served, call: &Call) -> Result<Option<OwnedSemaphorePermit>, Answer> {
+    let wants_contents = call.kind() == Some(ServiceEtype::GetResource)
+        && call.data.get("is_include_data").and_then(Value::as_bool) == Some(true);
+    if !wants_contents {
+        return Ok(None);
+    }
+    let place = Arc::clone(&served.places.contents).try_acquire_owned();
+    place.map(Some).map_err(|_| {
+        metrics::counter!("tripline_limacharlie_resources_refused_total").increment(1);
+        counted("again");
+        Answer::again("too many contents are asked for at once")
+    })
+}
+
+fn counted(answer: &'static str) {
+    metrics::counter!("tripline_limacharlie_calls_total", "answer" => answer).increment(1);
+}
+
+fn written(
+    response: Response,
+    receipt: Option<Receipt>,
+    place: Option<OwnedSemaphorePermit>,
+) -> HttpResponse {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder: HttpResponseBuilder = HttpResponse::build(status);
     if response.body.is_empty() {
         return builder.finish();
     }
     builder.content_type("application/json");
-    match receipt {
-        Some(receipt) => builder.body(Delivery::new(response.body, receipt)),
-        None => builder.body(response.body),
+    match (&receipt, &place) {
+        (None, None) => builder.body(response.body),
+        _ => builder.body(Delivery::holding(response.body, receipt, place)),
     }
 }
 

@@ -172,7 +172,7 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
         core: state.core.clone(),
         limits: state.limits.clone(),
         clock: Arc::clone(&clock),
-        large: limacharlie::places(),
+        places: limacharlie::Places::new(),
     });
     let now = clock.now();
     let state = web::Data::new(state);

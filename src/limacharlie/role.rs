@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tripline_actors::audit::By;
 use tripline_actors::limacharlie::{Offer, Offered};
-use tripline_actors::{Core, Refusal};
+use tripline_actors::{Core, RESOURCE_BYTES_MAX, Refusal};
 use tripline_protocol::Org;
 use tripline_protocol::audit::{Dialect, Place};
 use tripline_protocol::limacharlie::{
@@ -79,17 +79,18 @@ impl Role {
         let Ok(asked) = serde_json::from_value::<GetResource>(call.data) else {
             return Answer::refused("data: must name a resource, or several");
         };
+        let room = asked.is_include_data.then_some(RESOURCE_BYTES_MAX);
         let found = match asked.resource {
             ResourceNames::One(name) => self
-                .offered(&org, &name, asked.is_include_data)
+                .offered(&org, &name, room)
                 .await
-                .map(ResourceAnswer::One),
+                .map(|(found, _)| ResourceAnswer::One(found)),
             ResourceNames::Many(names) if names.len() > RESOURCES_MAX => {
                 return Answer::refused(format!(
                     "at most {RESOURCES_MAX} resources can be asked for at once"
                 ));
             }
-            ResourceNames::Many(names) => self.all_offered(&org, names, asked.is_include_data).await,
+            ResourceNames::Many(names) => self.all_offered(&org, names, room).await,
         };
         match found {
             Ok(found) => Answer::done_with(json!(found)),
@@ -98,35 +99,44 @@ impl Role {
         }
     }
 
+    /// With contents as long as there is room for all of them.
     async fn all_offered(
         &self,
         org: &Org,
         names: Vec<String>,
-        is_include_data: bool,
+        mut room: Option<u64>,
     ) -> Result<ResourceAnswer, Refusal> {
         let mut resources = BTreeMap::new();
         for name in names {
-            let found = self.offered(org, &name, is_include_data).await?;
-            resources.insert(name, found);
+            if !resources.contains_key(&name) {
+                let (found, left) = self.offered(org, &name, room).await?;
+                room = left;
+                resources.insert(name, found);
+            }
         }
         Ok(ResourceAnswer::Many { resources })
     }
 
-    async fn offered(&self, org: &Org, name: &str, is_include_data: bool) -> Result<Resource, Refusal> {
-        let found = self
-            .core
-            .limacharlie_resource(org.clone(), name, is_include_data)
-            .await?;
+    /// One resource, and the room that is left.
+    async fn offered(
+        &self,
+        org: &Org,
+        name: &str,
+        room: Option<u64>,
+    ) -> Result<(Resource, Option<u64>), Refusal> {
+        let found = self.core.limacharlie_resource(org.clone(), name, room).await?;
         let Offered {
             category,
             sha256,
             content,
         } = found;
-        Ok(Resource {
+        let bytes = content.as_ref().map_or(0, Vec::len) as u64;
+        let resource = Resource {
             hash: sha256,
             res_cat: category.to_owned(),
             res_data: content.map(|content| STANDARD.encode(content)),
-        })
+        };
+        Ok((resource, room.map(|room| room.saturating_sub(bytes))))
     }
 }
 

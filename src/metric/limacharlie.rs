@@ -32,12 +32,30 @@ const METRICS: &[Metric] = &[
         "answers that are remembered for repeats",
     )
     .act("at its limit: as `tripline_limacharlie_calls_forgotten_total`"),
+    gauge(
+        "tripline_limacharlie_calls_kept_bytes",
+        "bytes",
+        "answers that are remembered for repeats, together",
+    )
+    .act("at its limit: as `tripline_limacharlie_calls_forgotten_total`"),
     counter(
         "tripline_limacharlie_calls_forgotten_total",
         "answers",
-        "answers forgotten before their time, because there were too many",
+        "answers forgotten before their time, because there were too many, or too long ones",
     )
     .act("a repeat of one of these is handled again; its event and jobs are known by their ids, and nothing happens twice"),
+    counter(
+        "tripline_limacharlie_requests_not_waited_total",
+        "calls",
+        "requests answered at once with the ids of their jobs, because so many waited for results already",
+    )
+    .act("jobs take long, or their hosts are away: how they end is told as lc jobs"),
+    counter(
+        "tripline_limacharlie_resources_refused_total",
+        "calls",
+        "calls for contents of resources that were to come again because as many were being answered",
+    )
+    .act("somebody asks for many at once, or reads slowly"),
     counter(
         "tripline_limacharlie_large_refused_total",
         "calls",

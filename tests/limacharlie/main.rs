@@ -18,5 +18,7 @@ mod effects;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod large;
 mod orgs;
+mod resources;
 mod signatures;

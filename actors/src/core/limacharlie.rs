@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tripline_protocol::limacharlie::{Answer, Call, JobUpdate, ServiceEtype, org_of_oid};
 use tripline_protocol::{JobId, Org, Sha256, Timestamp};
 
-/// Largest content that is handed out as a resource, in bytes.
+/// Contents of resources that are handed out in one answer, in bytes.
 pub const RESOURCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 impl Core {
@@ -59,12 +59,15 @@ impl Core {
         self.generations.rules().set
     }
 
-    /// Something that is offered to an org by name: `job/<name>`, or `artifact/<job id>/<sha256>` of one of its jobs.
+    /// Something that is offered to an org by name: `job/<name>`, or `artifact/<job id>/<sha256>` of one of its jobs. With its
+    /// content if there is `room` for so many bytes of it; `None`: its hash alone, for which no content is read.
+    ///
+    /// Refuses with `NotFound`, `Conflict` (`not_subscribed`), and `Invalid` (`too_large`) where there is not room enough.
     pub async fn limacharlie_resource(
         &self,
         org: Org,
         name: &str,
-        is_include_data: bool,
+        room: Option<u64>,
     ) -> Result<Offered, Refusal> {
         if self.ground.limacharlie.is_leaving(&org) {
             return Err(Refusal::Conflict {
@@ -79,9 +82,9 @@ impl Core {
         if let Some(job) = name.strip_prefix("job/") {
             let rules = self.rules();
             let job = job.parse().ok().and_then(|name| rules.named_job(&name).cloned());
-            return job
-                .map(|job| Offer::job(&job, is_include_data))
-                .ok_or_else(not_found);
+            let job = job.ok_or_else(not_found)?;
+            let content = room.map(|room| fits(job.text().len() as u64, room)).transpose()?;
+            return Ok(Offer::job(&job, content.is_some()));
         }
         let artifact = name
             .strip_prefix("artifact/")
@@ -89,19 +92,12 @@ impl Core {
         let ids = artifact.and_then(|(job, sha256)| Some((job.parse().ok()?, sha256.parse().ok()?)));
         let (job_id, sha256): (JobId, Sha256) = ids.ok_or_else(not_found)?;
         let artifact = self.artifact_of_job(Some(org), job_id, &sha256).await?;
-        let content = match is_include_data {
-            false => None,
-            true if artifact.bytes > RESOURCE_BYTES_MAX => {
-                let detail = format!(
-                    "{} bytes, at most {RESOURCE_BYTES_MAX} are handed out",
-                    artifact.bytes
-                );
-                return Err(Refusal::Invalid {
-                    code: "too_large",
-                    detail,
-                });
+        let content = match room {
+            None => None,
+            Some(room) => {
+                fits(artifact.bytes, room)?;
+                Some(contents(&self.ground, sha256.clone(), artifact.bytes).await?)
             }
-            true => Some(contents(&self.ground, sha256.clone()).await?),
         };
         Ok(Offered {
             category: "artifact",
@@ -198,7 +194,21 @@ fn left(deadline: Timestamp, now: Timestamp) -> std::time::Duration {
     deadline.since(now).to_duration()
 }
 
-async fn contents(ground: &Ground, sha256: Sha256) -> Result<Vec<u8>, Refusal> {
+/// Whether a content fits where so much room is left.
+fn fits(bytes: u64, room: u64) -> Result<(), Refusal> {
+    if bytes <= room {
+        return Ok(());
+    }
+    Err(Refusal::Invalid {
+        code: "too_large",
+        detail: format!(
+            "{bytes} bytes where {room} are left: at most {RESOURCE_BYTES_MAX} bytes are handed out in one answer, ask for fewer \
+             names at once"
+        ),
+    })
+}
+
+async fn contents(ground: &Ground, sha256: Sha256, bytes: u64) -> Result<Vec<u8>, Refusal> {
     const UNREADABLE: Refusal = Refusal::Unavailable {
         detail: "an artifact cannot be read",
     };
@@ -208,10 +218,10 @@ async fn contents(ground: &Ground, sha256: Sha256) -> Result<Vec<u8>, Refusal> {
             tracing::error!(%sha256, %error, "an artifact cannot be read");
             UNREADABLE
         })?;
-        let mut bytes = Vec::new();
-        let mut file = file.take(RESOURCE_BYTES_MAX);
-        file.read_to_end(&mut bytes).map_err(|_| UNREADABLE)?;
-        Ok(bytes)
+        let mut content = Vec::new();
+        let mut file = file.take(bytes);
+        file.read_to_end(&mut content).map_err(|_| UNREADABLE)?;
+        Ok(content)
     };
     tokio::task::spawn_blocking(read).await.map_err(|_| UNREADABLE)?
 }

@@ -73,6 +73,8 @@ pub(crate) struct NewsTold {
 #[rtype(result = "()")]
 pub(super) struct ForgetOrg {
     pub(super) org: Org,
+    /// What was forgotten already: it is done in short turns, for which the role tells itself.
+    pub(super) forgotten: usize,
     pub(super) reply: Reply<usize>,
 }
 

@@ -7,6 +7,7 @@
 //! Deliberately not here: signatures and the wire (crate `tripline-service`), HTTP, and what pipelines make of an event.
 
 mod call;
+mod kept;
 mod messages;
 mod news;
 mod offer;
@@ -28,7 +29,8 @@ pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
 pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, job_stepped, tell};
-pub(crate) use record::{CallNote, INSTALLED, Installed, REMOVED, Removal, by_time, orgs};
+pub(crate) use record::{CallNote, INSTALLED, Installed, REMOVED, Removal, by_time, orgs, size_row};
+pub use request::WAITING_MAX;
 pub(crate) use sensor::Sensor;
 
 use crate::audit::By;
@@ -41,8 +43,9 @@ use crate::ports::OutMessage;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
 use crate::scheduler::JobScheduler;
-use crate::store::{Batch, Table, key};
+use crate::store::{Batch, Table};
 use actix::prelude::*;
+use kept::Kept;
 use messages::Learned;
 use record::{CallKey, OrgState, org_row};
 use request::Waits;
@@ -53,13 +56,8 @@ use tripline_protocol::audit::Action;
 use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{Org, Span, Timestamp};
 
-/// Answers that are remembered. Beyond, those whose time is over first are forgotten first: their repeats cause the same events and
-/// jobs, which are known again by their ids for as long as those are.
-pub const CALLS_KEPT_MAX: u64 = 200_000;
 /// How often what is over is forgotten.
 const TICK: Duration = Duration::from_millis(500);
-/// Answers forgotten at once.
-const PRUNE_MAX: usize = 20_000;
 
 /// What calls about an org that ended its subscription are answered.
 pub(crate) const NOT_SUBSCRIBED: &str = "the org is not subscribed";
@@ -79,7 +77,7 @@ pub(crate) struct ServiceRole {
     /// Calls whose jobs have not all ended.
     waits: Waits,
     /// Answers that are remembered.
-    kept: u64,
+    kept: Kept,
     scheduler: Addr<JobScheduler>,
     directory: Addr<Directory>,
     outbox: Addr<Outbox>,
@@ -98,7 +96,7 @@ impl ServiceRole {
         sentinel: Sentinel,
     ) -> Result<Self, Refusal> {
         ground.limacharlie.restart(&ground.store)?;
-        let kept = ground.store.count(Table::LcCall)?;
+        let kept = Kept::load(&ground.store)?;
         Ok(Self {
             ground,
             calls: Calls::default(),
@@ -197,7 +195,12 @@ impl ServiceRole {
         if is_final(&answer) {
             self.note(call, Some(answer.clone()), Vec::new(), &mut batch);
         }
-        let (waiting, outbox) = (self.calls.finish(&call.key), self.outbox.clone());
+        self.send(&call.key, answer, batch, outgoing);
+    }
+
+    /// Commits a batch, and answers everybody who waits for the call.
+    fn send(&mut self, key: &CallKey, answer: Answer, batch: Batch, outgoing: Vec<Outgoing>) {
+        let (waiting, outbox) = (self.calls.finish(key), self.outbox.clone());
         self.ground.store.commit(batch, move || {
             if !outgoing.is_empty() {
                 outbox.do_send(Enqueue(outgoing));
@@ -220,9 +223,9 @@ impl ServiceRole {
         let known: Result<Option<CallNote>, Refusal> =
             read(&self.ground.store, Table::LcCall, &row, "answer to LimaCharlie");
         let known = known.ok().flatten();
-        match &known {
-            Some(known) => known.delete(batch, &row),
-            None => self.kept += 1,
+        if let Some(known) = &known {
+            self.kept.less(1, known.bytes());
+            known.delete(batch, &row);
         }
         let note = CallNote {
             etype: call.etype.to_string(),
@@ -231,7 +234,7 @@ impl ServiceRole {
             answer,
             jobs,
         };
-        note.put(batch, &row);
+        self.kept.more(note.put(batch, &row));
     }
 
     /// What the org's first call says: it is subscribed, whether or not that was heard.
@@ -338,35 +341,12 @@ impl ServiceRole {
         }
     }
 
-    /// Forgets answers whose time is over, and the first of those that are too many.
-    fn prune(&mut self) {
-        let now = self.ground.now();
-        let over = self.kept.saturating_sub(CALLS_KEPT_MAX);
-        let limit = PRUNE_MAX.min(usize::try_from(over).unwrap_or(PRUNE_MAX).max(1_000));
-        let rows = match self.ground.store.scan(Table::LcCallByTime, &[], None, limit) {
-            Ok(rows) => rows,
-            Err(error) => return tracing::error!(%error, "answers to LimaCharlie cannot be forgotten"),
-        };
-        let mut batch = Batch::new();
-        let mut forgotten = 0_u64;
-        for (index, _) in rows {
-            let until = key::read_time(&index);
-            if forgotten >= over && until.is_none_or(|until| until > now) {
-                break;
-            }
-            batch.delete(Table::LcCall, index.get(8..).unwrap_or_default().to_vec());
-            batch.delete(Table::LcCallByTime, index);
-            forgotten += 1;
-        }
-        self.kept = self.kept.saturating_sub(forgotten);
-        if over > 0 {
-            metrics::counter!("tripline_limacharlie_calls_forgotten_total").increment(over.min(forgotten));
-        }
-        if !batch.is_empty() {
-            self.ground.store.commit(batch, || {});
-        }
+    /// Forgets what is over, and tells how much there is.
+    fn tick(&mut self) {
+        self.prune();
         self.forget_removals();
-        metrics::gauge!("tripline_limacharlie_calls_kept").set(self.kept as f64);
+        metrics::gauge!("tripline_limacharlie_calls_kept").set(self.kept.rows() as f64);
+        metrics::gauge!("tripline_limacharlie_calls_kept_bytes").set(self.kept.bytes() as f64);
         metrics::gauge!("tripline_limacharlie_news_waiting").set(self.ground.limacharlie.news.len() as f64);
         metrics::gauge!("tripline_limacharlie_orgs").set(self.ground.limacharlie.len() as f64);
     }
@@ -382,7 +362,7 @@ impl Actor for ServiceRole {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.ground.limacharlie.set_role(ctx.address());
         self.resume_removals(ctx);
-        ctx.run_interval(TICK, |role, _| role.prune());
+        ctx.run_interval(TICK, |role, _| role.tick());
     }
 }
 

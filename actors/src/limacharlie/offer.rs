@@ -115,11 +115,11 @@ impl Offer<'_> {
     /// A named job's file.
     pub(crate) fn job(job: &NamedJob, is_include_data: bool) -> Offered {
         use sha2::Digest;
-        let content = job.text().as_bytes().to_vec();
+        let content = job.text().as_bytes();
         Offered {
             category: "job",
-            sha256: Sha256::from_digest(&sha2::Sha256::digest(&content).into()),
-            content: is_include_data.then_some(content),
+            sha256: Sha256::from_digest(&sha2::Sha256::digest(content).into()),
+            content: is_include_data.then(|| content.to_vec()),
         }
     }
 

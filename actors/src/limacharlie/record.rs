@@ -80,10 +80,19 @@ impl CallNote {
         last.after(REMEMBERED_AFTER)
     }
 
-    /// Writes it; one that is there already has the same time.
-    pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) {
-        batch.put(Table::LcCall, row.to_vec(), crate::record::encode(self));
-        batch.put(Table::LcCallByTime, by_time(self.until, row), Vec::new());
+    /// Writes it, and returns how many bytes that are; one that is there already has the same time.
+    pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) -> u64 {
+        let note = crate::record::encode(self);
+        let size = size_row(&note);
+        let bytes = size_of(&size);
+        batch.put(Table::LcCall, row.to_vec(), note);
+        batch.put(Table::LcCallByTime, by_time(self.until, row), size);
+        bytes
+    }
+
+    /// Its bytes in the store.
+    pub(super) fn bytes(&self) -> u64 {
+        size_of(&size_row(&crate::record::encode(self)))
     }
 
     /// Whether it is of a call that says that an org subscribes or leaves.
@@ -102,6 +111,18 @@ impl CallNote {
 /// The row of a call, in the order in which they are forgotten.
 pub(crate) fn by_time(until: Timestamp, row: &[u8]) -> Vec<u8> {
     Key::new().time(until).bytes(row).into()
+}
+
+/// What the row of a call by time has: the size of its note.
+pub(crate) fn size_row(note: &[u8]) -> Vec<u8> {
+    let bytes = u32::try_from(note.len()).unwrap_or(u32::MAX);
+    bytes.to_be_bytes().to_vec()
+}
+
+/// The size that such a row has; 0 where there is none.
+pub(super) fn size_of(row: &[u8]) -> u64 {
+    row.try_into()
+        .map_or(0, |bytes| u64::from(u32::from_be_bytes(bytes)))
 }
 
 /// The prefix of an org's rows.

@@ -21,8 +21,10 @@ use std::time::Duration;
 use tripline_protocol::audit::Action;
 use tripline_protocol::{Org, Span};
 
-/// Rows forgotten at once.
+/// Rows forgotten until other things are asked.
 const FORGET_MAX: usize = 5_000;
+/// Rows forgotten in one turn, which are read for it: notes of up to 20 KiB, news of up to 80 KiB.
+const FORGET_TURN_MAX: usize = 200;
 /// Between two passes, at first and at last.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +52,13 @@ impl Parts {
     async fn pass(&self) -> Result<usize, Refusal> {
         let org = || self.org.clone();
         let sensors = |reply| self.directory.do_send(ForgetSensors { org: org(), reply });
-        let notes = |reply| self.role.do_send(ForgetOrg { org: org(), reply });
+        let notes = |reply| {
+            self.role.do_send(ForgetOrg {
+                org: org(),
+                forgotten: 0,
+                reply,
+            });
+        };
         let waiting = |reply| self.outbox.do_send(CountWaitingOf { org: org(), reply });
         let mut found = self.forget_jobs().await?;
         found += self.ask(sensors).await?;
@@ -146,17 +154,18 @@ impl ServiceRole {
 
     /// Forgets the answers to calls of an org, some at once. Those about its subscription stay until their time is over: a late
     /// repeat of one would subscribe the org again, or remove it again after it came back.
-    fn forget_calls(&self, org: &Org, batch: &mut Batch) -> Result<usize, Refusal> {
-        let (store, prefix) = (&self.ground.store, rows_of(org));
+    fn forget_calls(&mut self, org: &Org, batch: &mut Batch) -> Result<usize, Refusal> {
+        let (store, prefix) = (self.ground.store.clone(), rows_of(org));
         let (mut count, mut after) = (0, None::<Vec<u8>>);
         while count == 0 {
-            let page = store.scan(Table::LcCall, &prefix, after.as_deref(), FORGET_MAX)?;
+            let page = store.scan(Table::LcCall, &prefix, after.as_deref(), FORGET_TURN_MAX)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (row, value) in page {
                 let note: super::CallNote = crate::ground::decoded("answer to LimaCharlie", &value)?;
                 if !note.is_about_subscription() {
                     note.delete(batch, &row);
+                    self.kept.less(1, value.len() as u64);
                     count += 1;
                 }
             }
@@ -167,9 +176,8 @@ impl ServiceRole {
     fn forget_rows(&mut self, org: &Org) -> Result<usize, Refusal> {
         let mut batch = Batch::new();
         let mut count = self.forget_calls(org, &mut batch)?;
-        self.kept = self.kept.saturating_sub(count as u64);
         let news = &self.ground.limacharlie.news;
-        count += news.forget(&self.ground.store, org, FORGET_MAX, &mut batch)?;
+        count += news.forget(&self.ground.store, org, FORGET_TURN_MAX, &mut batch)?;
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
@@ -179,9 +187,26 @@ impl ServiceRole {
 
 impl Handler<ForgetOrg> for ServiceRole {
     type Result = ();
-    fn handle(&mut self, ForgetOrg { org, reply }: ForgetOrg, _: &mut Self::Context) {
-        let forgotten = self.forget_rows(&org);
-        self.ground.after_commit(move || reply.send(forgotten));
+    fn handle(&mut self, message: ForgetOrg, ctx: &mut Self::Context) {
+        let ForgetOrg {
+            org,
+            forgotten,
+            reply,
+        } = message;
+        match self.forget_rows(&org) {
+            Ok(more) if more > 0 && forgotten < FORGET_MAX => {
+                let forgotten = forgotten + more;
+                ctx.notify(ForgetOrg {
+                    org,
+                    forgotten,
+                    reply,
+                });
+            }
+            last => {
+                let all = last.map(|more| forgotten + more);
+                self.ground.after_commit(move || reply.send(all));
+            }
+        }
     }
 }
 

@@ -16,20 +16,28 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use tripline_protocol::audit::Action;
 use tripline_protocol::limacharlie::Answer;
-use tripline_protocol::{JobId, Org, Span};
+use tripline_protocol::{JobId, Org, Span, Timestamp};
 
 /// So long before its caller stops waiting a call is answered, with whatever there is.
 pub(super) const ANSWER_BEFORE: Span = Span::from_secs(2);
 /// The longest wait for results.
 pub(super) const WAIT_MAX: Span = Span::from_secs(600);
+/// Calls that wait for results at once; further ones are answered at once with the ids of their jobs, as those are whose time is
+/// over. Far less than what may be under way: whatever waits long leaves room for what is handled at once.
+pub const WAITING_MAX: usize = 512;
 /// Bytes of results in an answer; results beyond are left out, and say so.
 const RESULTS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest answer that is remembered as it is, in bytes of JSON. Of a longer one the ids of its jobs are.
+const ANSWER_BYTES_KEPT_MAX: usize = 16 * 1024;
 
 /// Calls whose jobs have not all ended.
 #[derive(Default)]
 pub(super) struct Waits {
     calls: HashMap<CallKey, Waiting>,
     of_job: HashMap<JobId, HashSet<CallKey>>,
+    /// How many have a timer.
+    timed: usize,
 }
 
 struct Waiting {
@@ -40,7 +48,7 @@ struct Waiting {
 }
 
 impl Waits {
-    fn add(&mut self, call: Call, jobs: Vec<JobId>, timer: Option<SpawnHandle>) {
+    fn add(&mut self, call: Call, jobs: Vec<JobId>) {
         let key = call.key.clone();
         for job_id in &jobs {
             self.of_job.entry(*job_id).or_default().insert(key.clone());
@@ -50,9 +58,21 @@ impl Waits {
             call,
             jobs,
             open,
-            timer,
+            timer: None,
         };
         self.calls.insert(key, waiting);
+    }
+
+    fn has_room(&self) -> bool {
+        self.timed < WAITING_MAX
+    }
+
+    /// It waits until its jobs have ended, or the timer does.
+    fn wait(&mut self, key: &CallKey, timer: SpawnHandle) {
+        if let Some(waiting) = self.calls.get_mut(key) {
+            self.timed += usize::from(waiting.timer.is_none());
+            waiting.timer = Some(timer);
+        }
     }
 
     /// A job has ended; returns the calls that wait for nothing more.
@@ -79,6 +99,7 @@ impl Waits {
 
     fn take(&mut self, key: &CallKey) -> Option<Waiting> {
         let waiting = self.calls.remove(key)?;
+        self.timed -= usize::from(waiting.timer.is_some());
         for job_id in &waiting.open {
             if let Some(keys) = self.of_job.get_mut(job_id) {
                 keys.remove(key);
@@ -116,7 +137,7 @@ impl ServiceRole {
             return;
         };
         let (me, key) = (ctx.address(), call.key.clone());
-        self.waits.add(call, ids, None);
+        self.waits.add(call, ids);
         self.scheduler.do_send(Accept {
             batch,
             jobs,
@@ -160,7 +181,7 @@ impl ServiceRole {
             return self.dismiss(&call.key);
         }
         let key = call.key.clone();
-        self.waits.add(call, jobs, None);
+        self.waits.add(call, jobs);
         ctx.address().do_send(JobsAccepted(key));
     }
 
@@ -169,10 +190,7 @@ impl ServiceRole {
         let Some(waiting) = self.waits.calls.get(key) else {
             return;
         };
-        let left = waiting.call.deadline.map(|deadline| {
-            let until = deadline.before(ANSWER_BEFORE);
-            until.since(self.ground.now()).min(WAIT_MAX)
-        });
+        let left = patience(waiting.call.deadline, self.ground.now());
         let over: Vec<JobId> = waiting
             .jobs
             .iter()
@@ -185,14 +203,16 @@ impl ServiceRole {
         let done = over
             .into_iter()
             .any(|job_id| self.waits.ended(job_id).contains(key));
-        match left.filter(|left| *left > Span::ZERO && !done) {
+        let left = left.filter(|_| !done);
+        if left.is_some() && !self.waits.has_room() {
+            metrics::counter!("tripline_limacharlie_requests_not_waited_total").increment(1);
+        }
+        match left.filter(|_| self.waits.has_room()) {
             None => self.conclude(key, ctx),
             Some(left) => {
                 let own = key.clone();
                 let timer = ctx.run_later(left.to_duration(), move |role, ctx| role.conclude(&own, ctx));
-                if let Some(waiting) = self.waits.calls.get_mut(key) {
-                    waiting.timer = Some(timer);
-                }
+                self.waits.wait(key, timer);
             }
         }
     }
@@ -238,8 +258,26 @@ impl ServiceRole {
             jobs.push(shown(*job_id, record.as_ref(), &mut bytes));
         }
         let data = json!({ "jobs": jobs, "done": waiting.open.is_empty() });
-        self.answer(&waiting.call, Answer::done_with(data), Batch::new(), Vec::new());
+        let answer = Answer::done_with(data);
+        if encode(&answer).len() <= ANSWER_BYTES_KEPT_MAX {
+            return self.answer(&waiting.call, answer, Batch::new(), Vec::new());
+        }
+        // What was noted when the jobs were accepted stays: a repeat is answered from them again.
+        self.send(&waiting.call.key, answer, Batch::new(), Vec::new());
     }
+}
+
+/// How long a call waits for results; `None`: not at all.
+fn patience(deadline: Option<Timestamp>, now: Timestamp) -> Option<Span> {
+    let until = deadline?.before(ANSWER_BEFORE);
+    Some(until.since(now).min(WAIT_MAX)).filter(|left| *left > Span::ZERO)
+}
+
+/// Whether a result fits beside those that are in the answer; it is then.
+fn has_room(bytes: &mut usize, result: usize) -> bool {
+    let fits = *bytes + result <= RESULTS_BYTES_MAX;
+    *bytes += if fits { result } else { 0 };
+    fits
 }
 
 /// A job in an answer, with its result while there is room for it.
@@ -256,9 +294,7 @@ fn shown(job_id: JobId, record: Option<&JobRecord>, bytes: &mut usize) -> Value 
     });
     if let Some(result) = record.to_result() {
         let size = encode(&result).len();
-        let fits = *bytes + size <= RESULTS_BYTES_MAX;
-        let (part, value) = if fits {
-            *bytes += size;
+        let (part, value) = if has_room(bytes, size) {
             ("result", json!(result))
         } else {
             ("result_left_out_bytes", json!(size))
@@ -283,5 +319,31 @@ impl Handler<JobEnded> for ServiceRole {
         for key in self.waits.ended(job_id) {
             self.conclude(&key, ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_waited_for_until_shortly_before_the_deadline_and_ten_minutes_at_most() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let left = |seconds| patience(Some(now.after(Span::from_secs(seconds))), now);
+        assert_eq!(left(60), Some(Span::from_secs(58)));
+        assert_eq!(left(3), Some(Span::from_secs(1)));
+        assert_eq!(left(2), None);
+        assert_eq!(left(602), Some(WAIT_MAX));
+        assert_eq!(left(603), Some(WAIT_MAX));
+        assert_eq!(patience(None, now), None);
+    }
+
+    #[test]
+    fn results_go_with_an_answer_up_to_a_sum() {
+        let mut bytes = RESULTS_BYTES_MAX - 10;
+        assert!(!has_room(&mut bytes, 11));
+        assert!(has_room(&mut bytes, 10), "a smaller one may still fit");
+        assert!(!has_room(&mut bytes, 1));
+        assert_eq!(bytes, RESULTS_BYTES_MAX);
     }
 }

@@ -12,10 +12,16 @@ pub(super) const CALLS_UNDER_WAY_MAX: usize = 4_096;
 /// Repeats of one call that wait for it; one more is to come again.
 pub(super) const REPEATS_WAITING_MAX: usize = 64;
 
+/// Repeats that wait, of all calls; one more is to come again. With those that wait for results far less than what may be under
+/// way: whatever waits long leaves room for what is handled at once.
+pub(super) const REPEATS_WAITING_ALL_MAX: usize = 1_024;
+
 /// The calls under way.
 #[derive(Debug)]
 pub(super) struct Calls<W> {
     under_way: HashMap<CallKey, Vec<W>>,
+    /// Of all of them, whoever waits beside the first.
+    repeats: usize,
 }
 
 /// What becomes of a call that came.
@@ -39,6 +45,7 @@ impl<W> Default for Calls<W> {
     fn default() -> Self {
         Self {
             under_way: HashMap::new(),
+            repeats: 0,
         }
     }
 }
@@ -58,10 +65,11 @@ impl<W> Calls<W> {
             return Begun::Other(waiter);
         }
         if let Some(waiting) = self.under_way.get_mut(key) {
-            if waiting.len() > REPEATS_WAITING_MAX {
+            if waiting.len() > REPEATS_WAITING_MAX || self.repeats >= REPEATS_WAITING_ALL_MAX {
                 return Begun::Full(waiter);
             }
             waiting.push(waiter);
+            self.repeats += 1;
             return Begun::Waits;
         }
         let jobs = match note {
@@ -80,7 +88,9 @@ impl<W> Calls<W> {
 
     /// It is answered: whoever waits for that. The answer is to be noted before, if it [is final](is_final).
     pub(super) fn finish(&mut self, key: &CallKey) -> Vec<W> {
-        self.under_way.remove(key).unwrap_or_default()
+        let waiting = self.under_way.remove(key).unwrap_or_default();
+        self.repeats -= waiting.len().saturating_sub(1);
+        waiting
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::call::read_call;
 use super::record::{CallKey, CallNote};
-use super::state::{Begun, CALLS_UNDER_WAY_MAX, Calls, REPEATS_WAITING_MAX, is_final};
+use super::state::{
+    Begun, CALLS_UNDER_WAY_MAX, Calls, REPEATS_WAITING_ALL_MAX, REPEATS_WAITING_MAX, is_final,
+};
 use super::{Hosts, Offer, Sensor, Wish};
 use crate::pipeline::{RuleSet, SourceFile};
 use proptest::prelude::*;
@@ -161,6 +163,20 @@ fn so_many_calls_are_under_way_and_so_many_repeats_wait_for_one() {
         assert_eq!(begin(&mut calls, 0, 2), Begun::Waits);
     }
     assert_eq!(begin(&mut calls, 0, 3), Begun::Full(3));
+    for number in REPEATS_WAITING_MAX..REPEATS_WAITING_ALL_MAX {
+        assert_eq!(
+            begin(&mut calls, 1 + number / REPEATS_WAITING_MAX, 2),
+            Begun::Waits
+        );
+    }
+    let last = CALLS_UNDER_WAY_MAX - 1;
+    assert_eq!(begin(&mut calls, last, 3), Begun::Full(3), "so many of all calls");
+    let first = CallKey {
+        org: None,
+        mid: "0".into(),
+    };
+    assert_eq!(calls.finish(&first).len(), 1 + REPEATS_WAITING_MAX);
+    assert_eq!(begin(&mut calls, last, 4), Begun::Waits, "there is room again");
 }
 
 #[test]

@@ -533,6 +533,6 @@ async fn an_org_that_leaves_is_removed_whole_and_comes_back_when_it_subscribes_a
     done(&fixture, call("org_install", "k", json!({}))).await;
     let refused = say(&fixture, detection("later")).await.unwrap();
     assert_eq!((refused.success, refused.retry), (false, Some(false)));
-    let resource = fixture.core.limacharlie_resource(org(), "job/look", false);
+    let resource = fixture.core.limacharlie_resource(org(), "job/look", None);
     assert_eq!(resource.await.unwrap_err().code(), "not_subscribed");
 }

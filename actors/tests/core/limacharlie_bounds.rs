@@ -1,9 +1,112 @@
-//! Bounds of what LimaCharlie is told of jobs.
+//! Bounds of calls of LimaCharlie: what waits, what is remembered, what is handed out.
 
 use crate::fixture::{Fixture, delete, eventually};
-use crate::limacharlie::{linked, news};
+use crate::limacharlie::{OID, call, detection, done, linked, news, org, request, say, with_look};
 use serde_json::json;
+use tripline_actors::limacharlie::{REQUEST_HOSTS_MAX, WAITING_MAX};
 use tripline_actors::store::Table;
+use tripline_protocol::limacharlie::{Answer, Call, ServiceEtype};
+use uuid::Uuid;
+
+/// A call that waits for its answer beside the test.
+fn asked(fixture: &Fixture, call: Call) -> tokio::task::JoinHandle<Answer> {
+    let (core, etype): (_, ServiceEtype) = (fixture.core.clone(), call.etype.parse().unwrap());
+    actix::spawn(async move { core.limacharlie_call(etype, call).await.unwrap() })
+}
+
+#[actix::test]
+async fn so_many_requests_wait_for_results_and_one_more_is_answered_with_its_jobs() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let (_, mut agent) = linked(&fixture).await;
+    let waits = |mid: String| asked(&fixture, request(&fixture, &mid, Some(600)));
+    let runs = waits("runs".into());
+    let command = agent.command().await;
+    let mut others: Vec<_> = (0..WAITING_MAX)
+        .map(|number| waits(format!("r{number}")))
+        .collect();
+    let at = eventually("one is answered", || async {
+        others.iter().position(|asked| asked.is_finished())
+    })
+    .await;
+    let first = others.swap_remove(at).await.unwrap();
+    assert_eq!((first.success, &first.data["done"]), (true, &json!(false)));
+    assert!(first.data["jobs"][0]["job_id"].is_string(), "{first:?}");
+    done(&fixture, detection("beside")).await;
+    assert!(!others.iter().any(|asked| asked.is_finished()), "no other one is");
+    agent.answer(command.command_id, json!({}));
+    assert_eq!(runs.await.unwrap().data["done"], true);
+    // Which leaves room for one.
+    let (next, after) = (waits("next".into()), waits("after".into()));
+    let ends = eventually("one is answered again", || async {
+        let ends = (next.is_finished(), after.is_finished());
+        (ends.0 || ends.1).then_some(ends)
+    })
+    .await;
+    assert_ne!(ends, (true, true), "and one waits");
+}
+
+#[actix::test]
+async fn a_long_answer_is_made_again_from_its_jobs_and_not_kept() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let (_, mut agent) = linked(&fixture).await;
+    let waits = asked(&fixture, request(&fixture, "r", Some(60)));
+    let command = agent.command().await;
+    let output = "x".repeat(40 * 1024);
+    agent.answer(command.command_id, json!({ "text": output }));
+    let first = waits.await.unwrap();
+    assert!(first.data.to_string().contains(&output));
+    let fixture = fixture.restart().await;
+    with_look(&fixture);
+    let notes = fixture.store.scan(Table::LcCall, &[], None, 10).unwrap();
+    assert_eq!(notes.len(), 2);
+    assert!(
+        notes.iter().all(|(_, note)| note.len() < 1_000),
+        "only what it needs"
+    );
+    assert_eq!(done(&fixture, request(&fixture, "r", Some(60))).await, first);
+    assert_eq!(done(&fixture, request(&fixture, "r", None)).await, first);
+    assert_eq!(fixture.rows(Table::Job), 1, "it ran once");
+}
+
+#[actix::test]
+async fn a_request_names_so_many_hosts() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let selects = |mid: &str| {
+        call(
+            "request",
+            mid,
+            json!({ "job": "look", "selector": "platform=linux" }),
+        )
+    };
+    for number in 0..REQUEST_HOSTS_MAX {
+        fixture.enrol_in(Some(OID), &format!("h{number}")).await;
+    }
+    let most = done(&fixture, selects("most")).await;
+    assert_eq!(
+        most.data["jobs"].as_array().map(Vec::len),
+        Some(REQUEST_HOSTS_MAX)
+    );
+    fixture.enrol_in(Some(OID), "one-more").await;
+    let refused = say(&fixture, selects("more")).await.unwrap_err();
+    assert_eq!(refused.code(), "bad_params");
+    assert_eq!(fixture.rows(Table::Job), REQUEST_HOSTS_MAX);
+}
+
+#[actix::test]
+async fn a_content_is_handed_out_where_there_is_room_for_it() {
+    let fixture = Fixture::start();
+    with_look(&fixture);
+    let bytes = crate::limacharlie::LOOK.len() as u64;
+    let resource = |room| fixture.core.limacharlie_resource(org(), "job/look", room);
+    let whole = resource(Some(bytes)).await.unwrap();
+    assert_eq!(whole.content.map(|content| content.len() as u64), Some(bytes));
+    assert_eq!(resource(Some(bytes - 1)).await.unwrap_err().code(), "too_large");
+    let hash = resource(None).await.unwrap();
+    assert_eq!((hash.sha256, hash.content), (whole.sha256, None));
+}
 
 /// Jobs of an org of which there may be news.
 const NEWS_MAX: usize = 1_000;
@@ -46,6 +149,47 @@ async fn updates_go_with_an_answer_until_they_have_so_many_bytes() {
     assert!(first.len() < UPDATES_MAX, "{}", first.len());
     assert!(bytes(first.len() - 1) < UPDATES_BYTES_MAX && bytes(first.len()) >= UPDATES_BYTES_MAX);
     assert!(!news(&fixture).is_empty(), "the rest goes with the next");
+}
+
+#[actix::test]
+async fn so_many_orgs_are_searched_for_a_sensor_whose_org_nobody_names() {
+    const ORGS_MAX: u128 = 1_000;
+    let fixture = Fixture::start();
+    let sid = |number: u128| Uuid::from_u128(number << 64);
+    for number in 1..=ORGS_MAX + 1 {
+        let data = json!({ "sid": sid(number), "hostname": format!("h{number}") });
+        let told = Call {
+            oid: Some(Uuid::from_u128(number).to_string()),
+            ..call("new_sensor", "n", data)
+        };
+        done(&fixture, told).await;
+    }
+    let found = |number: u128| fixture.core.get_host(None, sid(number).to_string());
+    assert_eq!(found(ORGS_MAX).await.unwrap().hostname, format!("h{ORGS_MAX}"));
+    assert_eq!(found(ORGS_MAX + 1).await.unwrap_err().code(), "not_found");
+    let org = Uuid::from_u128(ORGS_MAX + 1).to_string().parse().unwrap();
+    let named = fixture.core.get_host(Some(org), sid(ORGS_MAX + 1).to_string());
+    assert!(named.await.is_ok());
+}
+
+#[actix::test]
+async fn a_host_is_linked_to_so_many_sensors() {
+    const SENSORS_MAX: u128 = 16;
+    let fixture = Fixture::start();
+    let own = fixture.enrol_in(Some(OID), "web-1").await.host_id;
+    let sid = |number: u128| Uuid::from_u128(number).to_string();
+    let link = async |number: u128| {
+        let told = json!({ "sid": sid(number), "hostname": format!("h{number}") });
+        done(&fixture, call("new_sensor", &format!("n{number}"), told)).await;
+        let linked = fixture.core.link_host(Some(org()), own.to_string(), sid(number));
+        linked.await.map(drop)
+    };
+    for number in 1..=SENSORS_MAX {
+        link(number).await.unwrap();
+    }
+    assert_eq!(link(SENSORS_MAX + 1).await.unwrap_err().code(), "already_linked");
+    let found = fixture.core.get_host(Some(org()), sid(SENSORS_MAX + 1)).await;
+    assert_ne!(found.unwrap().host_id, own);
 }
 
 #[actix::test]
