@@ -45,6 +45,12 @@ const METRICS: &[Metric] = &[
     )
     .act("some after a restart are normal; many: a publisher gives different events the same id"),
     counter(
+        "tripline_router_left_total",
+        "events",
+        "events from before their org left LimaCharlie, which cause nothing any more",
+    )
+    .act("nothing: they were under way when the org left"),
+    counter(
         "tripline_router_condition_errors_total",
         "conditions",
         "conditions that ended in an error, and so did not match",

@@ -7,7 +7,7 @@ use crate::fanout::Fanouts;
 use crate::ground::Ground;
 use crate::guardian::{Retire, Sentinel};
 use crate::ingest::Ingest;
-use crate::limacharlie::ServiceRole;
+use crate::limacharlie::{Others, ServiceRole};
 use crate::outbox::Outbox;
 use crate::pipeline::RuleSet;
 use crate::refusal::Refusal;
@@ -65,6 +65,7 @@ impl Peers {
         let fanouts_context = Context::<Fanouts>::new();
         let outbox_context = Context::<Outbox>::new();
         let scheduler_context = Context::<JobScheduler>::new();
+        let services_context = Context::<Services>::new();
         let directory_context = Context::<Directory>::new();
         let slot_contexts: Vec<_> = (0..ground.config.slots_total)
             .map(|_| Context::<SessionSlot>::new())
@@ -73,6 +74,7 @@ impl Peers {
         let fanouts = fanouts_context.address();
         let outbox = outbox_context.address();
         let scheduler = scheduler_context.address();
+        let services = services_context.address();
         let directory = directory_context.address();
         let slots: Vec<Addr<SessionSlot>> = slot_contexts.iter().map(AsyncContext::address).collect();
 
@@ -80,9 +82,14 @@ impl Peers {
         // Before the scheduler: jobs are noted for the orgs that it knows of.
         let role_actor = ServiceRole::load(
             Arc::clone(ground),
-            scheduler.clone(),
-            directory.clone(),
-            outbox.clone(),
+            Others {
+                scheduler: scheduler.clone(),
+                directory: directory.clone(),
+                outbox: outbox.clone(),
+                fanouts: fanouts.clone(),
+                router: router.clone(),
+                services: services.clone(),
+            },
             guard("limacharlie"),
         )?;
         let fanouts_actor = Fanouts::load(
@@ -107,8 +114,6 @@ impl Peers {
             slots.clone(),
             guard("directory"),
         )?;
-        let services_context = Context::<Services>::new();
-        let services = services_context.address();
         services_context.run(Services::load(
             Arc::clone(ground),
             outbox.clone(),

@@ -225,3 +225,102 @@ async fn contents(ground: &Ground, sha256: Sha256, bytes: u64) -> Result<Vec<u8>
     };
     tokio::task::spawn_blocking(read).await.map_err(|_| UNREADABLE)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::{Door, Reply};
+    use crate::fixture::{Fixture, delete, eventually};
+    use crate::limacharlie::{Cut, ForgetJobs, ForgetSensors, Sweep, Swept, WithdrawMessages};
+    use crate::store::Table;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    const OID: &str = "8cbe27f4-bfa1-4afb-ba19-138cd51389cd";
+    /// More than any part.
+    const ROWS: usize = 250;
+
+    fn detection(number: usize) -> Call {
+        let sid = Uuid::from_u128(number as u128 + 1);
+        let routing = json!({ "sid": sid, "hostname": format!("h{number}"), "plat": 0x2000_0000 });
+        Call {
+            version: None,
+            oid: Some(OID.into()),
+            mid: Some(format!("m{number}")),
+            deadline: None,
+            jwt: None,
+            etype: "detection".into(),
+            data: json!({ "cat": "x", "routing": routing }),
+        }
+    }
+
+    /// How much of the org each part found, until there are no more.
+    async fn parts(fixture: &Fixture, tell: impl Fn(&crate::core::Peers, Sweep)) -> Vec<usize> {
+        let (mut parts, mut after) = (Vec::new(), None);
+        loop {
+            let (reply, swept): (Reply<Swept>, _) = Door::new("test", 1).enter().unwrap();
+            let cut = Cut {
+                asked_at: fixture.now(),
+                purged_at: None,
+            };
+            let org = OID.parse().unwrap();
+            let peers = fixture.core.peers().unwrap();
+            let sweep = Sweep {
+                org,
+                cut,
+                after,
+                reply,
+            };
+            tell(&peers, sweep);
+            let swept = swept.wait().await.unwrap();
+            parts.push(swept.found);
+            match swept.next {
+                Some(next) => after = Some(next),
+                None => return parts,
+            }
+        }
+    }
+
+    #[actix::test]
+    async fn rows_of_an_org_that_leaves_are_looked_at_a_part_at_a_time_and_others_are_served_in_between() {
+        let fixture = Fixture::start();
+        for number in 0..ROWS {
+            let call = detection(number);
+            fixture
+                .core
+                .limacharlie_call(ServiceEtype::Detection, call)
+                .await
+                .unwrap();
+        }
+        let own = fixture.enrol_in(Some(OID), "web-1").await.host_id;
+        for _ in 0..ROWS {
+            fixture.submit(own, vec![delete()]).await;
+        }
+        eventually("all of it was sent", || async {
+            (fixture.rows(Table::Sent) >= ROWS).then_some(())
+        })
+        .await;
+        let sensors = parts(&fixture, |peers, sweep| {
+            peers.directory.do_send(ForgetSensors(sweep));
+        });
+        let jobs = parts(&fixture, |peers, sweep| {
+            peers.scheduler.do_send(ForgetJobs(sweep))
+        });
+        let messages = parts(&fixture, |peers, sweep| {
+            peers.outbox.do_send(WithdrawMessages {
+                sweep,
+                is_quarantine: false,
+                upto: u64::MAX,
+            });
+        });
+        for (what, parts) in [
+            ("sensors", sensors.await),
+            ("jobs", jobs.await),
+            ("messages", messages.await),
+        ] {
+            assert!(parts.iter().sum::<usize>() >= ROWS, "{what}: {parts:?}");
+            assert!(parts.iter().all(|part| *part <= ROWS - 50), "{what}: {parts:?}");
+        }
+        assert_eq!(fixture.rows(Table::Host), 1);
+    }
+}

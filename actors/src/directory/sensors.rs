@@ -4,7 +4,7 @@ use super::Directory;
 use super::enrol::{put_host, put_name};
 use super::forget::delete_host;
 use crate::host::Stop;
-use crate::limacharlie::{ForgetSensors, LearnSensor, Sensor};
+use crate::limacharlie::{ForgetSensors, LearnSensor, Sensor, Sweep, Swept};
 use crate::link;
 use crate::outbox::Enqueue;
 use crate::record::HostRecord;
@@ -18,7 +18,7 @@ use tripline_protocol::{HostId, Org};
 use uuid::Uuid;
 
 /// Hosts looked at for one answer.
-const PAGE: usize = 1_000;
+const PAGE: usize = 200;
 
 impl Directory {
     /// Adds what a call tells of a sensor to its batch; tells whether the host is new.
@@ -39,28 +39,25 @@ impl Directory {
         Ok(false)
     }
 
-    /// Whether a record of an org is a sensor's own, and nothing else.
-    fn sensors_of(&self, org: &Org) -> Result<Vec<HostRecord>, Refusal> {
+    /// The next hosts of an org that are a sensor's own, and nothing else, and where to go on.
+    fn sensors_of(
+        &self,
+        org: &Org,
+        after: Option<&[u8]>,
+    ) -> Result<(Vec<HostRecord>, Option<Vec<u8>>), Refusal> {
         let prefix = [org.as_str().as_bytes(), &[0]].concat();
-        let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
-        while found.len() < PAGE {
-            let page = self
-                .ground
-                .store
-                .scan(Table::HostByName, &prefix, after.as_deref(), PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (key, _) in &page {
-                let id = key.last_chunk::<16>().map(|id| HostId(Uuid::from_bytes(*id)));
-                let record = id.map(|id| self.record(id)).transpose()?.flatten();
-                found.extend(record.filter(HostRecord::is_limacharlie));
-            }
+        let page = self.ground.store.scan(Table::HostByName, &prefix, after, PAGE)?;
+        let mut found = Vec::new();
+        for (key, _) in &page {
+            let id = key.last_chunk::<16>().map(|id| HostId(Uuid::from_bytes(*id)));
+            let record = id.map(|id| self.record(id)).transpose()?.flatten();
+            found.extend(record.filter(HostRecord::is_limacharlie));
         }
-        Ok(found)
+        Ok((found, page.into_iter().last().map(|(last, _)| last)))
     }
 
-    fn forget_sensors(&mut self, org: &Org) -> Result<usize, Refusal> {
-        let found = self.sensors_of(org)?;
+    fn forget_sensors(&mut self, org: &Org, after: Option<&[u8]>) -> Result<Swept, Refusal> {
+        let (found, next) = self.sensors_of(org, after)?;
         let mut batch = Batch::new();
         for record in &found {
             let host_id = record.host_id;
@@ -80,7 +77,10 @@ impl Directory {
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
-        Ok(found.len())
+        Ok(Swept {
+            found: found.len(),
+            next,
+        })
     }
 }
 
@@ -118,9 +118,12 @@ impl Handler<LearnSensor> for Directory {
 
 impl Handler<ForgetSensors> for Directory {
     type Result = ();
-    fn handle(&mut self, ForgetSensors { org, reply }: ForgetSensors, _: &mut Self::Context) {
-        let forgotten = self.forget_sensors(&org);
-        self.ground.after_commit(move || reply.send(forgotten));
+    fn handle(&mut self, ForgetSensors(sweep): ForgetSensors, _: &mut Self::Context) {
+        let Sweep {
+            org, after, reply, ..
+        } = sweep;
+        let swept = self.forget_sensors(&org, after.as_deref());
+        self.ground.after_commit(move || reply.send(swept));
     }
 }
 

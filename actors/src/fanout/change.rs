@@ -90,7 +90,7 @@ impl Fanouts {
     }
 
     /// Nobody waits any more, and open jobs are cancelled.
-    fn cancel(&mut self, id: FanoutId, by: &Arc<By>) -> bool {
+    pub(super) fn cancel(&mut self, id: FanoutId, by: &Arc<By>) -> bool {
         let now = self.ground.now();
         let Some(open) = self.open.get_mut(&id) else {
             return false;

@@ -152,7 +152,7 @@ impl Fanouts {
     }
 
     /// Whether it is open, or on its way to or from there.
-    fn is_busy(&self, id: FanoutId) -> bool {
+    pub(super) fn is_busy(&self, id: FanoutId) -> bool {
         self.open.contains_key(&id) || self.finishing.contains_key(&id) || self.reopening.contains_key(&id)
     }
 }

@@ -1,7 +1,7 @@
 //! What the service role is told and asked.
 
 use super::news::Told;
-use super::record::CallKey;
+use super::record::{CallKey, Cut};
 use super::sensor::Sensor;
 use crate::audit::By;
 use crate::door::Reply;
@@ -68,14 +68,41 @@ pub(crate) struct NewsTold {
     pub(crate) written: bool,
 }
 
-/// Forget what is kept of an org here; answered with how much there was. From its removal.
+/// A part of an org's rows is to be looked at, and what is to go removed; from the org's removal. Answered when that is durable.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    pub(crate) org: Org,
+    pub(crate) cut: Cut,
+    /// Only rows after this place, as the answer before said.
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) reply: Reply<Swept>,
+}
+
+/// A part was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// Of the org among them: what was removed, and what cannot be yet.
+    pub(crate) found: usize,
+    /// Where to go on; `None`: these were the last.
+    pub(crate) next: Option<Vec<u8>>,
+}
+
+/// Forget the answers to calls of an org. To the role.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(super) struct ForgetOrg {
+pub(super) struct ForgetCalls(pub(super) Sweep);
+
+/// Forget what an org was to hear of its jobs. To the role.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(super) struct ForgetNews(pub(super) Sweep);
+
+/// The streams were purged of an org; answered when that is written down. From its removal, to the role.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(super) struct OrgPurged {
     pub(super) org: Org,
-    /// What was forgotten already: it is done in short turns, for which the role tells itself.
-    pub(super) forgotten: usize,
-    pub(super) reply: Reply<usize>,
+    pub(super) reply: Reply<()>,
 }
 
 /// Nothing of an org is left; from its removal.
@@ -95,37 +122,38 @@ pub(crate) struct LearnSensor {
     pub(crate) then: Box<dyn FnOnce() + Send>,
 }
 
-/// Forget the hosts of an org that are known from LimaCharlie alone; answered with how many there were. To the Directory.
+/// Forget the hosts of an org that are known from LimaCharlie alone. To the Directory.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct ForgetSensors {
-    pub(crate) org: Org,
-    pub(crate) reply: Reply<usize>,
-}
+pub(crate) struct ForgetSensors(pub(crate) Sweep);
 
-/// Cancel the open jobs of an org and forget its ended ones, a part of all jobs at a time. To the scheduler.
+/// Cancel the open jobs of an org and forget its ended ones. To the scheduler.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct ForgetJobs {
-    pub(crate) org: Org,
-    /// Only those after this place.
-    pub(crate) after: Option<Vec<u8>>,
-    pub(crate) reply: Reply<JobsForgotten>,
-}
+pub(crate) struct ForgetJobs(pub(crate) Sweep);
 
-/// A part of all jobs was looked at.
-#[derive(Debug)]
-pub(crate) struct JobsForgotten {
-    /// Jobs of the org among them, open or ended.
-    pub(crate) found: usize,
-    /// Where to go on; `None`: these were the last.
-    pub(crate) next: Option<Vec<u8>>,
-}
-
-/// How many messages of an org wait for the broker? To the Outbox.
+/// Cancel the open fan-outs of an org and forget its ended ones. To the Fanouts.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub(crate) struct CountWaitingOf {
-    pub(crate) org: Org,
-    pub(crate) reply: Reply<usize>,
+pub(crate) struct ForgetFanouts(pub(crate) Sweep);
+
+/// Forget the decisions not to act on events of an org. To the router.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ForgetDecisions(pub(crate) Sweep);
+
+/// Forget what services have of an org: messages that wait for them, and jobs that they told of. To the registry.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct ForgetServices(pub(crate) Sweep);
+
+/// Let go of the messages of an org that wait for the broker, or may be published again. To the Outbox.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct WithdrawMessages {
+    pub(crate) sweep: Sweep,
+    /// Those in quarantine rather.
+    pub(crate) is_quarantine: bool,
+    /// Only those with this number or a lower one.
+    pub(crate) upto: u64,
 }

@@ -22,28 +22,31 @@ mod tests;
 
 pub(crate) use call::{Given, read_call};
 pub(crate) use messages::{
-    CountWaitingOf, ForgetJobs, ForgetSensors, JobsForgotten, LearnSensor, NewsTold, TakeCall, Work,
+    ForgetDecisions, ForgetFanouts, ForgetJobs, ForgetSensors, ForgetServices, LearnSensor, NewsTold, Sweep,
+    Swept, TakeCall, WithdrawMessages, Work,
 };
 pub use news::Carried;
 pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
-pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, job_stepped, tell};
-pub(crate) use record::{CallNote, INSTALLED, Installed, REMOVED, Removal, by_time, orgs, size_row};
-pub use request::WAITING_MAX;
+pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, tell};
+pub(crate) use record::{CallNote, Cut, INSTALLED, Installed, REMOVED, Removal, by_time, orgs};
 pub(crate) use sensor::Sensor;
 
 use crate::audit::By;
 use crate::directory::Directory;
 use crate::door::Reply;
+use crate::fanout::Fanouts;
 use crate::ground::{Ground, read};
 use crate::guardian::{Sentinel, retires};
 use crate::outbox::{Enqueue, Outbox, Outgoing, stage};
 use crate::ports::OutMessage;
 use crate::record::HostRecord;
 use crate::refusal::Refusal;
+use crate::router::EtypeRouter;
 use crate::scheduler::JobScheduler;
-use crate::store::{Batch, Table};
+use crate::service::Services;
+use crate::store::{Batch, Table, key};
 use actix::prelude::*;
 use kept::Kept;
 use messages::Learned;
@@ -77,24 +80,27 @@ pub(crate) struct ServiceRole {
     /// Calls whose jobs have not all ended.
     waits: Waits,
     /// Answers that are remembered.
-    kept: Kept,
-    scheduler: Addr<JobScheduler>,
-    directory: Addr<Directory>,
-    outbox: Addr<Outbox>,
+    kept: u64,
+    others: Others,
     sentinel: Sentinel,
+}
+
+/// Whom the role tells and asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Others {
+    pub(crate) scheduler: Addr<JobScheduler>,
+    pub(crate) directory: Addr<Directory>,
+    pub(crate) outbox: Addr<Outbox>,
+    pub(crate) fanouts: Addr<Fanouts>,
+    pub(crate) router: Addr<EtypeRouter>,
+    pub(crate) services: Addr<Services>,
 }
 
 retires!(ServiceRole);
 
 impl ServiceRole {
     /// Reads which orgs there are, and how many answers are remembered.
-    pub(crate) fn load(
-        ground: Arc<Ground>,
-        scheduler: Addr<JobScheduler>,
-        directory: Addr<Directory>,
-        outbox: Addr<Outbox>,
-        sentinel: Sentinel,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn load(ground: Arc<Ground>, others: Others, sentinel: Sentinel) -> Result<Self, Refusal> {
         ground.limacharlie.restart(&ground.store)?;
         let kept = Kept::load(&ground.store)?;
         Ok(Self {
@@ -102,9 +108,7 @@ impl ServiceRole {
             calls: Calls::default(),
             waits: Waits::default(),
             kept,
-            scheduler,
-            directory,
-            outbox,
+            others,
             sentinel,
         })
     }
@@ -172,8 +176,7 @@ impl ServiceRole {
         if let (Some(org), false) = (&call.key.org, is_about_subscription(&work))
             && self.ground.limacharlie.is_leaving(org)
         {
-            let answer = Answer::refused(NOT_SUBSCRIBED);
-            return self.answer(&call, answer, Batch::new(), Vec::new());
+            return self.dismiss(&call.key);
         }
         match work {
             Work::Event { message, sensor } => self.publish(&call, message, sensor, ctx),
@@ -195,12 +198,7 @@ impl ServiceRole {
         if is_final(&answer) {
             self.note(call, Some(answer.clone()), Vec::new(), &mut batch);
         }
-        self.send(&call.key, answer, batch, outgoing);
-    }
-
-    /// Commits a batch, and answers everybody who waits for the call.
-    fn send(&mut self, key: &CallKey, answer: Answer, batch: Batch, outgoing: Vec<Outgoing>) {
-        let (waiting, outbox) = (self.calls.finish(key), self.outbox.clone());
+        let (waiting, outbox) = (self.calls.finish(&call.key), self.others.outbox.clone());
         self.ground.store.commit(batch, move || {
             if !outgoing.is_empty() {
                 outbox.do_send(Enqueue(outgoing));
@@ -275,7 +273,7 @@ impl ServiceRole {
                 self.note(call, Some(Answer::done()), Vec::new(), &mut batch);
                 let (me, key) = (ctx.address(), call.key.clone());
                 // Under way until then: before the Directory has committed it, no repeat would find the note.
-                self.directory.do_send(LearnSensor {
+                self.others.directory.do_send(LearnSensor {
                     sensor,
                     batch,
                     outgoing,
@@ -318,17 +316,9 @@ impl ServiceRole {
             .as_ref()
             .filter(|org| !self.ground.limacharlie.is_leaving(org))
         {
-            let asked_at = self.ground.now();
-            let removal = Removal {
-                asked_at,
-                done_at: None,
-            };
+            let removal = Removal::begin(self.ground.now());
             batch.delete(Table::LcOrg, org_row(INSTALLED, org));
-            batch.put(
-                Table::LcOrg,
-                org_row(REMOVED, org),
-                crate::record::encode(&removal),
-            );
+            removal.put(&mut batch, org);
             batch.audit(self.ground.audit(Action::OrgUninstall, &call.by, Some(org)));
             self.ground.limacharlie.set(org, Some(OrgState::Leaving(removal)));
             tracing::warn!(%org, "an org of LimaCharlie ended its subscription; everything of it is removed");

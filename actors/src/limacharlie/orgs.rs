@@ -12,7 +12,7 @@ use actix::prelude::*;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::Org;
+use tripline_protocol::{Event, Org};
 
 /// Shared by all actors and edges. The role alone writes the orgs.
 #[derive(Default)]
@@ -57,10 +57,25 @@ impl Limacharlie {
         matches!(self.orgs.read().get(org), Some(OrgState::Leaving(_)))
     }
 
+    /// Whether an event is from before its org left: whatever brings it now, nobody acts on it any more.
+    pub(crate) fn is_over(&self, event: &Event) -> bool {
+        match self.orgs.read().get(&event.org) {
+            Some(OrgState::Leaving(removal)) => event.time <= removal.asked_at,
+            _ => false,
+        }
+    }
+
+    /// How far the removal of an org has come that has not ended.
+    pub(super) fn removal(&self, org: &Org) -> Option<Removal> {
+        match self.orgs.read().get(org) {
+            Some(OrgState::Leaving(removal)) if removal.done_at.is_none() => Some(removal.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether something of it may be left.
     pub(super) fn is_being_removed(&self, org: &Org) -> bool {
-        let busy = |state: &OrgState| matches!(state, OrgState::Leaving(Removal { done_at: None, .. }));
-        self.orgs.read().get(org).is_some_and(busy)
+        self.removal(org).is_some()
     }
 
     /// The orgs that have ended their subscriptions.

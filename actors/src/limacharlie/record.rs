@@ -31,9 +31,56 @@ pub(crate) struct Installed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Removal {
     pub(crate) asked_at: Timestamp,
+    /// When the streams had been purged of it for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) purged_at: Option<Timestamp>,
     /// When nothing of it was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) done_at: Option<Timestamp>,
+}
+
+/// What goes with an org: what there was of it when it left. Whatever others go on doing in its name begins a new life of the
+/// name, or a removal would never end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) asked_at: Timestamp,
+    /// Events of that time are gone from their stream, and so is what they caused.
+    pub(crate) purged_at: Option<Timestamp>,
+}
+
+impl Cut {
+    /// Nothing goes that was made later.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.purged_at
+            .map_or(self.asked_at, |purged_at| purged_at.max(self.asked_at))
+    }
+
+    /// Whether something goes that was made then, by an event or somebody's wish.
+    pub(crate) fn takes(&self, made_at: Timestamp, by_event: bool) -> bool {
+        made_at <= if by_event { self.latest() } else { self.asked_at }
+    }
+}
+
+impl Removal {
+    pub(super) fn begin(asked_at: Timestamp) -> Self {
+        Self {
+            asked_at,
+            purged_at: None,
+            done_at: None,
+        }
+    }
+
+    pub(super) fn cut(&self) -> Cut {
+        Cut {
+            asked_at: self.asked_at,
+            purged_at: self.purged_at,
+        }
+    }
+
+    /// Writes how far it has come.
+    pub(super) fn put(&self, batch: &mut Batch, org: &Org) {
+        batch.put(Table::LcOrg, org_row(REMOVED, org), crate::record::encode(self));
+    }
 }
 
 /// What an org is to LimaCharlie.

@@ -137,8 +137,8 @@ impl ServiceRole {
             return;
         };
         let (me, key) = (ctx.address(), call.key.clone());
-        self.waits.add(call, ids);
-        self.scheduler.do_send(Accept {
+        self.waits.add(call, ids, None);
+        self.others.scheduler.do_send(Accept {
             batch,
             jobs,
             outgoing: Vec::new(),
@@ -234,8 +234,8 @@ impl ServiceRole {
         }
     }
 
-    /// Without a note: the removal would have to forget it.
-    fn dismiss(&mut self, key: &CallKey) {
+    /// Without a note: the removal would have to forget it, and calls that go on coming would keep it from its end.
+    pub(super) fn dismiss(&mut self, key: &CallKey) {
         let waiting = self.calls.finish(key);
         self.ground.after_commit(move || {
             for reply in waiting {

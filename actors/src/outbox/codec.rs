@@ -74,6 +74,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<OutMessage> {
     })
 }
 
+/// Where an entry goes; `None` where it cannot be read.
+pub(super) fn subject_of(bytes: &[u8]) -> Option<String> {
+    split(bytes).map(|(head, _)| head.subject)
+}
+
 /// Whether an entry can be read.
 pub(crate) fn is_message(bytes: &[u8]) -> bool {
     decode(bytes).is_some()

@@ -68,6 +68,11 @@ impl Load {
         self.seq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The number of the newest entry.
+    pub(crate) fn seq_last(&self) -> u64 {
+        self.seq.load(Ordering::Relaxed)
+    }
+
     pub(super) fn quarantined(&self) -> u64 {
         self.quarantined.load(Ordering::Relaxed)
     }

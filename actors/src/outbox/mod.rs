@@ -17,6 +17,7 @@ mod spans;
 mod state;
 #[cfg(test)]
 mod tests;
+mod withdraw;
 
 pub(crate) use codec::{Outgoing, is_message, stage};
 pub(crate) use load::Load;

@@ -3,7 +3,6 @@
 use super::{Enqueue, Outbox, Outgoing, codec};
 use crate::audit::By;
 use crate::door::Reply;
-use crate::limacharlie::CountWaitingOf;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
@@ -53,17 +52,6 @@ pub(crate) struct DropEntry {
     pub(crate) by: By,
     pub(crate) sequence: u64,
     pub(crate) reply: Reply<()>,
-}
-
-impl Handler<CountWaitingOf> for Outbox {
-    type Result = ();
-    fn handle(&mut self, CountWaitingOf { org, reply }: CountWaitingOf, _: &mut Self::Context) {
-        let subjects = &self.ground.config.subjects;
-        let waiting = self.state.waiting().subjects.into_iter();
-        let of_org = waiting.filter(|(subject, _)| subjects.is_of_org(subject, &org));
-        let count = of_org.count();
-        self.ground.after_commit(move || reply.send(Ok(count)));
-    }
 }
 
 impl Outbox {

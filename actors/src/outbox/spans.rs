@@ -23,6 +23,11 @@ impl Spans {
         }
     }
 
+    /// Nobody publishes it any more.
+    pub(super) fn withdrawn(&mut self, seq: u64) {
+        self.0.remove(&seq);
+    }
+
     /// The broker answered, or did not: the span, if that ends it.
     pub(super) fn published(
         &mut self,

@@ -29,6 +29,17 @@ struct Entry {
     attempts: u32,
     /// It was acknowledged by an earlier broker process and goes out only to be sure.
     again: bool,
+    /// It is with the broker.
+    flying: bool,
+    /// It goes out no more, and leaves when its turn comes.
+    withdrawn: bool,
+}
+
+impl Entry {
+    /// Whether it counts as waiting.
+    fn waits(&self) -> bool {
+        !self.again && !self.withdrawn
+    }
 }
 
 /// What waits for the broker.
@@ -64,6 +75,8 @@ pub(super) struct State {
     settled: Settled,
     /// Acknowledged, oldest first, until the broker has surely synced them.
     sent: VecDeque<(Timestamp, u64)>,
+    /// Withdrawn while they were with the broker, which has not answered yet, with their subjects.
+    parting: HashMap<u64, Arc<str>>,
     seq_last: u64,
 }
 
@@ -74,7 +87,7 @@ impl State {
 
     /// Entries not yet acknowledged in this or an earlier process.
     pub(super) fn waiting_len(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.again).count()
+        self.entries.values().filter(|entry| entry.waits()).count()
     }
 
     /// Sent to the broker and not acknowledged.
@@ -84,7 +97,7 @@ impl State {
 
     /// What waits, looked at entry by entry: for people, not for the way of a message.
     pub(super) fn waiting(&self) -> WaitingEntries {
-        let waiting = || self.entries.iter().filter(|(_, entry)| !entry.again);
+        let waiting = || self.entries.iter().filter(|(_, entry)| entry.waits());
         let mut counts: HashMap<&Arc<str>, u64> = HashMap::new();
         for (_, entry) in waiting() {
             *counts.entry(&entry.subject).or_default() += 1;
@@ -148,6 +161,8 @@ impl State {
                 bytes,
                 attempts: 0,
                 again,
+                flying: false,
+                withdrawn: false,
             },
         );
     }
@@ -158,15 +173,44 @@ impl State {
             return None;
         }
         self.retries_due(now);
-        let seq = self.runnable.pop_front()?;
-        let entry = self.entries.get_mut(&seq)?;
-        self.in_flight += 1;
-        self.in_flight_bytes += entry.bytes;
-        entry.attempts += 1;
-        Some(Ready {
-            seq,
-            message: entry.message.clone(),
-        })
+        loop {
+            let seq = self.runnable.pop_front()?;
+            let Some(entry) = self.entries.get_mut(&seq).filter(|entry| !entry.withdrawn) else {
+                self.remove(seq);
+                continue;
+            };
+            self.in_flight += 1;
+            self.in_flight_bytes += entry.bytes;
+            entry.attempts += 1;
+            entry.flying = true;
+            return Some(Ready {
+                seq,
+                message: entry.message.clone(),
+            });
+        }
+    }
+
+    /// Whether it has not settled.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.entries.contains_key(&seq)
+    }
+
+    /// Nobody is to get this one any more: it goes out no more, and what becomes of it if it is with the broker is not written
+    /// down.
+    pub(super) fn withdraw(&mut self, seq: u64) {
+        let Some(entry) = self.entries.get_mut(&seq).filter(|entry| !entry.withdrawn) else {
+            return;
+        };
+        self.settled.waiting += u64::from(!entry.again);
+        entry.withdrawn = true;
+        if entry.flying {
+            self.parting.insert(seq, Arc::clone(&entry.subject));
+        }
+    }
+
+    /// Subjects of those that are with the broker though they were withdrawn.
+    pub(super) fn parting(&self) -> impl Iterator<Item = &str> {
+        self.parting.values().map(AsRef::as_ref)
     }
 
     fn retries_due(&mut self, now: Timestamp) {
@@ -198,22 +242,28 @@ impl State {
         self.in_flight = self.in_flight.saturating_sub(1);
         let bytes = self.entries.get(&seq).map_or(0, |entry| entry.bytes);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+        if self.parting.remove(&seq).is_some() {
+            return drop(self.remove(seq));
+        }
         match result {
             Ok(()) => self.done(seq, now, None),
             Err(PublishError::Permanent(why)) => self.done(seq, now, Some(why)),
             Err(PublishError::Transient(_)) => {
-                let attempts = self.entries.get(&seq).map_or(1, |entry| entry.attempts);
+                let entry = self.entries.get_mut(&seq);
+                let attempts = entry.map_or(1, |entry| {
+                    entry.flying = false;
+                    entry.attempts
+                });
                 self.retries.insert((now.after(pause(attempts)), seq), ());
             }
         }
     }
 
     fn done(&mut self, seq: u64, now: Timestamp, refused: Option<String>) {
-        let Some(entry) = self.entries.remove(&seq) else {
+        let Some(entry) = self.remove(seq) else {
             return;
         };
         self.settled.waiting += u64::from(!entry.again);
-        self.memory_bytes -= entry.message.as_ref().map_or(0, |message| message.payload.len());
         match refused {
             Some(why) => self.settled.refused.push((seq, why)),
             None => {
@@ -223,6 +273,12 @@ impl State {
                 }
             }
         }
+    }
+
+    /// It holds its subject back no longer.
+    fn remove(&mut self, seq: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&seq)?;
+        self.memory_bytes -= entry.message.as_ref().map_or(0, |message| message.payload.len());
         let next = self
             .subjects
             .get_mut(&entry.subject)
@@ -231,6 +287,7 @@ impl State {
             Some(next) => self.runnable.push_back(next),
             None => drop(self.subjects.remove(&entry.subject)),
         }
+        Some(entry)
     }
 
     pub(super) fn take_settled(&mut self) -> Settled {

@@ -231,8 +231,59 @@ fn what_is_in_quarantine_takes_its_place_until_it_is_put_back_and_published_or_d
     assert!(load.admits());
 }
 
+#[test]
+fn what_is_withdrawn_goes_out_no_more_and_holds_nothing_back() {
+    let mut state = with(&["a", "a", "a", "b"]);
+    assert_eq!(ready(&mut state, START), [1, 4]);
+    state.withdraw(1);
+    state.withdraw(2);
+    state.withdraw(2);
+    assert_eq!(
+        state.parting().collect::<Vec<_>>(),
+        ["a"],
+        "the broker may still take it"
+    );
+    assert_eq!((state.waiting_len(), state.take_settled().waiting), (2, 2));
+    state.published(1, Ok(()), START);
+    assert_eq!(state.parting().count(), 0);
+    assert_eq!(ready(&mut state, START), [3], "the next of the subject");
+    let settled = state.take_settled();
+    assert_eq!(
+        (settled.sent.len(), settled.waiting),
+        (0, 0),
+        "nothing is written of it"
+    );
+    state.published(4, away(), START);
+    state.withdraw(4);
+    assert_eq!(state.parting().count(), 0, "nobody has it");
+    let later = START.after(Span::from_secs(6));
+    assert_eq!(ready(&mut state, later), [0_u64; 0]);
+    assert!(!state.has(4));
+    state.published(3, Ok(()), later);
+    assert_eq!((state.waiting_len(), state.in_flight()), (0, 0));
+}
+
+#[test]
+fn what_is_withdrawn_while_it_is_with_the_broker_ends_however_that_answers() {
+    for answer in [Ok(()), away(), refused()] {
+        let mut state = with(&["a", "a"]);
+        ready(&mut state, START);
+        state.withdraw(1);
+        state.published(1, answer, START);
+        let settled = state.take_settled();
+        assert!(
+            settled.sent.is_empty() && settled.refused.is_empty(),
+            "{settled:?}"
+        );
+        assert!(!state.has(1));
+        assert_eq!((settled.waiting, ready(&mut state, START)), (1, vec![2]));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Op {
+    /// Everything of a subject that was staged until then.
+    Withdraw(u8),
     Enqueue(u8),
     Pump,
     Answer(prop::sample::Index, u8),
@@ -251,6 +302,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::BrokerReturned),
         3 => Just(Op::Settle),
         1 => Just(Op::Restart),
+        1 => (0_u8..4).prop_map(Op::Withdraw),
     ]
 }
 
@@ -260,6 +312,9 @@ struct World {
     load: Load,
     now: Timestamp,
     stored: BTreeMap<u64, (u8, bool)>,
+    /// The subject of every number.
+    subjects: HashMap<u64, u8>,
+    withdrawn: Vec<u64>,
     with_broker: Vec<u64>,
     /// The order in which the broker took them, per subject.
     taken: HashMap<u8, Vec<u64>>,
@@ -273,6 +328,7 @@ impl World {
             Op::Enqueue(subject) => {
                 self.seq = self.load.take_seq();
                 self.stored.insert(self.seq, (subject, false));
+                self.subjects.insert(self.seq, subject);
                 self.state.enqueue(self.seq, message(&subject.to_string(), 1));
             }
             Op::Pump => self.pump(),
@@ -285,17 +341,31 @@ impl World {
             Op::Pass(millis) => self.now = self.now.after(Span::from_millis(millis)),
             Op::BrokerReturned => self.state.retry_now(),
             Op::Settle => self.settle(),
+            Op::Withdraw(subject) => self.withdraw(subject),
             Op::Restart => self.restart(),
         }
     }
 
+    fn withdraw(&mut self, subject: u8) {
+        self.settle();
+        let of_subject = self.stored.iter().filter(|(_, (of, _))| *of == subject);
+        let seqs: Vec<u64> = of_subject.map(|(seq, _)| *seq).collect();
+        for seq in seqs {
+            self.state.withdraw(seq);
+            self.stored.remove(&seq);
+            self.withdrawn.push(seq);
+        }
+        self.settle();
+    }
+
     fn pump(&mut self) {
         for seq in ready(&mut self.state, self.now) {
-            let subject = self.stored[&seq].0;
+            assert!(!self.withdrawn.contains(&seq), "{seq} was withdrawn");
+            let subject = self.subjects[&seq];
             let beside = self
                 .with_broker
                 .iter()
-                .any(|other| self.stored[other].0 == subject);
+                .any(|other| self.subjects[other] == subject);
             assert!(!beside, "two of one subject are with the broker");
             self.with_broker.push(seq);
         }
@@ -308,7 +378,7 @@ impl World {
             _ => Ok(()),
         };
         if !matches!(result, Err(PublishError::Transient(_))) {
-            let taken = self.taken.entry(self.stored[&seq].0).or_default();
+            let taken = self.taken.entry(self.subjects[&seq]).or_default();
             assert!(taken.last().is_none_or(|last| *last < seq), "out of order");
             taken.push(seq);
             self.ended.push(seq);
@@ -354,6 +424,8 @@ proptest! {
             load: Load::new(1000, Arc::new(SystemClock::default())),
             now: START,
             stored: BTreeMap::new(),
+            subjects: HashMap::new(),
+            withdrawn: Vec::new(),
             with_broker: Vec::new(),
             taken: HashMap::new(),
             ended: Vec::new(),
@@ -372,7 +444,7 @@ proptest! {
         }
         world.settle();
         prop_assert_eq!(world.load.waiting(), 0);
-        for seq in 1..=world.seq {
+        for seq in (1..=world.seq).filter(|seq| !world.withdrawn.contains(seq)) {
             prop_assert!(world.ended.contains(&seq), "{} was lost", seq);
         }
     }

@@ -6,6 +6,7 @@
 
 mod decide;
 mod explain;
+mod forget;
 mod guard;
 mod lookup;
 mod mark;
@@ -230,6 +231,10 @@ impl EtypeRouter {
         marked: &mut Marked,
     ) -> Result<(Option<Dead>, Option<Planned>), Refusal> {
         let event = given.event;
+        if self.ground.limacharlie.is_over(event) {
+            metrics::counter!("tripline_router_left_total").increment(1);
+            return Ok((None, None));
+        }
         let listeners = self.ground.services.listeners(event);
         // Before the store is asked: most events are nobody's.
         let may_trip = self.may_trip(event);

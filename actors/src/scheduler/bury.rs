@@ -5,8 +5,8 @@ use super::messages::CancelJob;
 use crate::audit::By;
 use crate::door::Door;
 use crate::ground::read;
-use crate::limacharlie::{ForgetJobs, JobsForgotten};
-use crate::record::JobRecord;
+use crate::limacharlie::{Cut, ForgetJobs, Sweep, Swept};
+use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
@@ -14,20 +14,29 @@ use std::sync::Arc;
 use tripline_protocol::{JobId, Org};
 
 /// Jobs looked at for one answer.
-const PAGE: usize = 1_000;
+const PAGE: usize = 200;
 
 impl JobScheduler {
-    fn forget_jobs(&mut self, org: &Org, after: Option<&[u8]>) -> Result<JobsForgotten, Refusal> {
+    fn forget_jobs(&mut self, org: &Org, cut: Cut, after: Option<&[u8]>) -> Result<Swept, Refusal> {
         let page = self.ground.store.scan(Table::JobByTime, &[], after, PAGE)?;
-        let next = page.last().map(|(last, _)| last.clone());
+        let mut next = page.last().map(|(last, _)| last.clone());
         let (mut batch, mut open, mut found) = (Batch::new(), Vec::new(), 0);
         let now = self.ground.now();
         for (key, _) in &page {
-            let id = key.get(8..).unwrap_or_default();
-            let record: Option<JobRecord> = read(&self.ground.store, Table::Job, id, "job")?;
+            let Some((queued_at, id)) = split_by_time_key(key) else {
+                continue;
+            };
+            if queued_at > cut.latest() {
+                next = None;
+                break;
+            }
+            let record: Option<JobRecord> = read(&self.ground.store, Table::Job, &id, "job")?;
             let Some(record) = record.filter(|record| record.org == *org) else {
                 continue;
             };
+            if !self.is_cut(&record, cut)? {
+                continue;
+            }
             found += 1;
             if record.state.outcome().is_some() {
                 record.bury(&mut batch, now);
@@ -40,7 +49,22 @@ impl JobScheduler {
             self.ground.store.commit(batch, || {});
         }
         open.into_iter().for_each(|job_id| self.cancel_for_good(job_id));
-        Ok(JobsForgotten { found, next })
+        Ok(Swept { found, next })
+    }
+
+    /// A job of a fan-out goes with it, whenever its host had its turn.
+    fn is_cut(&self, record: &JobRecord, cut: Cut) -> Result<bool, Refusal> {
+        if cut.takes(record.queued_at, record.event.is_some()) {
+            return Ok(true);
+        }
+        match &record.fanout {
+            Some(part) => Ok(self
+                .ground
+                .store
+                .get(Table::Fanout, part.of.fanout_id.as_bytes())?
+                .is_none()),
+            None => Ok(false),
+        }
     }
 
     /// One that was cancelled before, and runs on until its host confirms, is asked again for nothing.
@@ -64,8 +88,14 @@ impl JobScheduler {
 
 impl Handler<ForgetJobs> for JobScheduler {
     type Result = ();
-    fn handle(&mut self, ForgetJobs { org, after, reply }: ForgetJobs, _: &mut Self::Context) {
-        let forgotten = self.forget_jobs(&org, after.as_deref());
-        self.ground.after_commit(move || reply.send(forgotten));
+    fn handle(&mut self, ForgetJobs(sweep): ForgetJobs, _: &mut Self::Context) {
+        let Sweep {
+            org,
+            cut,
+            after,
+            reply,
+        } = sweep;
+        let swept = self.forget_jobs(&org, cut, after.as_deref());
+        self.ground.after_commit(move || reply.send(swept));
     }
 }

@@ -120,6 +120,29 @@ impl Jobs {
         }
     }
 
+    /// Forgets those of an org that were not heard of since then, of the next rows; how many there were, and where to go on.
+    pub(super) fn forget_org(
+        &mut self,
+        store: &Store,
+        (org, latest): (&Org, Timestamp),
+        after: Option<&[u8]>,
+        batch: &mut Batch,
+    ) -> Result<(usize, Option<Vec<u8>>), Refusal> {
+        let page = store.scan(Table::ServiceJob, &prefix(&self.service), after, PAGE)?;
+        let next = page.last().map(|(last, _)| last.clone());
+        let mut found = 0;
+        for (key, value) in page {
+            let job: ServiceJobView = decoded("job of a service", &value)?;
+            if job.org.as_ref() == Some(org) && job.updated_at <= latest {
+                self.times.remove(&job.id);
+                self.by_time.remove(&(job.updated_at, job.id));
+                batch.delete(Table::ServiceJob, key);
+                found += 1;
+            }
+        }
+        Ok((found, next))
+    }
+
     pub(super) fn get(
         &self,
         store: &Store,

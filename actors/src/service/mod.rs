@@ -13,6 +13,7 @@ mod book;
 mod calls;
 mod check;
 mod data;
+mod forget;
 mod history;
 mod jobs;
 mod leftovers;

@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::Name;
@@ -111,6 +112,18 @@ impl Services {
     fn find(&self, name: &Name) -> Result<&Running, Refusal> {
         let running = self.running.get(name).filter(|running| !running.leaving);
         running.ok_or_else(|| not_found(name))
+    }
+
+    /// The service of a name, also one that is about to leave.
+    pub(super) fn addr_of(&self, name: &Name) -> Option<Addr<Service>> {
+        self.running.get(name).map(|running| running.addr.clone())
+    }
+
+    /// The next service in the order of names, or the first.
+    pub(super) fn behind(&self, name: Option<&Name>) -> Option<Addr<Service>> {
+        let after = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.running.range::<Name, _>((after, Bound::Unbounded));
+        rest.next().map(|(_, running)| running.addr.clone())
     }
 
     fn addrs(&self) -> Vec<Addr<Service>> {

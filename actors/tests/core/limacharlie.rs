@@ -51,14 +51,14 @@ fn host_id() -> HostId {
     HostId::derive_limacharlie(&org(), SID.parse().unwrap())
 }
 
-pub(crate) fn with_look(fixture: &Fixture) {
-    let file = SourceFile {
+pub(crate) fn with_look(fixture: &Fixture, pipelines: &[&str]) {
+    let file = |text: &&str| SourceFile {
         path: "look.yaml".into(),
-        text: LOOK.into(),
+        text: (*text).into(),
     };
-    fixture
-        .core
-        .set_rules(Arc::new(RuleSet::parse(&[], &[file]).unwrap()));
+    let pipelines: Vec<SourceFile> = pipelines.iter().map(file).collect();
+    let rules = RuleSet::parse(&pipelines, &[file(&LOOK)]).unwrap();
+    fixture.core.set_rules(Arc::new(rules));
 }
 
 /// An agent's host of the org that is the sensor.
@@ -259,7 +259,7 @@ pub(crate) fn request(fixture: &Fixture, mid: &str, seconds: Option<u64>) -> Cal
 #[actix::test]
 async fn a_request_is_answered_with_results_that_come_in_time_and_its_repeats_with_the_same() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (own, mut agent) = linked(&fixture).await;
     let asked = |mid: &'static str| {
         let (core, call) = (fixture.core.clone(), request(&fixture, mid, Some(60)));
@@ -281,7 +281,7 @@ async fn a_request_is_answered_with_results_that_come_in_time_and_its_repeats_wi
         (&json!(own), &json!("succeeded"))
     );
     let fixture = fixture.restart().await;
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     assert_eq!(done(&fixture, request(&fixture, "r", Some(60))).await, answer);
     assert_eq!(fixture.rows(Table::Job), 1, "it ran once");
 }
@@ -289,7 +289,7 @@ async fn a_request_is_answered_with_results_that_come_in_time_and_its_repeats_wi
 #[actix::test]
 async fn a_request_that_nobody_waits_for_is_answered_with_its_jobs() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (_, mut agent) = linked(&fixture).await;
     let answer = done(&fixture, request(&fixture, "r", None)).await;
     assert_eq!(answer.data["done"], false);
@@ -302,7 +302,7 @@ async fn a_request_that_nobody_waits_for_is_answered_with_its_jobs() {
 #[actix::test]
 async fn a_request_is_gone_on_with_after_a_restart_in_its_midst() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (own, mut agent) = linked(&fixture).await;
     let (core, first) = (fixture.core.clone(), request(&fixture, "r", Some(600)));
     let lost = actix::spawn(async move {
@@ -315,7 +315,7 @@ async fn a_request_is_gone_on_with_after_a_restart_in_its_midst() {
     drop(lost.await);
     drop(agent);
     let fixture = fixture.restart().await;
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (core, again) = (fixture.core.clone(), request(&fixture, "r", Some(600)));
     let answer = actix::spawn(async move { core.limacharlie_call(ServiceEtype::Request, again).await });
     let job = eventually("the job is there", || async {
@@ -344,7 +344,7 @@ async fn a_request_is_gone_on_with_after_a_restart_in_its_midst() {
 #[actix::test]
 async fn a_request_that_was_forgotten_runs_its_jobs_no_second_time() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (_, mut agent) = linked(&fixture).await;
     let (core, first) = (fixture.core.clone(), request(&fixture, "r", Some(60)));
     let asked = actix::spawn(async move { core.limacharlie_call(ServiceEtype::Request, first).await });
@@ -375,7 +375,7 @@ async fn an_org_whose_first_calls_cross_its_uninstall_has_left_after_a_restart()
 #[actix::test]
 async fn a_request_under_way_is_answered_when_its_org_leaves() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (_, mut agent) = linked(&fixture).await;
     let (core, first) = (fixture.core.clone(), request(&fixture, "r", Some(600)));
     let asked = actix::spawn(async move { core.limacharlie_call(ServiceEtype::Request, first).await });
@@ -389,7 +389,7 @@ async fn a_request_under_way_is_answered_when_its_org_leaves() {
 #[actix::test]
 async fn a_request_with_wrong_parameters_changes_nothing() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     done(&fixture, detection("1")).await;
     for data in [
         json!({ "job": "look", "host": "nobody" }),
@@ -455,7 +455,7 @@ async fn jobs_of_a_subscribed_org_are_told_and_told_again_until_an_answer_was_wr
 #[actix::test]
 async fn an_org_that_leaves_is_removed_whole_and_comes_back_when_it_subscribes_again() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     done(&fixture, call("org_install", "i", json!({}))).await;
     let (own, mut agent) = linked(&fixture).await;
     let other = fixture.enrol("elsewhere").await.host_id;

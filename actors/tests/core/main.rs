@@ -67,6 +67,8 @@ mod recorder;
 #[cfg(test)]
 mod recover;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod restart;

@@ -124,7 +124,7 @@ async fn a_full_outbox_refuses_new_work_politely_and_takes_it_again_later() {
     .await;
 }
 
-fn admin() -> Principal {
+pub(crate) fn admin() -> Principal {
     Principal {
         role: Role::Admin,
         ..caller("ana")

@@ -32,6 +32,8 @@ const ALL_REFILL_MILLIS: u64 = 50;
 const TEXT_CHARS_MAX: usize = 600;
 /// Rows that are too old and removed at once.
 const PRUNE_MAX: usize = 2_000;
+/// Rows that are looked at for an org that is removed before others are served.
+const FORGET_PAGE: usize = 200;
 
 /// A decision not to act, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -300,6 +302,36 @@ impl Records {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the decisions about events of an org that were made until then, among the next ones; how many there were, and where
+    /// to go on.
+    pub(crate) fn forget_org(
+        &mut self,
+        store: &Store,
+        org: &Org,
+        until: Timestamp,
+        after: Option<&[u8]>,
+    ) -> Result<(usize, Option<Vec<u8>>), Refusal> {
+        let page = store.scan(Table::WithheldByTime, &[], after, FORGET_PAGE)?;
+        let mut next = page.last().map(|(last, _)| last.clone());
+        let (mut batch, mut found) = (Batch::new(), 0);
+        for (index, _) in page {
+            if read_time(&index).is_none_or(|at| at > until) {
+                next = None;
+                break;
+            }
+            let record = kept(store, index.get(8..).unwrap_or_default())?;
+            if record.is_some_and(|record| record.org == *org) {
+                remove(&mut batch, index);
+                found += 1;
+            }
+        }
+        self.count = self.count.saturating_sub(found as u64);
+        if !batch.is_empty() {
+            store.commit(batch, || {});
+        }
+        Ok((found, next))
     }
 
     /// The decisions under way are refused.

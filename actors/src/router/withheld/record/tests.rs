@@ -166,6 +166,31 @@ fn a_decision_is_remembered_for_so_long_and_no_longer() {
 }
 
 #[test]
+fn decisions_of_an_org_that_leaves_are_forgotten_a_part_at_a_time_and_no_others() {
+    let mut kept = Kept::new();
+    let page = FORGET_PAGE as u64;
+    for number in 0..=page {
+        // Each at its own time, so that all of them get a row.
+        kept.withhold(number, &suppressed("p"), at(number * REFILL_MILLIS));
+    }
+    kept.withhold(page + 1, &suppressed("p"), at(2 * page * REFILL_MILLIS));
+    kept.stage();
+    let (until, org) = (at(page * REFILL_MILLIS), Org::default_org());
+    let stranger = "acme".parse().unwrap();
+    let mut forget = |org: &Org, after: Option<Vec<u8>>| {
+        let forgotten = kept.records.forget_org(&kept.store, org, until, after.as_deref());
+        (forgotten.unwrap(), kept.records.count)
+    };
+    let ((found, next), count) = forget(&stranger, None);
+    assert_eq!((found, next.is_some(), count), (0, true, page + 2));
+    let ((found, next), count) = forget(&org, None);
+    assert_eq!((found as u64, next.is_some(), count), (page, true, 2));
+    let ((found, next), count) = forget(&org, next);
+    assert_eq!((found, next, count), (1, None, 1), "the last one is later");
+    assert_eq!(kept.rows(), [1, 1]);
+}
+
+#[test]
 fn what_was_counted_is_known_after_a_restart_and_goes_with_its_pipeline() {
     let mut kept = Kept::new();
     for pipeline in ["p", "q"] {

@@ -1,0 +1,224 @@
+//! Orgs that leave LimaCharlie: everything of them goes, whenever the server is killed, and whatever goes on in their name.
+
+use crate::events::stream;
+use crate::fanouts::{everywhere, submit};
+use crate::fixture::{Fixture, Setup, delete, eventually};
+use crate::limacharlie::{OID, call, detection, done, linked, org, request, say, with_look};
+use crate::outbox::admin;
+use serde_json::{Value, json};
+use tripline_actors::Delivery;
+use tripline_actors::store::Table;
+use tripline_protocol::{FanoutId, Span, Timestamp};
+
+const DRY: &str = "name: dry\non: [acme.>]\ndry_run: true\njob: { steps: [ list_processes: {} ] }\n";
+const ACT: &str = "name: act\non: [acme.>]\njob: { steps: [ list_processes: {} ] }\n";
+
+/// An event of the org that somebody published, of that time.
+fn event(fixture: &Fixture, sequence: u64, time: Timestamp, data: Value) -> Delivery {
+    let id = format!("e{sequence}");
+    let envelope = json!({
+        "specversion": "1.0", "id": id, "source": "test", "type": "acme.alert", "time": time, "data": data,
+    });
+    Delivery {
+        subject: format!("tripline.events.{OID}.acme.alert"),
+        headers: Vec::new(),
+        payload: envelope.to_string().into_bytes().into(),
+        stream: "TRIPLINE_EVENTS".into(),
+        sequence,
+        stored_at: fixture.now(),
+        delivered: 1,
+    }
+}
+
+async fn removed(fixture: &Fixture) {
+    eventually("it is removed", || async {
+        let rows = fixture.store.scan(Table::LcOrg, b"r", None, 1).unwrap();
+        let record: Value = serde_json::from_slice(&rows[0].1).unwrap();
+        record.get("done_at").is_some().then_some(())
+    })
+    .await;
+}
+
+/// Tables in which something names the org.
+fn tables_of_org(fixture: &Fixture) -> Vec<Table> {
+    let names = |bytes: &[u8]| bytes.windows(OID.len()).any(|part| part == OID.as_bytes());
+    let mut tables = Vec::new();
+    let sent = fixture.store.scan(Table::Sent, &[], None, 10_000).unwrap();
+    for (table, rows) in fixture.all_rows() {
+        let found = rows.iter().filter(|(key, value)| names(key) || names(value));
+        if found.clone().count() > 0 {
+            tables.push(table);
+        }
+        if table == Table::Outbox {
+            let keys: Vec<_> = rows.iter().map(|(key, _)| key).collect();
+            assert!(
+                sent.iter().all(|(key, _)| keys.contains(&key)),
+                "a mark of nothing"
+            );
+        }
+    }
+    tables
+}
+
+/// What an org leaves behind: that it left, that ids of its jobs are taken, and its agents' hosts.
+const LEFT: [Table; 8] = [
+    Table::JobTombstone,
+    Table::Host,
+    Table::HostByName,
+    Table::Token,
+    Table::Session,
+    Table::LcOrg,
+    Table::LcCall,
+    Table::LcCallByTime,
+];
+
+fn assert_nothing_is_left(fixture: &Fixture) {
+    let tables = tables_of_org(fixture);
+    assert!(
+        tables.iter().all(|table| LEFT.contains(table)),
+        "{tables:?} name the org"
+    );
+    let calls = fixture.store.scan(Table::LcCall, &[], None, 100).unwrap();
+    let calls: Vec<Value> = calls
+        .iter()
+        .map(|(_, value)| serde_json::from_slice(value).unwrap())
+        .collect();
+    let about_it = |call: &Value| call["etype"] == "org_uninstall" || call["etype"] == "org_install";
+    assert!(calls.iter().all(about_it), "{calls:?}");
+}
+
+/// An org with a bit of everything: sensors, jobs, a fan-out, decisions, and messages that wait, were sent, and were refused.
+async fn busy(setup: Setup) -> Fixture {
+    let fixture = Fixture::start_with(setup);
+    with_look(&fixture, &[DRY]);
+    done(&fixture, call("org_install", "i", json!({}))).await;
+    // Its agent goes, so that jobs wait for it.
+    let (own, agent) = linked(&fixture).await;
+    drop(agent);
+    fixture.published(&format!(".events.{OID}."), 2).await;
+    *fixture.publisher.refuses.lock().unwrap() = Some(".events.");
+    done(&fixture, detection("refused")).await;
+    eventually("one is refused", || async {
+        (fixture.rows(Table::Quarantine) == 1).then_some(())
+    })
+    .await;
+    *fixture.publisher.refuses.lock().unwrap() = None;
+    stream(&fixture).await;
+    let dry = event(&fixture, 1, fixture.now(), json!({ "host_id": own }));
+    fixture.core.ingest(vec![dry]).await.unwrap();
+    done(&fixture, request(&fixture, "r", None)).await;
+    fixture.submit(own, vec![delete()]).await;
+    fanout_of_org(&fixture).await;
+    eventually("there is a decision", || async {
+        (fixture.rows(Table::Withheld) == 1).then_some(())
+    })
+    .await;
+    fixture
+}
+
+async fn fanout_of_org(fixture: &Fixture) -> FanoutId {
+    let mut request = everywhere();
+    request.org = Some(org());
+    submit(fixture, request).await
+}
+
+#[actix::test]
+async fn a_removal_leaves_nothing_of_its_org_in_any_table_or_stream_wherever_it_is_killed() {
+    // Killed so often, each time a little later: the pauses are those between the steps of a removal.
+    for kills in 0_u64..5 {
+        let mut fixture = busy(Setup::default()).await;
+        fixture.publisher.set_away(kills % 2 == 1);
+        done(&fixture, call("org_uninstall", "u", json!({}))).await;
+        for kill in 0..kills {
+            // Any moment is as good as another.
+            tokio::time::sleep(std::time::Duration::from_millis(40 * kill)).await;
+            fixture = fixture.restart().await;
+        }
+        fixture.publisher.set_away(false);
+        removed(&fixture).await;
+        eventually("rows of fan-outs are gone", || async {
+            (fixture.rows(Table::FanoutByTime) == 0).then_some(())
+        })
+        .await;
+        assert_nothing_is_left(&fixture);
+    }
+}
+
+#[actix::test]
+async fn what_was_published_or_refused_before_the_purge_does_not_come_back_with_the_next_start() {
+    let fixture = busy(Setup::default()).await;
+    let mut of_nobody = call("once_per_1h", "kept", json!({}));
+    of_nobody.oid = None;
+    done(&fixture, of_nobody).await;
+    fixture.published(".events.default.", 1).await;
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    removed(&fixture).await;
+    assert_eq!(fixture.rows(Table::Quarantine), 0);
+    let outbox = fixture.core.outbox(&admin()).await.unwrap();
+    assert_eq!(
+        (outbox.waiting, outbox.quarantined),
+        (0, 0),
+        "their places are free"
+    );
+    let fixture = fixture.restart().await;
+    fixture.published(".events.default.", 1).await;
+    let again = fixture.publisher.with(OID);
+    assert!(again.is_empty(), "{again:?}");
+}
+
+#[actix::test]
+async fn calls_jobs_and_events_in_the_name_of_an_org_do_not_keep_its_removal_from_its_end() {
+    let setup = Setup::default();
+    let clock = setup.clock.clone();
+    let fixture = Fixture::start_with(setup);
+    with_look(&fixture, &[ACT]);
+    let (own, mut agent) = linked(&fixture).await;
+    let old = fixture.submit(own, vec![delete()]).await;
+    let command = agent.command().await;
+    fixture.publisher.set_away(true);
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    assert_eq!(agent.cancel().await, command.command_id);
+    clock.advance(Span::from_secs(1));
+    let new = fixture.submit(own, vec![delete()]).await;
+    let fanout = fanout_of_org(&fixture).await;
+    for number in 0..3 {
+        let refused = say(&fixture, detection(&format!("late{number}"))).await.unwrap();
+        assert_eq!((refused.success, refused.retry), (false, Some(false)));
+    }
+    agent.answer(command.command_id, json!({}));
+    fixture.publisher.set_away(false);
+    removed(&fixture).await;
+    let refused = say(&fixture, detection("later")).await.unwrap();
+    assert_eq!((refused.success, refused.retry), (false, Some(false)));
+    let notes = fixture.store.scan(Table::LcCall, &[], None, 100).unwrap();
+    assert_eq!(notes.len(), 1, "calls that are refused leave no note");
+    assert!(fixture.core.get_job(None, old.job_id).await.is_err());
+    let new = fixture.core.get_job(None, new.job_id).await.unwrap();
+    assert!(new.state.outcome().is_none(), "{new:?}");
+    assert!(fixture.core.get_fanout(None, fanout).await.is_ok());
+}
+
+#[actix::test]
+async fn an_event_from_before_an_org_left_causes_nothing_afterwards_and_a_later_one_does() {
+    let setup = Setup::default();
+    let clock = setup.clock.clone();
+    let fixture = Fixture::start_with(setup);
+    with_look(&fixture, &[ACT]);
+    let (own, _agent) = linked(&fixture).await;
+    stream(&fixture).await;
+    let before = fixture.now();
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    removed(&fixture).await;
+    clock.advance(Span::from_secs(1));
+    let data = json!({ "host_id": own });
+    let late = event(&fixture, 1, before, data.clone());
+    let new = event(&fixture, 2, fixture.now(), data);
+    fixture.core.ingest(vec![late, new]).await.unwrap();
+    let jobs = eventually("the later one acts", || async {
+        Some(crate::events::jobs(&fixture).await).filter(|jobs| !jobs.is_empty())
+    })
+    .await;
+    let events: Vec<_> = jobs.iter().filter_map(|job| job.event.as_ref()).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].id, "e2");
+}
