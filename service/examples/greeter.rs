@@ -49,7 +49,8 @@ impl Service for Greeter {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    let secret = std::env::var("GREETER_SECRET").map_err(std::io::Error::other)?;
+    let missing = "GREETER_SECRET must be set: what the cloud signs with";
+    let secret = std::env::var("GREETER_SECRET").map_err(|_| std::io::Error::other(missing))?;
     let runtime = Runtime::new(Arc::new(Greeter), secret, SystemTime::now().into());
     server::serve(Arc::new(runtime), TcpListener::bind(server::address()?)?).await
 }

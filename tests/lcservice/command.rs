@@ -156,7 +156,10 @@ async fn a_service_that_is_away_or_has_another_secret_is_exit_code_3_and_bad_usa
     let nobody = format!("http://127.0.0.1:{}/", free_port());
     let ran = test(&nobody, "x", &[]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{ran:?}");
-    assert!(ran.stderr.contains("cannot reach"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("cannot reach") && ran.stderr.contains("does the service listen there"),
+        "{ran:?}"
+    );
     for bad in [
         ["--etype", "Detection"],
         ["--oid", "acme"],
@@ -167,7 +170,11 @@ async fn a_service_that_is_away_or_has_another_secret_is_exit_code_3_and_bad_usa
         let ran = test(&service.url(), "x", &bad).await;
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{bad:?}: {ran:?}");
     }
-    assert_eq!(test("ftp://x/", "x", &[]).await.code, 2);
+    for url in ["ftp://x/", "127.0.0.1:9"] {
+        let ran = test(url, "x", &[]).await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("such as https://service.example/"), "{ran:?}");
+    }
     assert_eq!(test(&service.url(), "", &[]).await.code, 2, "no secret");
 }
 

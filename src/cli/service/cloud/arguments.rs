@@ -55,10 +55,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let expected = "expected a URL such as https://service.example/";
+    let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("expected a URL such as https://service.example/".to_owned()),
+        _ => Err(expected.to_owned()),
     }
 }
 

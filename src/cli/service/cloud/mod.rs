@@ -39,8 +39,9 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     let (outcome, took) = caller.post(sent.request(&play, now())).await;
     if let Outcome::Unreachable(why) = &outcome {
         return Err(Failure::Unavailable(format!(
-            "cannot reach {}: {why}",
-            arguments.url
+            "cannot reach {}: {why}; {}",
+            arguments.url,
+            what_helps(why)
         )));
     }
     let mtd = health::read(&outcome);
@@ -59,6 +60,15 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
         ))),
         _ if report.wrong() > 0 => Err(Failure::NotSucceeded),
         _ => Ok(()),
+    }
+}
+
+/// What to do about a service that cannot be reached.
+fn what_helps(why: &str) -> &'static str {
+    match why {
+        why if why.contains("UnknownIssuer") => "name the CA of its certificate with --ca",
+        why if why.contains("dns error") => "is its name right?",
+        _ => "does the service listen there, and is what is in front of it open?",
     }
 }
 

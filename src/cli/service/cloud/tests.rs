@@ -164,6 +164,15 @@ fn what_is_no_answer_at_all_is_wrong_whatever_was_sent() {
 }
 
 #[test]
+fn a_path_that_is_none_of_the_service_s_is_told_so() {
+    for (status, is_told) in [(404, true), (405, true), (503, false)] {
+        let judged = judge(&Expect::Handled, &answered(status, "not found"));
+        let todo = judged.todo.expect("what to do");
+        assert_eq!(todo.contains("path"), is_told, "{status}: {todo}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_not_called_json_differs() {
     for content_type in [None, Some("text/html".to_owned())] {
         let outcome = Outcome::Answered(Answered {

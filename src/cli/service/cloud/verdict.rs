@@ -186,6 +186,11 @@ pub(super) fn envelope(answered: &Answered) -> Result<Answer, Judged> {
                 "register the URL that answers by itself",
             ))
         }
+        status @ (404 | 405) => Err(Judged::wrong(
+            format!("it answers with status {status}"),
+            "look whether the URL has the service's own path (Tripline's own role is at /lc, once limacharlie.secret is set); \
+             whatever is there must answer 200 with an envelope to POST",
+        )),
         status => Err(Judged::wrong(
             format!("it answers with status {status}"),
             ENVELOPE,
