@@ -48,8 +48,13 @@ pub(crate) fn in_seconds(seconds: i64) -> i64 {
 
 impl Cloud {
     pub(crate) async fn start() -> Self {
+        Self::start_with(PIPELINE).await
+    }
+
+    /// With this pipeline in the place of [`PIPELINE`].
+    pub(crate) async fn start_with(pipeline: &str) -> Self {
         let site = Site::new().await;
-        let pipeline = site.write("pipelines/answer.yaml", PIPELINE);
+        let pipeline = site.write("pipelines/answer.yaml", pipeline);
         let job = site.write("jobs/look.yaml", JOB);
         let folder = |file: &std::path::Path| {
             file.parent()

@@ -6,7 +6,7 @@ use crate::harness::scripted::{Persona, ScriptedAgent};
 use serde_json::{Value, json};
 
 /// An agent's host of the org that is the sensor.
-async fn linked(cloud: &Cloud) -> ScriptedAgent {
+pub(crate) async fn linked(cloud: &Cloud) -> ScriptedAgent {
     cloud
         .done(
             "new_sensor",

@@ -20,5 +20,5 @@ mod effects;
 mod harness;
 mod large;
 mod orgs;
-mod resources;
+mod rows;
 mod signatures;

@@ -17,7 +17,7 @@ mod crash;
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
-mod loops;
+mod listeners;
 mod peer;
 mod registered;
 mod scene;
