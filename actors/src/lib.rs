@@ -71,4 +71,4 @@ pub use refusal::Refusal;
 pub use replay::Letter;
 pub use router::{FoundEvent, Located, LookedUp, WITHHELD_REASONS};
 pub use seldom::Seldom;
-pub use service::Registration;
+pub use service::{Registration, ServiceRequestFilter};

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 use std::collections::HashMap;
 use tripline_protocol::api::PublishedEvent;
-use tripline_protocol::{FanoutId, JobId, SessionId, Sha256, Span, Timestamp};
+use tripline_protocol::{FanoutId, JobId, Name, SessionId, Sha256, Span, Timestamp};
+use uuid::Uuid;
 
 /// How long a key means the same request.
 pub const ONCE_RETAIN: Span = Span::from_secs(24 * 3600);
@@ -69,6 +70,7 @@ pub(crate) enum Made {
     Command(SessionId, u32),
     Event(PublishedEvent),
     Fanout(FanoutId),
+    ServiceRequest(Name, Uuid),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

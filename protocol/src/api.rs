@@ -7,6 +7,7 @@ mod fleet;
 mod littlebrother;
 mod outbox;
 mod pipelines;
+mod service_requests;
 mod service_spec;
 mod services;
 mod status;
@@ -32,6 +33,7 @@ pub use fleet::*;
 pub use littlebrother::*;
 pub use outbox::{OutboxEntry, OutboxView, Retried, RetryQuarantined, SubjectCount};
 pub use pipelines::*;
+pub use service_requests::{AskService, ServiceRequestState, ServiceRequestView};
 pub use service_spec::*;
 pub use services::{
     Breaker, Installation, ServiceBody, ServiceFailure, ServiceJobView, ServiceResource, ServiceSpec,

@@ -132,6 +132,8 @@ actions! {
     ServiceRemove = "service.remove";
     /// What waits for its time was tried at once.
     ServiceRetry = "service.retry";
+    /// A caller asked a service for something.
+    ServiceRequest = "service.request";
     /// A caller verified a chain, and this is what it found.
     AuditVerify = "audit.verify";
     /// The oldest records of this chain were removed.

@@ -46,6 +46,7 @@ mod problem;
 mod range;
 mod routes;
 mod server;
+mod service_requests;
 mod services;
 mod sessions;
 mod sse;

@@ -5,7 +5,7 @@ use super::problem::ApiError;
 use super::{
     agent_channel, artifacts, audit, carbonblack, control, dead, detections, enrol, event_stream, events,
     explain, fanouts, fleet, health, hosts, jobs, littlebrother_view, metrics, openapi, outbox, overview,
-    pipelines, services, sessions, store, streams, tokens,
+    pipelines, service_requests, services, sessions, store, streams, tokens,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use std::error::Error;
@@ -147,6 +147,15 @@ fn services(config: &mut web::ServiceConfig) {
         .service(resource("/v1/services/{service}/retry", "POST").route(web::post().to(services::retry)))
         .service(resource("/v1/services/{service}/jobs", "GET").route(web::get().to(services::jobs)))
         .service(resource("/v1/services/{service}/jobs/{id}", "GET").route(web::get().to(services::job)))
+        .service(
+            resource("/v1/services/{service}/requests", "GET, POST")
+                .route(web::get().to(service_requests::list))
+                .route(web::post().to(service_requests::ask)),
+        )
+        .service(
+            resource("/v1/services/{service}/requests/{id}", "GET")
+                .route(web::get().to(service_requests::show)),
+        )
         .service(
             resource("/v1/services/{service}/resources/{resource}", "GET")
                 .route(web::get().to(services::resource)),

@@ -118,13 +118,13 @@ pub(super) async fn retry(
     Ok(web::Json(state.core.by(&caller).retry_service(name).await?))
 }
 
-/// Query of a service's jobs.
+/// Query of a service's jobs, and of requests to it.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListJobs {
-    org: Option<String>,
-    after: Option<String>,
-    limit: Option<String>,
+    pub(super) org: Option<String>,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<String>,
 }
 
 /// `GET /v1/services/{service}/jobs`: the one last heard of first.

@@ -90,6 +90,7 @@ pub(super) const RULES: &[(Table, Rule)] = &[
     (Table::ServiceJob, services::job),
     (Table::ServiceResource, services::resource),
     (Table::Clock, clocks::clock),
+    (Table::ServiceRequest, services::request),
 ];
 
 /// Of tables that never had a row, or whose rows mean something only to their owner.

@@ -18,6 +18,7 @@ mod littlebrother;
 mod once;
 mod outbox;
 mod reading;
+mod service_requests;
 mod services;
 mod sessions;
 mod status;

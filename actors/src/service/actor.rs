@@ -11,7 +11,7 @@ use super::record::{
     DeliveryRecord, OrgRecord, ServiceRecord, delivery_key, name_key, prefix, split, text_key,
 };
 use super::registry::Services;
-use super::resource::Resources;
+use super::requests::Requests;
 use super::state::{Machine, Patience};
 use super::verdict::short;
 use crate::audit::By;
@@ -48,8 +48,7 @@ pub(crate) struct Service {
     pub(super) machine: Machine,
     pub(super) orgs: BTreeMap<Org, OrgRecord>,
     pub(super) jobs: Jobs,
-    pub(super) resources: Resources,
-    pub(super) leftovers: Leftovers,
+    pub(super) requests: Requests,
     /// Messages that wait, as the router counts them.
     pub(super) waiting: Arc<AtomicU64>,
     /// How often it was changed.
@@ -80,8 +79,7 @@ impl Service {
         let mut service = Self {
             machine: Machine::new(Patience::from(&*spec), now),
             jobs: Jobs::load(&ground.store, &spec.name)?,
-            resources: Resources::load(&ground.store, &spec.name)?,
-            leftovers: Leftovers::default(),
+            requests: Requests::load(&ground.store, &spec.name)?,
             ground,
             outbox,
             registry,
@@ -325,9 +323,18 @@ pub(super) fn put_secret(batch: &mut Batch, record: &ServiceRecord, secret: &Ser
 }
 
 impl Service {
-    /// Removes the rows of a message.
-    pub(super) fn bury(&self, seq: u64, batch: &mut Batch) -> Option<DeliveryRecord> {
+    /// Removes messages that are not under way.
+    pub(super) fn drop_waiting(&mut self, seqs: Vec<u64>, batch: &mut Batch) {
+        for (seq, _) in self.machine.remove(seqs) {
+            self.release(1);
+            self.bury(seq, batch);
+        }
+    }
+
+    /// Removes the rows of a message; a request that was not answered is dropped with it.
+    pub(super) fn bury(&mut self, seq: u64, batch: &mut Batch) -> Option<DeliveryRecord> {
         let delivery = self.delivery(seq);
+        self.drop_request(delivery.as_ref(), batch);
         let buried = match &delivery {
             Some(delivery) => delivery.bury(&self.ground.store, batch, self.name(), seq),
             None => {

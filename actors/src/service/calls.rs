@@ -82,6 +82,7 @@ impl Service {
     fn content(&self, delivery: &DeliveryRecord) -> Result<Option<(Value, u8)>, Refusal> {
         match &delivery.content {
             Content::Data(data) => Ok(Some((data.clone(), 0))),
+            Content::Request => self.asked(delivery.mid),
             Content::Event(_) => {
                 let record = delivery.event(&self.ground.store)?;
                 Ok(record.map(|record| (data::data(&record, delivery.etype), record.event.depth)))
@@ -239,7 +240,9 @@ impl Service {
         self.tell_state(before);
         let mut batch = Batch::new();
         let mut outgoing = Vec::new();
-        self.hear_of_jobs(result, delivery.org.as_ref(), &mut batch);
+        self.note_request(&delivery, &end, &verdict, result.as_ref().ok(), &mut batch);
+        let jobs = result.map(|answer| answer.jobs).unwrap_or_default();
+        self.merge_jobs(jobs, delivery.org.as_ref(), now, &mut batch);
         match end {
             End::Delivered | End::Refused => self.settle(seq, &delivery, end == End::Delivered, &mut batch),
             End::GivenUp(why) => {
@@ -313,6 +316,7 @@ impl Service {
         .increment(1);
         tracing::warn!(service = %self.name(), etype = %delivery.etype, mid = %delivery.mid, why, "a message for a service is given up: {text}");
         let event = delivery.event(&self.ground.store);
+        self.give_request_up(delivery, text, batch);
         self.bury(seq, batch);
         self.note_org(delivery, false, batch);
         self.tell_error(delivery, text, batch);

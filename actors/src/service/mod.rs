@@ -25,6 +25,8 @@ mod record;
 mod redact;
 mod registry;
 mod reply;
+mod request;
+mod requests;
 mod resource;
 mod route;
 mod state;
@@ -40,9 +42,12 @@ pub(crate) use messages::{
     Remove, Resource, Retry,
 };
 pub(crate) use record::{
-    Content, DeliveryRecord, EventRecord, OrgRecord, ResourceRecord, ServiceRecord, split, use_key,
+    Content, DeliveryRecord, EventRecord, OrgRecord, RequestRecord, ResourceRecord, ServiceRecord,
+    request_key, split, use_key,
 };
 pub(crate) use registry::Services;
 pub(crate) use reply::reply;
+pub(crate) use request::{Ask, GetRequest, ListRequests};
+pub use requests::ServiceRequestFilter;
 pub(crate) use route::Planned;
 pub(crate) use ticks::stored_ticks;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tripline_protocol::{HostId, Org, Timestamp};
+use uuid::Uuid;
 
 /// What is kept in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,6 +14,8 @@ pub(crate) enum Lane {
     Org(Org),
     /// What concerns the service alone.
     Service,
+    /// What has no order.
+    Request(Uuid),
 }
 
 /// A message that waits.

@@ -8,7 +8,7 @@ use crate::store::key::{Key, read_u64};
 use crate::store::{Batch, Store, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tripline_protocol::api::{Installation, ServiceSpec};
+use tripline_protocol::api::{Installation, ServiceRequestView, ServiceSpec};
 use tripline_protocol::limacharlie::{Mtd, ServiceEtype};
 use tripline_protocol::{Event, EventKey, HostId, Name, Org, Sha256, Timestamp};
 use uuid::Uuid;
@@ -77,6 +77,8 @@ pub(crate) enum Content {
     Event(EventKey),
     /// This.
     Data(Value),
+    /// The request whose id is the message's.
+    Request,
 }
 
 /// A message that waits for a service.
@@ -101,6 +103,8 @@ impl DeliveryRecord {
     /// Its place in the queue.
     pub(crate) fn item(&self) -> Item {
         let lane = match (self.sensor, &self.org) {
+            // People's requests have no order among each other, and do not wait for what fails.
+            _ if self.content == Content::Request => Lane::Request(self.mid),
             (Some(sensor), _) => Lane::Sensor(sensor),
             (None, Some(org)) => Lane::Org(org.clone()),
             (None, None) => Lane::Service,
@@ -147,7 +151,7 @@ impl DeliveryRecord {
     pub(crate) fn event(&self, store: &Store) -> Result<Option<EventRecord>, Refusal> {
         match &self.content {
             Content::Event(key) => read(store, Table::ServiceEvent, key.as_bytes(), "event of a service"),
-            Content::Data(_) => Ok(None),
+            Content::Data(_) | Content::Request => Ok(None),
         }
     }
 }
@@ -171,6 +175,16 @@ pub(crate) struct Sensor {
     pub(crate) int_ip: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) labels: Vec<String>,
+}
+
+/// Something that a service was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RequestRecord {
+    #[serde(flatten)]
+    pub(crate) view: ServiceRequestView,
+    /// How deep who asked for it is.
+    #[serde(default)]
+    pub(crate) depth: u8,
 }
 
 /// The content of something that a service offers.
@@ -197,6 +211,10 @@ pub(crate) fn delivery_key(service: &Name, seq: u64) -> Vec<u8> {
 
 pub(crate) fn text_key(service: &Name, text: &str) -> Vec<u8> {
     Key::new().text(service.as_str()).bytes(text.as_bytes()).into()
+}
+
+pub(crate) fn request_key(service: &Name, id: Uuid) -> Vec<u8> {
+    Key::new().text(service.as_str()).bytes(id.as_bytes()).into()
 }
 
 pub(crate) fn use_key(event: EventKey, service: &Name) -> Vec<u8> {

@@ -150,6 +150,8 @@ pub enum Table {
     ServiceResource = 0x8f,
     /// Scope, period → how far the clock of such ticks has come.
     Clock = 0x90,
+    /// Service, id → what it was asked for, and what became of it.
+    ServiceRequest = 0x91,
 }
 
 impl Table {

@@ -182,6 +182,7 @@ const TABLES: [Table; 63] = [
     Table::ServiceEventUse,
     Table::ServiceJob,
     Table::ServiceResource,
+    Table::ServiceRequest,
     Table::LcCall,
     Table::LcCallByTime,
     Table::LcNews,

@@ -1,5 +1,6 @@
 //! `tripline service`: services of the LimaCharlie protocol.
 
+mod asked;
 mod cloud;
 mod registered;
 mod view;

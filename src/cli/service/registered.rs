@@ -2,7 +2,7 @@
 
 use super::super::output::{Format, print, print_json};
 use super::super::{Client, Failure, Global};
-use super::view;
+use super::{asked, view};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
@@ -54,6 +54,15 @@ pub(in super::super) enum Verb {
     /// Get what a service offers by name
     #[command(after_help = "Example:\n  tripline service resource yara rules --to rules.bin")]
     Resource(Resource),
+    /// Ask a service for something, and wait for its answer
+    ///
+    /// The parameters are held to what the service says it takes. The request is durable, and is delivered like any message:
+    /// again while the service is away or wants it again.
+    #[command(after_help = asked::EXAMPLES)]
+    Request(asked::Request),
+    /// List what a service was asked for, or show one request with its answer
+    #[command(after_help = "Example:\n  tripline service requests responder")]
+    Requests(asked::Requests),
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +197,8 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<(), Failure> {
         Verb::Retry { name } => show(&client.ask(&["services", name.as_str(), "retry"]).await?),
         Verb::Jobs(asked) => jobs(global, &client, asked).await,
         Verb::Resource(asked) => resource(global, &client, asked).await,
+        Verb::Request(request) => asked::request(global, &client, request).await,
+        Verb::Requests(requests) => asked::requests(global, &client, requests).await,
     }
 }
 

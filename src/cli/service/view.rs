@@ -3,8 +3,8 @@
 use super::super::output::{fields, or_dash, table};
 use serde::Serialize;
 use tripline_protocol::Timestamp;
-use tripline_protocol::api::{ServiceJobView, ServiceResource, ServiceView};
-use tripline_protocol::limacharlie::HistoryEntry;
+use tripline_protocol::api::{ServiceJobView, ServiceRequestView, ServiceResource, ServiceView};
+use tripline_protocol::limacharlie::{HistoryEntry, Parameter};
 
 /// The word of a value that is one in JSON.
 fn word(value: impl Serialize) -> String {
@@ -59,7 +59,12 @@ pub(super) fn one(service: &ServiceView) -> String {
     } else {
         "API"
     };
-    let installations = service.installations.iter();
+    // One that is leaving is among the installations alone; one that is new is told once its health was answered.
+    let waiting = spec.orgs.iter();
+    let waiting = waiting.filter(|org| !service.installations.contains_key(*org));
+    let waiting = waiting.map(|org| format!("{org} (not told yet)"));
+    let known = service.installations.iter();
+    let known = known.map(|(org, how)| format!("{org} ({})", word(how)));
     fields([
         ("name", spec.name.to_string()),
         ("url", spec.url.clone()),
@@ -77,14 +82,20 @@ pub(super) fn one(service: &ServiceView) -> String {
         ("waiting", service.waiting.to_string()),
         ("delivered", service.delivered.to_string()),
         ("given up", service.given_up.to_string()),
-        (
-            "orgs",
-            joined(installations.map(|(org, how)| format!("{org} ({})", word(how)))),
-        ),
+        ("orgs", joined(known.chain(waiting))),
         ("handles", joined(wants.iter().flat_map(|wants| &wants.callbacks))),
         (
             "detections",
             joined(wants.iter().flat_map(|wants| &wants.detect_subscriptions)),
+        ),
+        (
+            "requests",
+            joined(
+                wants
+                    .iter()
+                    .flat_map(|wants| &wants.request_params)
+                    .map(parameter),
+            ),
         ),
         ("rights", spec.rights.to_string()),
         ("deadline", spec.deadline.to_string()),
@@ -98,6 +109,53 @@ pub(super) fn one(service: &ServiceView) -> String {
             "private addresses",
             if spec.allow_private { "allowed" } else { "refused" }.to_owned(),
         ),
+    ])
+}
+
+/// `name:type`, with `!` where it is needed, and what it may be.
+fn parameter((name, definition): (&String, &Parameter)) -> String {
+    let needed = if definition.is_required { "!" } else { "" };
+    let values = match definition.values.is_empty() {
+        true => String::new(),
+        false => format!("({})", definition.values.join("|")),
+    };
+    format!("{name}:{}{values}{needed}", word(definition.kind))
+}
+
+pub(super) fn requests(requests: &[ServiceRequestView]) -> String {
+    let rows = requests.iter().map(|request| {
+        [
+            request.id.to_string(),
+            request.org.to_string(),
+            word(request.state),
+            request.asked_at.to_string(),
+            or_dash(request.ended_at),
+            or_dash(request.error.as_ref()),
+        ]
+    });
+    table(["ID", "ORG", "STATE", "ASKED", "ENDED", "ERROR"], rows)
+}
+
+pub(super) fn request(request: &ServiceRequestView) -> String {
+    let data = request.data.as_ref().map(ToString::to_string);
+    let omitted = request.data_omitted_bytes;
+    fields([
+        ("id", request.id.to_string()),
+        ("service", request.service.to_string()),
+        ("org", request.org.to_string()),
+        (
+            "params",
+            serde_json::to_string(&request.params).unwrap_or_default(),
+        ),
+        ("state", word(request.state)),
+        ("asked at", request.asked_at.to_string()),
+        ("ended at", or_dash(request.ended_at)),
+        ("error", or_dash(request.error.as_ref())),
+        (
+            "answer",
+            or_dash(data.or_else(|| omitted.map(|bytes| format!("{bytes} bytes, too long to be kept")))),
+        ),
+        ("jobs", joined(&request.jobs)),
     ])
 }
 
@@ -162,6 +220,24 @@ pub(super) fn resource(resource: &ServiceResource, bytes: usize) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn orgs_that_a_service_was_not_told_of_yet_are_shown_as_well() {
+        let shown: ServiceView = serde_json::from_value(json!({
+            "name": "yara", "url": "http://x/", "orgs": ["acme", "new"], "configured": false, "state": "unknown",
+            "since": "2026-11-20T14:00:00Z", "breaker": "closed", "installations": { "acme": "installed", "old": "leaving" },
+            "waiting": 0, "calls": 0, "delivered": 0, "given_up": 0,
+            "wants": { "request_params": { "how": { "type": "enum", "values": ["a", "b"], "is_required": true } } },
+        }))
+        .expect("a service");
+        let text = one(&shown);
+        for part in [
+            "acme (installed) old (leaving) new (not told yet)",
+            "how:enum(a|b)!",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 
     #[test]
     fn a_job_of_a_service_is_shown_with_its_history_and_nothing_reaches_the_terminal_as_it_is() {

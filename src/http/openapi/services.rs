@@ -3,7 +3,9 @@
 use super::super::services;
 use super::Group;
 use super::operation::{Operation, delete, get, post, put};
-use tripline_protocol::api::{Page, Role, ServiceBody, ServiceJobView, ServiceResource, ServiceView};
+use tripline_protocol::api::{
+    AskService, Page, Role, ServiceBody, ServiceJobView, ServiceRequestView, ServiceResource, ServiceView,
+};
 
 pub(super) const GROUP: Group = Group {
     tag: "services",
@@ -14,7 +16,10 @@ pub(super) const GROUP: Group = Group {
 const ONE: &str = "/v1/services/{service}";
 
 fn operations() -> Vec<Operation> {
-    [looks(), changes(), told()].into_iter().flatten().collect()
+    [looks(), changes(), told(), requests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn looks() -> Vec<Operation> {
@@ -96,6 +101,34 @@ fn told() -> Vec<Operation> {
         .refused(409, &["service_failed"])
         .refused(422, &["bad_resource"])
         .answers::<ServiceResource>(200, "The resource with its content."),
+    ]
+}
+
+fn requests() -> Vec<Operation> {
+    let (all, request) = (
+        "/v1/services/{service}/requests",
+        "/v1/services/{service}/requests/{id}",
+    );
+    vec![
+        one(post(all, "askService", "Ask a service for something"))
+            .says(
+                "The parameters are held to the `request_params` of its health. When this is answered, the request is durable; it \
+                 is delivered as any message, and what the service answers is shown by `showServiceRequest`.",
+            )
+            .role(Role::Operator)
+            .body::<AskService>()
+            .once()
+            .refused(409, &["service_failed"])
+            .refused(422, &["bad_params", "org_needed", "too_large", "too_deep"])
+            .makes::<ServiceRequestView>("The request."),
+        one(get(all, "listServiceRequests", "List what a service was asked for"))
+            .role(Role::Viewer)
+            .query::<services::ListJobs>()
+            .refused(422, &["bad_cursor"])
+            .answers::<Page<ServiceRequestView>>(200, "A page of requests, the newest first."),
+        one(get(request, "showServiceRequest", "Show a request and what became of it"))
+            .role(Role::Viewer)
+            .answers::<ServiceRequestView>(200, "The request, with the answer once there is one."),
     ]
 }
 

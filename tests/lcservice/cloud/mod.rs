@@ -4,7 +4,7 @@ mod again;
 mod burst;
 mod etypes;
 mod replies;
-mod ticks;
+mod requests;
 
 use crate::harness::{Api, Outside, Server, Site, cloud_event, eventually, until};
 use crate::peer::{RealService, Recorded};

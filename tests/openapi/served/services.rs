@@ -38,6 +38,21 @@ pub(super) async fn ask(witness: &mut Witness) {
     let resource = "/v1/services/{service}/resources/{resource}";
     let rules = "/v1/services/yara/resources/rules";
     witness.expect(409, Method::GET, resource, rules, None).await;
+    let requests = "/v1/services/{service}/requests";
+    let of_yara = "/v1/services/yara/requests";
+    let nothing = Some(json!({ "params": {} }));
+    witness
+        .expect(409, Method::POST, requests, of_yara, nothing)
+        .await;
+    witness
+        .expect(400, Method::POST, requests, of_yara, Some(json!({ "args": {} })))
+        .await;
+    witness.get(requests, "/v1/services/yara/requests?limit=1").await;
+    let request = "/v1/services/{service}/requests/{id}";
+    for (status, id) in [(404, "01932c07-a1f4-7b3e-8f00-0c1d2e3f4a5b"), (400, "r1")] {
+        let one = format!("{of_yara}/{id}");
+        witness.expect(status, Method::GET, request, &one, None).await;
+    }
     for (status, one) in [(204, one), (404, none)] {
         witness.expect(status, Method::DELETE, path, one, None).await;
     }

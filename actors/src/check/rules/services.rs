@@ -2,7 +2,8 @@
 
 use super::Look;
 use crate::service::{
-    Content, DeliveryRecord, EventRecord, OrgRecord, ResourceRecord, ServiceRecord, split, use_key,
+    Content, DeliveryRecord, EventRecord, OrgRecord, RequestRecord, ResourceRecord, ServiceRecord,
+    request_key, split, use_key,
 };
 use crate::store::key::read_u64;
 use crate::store::{Error, Table};
@@ -38,6 +39,10 @@ pub(super) fn delivery(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<
     };
     match record.content {
         Content::Data(_) => Ok(()),
+        Content::Request => {
+            let asked = request_key(&name, record.mid);
+            look.needs(Table::ServiceRequest, &asked).map(drop)
+        }
         Content::Event(event) => {
             if look.needs(Table::ServiceEvent, event.as_bytes())? {
                 look.implies(Table::ServiceEventUse, use_key(event, &name), Vec::new())?;
@@ -78,6 +83,16 @@ pub(super) fn job(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), E
 pub(super) fn resource(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     if of_service(look, key)?.is_some() {
         let _: Option<ResourceRecord> = look.decode(value);
+    }
+    Ok(())
+}
+
+pub(super) fn request(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    if let Some((_, id)) = of_service(look, key)?
+        && let Some(record) = look.decode::<RequestRecord>(value)
+    {
+        let own = record.view.id.as_bytes() == id.as_slice();
+        look.expect(own, "it is another request than its key says");
     }
     Ok(())
 }
