@@ -247,14 +247,25 @@ impl Service {
         match end {
             End::Delivered => self.end_request(delivery, ServiceRequestState::Done, (error, answer), batch),
             End::Refused => self.end_request(delivery, ServiceRequestState::Refused, (error, answer), batch),
-            End::Rests { attempts, .. } => {
-                if let Some(mut record) = self.waiting_request(delivery) {
-                    (record.view.attempts, record.view.error) = (*attempts, error);
-                    self.requests.put(&record, batch);
-                }
-            }
+            End::Rests { attempts, .. } => self.note_attempt(delivery, Some(*attempts), error, batch),
+            End::Held => self.note_attempt(delivery, None, error, batch),
             // It is told where it is given up, for whatever reason.
-            End::GivenUp(_) | End::Held | End::Unknown => {}
+            End::GivenUp(_) | End::Unknown => {}
+        }
+    }
+
+    /// A request waits still. `attempts`: how many there were, if this was one of them.
+    fn note_attempt(
+        &mut self,
+        delivery: &DeliveryRecord,
+        attempts: Option<u32>,
+        error: Option<String>,
+        batch: &mut Batch,
+    ) {
+        if let Some(mut record) = self.waiting_request(delivery) {
+            record.view.attempts = attempts.unwrap_or(record.view.attempts);
+            record.view.error = error;
+            self.requests.put(&record, batch);
         }
     }
 

@@ -102,7 +102,8 @@ pub(super) async fn request(global: &Global, client: &Client, asked: Request) ->
         ServiceRequestState::Done => Ok(()),
         ServiceRequestState::Waiting if asked.wait == Span::from_secs(0) => Ok(()),
         ServiceRequestState::Waiting => Err(Failure::Failed(format!(
-            "no answer within {}; it may come yet: tripline service requests {name} {}",
+            "no answer within {}; it may come yet: tripline service requests {name} {}; how the service fares: tripline service \
+             show {name}",
             asked.wait, view.id
         ))),
         // What it was is in what was shown.

@@ -215,6 +215,29 @@ async fn a_request_is_tried_again_over_a_restart_and_given_up_in_the_end() {
 }
 
 #[actix::test]
+async fn a_request_that_a_wrong_secret_holds_up_says_so() {
+    let caller = taking();
+    let fixture = start(&caller).await;
+    register(&fixture, "yara", json!({})).await;
+    caller.says("request", vec![Err(CallFailure::Status(401)), done()]);
+    let asked = ask(&fixture, json!({ "action": "scan" })).await.unwrap();
+    let held = eventually("it says so", || async {
+        let view = get(&fixture, asked.id).await.unwrap();
+        view.error.is_some().then_some(view)
+    })
+    .await;
+    assert_eq!((held.state, held.attempts), (ServiceRequestState::Waiting, 0));
+    assert!(held.error.unwrap().contains("is the secret right?"));
+    fixture
+        .core
+        .change_service(body("yara", json!({})))
+        .await
+        .unwrap();
+    let view = ended(&fixture, asked.id).await;
+    assert_eq!((view.state, view.error), (ServiceRequestState::Done, None));
+}
+
+#[actix::test]
 async fn the_same_key_is_the_same_request_and_what_waits_for_an_org_that_leaves_is_dropped() {
     let caller = taking();
     let fixture = start(&caller).await;
