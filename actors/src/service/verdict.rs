@@ -121,6 +121,12 @@ mod tests {
         );
         let again = read(r#"{"success":false,"retry":true,"data":{"exception":"Traceback"}}"#);
         assert_eq!(again, Verdict::Again("Traceback".into()));
+        let silent = Verdict::Refused("it did not say why".into());
+        assert_eq!(read(r#"{"success":false,"error":""}"#), silent);
+        assert_eq!(
+            read(r#"{"success":false,"error":" ","data":{"error":"no"}}"#),
+            refused
+        );
         for no_answer in ["<html>", "[]", r#"{"data":{}}"#, r#"{"success":"yes"}"#] {
             assert!(matches!(read(no_answer), Verdict::Failed(_)), "{no_answer}");
         }

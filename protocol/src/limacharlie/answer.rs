@@ -126,13 +126,13 @@ impl Answer {
         })
     }
 
-    /// What went wrong, from the first of the three places where services put it: `error`, `data.error`, `data.exception`.
+    /// What went wrong, from the first of the three places where services put it that says something: `error`, `data.error`,
+    /// `data.exception`.
     pub fn problem(&self) -> Option<&str> {
         let of_data = |key| self.data.get(key).and_then(Value::as_str);
-        self.error
-            .as_deref()
-            .or_else(|| of_data("error"))
-            .or_else(|| of_data("exception"))
+        let places = [self.error.as_deref(), of_data("error"), of_data("exception")];
+        let mut said = places.into_iter().flatten();
+        said.find(|text| !text.trim().is_empty())
     }
 }
 
