@@ -128,8 +128,11 @@ deny: ## licences, sources and bans (needs cargo-deny)
 
 .PHONY: soak
 soak: broker build ## 100 rounds each of kill -9 of server, agent and broker under load
+	$(CARGO) build -p tripline --example turned-clock
 	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
 		$(CARGO) test -p tripline --test system -- --nocapture --test-threads 3 crash::
+	TRIPLINE_NATS_SERVER="$$($(BROKER))" TRIPLINE_SOAK_ROUNDS=100 \
+		$(CARGO) test -p tripline --test services -- --nocapture crash::soak
 
 .PHONY: soak-transfer
 soak-transfer: broker build ## 1 GiB fetched and put over a link cut 20 times each, agent and server killed in between

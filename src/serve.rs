@@ -60,20 +60,29 @@ const TRACES_FLUSH_MAX: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why it did not start or could not go on, with the exit code for it.
 pub fn run(config: Config, source: config::Source) -> Result<(), Failure> {
+    run_by(config, source, Arc::new(SystemClock::default()))
+}
+
+/// The same by another clock than the machine's: periods of a clock's ticks are an hour at least, and tests do not wait for
+/// them. The `tripline` program has no way to ask for this.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_by(config: Config, source: config::Source, clock: Arc<dyn Clock>) -> Result<(), Failure> {
     logging::install(&config.log).map_err(Error::from)?;
     for warning in &config.warnings {
         tracing::warn!(%warning, "configuration");
     }
     actix_rt::System::new()
-        .block_on(serve(config, source))
+        .block_on(serve(config, source, clock))
         .map_err(Failure::from)
 }
 
-async fn serve(config: Config, source: config::Source) -> Result<(), Error> {
+async fn serve(config: Config, source: config::Source, clock: Arc<dyn Clock>) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
     let supervisor = Supervisor::from_environment();
     let mut server = tokio::select! {
-        server = Server::start(&config, source) => server?,
+        server = Server::start(&config, source, clock) => server?,
         () = signals.stop() => return Ok(()),
     };
     let endpoints = server.announce()?;
@@ -122,11 +131,10 @@ struct Server {
 }
 
 impl Server {
-    async fn start(config: &Config, source: config::Source) -> Result<Self, Error> {
+    async fn start(config: &Config, source: config::Source, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         raise_file_limit();
         // Before anything counts.
         http::metrics::recorder().map_err(http::Error::from)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = Store::open(&options::store(config))?;
         let failed = listen(&store);
         // One that a killed server left leads nowhere; the lock says that nobody else's is removed.

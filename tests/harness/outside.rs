@@ -119,9 +119,9 @@ impl Outside {
         .await
     }
 
-    /// Everything in a stream now, as a subscriber reads it. `None` when the broker went away meanwhile.
-    async fn try_read(&self, name: &str) -> Option<Vec<async_nats::Message>> {
-        let context = jetstream::new(self.subscriber.clone());
+    /// Everything in a stream now. `None` when the broker went away meanwhile.
+    pub(crate) async fn try_read(reader: &Client, name: &str) -> Option<Vec<async_nats::Message>> {
+        let context = jetstream::new(reader.clone());
         let stream = context.get_stream(name).await.ok()?;
         let config = pull::Config {
             ack_policy: AckPolicy::None,
@@ -147,9 +147,10 @@ impl Outside {
         Some(found)
     }
 
+    /// Everything in a stream now, as a subscriber reads it.
     pub(crate) async fn read(&self, stream: &str) -> Vec<async_nats::Message> {
         eventually(&format!("the content of {stream}"), async || {
-            self.try_read(stream).await
+            Self::try_read(&self.subscriber, stream).await
         })
         .await
     }

@@ -11,6 +11,8 @@ use tripline::endpoints::Endpoints;
 /// A server with its data directory; it keeps its ports when it is started again.
 pub(crate) struct Server {
     process: Process,
+    /// What is started; another one takes the same words.
+    pub(crate) program: PathBuf,
     data_dir: PathBuf,
     config: Option<PathBuf>,
     environment: Vec<(String, OsString)>,
@@ -39,6 +41,7 @@ impl Server {
         let data_dir = site.path(name);
         let mut server = Self {
             process: Process::new("the server", site.path("server.log")),
+            program: env!("CARGO_BIN_EXE_tripline").into(),
             environment: Vec::new(),
             config: None,
             data_dir: data_dir.clone(),
@@ -75,7 +78,7 @@ impl Server {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = clean(Command::new(env!("CARGO_BIN_EXE_tripline")));
+        let mut command = clean(Command::new(&self.program));
         command.arg("serve").envs(self.environment.iter().cloned());
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);

@@ -1,5 +1,7 @@
 //! A server that is killed in the midst of deliveries, beside a service that never answers.
 
+mod soak;
+
 use crate::harness::until;
 use crate::peer::{Does, Peer};
 use crate::scene::{SECRET, Scene, service};

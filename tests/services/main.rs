@@ -1,5 +1,7 @@
 //! LimaCharlie services that the server calls: peers on real sockets that answer, that do not, and that mean no good. No test
 //! asserts a time.
+//!
+//! `TRIPLINE_SOAK_ROUNDS=100` makes the soak of `crash` longer (`make soak`). It needs the example `turned-clock`.
 
 #![expect(
     clippy::expect_used,
