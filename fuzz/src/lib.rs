@@ -21,11 +21,13 @@ pub mod exports;
 pub mod frames;
 pub mod http;
 mod input;
+pub mod limacharlie;
 pub mod littlebrother;
 pub mod machine;
 pub mod multipart;
 pub mod pipelines;
 pub mod salvage;
+pub mod services;
 mod stage;
 pub mod state;
 pub mod words;
@@ -34,7 +36,7 @@ pub mod words;
 pub type Target = fn(&[u8]);
 
 /// All targets by name, as `fuzz_targets/` and `corpus/` name them.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("agent_channel", agent_channel::run),
     ("agent_configuration", agent_configuration::run),
     ("audit", audit::run),
@@ -43,11 +45,13 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("exports", exports::run),
     ("frames", frames::run),
     ("http", http::run),
+    ("limacharlie", limacharlie::run),
     ("littlebrother", littlebrother::run),
     ("machine", machine::run),
     ("multipart", multipart::run),
     ("pipelines", pipelines::run),
     ("salvage", salvage::run),
+    ("services", services::run),
     ("state", state::run),
     ("words", words::run),
 ];

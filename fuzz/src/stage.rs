@@ -16,8 +16,24 @@ use uuid::Uuid;
 
 /// Nothing takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(20);
-/// The secret of LittleBrother clients.
+/// The secret of LittleBrother clients, and of LimaCharlie.
 pub(crate) const SECRET: &str = "corpus-secret";
+
+/// Listens to what LimaCharlie tells, so that there is somebody to tell it to.
+const PIPELINE: &str = r#"name: trap
+on: [detection, log_event, org_per_1h, sensor_per_24h, once_per_7d]
+when: event.data.cat in ["mimikatz", "miner"]
+job: { steps: [ list_processes: {} ] }
+"#;
+/// What may be asked for, with a parameter of each kind.
+const NAMED_JOB: &str = r#"name: look
+params:
+  deep: { type: boolean, default: false }
+  depth: { type: integer, default: 3 }
+  folder: { type: string, default: /tmp }
+steps:
+  - list_directory: { path: "{{ params.folder }}" }
+"#;
 
 /// A server, which runs as long as this process.
 pub(crate) struct Server {
@@ -39,9 +55,14 @@ fn start() -> Server {
     let data_dir = tempfile::tempdir().expect("a temporary folder");
     let file = data_dir.path().join("tripline.toml");
     std::fs::write(&file, configuration()).expect("written");
+    for (name, text) in [("pipelines/trap.yaml", PIPELINE), ("jobs/look.yaml", NAMED_JOB)] {
+        let file = data_dir.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("written");
+    }
     let source = Source {
         file: Some(file),
-        environment: Vec::new(),
+        environment: rules(data_dir.path()),
         data_dir: Some(data_dir.path().join("data")),
     };
     let config = source.load().expect("a configuration");
@@ -69,6 +90,14 @@ fn serve(config: Config, source: Source) {
     panic!("the server ended: {why:?}");
 }
 
+fn rules(folder: &std::path::Path) -> Vec<(String, String)> {
+    let variable = |key: &str, name: &str| (key.to_owned(), folder.join(name).display().to_string());
+    vec![
+        variable("TRIPLINE__PIPELINES__DIR", "pipelines"),
+        variable("TRIPLINE__JOBS__DIR", "jobs"),
+    ]
+}
+
 fn configuration() -> String {
     format!(
         r#"
@@ -92,6 +121,9 @@ total = 1000
 
 [session]
 reconnect_grace = "1s"
+
+[limacharlie]
+secret = "{SECRET}"
 
 [littlebrother]
 secret = "{SECRET}"

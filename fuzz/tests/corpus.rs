@@ -60,11 +60,13 @@ targets!(
     exports,
     frames,
     http,
+    limacharlie,
     littlebrother,
     machine,
     multipart,
     pipelines,
     salvage,
+    services,
     state,
     words,
 );
