@@ -1,15 +1,17 @@
-//! The load program of LimaCharlie's service protocol: `cargo bench --bench limacharlie [-- real|library|tripline …]`.
+//! The load program of LimaCharlie's service protocol: `cargo bench --bench limacharlie [-- real|library|tripline|services …]`.
 //!
 //! It puts the same signed calls to a service on the real lcservice, to one written with `tripline-service`, and to `POST /lc` of
-//! `tripline serve`, over connections that are kept, and prints the figures as tables in markdown. Method and numbers:
-//! `benches/README.md`. Deliberately not here: pass or fail; a number is not a test. But an answer that is no success ends the
-//! program, and a run of Tripline after which something still waits does not count.
+//! `tripline serve`, over connections that are kept; then it lets the server deliver detections to services of its own. It prints the
+//! figures as tables in markdown. Method and numbers: `benches/README.md`. Deliberately not here: pass or fail; a number is not a
+//! test. But an answer that is no success ends the program, and a run of Tripline after which something still waits does not count.
 
 mod caller;
+mod listener;
 mod options;
 mod others;
 mod ours;
 mod run;
+mod services;
 #[expect(dead_code, reason = "the other load programs use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,6 +46,9 @@ async fn run_all(options: &Options) -> Outcome {
         let mut runs = ours::measure(&stage, &plans).await?;
         table::ours(&mut runs, &peers, floor);
         stage.clear().await?;
+    }
+    if parts.contains(&Part::Services) {
+        table::services(&services::measure(options).await?);
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Library,
     /// `POST /lc` of the server, beside its floor.
     Tripline,
+    /// Deliveries to services that are registered, with and without one that hangs.
+    Services,
 }
 
 /// The arguments.
@@ -29,9 +31,20 @@ pub(crate) struct Options {
     /// Calls in flight of each run.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
     callers: Vec<u32>,
+    /// Detections of `services`.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) detections: u64,
+    /// Milliseconds that a call takes at the slower services.
+    #[arg(long, default_value_t = 10)]
+    takes: u64,
 }
 
 impl Options {
+    /// What a call takes at the slower services.
+    pub(crate) fn takes(&self) -> Duration {
+        Duration::from_millis(self.takes)
+    }
+
     /// Health and detections, each with every number of callers.
     pub(crate) fn plans(&self) -> Vec<Plan> {
         let plan = |kind, callers| Plan {

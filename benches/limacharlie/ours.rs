@@ -2,7 +2,7 @@
 //! anywhere soon after its end.
 
 use super::backlog::{Backlog, SETTLED_WITHIN};
-use super::caller::{Caller, Kind, SECRET};
+use super::caller::{CAT, Caller, Kind, SECRET};
 use super::run::{Plan, Run, run};
 use super::stage::Stage;
 use super::stats::Samples;
@@ -18,7 +18,7 @@ const FLOOR_SAMPLES: u64 = 2_000;
 
 /// What is added to the server's configuration.
 pub(crate) fn configuration() -> String {
-    format!("[limacharlie]\nsecret = \"{SECRET}\"\n")
+    format!("[limacharlie]\nsecret = \"{SECRET}\"\ndetections = [\"{CAT}\"]\n")
 }
 
 /// What a durable call cannot cost less than: a request that does nothing, and a durable commit.

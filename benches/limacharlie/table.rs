@@ -4,6 +4,7 @@ use super::caller::Kind;
 use super::others::OtherRun;
 use super::ours::{Floor, OurRun};
 use super::run::{Plan, Run};
+use super::services::{ANSWERING, Delivered};
 
 fn name(plan: &Plan) -> String {
     let what = match plan.kind {
@@ -80,6 +81,40 @@ pub(crate) fn ours(runs: &mut [OurRun], peers: &[OtherRun], floor: Floor) {
             per_call(ours.cpu.server),
             per_call(ours.cpu.broker),
             per_call(ours.cpu.load),
+        );
+    }
+}
+
+pub(crate) fn services(rounds: &[Delivered]) {
+    let detections = rounds.first().map_or(0, |round| round.detections);
+    println!("\n{detections} detections to {ANSWERING} services that answer\n");
+    println!(
+        "| a call takes there | one more hangs | all have all after | the first after | calls/s | beside the rate without | of what they can \
+         take | hanging calls | server: memory before, most | CPU of a call: server | broker | load program |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for round in rounds {
+        let without = rounds
+            .iter()
+            .find(|other| other.takes == round.takes && !other.beside_hanging);
+        let beside = without.map_or(0.0, |without| round.rate() / without.rate());
+        let share = match round.takes.is_zero() {
+            true => "–".to_owned(),
+            false => format!("{:.0} %", 100.0 * round.share_taken()),
+        };
+        let (before, most) = round.resident;
+        let per_call = |seconds: f64| seconds * 1e6 / round.calls();
+        println!(
+            "| {:?} | {} | {:.1} s | {:.1} s | {:.0} | {beside:.2} | {share} | {} | {before:.0}, {most:.0} MiB | {:.0} µs | {:.0} µs | {:.0} µs |",
+            round.takes,
+            if round.beside_hanging { "yes" } else { "no" },
+            round.took.as_secs_f64(),
+            round.first.as_secs_f64(),
+            round.rate(),
+            round.hanging,
+            per_call(round.cpu.server),
+            per_call(round.cpu.broker),
+            per_call(round.cpu.load),
         );
     }
 }
