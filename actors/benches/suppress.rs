@@ -4,20 +4,18 @@
 //! Each round has a store of its own and one host. Beside it, in the same run, the same events that match nothing, as the
 //! floor. Prints a table for `benches/README.md`.
 
-use std::error::Error;
+#[expect(dead_code, reason = "the bench of the Timekeeper uses the rest")]
+mod support;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tripline_actors::access::Access;
-use tripline_actors::artifact::ArtifactStore;
-use tripline_actors::clock::{Clock, SystemClock};
-use tripline_actors::pipeline::{RuleSet, SourceFile};
-use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
-use tripline_actors::store::{Options, Store, Table};
-use tripline_actors::{Core, CoreConfig, Delivery, IngestPosition};
-use tripline_protocol::api::{CreateToken, Enrol, Role};
-use tripline_protocol::{HostId, InstallId, Sha256, Span, Timestamp};
+use support::{CountingPublisher, Outcome, enrol_token, load_average, rss_kib};
+use tripline_actors::clock::SystemClock;
+use tripline_actors::store::{Store, Table};
+use tripline_actors::{Core, Delivery, IngestPosition};
+use tripline_protocol::{HostId, Span, Timestamp};
 
 const EVENTS: u64 = 100_000;
 /// Events offered at once, as the edge for NATS does.
@@ -38,34 +36,9 @@ const CASES: [(&str, &str); 4] = [
     ),
 ];
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-
-/// Takes everything and keeps nothing.
-struct NullPublisher;
-
-impl Publisher for NullPublisher {
-    fn publish(&self, _: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
-        Box::pin(async { Ok(1) })
-    }
-
-    fn notify(&self, _: String, _: Vec<u8>) {}
-
-    fn purge(&self, _: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn is_reachable(&self) -> bool {
-        true
-    }
-}
-
 fn main() -> Outcome {
-    let events = std::env::args().skip(1).find(|argument| argument != "--bench");
-    let events: u64 = events.map_or(Ok(EVENTS), |events| events.parse())?;
-    println!(
-        "load average: {}",
-        std::fs::read_to_string("/proc/loadavg")?.trim()
-    );
+    let events = support::count_given(EVENTS)?;
+    println!("{}", load_average()?);
     println!(
         "\n| {events} events | events/s, {ROUNDS} rounds | RSS before, after | decisions with a row | jobs |"
     );
@@ -109,43 +82,13 @@ fn start(dir: &Path, guard: &str) -> Outcome<(Core, Store)> {
     let text = format!(
         "name: flood\non: [acme.alert]\n{guard}\njob:\n  steps:\n    - kill_process: {{ pid: \"{{{{ event.data.n }}}}\" }}\n"
     );
-    let file = SourceFile {
-        path: "flood.yaml".into(),
-        text,
-    };
-    let rules = Arc::new(RuleSet::parse(&[file], &[])?);
-    let store = Store::open(&Options::new(dir))?;
-    let artifacts = Arc::new(ArtifactStore::open(dir, u64::MAX)?);
-    let core = Core::start(
-        CoreConfig::default(),
-        store.clone(),
-        artifacts,
-        rules,
-        Arc::new(NullPublisher),
-        Arc::new(SystemClock::default()),
-    )?;
-    Ok((core, store))
+    let clock = Arc::new(SystemClock::default());
+    support::start(dir, text, &CountingPublisher::of(""), clock)
 }
 
 async fn enrol(core: &Core, store: &Store) -> Outcome<HostId> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let token = CreateToken {
-        name: "bench".into(),
-        role: Role::Enrol,
-        org: None,
-        uses: None,
-        expires: None,
-    };
-    let token = Access::new(store.clone(), clock).create(token).await?;
-    let enrol = Enrol {
-        install_id: InstallId(uuid::Uuid::from_u128(1)),
-        key_sha256: Sha256::from_digest(&[7; 32]),
-        hostname: "bench".into(),
-        addresses: Vec::new(),
-        platform: "linux".into(),
-        arch: "x86_64".into(),
-    };
-    let host = core.enrol(token.view.id, enrol).await?.host_id;
+    let token = enrol_token(store, Arc::new(SystemClock::default())).await?;
+    let host = core.enrol(token, support::host(0)).await?.host_id;
     let position = IngestPosition {
         stream_created: Timestamp::from_micros(1),
         last_sequence: 0,
@@ -169,12 +112,4 @@ fn delivery(number: u64, host: HostId) -> Delivery {
         stored_at: SystemTime::now().into(),
         delivered: 1,
     }
-}
-
-/// Resident memory of this process.
-fn rss_kib() -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.ok_or("no VmRSS in /proc/self/status")?;
-    Ok(text.trim().trim_end_matches(" kB").parse()?)
 }

@@ -20,7 +20,7 @@ mod table;
 use clap::Parser;
 use options::{Options, Part};
 use stage::Stage;
-use support::{Outcome, backlog, commit, machine, program, stage, stats, usage};
+use support::{Outcome, backlog, floor, machine, program, stage, stats, usage};
 
 fn main() -> Outcome {
     program::run(run_all(&Options::parse()))

@@ -1,8 +1,10 @@
 //! The figures, as tables in markdown.
 
+use super::backlog::Watched;
 use super::caller::Kind;
+use super::floor::Floor;
 use super::others::OtherRun;
-use super::ours::{Floor, OurRun};
+use super::ours::OurRun;
 use super::run::{Plan, Run};
 use super::services::{ANSWERING, Delivered};
 
@@ -16,8 +18,7 @@ fn name(plan: &Plan) -> String {
 }
 
 fn rate_and_latency(run: &mut Run) -> String {
-    let [p50, p90, p99] = [50, 90, 99].map(|percent| run.latency.percentile_ms(percent));
-    format!("{:.0} | {p50:.2} | {p90:.2} | {p99:.2}", run.rate())
+    format!("{:.0} | {}", run.rate(), run.latency.cells())
 }
 
 /// How many times the rate of the real service under the same plan.
@@ -59,10 +60,12 @@ pub(crate) fn ours(runs: &mut [OurRun], peers: &[OtherRun], floor: Floor) {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for ours in runs {
-        let (times, share) = match ours.counts() {
+        let counts = ours.watched.counts();
+        let Watched { run, settled, cpu } = &mut ours.watched;
+        let (times, share) = match counts {
             true => (
-                times(&ours.run, &ours.plan, peers),
-                format!("{:.0} %", 100.0 * ours.run.rate() / floor.rate(ours.plan.callers)),
+                times(run, &ours.plan, peers),
+                format!("{:.0} %", 100.0 * run.rate() / floor.rate(ours.plan.callers)),
             ),
             false => ("does not count".to_owned(), "does not count".to_owned()),
         };
@@ -71,16 +74,12 @@ pub(crate) fn ours(runs: &mut [OurRun], peers: &[OtherRun], floor: Floor) {
             // It is not durable.
             Kind::Health | Kind::Bare => "–".to_owned(),
         };
-        let calls = ours.run.answered as f64;
-        let per_call = |seconds: f64| seconds * 1e6 / calls;
         println!(
-            "| {} | {} | {times} | {share} | {:.2} s | {:.0} µs | {:.0} µs | {:.0} µs |",
+            "| {} | {} | {times} | {share} | {:.2} s | {} |",
             name(&ours.plan),
-            rate_and_latency(&mut ours.run),
-            ours.settled.as_secs_f64(),
-            per_call(ours.cpu.server),
-            per_call(ours.cpu.broker),
-            per_call(ours.cpu.load),
+            rate_and_latency(run),
+            settled.as_secs_f64(),
+            cpu.cells(run.answered as f64),
         );
     }
 }
@@ -103,18 +102,15 @@ pub(crate) fn services(rounds: &[Delivered]) {
             false => format!("{:.0} %", 100.0 * round.share_taken()),
         };
         let (before, most) = round.resident;
-        let per_call = |seconds: f64| seconds * 1e6 / round.calls();
         println!(
-            "| {:?} | {} | {:.1} s | {:.1} s | {:.0} | {beside:.2} | {share} | {} | {before:.0}, {most:.0} MiB | {:.0} µs | {:.0} µs | {:.0} µs |",
+            "| {:?} | {} | {:.1} s | {:.1} s | {:.0} | {beside:.2} | {share} | {} | {before:.0}, {most:.0} MiB | {} |",
             round.takes,
             if round.beside_hanging { "yes" } else { "no" },
             round.took.as_secs_f64(),
             round.first.as_secs_f64(),
             round.rate(),
             round.hanging,
-            per_call(round.cpu.server),
-            per_call(round.cpu.broker),
-            per_call(round.cpu.load),
+            round.cpu.cells(round.calls()),
         );
     }
 }

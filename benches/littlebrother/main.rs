@@ -22,7 +22,7 @@ use client::Kind;
 use options::{Options, Part};
 use run::Plan;
 use stage::Stage;
-use support::{Outcome, backlog, commit, machine, program, stage, stats, usage};
+use support::{Outcome, backlog, floor, machine, program, stage, stats, usage};
 
 fn main() -> Outcome {
     program::run(run_all(&Options::parse()))

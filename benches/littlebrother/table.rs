@@ -1,8 +1,10 @@
 //! The figures, as tables in markdown.
 
+use super::backlog::Watched;
 use super::client::Kind;
+use super::floor::Floor;
 use super::hosts::Known;
-use super::ours::{Floor, OurRun};
+use super::ours::OurRun;
 use super::peer::PeerRun;
 use super::run::{Plan, Run};
 
@@ -15,8 +17,7 @@ fn name(plan: &Plan) -> String {
 }
 
 fn rate_and_latency(run: &mut Run) -> String {
-    let [p50, p90, p99] = [50, 90, 99].map(|percent| run.latency.percentile_ms(percent));
-    format!("{:.0} | {p50:.2} | {p90:.2} | {p99:.2}", run.rate())
+    format!("{:.0} | {}", run.rate(), run.latency.cells())
 }
 
 pub(crate) fn peer(runs: &mut [PeerRun]) {
@@ -42,27 +43,24 @@ pub(crate) fn ours(runs: &mut [OurRun], peers: &[PeerRun]) {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for ours in runs {
-        let counts = ours.counts();
+        let counts = ours.watched.counts();
+        let Watched { run, settled, cpu } = &mut ours.watched;
         let peer = peers
             .iter()
             .find(|peer| (peer.plan.kind, peer.plan.clients) == (ours.plan.kind, ours.plan.clients));
         let times = |theirs: Option<f64>| match theirs {
-            Some(theirs) if counts => format!("{:.1}", ours.run.rate() / theirs),
+            Some(theirs) if counts => format!("{:.1}", run.rate() / theirs),
             Some(_) => "does not count".to_owned(),
             None => "–".to_owned(),
         };
         let accepted = times(peer.map(|peer| peer.run.rate()));
         let handled = times(peer.and_then(|peer| peer.handled));
-        let messages = ours.run.answered as f64;
-        let per_message = |seconds: f64| seconds * 1e6 / messages;
         println!(
-            "| {} | {} | {accepted} | {handled} | {:.2} s | {:.0} µs | {:.0} µs | {:.0} µs |",
+            "| {} | {} | {accepted} | {handled} | {:.2} s | {} |",
             name(&ours.plan),
-            rate_and_latency(&mut ours.run),
-            ours.settled.as_secs_f64(),
-            per_message(ours.cpu.server),
-            per_message(ours.cpu.broker),
-            per_message(ours.cpu.load),
+            rate_and_latency(run),
+            settled.as_secs_f64(),
+            cpu.cells(run.answered as f64),
         );
     }
 }
@@ -76,15 +74,15 @@ pub(crate) fn floor(floor: Floor, runs: &[OurRun]) {
             .iter()
             .find(|run| run.plan.kind == kind && run.plan.clients == 1);
         run.map_or("– | –".to_owned(), |run| {
-            let rate = run.run.rate();
-            format!("{rate:.0}/s | {:.0} %", 100.0 * rate / floor.rate())
+            let rate = run.watched.run.rate();
+            format!("{rate:.0}/s | {:.0} %", 100.0 * rate / floor.rate(1))
         })
     };
     println!(
         "| {:.3} ms | {:.3} ms | {:.0}/s | {} | {} |",
         floor.request_ms,
         floor.commit_ms,
-        floor.rate(),
+        floor.rate(1),
         share(Kind::Event),
         share(Kind::Empty)
     );

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::stage::Stage;
+use super::usage::Cpu;
 use async_nats::jetstream::stream::Stream;
 use futures_util::TryStreamExt;
 use std::time::{Duration, Instant};
@@ -11,6 +12,21 @@ use tripline_protocol::Subjects;
 /// How soon after a run nothing may wait any more.
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A run, and what came after it.
+pub(crate) struct Watched<R> {
+    pub(crate) run: R,
+    /// When nothing waited any more after its end.
+    pub(crate) settled: Duration,
+    /// Processor seconds while it ran and settled.
+    pub(crate) cpu: Cpu,
+}
+
+impl<R> Watched<R> {
+    pub(crate) fn counts(&self) -> bool {
+        self.settled <= SETTLED_WITHIN
+    }
+}
 
 /// What the server has not got rid of yet.
 pub(crate) struct Backlog {
@@ -39,6 +55,20 @@ impl Backlog {
             stored += counts.iter().map(|(_, count)| *count as u64).sum::<u64>();
         }
         Ok(stored)
+    }
+
+    /// Lets a run go on to its end, and waits until nothing of it waits; `events` says how many it caused.
+    pub(crate) async fn watch<R>(
+        &self,
+        stage: &Stage,
+        run: impl Future<Output = Outcome<R>>,
+        events: impl FnOnce(&R) -> u64,
+    ) -> Outcome<Watched<R>> {
+        let (stored, before) = (self.stored().await?, stage.cpu()?);
+        let run = run.await?;
+        let settled = self.settle(stored + events(&run), 10 * SETTLED_WITHIN).await?;
+        let cpu = stage.cpu()? - before;
+        Ok(Watched { run, settled, cpu })
     }
 
     /// How long it takes until the broker has `expected` events, the outbox is empty, and the server has taken back

@@ -5,6 +5,7 @@ pub(crate) mod agents;
 pub(crate) mod backlog;
 pub(crate) mod commit;
 pub(crate) mod door;
+pub(crate) mod floor;
 pub(crate) mod machine;
 pub(crate) mod outside;
 pub(crate) mod program;
