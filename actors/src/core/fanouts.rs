@@ -118,8 +118,8 @@ impl Core {
         }
     }
 
-    /// Hosts that a fan-out can have, a page of them.
-    async fn list_targets(&self, filter: HostFilter) -> Result<Page<HostView>, Refusal> {
+    /// Hosts on which something can be run by choosing them, a page of them.
+    pub(super) async fn list_targets(&self, filter: HostFilter) -> Result<Page<HostView>, Refusal> {
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.directory.do_send(ListHosts {
             filter,

@@ -166,7 +166,7 @@ impl Core {
         };
         let mut found = Vec::new();
         loop {
-            let page = self.list_hosts(filter.clone()).await?;
+            let page = self.list_targets(filter.clone()).await?;
             for view in page.items {
                 found.extend(book().by_id(view.host_id)?);
             }
@@ -249,6 +249,7 @@ mod tests {
             mid: Some(format!("m{number}")),
             deadline: None,
             jwt: None,
+            tripdepth: None,
             etype: "detection".into(),
             data: json!({ "cat": "x", "routing": routing }),
         }

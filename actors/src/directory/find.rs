@@ -65,7 +65,7 @@ impl Directory {
         self.linked.contains_key(&record.host_id)
     }
 
-    /// Whether a fan-out can have it: on a sensor of LimaCharlie nothing can be run, so it would wait there for nobody.
+    /// Whether a selector can choose it to run something: on a sensor of LimaCharlie nothing can be run, it would wait there for nobody.
     pub(super) fn is_target(&self, record: &HostRecord) -> bool {
         !self.is_linked(record) && !record.is_limacharlie()
     }

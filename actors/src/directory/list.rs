@@ -20,7 +20,7 @@ const READ_MAX: usize = 500;
 #[rtype(result = "()")]
 pub(crate) struct ListHosts {
     pub(crate) filter: HostFilter,
-    /// Only those that a fan-out can have.
+    /// Only those on which something can be run.
     pub(crate) only_targets: bool,
     pub(crate) reply: Reply<Page<HostView>>,
 }

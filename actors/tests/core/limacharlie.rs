@@ -396,6 +396,8 @@ async fn a_request_with_wrong_parameters_changes_nothing() {
         json!({ "job": "burn", "sid": SID }),
         json!({ "job": "look", "sid": SID, "colour": "red" }),
         json!({ "job": "look", "selector": "label=none" }),
+        // The sensor is a host, but no agent's: nothing would ever run there.
+        json!({ "job": "look", "selector": "hostname=*" }),
     ] {
         let refused = say(&fixture, call("request", "r", data)).await.unwrap_err();
         assert!(
