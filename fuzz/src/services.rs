@@ -21,7 +21,8 @@ use tripline_actors::store::{Options, Store};
 use tripline_actors::{Core, CoreConfig, Delivery, IngestPosition, ServiceJobFilter};
 use tripline_protocol::api::{ServiceJobView, ServiceView};
 use tripline_protocol::limacharlie::{Answer, JobUpdate, Jwt, Mtd, RetryAdvice};
-use tripline_protocol::{Name, Org, Sha256, Span, Timestamp};
+use tripline_protocol::subject::Subjects;
+use tripline_protocol::{Etype, Name, Org, Sha256, Span, Timestamp};
 
 /// Nothing takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(20);
@@ -286,8 +287,9 @@ impl Stage {
 
     async fn publish(&self) {
         let sequence = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
+        let detection: Etype = "detection".parse().expect("an etype");
         let delivery = Delivery {
-            subject: "tripline.events.default.detection".into(),
+            subject: Subjects::default().event(&Org::default_org(), &detection),
             headers: Vec::new(),
             payload: json!({ "cat": "c", "n": sequence })
                 .to_string()

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tripline_actors::audit::By;
 use tripline_actors::limacharlie::{Offer, Offered};
 use tripline_actors::{Core, RESOURCE_BYTES_MAX, Refusal};
@@ -108,10 +109,10 @@ impl Role {
     ) -> Result<ResourceAnswer, Refusal> {
         let mut resources = BTreeMap::new();
         for name in names {
-            if !resources.contains_key(&name) {
-                let (found, left) = self.offered(org, &name, room).await?;
+            if let Entry::Vacant(entry) = resources.entry(name) {
+                let (found, left) = self.offered(org, entry.key(), room).await?;
                 room = left;
-                resources.insert(name, found);
+                entry.insert(found);
             }
         }
         Ok(ResourceAnswer::Many { resources })

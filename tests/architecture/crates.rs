@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
             "tripline-protocol",
             "tripline-actors",
             "tripline-agent",
+            "tripline-service",
             "tripline",
         ],
     ),

@@ -20,5 +20,6 @@ mod effects;
 mod harness;
 mod large;
 mod orgs;
+mod resources;
 mod rows;
 mod signatures;

@@ -20,6 +20,7 @@ mod crash;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod listeners;
+mod loops;
 mod peer;
 mod registered;
 mod scene;

@@ -29,8 +29,9 @@ pub use news::Carried;
 pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
-pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, tell};
-pub(crate) use record::{CallNote, Cut, INSTALLED, Installed, REMOVED, Removal, by_time, orgs};
+pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, job_stepped, tell};
+pub(crate) use record::{CallNote, Cut, INSTALLED, Installed, REMOVED, Removal, by_time, orgs, size_row};
+pub use request::WAITING_MAX;
 pub(crate) use sensor::Sensor;
 
 use crate::audit::By;
@@ -46,7 +47,7 @@ use crate::refusal::Refusal;
 use crate::router::EtypeRouter;
 use crate::scheduler::JobScheduler;
 use crate::service::Services;
-use crate::store::{Batch, Table, key};
+use crate::store::{Batch, Table};
 use actix::prelude::*;
 use kept::Kept;
 use messages::Learned;
@@ -80,7 +81,7 @@ pub(crate) struct ServiceRole {
     /// Calls whose jobs have not all ended.
     waits: Waits,
     /// Answers that are remembered.
-    kept: u64,
+    kept: Kept,
     others: Others,
     sentinel: Sentinel,
 }
@@ -198,7 +199,12 @@ impl ServiceRole {
         if is_final(&answer) {
             self.note(call, Some(answer.clone()), Vec::new(), &mut batch);
         }
-        let (waiting, outbox) = (self.calls.finish(&call.key), self.others.outbox.clone());
+        self.send(&call.key, answer, batch, outgoing);
+    }
+
+    /// Commits a batch, and answers everybody who waits for the call.
+    fn send(&mut self, key: &CallKey, answer: Answer, batch: Batch, outgoing: Vec<Outgoing>) {
+        let (waiting, outbox) = (self.calls.finish(key), self.others.outbox.clone());
         self.ground.store.commit(batch, move || {
             if !outgoing.is_empty() {
                 outbox.do_send(Enqueue(outgoing));

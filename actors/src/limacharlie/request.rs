@@ -137,7 +137,7 @@ impl ServiceRole {
             return;
         };
         let (me, key) = (ctx.address(), call.key.clone());
-        self.waits.add(call, ids, None);
+        self.waits.add(call, ids);
         self.others.scheduler.do_send(Accept {
             batch,
             jobs,

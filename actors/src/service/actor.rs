@@ -12,6 +12,7 @@ use super::record::{
 };
 use super::registry::Services;
 use super::requests::Requests;
+use super::resource::Resources;
 use super::state::{Machine, Patience};
 use super::verdict::short;
 use crate::audit::By;
@@ -48,6 +49,8 @@ pub(crate) struct Service {
     pub(super) machine: Machine,
     pub(super) orgs: BTreeMap<Org, OrgRecord>,
     pub(super) jobs: Jobs,
+    pub(super) resources: Resources,
+    pub(super) leftovers: Leftovers,
     pub(super) requests: Requests,
     /// Messages that wait, as the router counts them.
     pub(super) waiting: Arc<AtomicU64>,
@@ -79,6 +82,8 @@ impl Service {
         let mut service = Self {
             machine: Machine::new(Patience::from(&*spec), now),
             jobs: Jobs::load(&ground.store, &spec.name)?,
+            resources: Resources::load(&ground.store, &spec.name)?,
+            leftovers: Leftovers::default(),
             requests: Requests::load(&ground.store, &spec.name)?,
             ground,
             outbox,
@@ -323,14 +328,6 @@ pub(super) fn put_secret(batch: &mut Batch, record: &ServiceRecord, secret: &Ser
 }
 
 impl Service {
-    /// Removes messages that are not under way.
-    pub(super) fn drop_waiting(&mut self, seqs: Vec<u64>, batch: &mut Batch) {
-        for (seq, _) in self.machine.remove(seqs) {
-            self.release(1);
-            self.bury(seq, batch);
-        }
-    }
-
     /// Removes the rows of a message; a request that was not answered is dropped with it.
     pub(super) fn bury(&mut self, seq: u64, batch: &mut Batch) -> Option<DeliveryRecord> {
         let delivery = self.delivery(seq);

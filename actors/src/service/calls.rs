@@ -241,8 +241,7 @@ impl Service {
         let mut batch = Batch::new();
         let mut outgoing = Vec::new();
         self.note_request(&delivery, &end, &verdict, result.as_ref().ok(), &mut batch);
-        let jobs = result.map(|answer| answer.jobs).unwrap_or_default();
-        self.merge_jobs(jobs, delivery.org.as_ref(), now, &mut batch);
+        self.hear_of_jobs(result, delivery.org.as_ref(), &mut batch);
         match end {
             End::Delivered | End::Refused => self.settle(seq, &delivery, end == End::Delivered, &mut batch),
             End::GivenUp(why) => {

@@ -57,7 +57,7 @@ impl Service {
         };
         let mut batch = Batch::new();
         let queue = &self.machine.queue;
-        let (mut found, mut waiting) = (queue.flying_which(goes), queue.which(goes));
+        let (mut found, mut waiting) = (queue.flying_which(goes), queue.which(|_, item| goes(item)));
         let more = waiting.len() > MESSAGES;
         waiting.truncate(MESSAGES);
         found += waiting.len();

@@ -134,7 +134,7 @@ impl Jobs {
         for (key, value) in page {
             let job: ServiceJobView = decoded("job of a service", &value)?;
             if job.org.as_ref() == Some(org) && job.updated_at <= latest {
-                self.times.remove(&job.id);
+                self.kept.remove(&job.id);
                 self.by_time.remove(&(job.updated_at, job.id));
                 batch.delete(Table::ServiceJob, key);
                 found += 1;

@@ -17,11 +17,12 @@ use std::time::Duration;
 use tripline_protocol::Name;
 
 /// The rows of a service, and how many are read and removed at once: some may be long.
-const PAGES: [(Table, usize); 4] = [
+const PAGES: [(Table, usize); 5] = [
     (Table::ServiceDelivery, 200),
     (Table::ServiceOrg, 200),
     (Table::ServiceJob, 4),
     (Table::ServiceResource, 1),
+    (Table::ServiceRequest, 4),
 ];
 /// Between two looks whether a service's actor has stopped.
 const STOP_PAUSE: Duration = Duration::from_millis(1);

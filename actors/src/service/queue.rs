@@ -174,6 +174,21 @@ impl Queue {
         found.map(|(seq, _)| *seq).collect()
     }
 
+    /// The barriers of an org, those that are under way with them.
+    pub(crate) fn barriers(&self, org: &Org) -> impl Iterator<Item = u64> + '_ {
+        self.barriers.get(org).into_iter().flatten().copied()
+    }
+
+    /// Whether a message is under way.
+    pub(crate) fn is_flying(&self, seq: u64) -> bool {
+        self.flying.contains(&seq)
+    }
+
+    /// The lowest number of all.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.items.first_key_value().map(|(seq, _)| *seq)
+    }
+
     /// How many of which this holds are under way.
     pub(crate) fn flying_which(&self, wanted: impl Fn(&Item) -> bool) -> usize {
         let flying = self.flying.iter().filter_map(|seq| self.items.get(seq));

@@ -8,7 +8,7 @@ use super::messages::{
 };
 use super::purge::Purges;
 use super::queue::Item;
-use super::record::{DeliveryRecord, ServiceRecord, delivery_key, name_key, prefix, split};
+use super::record::{ServiceRecord, name_key};
 use super::request::{Ask, GetRequest, ListRequests};
 use crate::door::Reply;
 use crate::ground::{Ground, name_of, read};
@@ -336,67 +336,6 @@ impl Services {
                 by: Some(by),
                 reply: Some(reply),
             });
-        }
-    }
-
-    /// Removes all rows of a service, page by page.
-    fn purge(&self, name: &Name) -> Result<(), Refusal> {
-        let prefix = prefix(name);
-        for table in [
-            Table::ServiceDelivery,
-            Table::ServiceOrg,
-            Table::ServiceJob,
-            Table::ServiceResource,
-            Table::ServiceRequest,
-        ] {
-            loop {
-                let page = self.ground.store.scan(table, &prefix, None, PURGE_PAGE)?;
-                if page.is_empty() {
-                    break;
-                }
-                let mut batch = Batch::new();
-                for (key, value) in page {
-                    if table == Table::ServiceDelivery {
-                        self.purge_delivery(name, &key, &value, &mut batch)?;
-                    }
-                    batch.delete(table, key);
-                }
-                self.ground.store.commit(batch, || {});
-            }
-        }
-        let mut batch = Batch::new();
-        batch.delete(Table::ServiceSecret, name_key(name));
-        batch.delete(Table::Service, name_key(name));
-        self.ground.store.commit(batch, || {});
-        Ok(())
-    }
-
-    fn purge_delivery(
-        &self,
-        name: &Name,
-        key: &[u8],
-        value: &[u8],
-        batch: &mut Batch,
-    ) -> Result<(), Refusal> {
-        let seq = split(key).and_then(|(_, seq)| read_u64(seq));
-        let delivery: DeliveryRecord = decoded("message for a service", value)?;
-        seq.map_or(Ok(()), |seq| delivery.bury(&self.ground.store, batch, name, seq))
-    }
-
-    /// Messages of a service that went while they were on their way.
-    fn discard(&self, name: &Name, queued: Vec<(u64, Item)>) {
-        for (seq, _) in queued {
-            let mut batch = Batch::new();
-            let key = delivery_key(name, seq);
-            let discarded = match self.ground.store.get(Table::ServiceDelivery, &key) {
-                Ok(Some(value)) => self.purge_delivery(name, &key, &value, &mut batch),
-                Ok(None) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = discarded {
-                tracing::error!(service = %name, %error, "a message of a service that is gone stays behind");
-            }
-            self.ground.store.commit(batch, || {});
         }
     }
 }

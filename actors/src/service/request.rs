@@ -4,9 +4,10 @@
 use super::actor::Service;
 use super::messages::{Queued, Take};
 use super::record::{Content, DeliveryRecord, RequestRecord};
+use super::redact::without_tokens;
 use super::requests::ServiceRequestFilter;
 use super::state::End;
-use super::verdict::{Verdict, short, without_tokens};
+use super::verdict::{Verdict, short};
 use crate::audit::By;
 use crate::door::Reply;
 use crate::once::{Made, Once, gone};

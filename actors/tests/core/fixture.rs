@@ -122,7 +122,7 @@ const HANG: Duration = Duration::from_secs(60);
 type Row = (Vec<u8>, Vec<u8>);
 
 /// What the actors decide about.
-const TABLES: [Table; 63] = [
+const TABLES: [Table; 64] = [
     Table::Control,
     Table::Job,
     Table::OpenJob,

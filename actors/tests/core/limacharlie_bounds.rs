@@ -17,7 +17,7 @@ fn asked(fixture: &Fixture, call: Call) -> tokio::task::JoinHandle<Answer> {
 #[actix::test]
 async fn so_many_requests_wait_for_results_and_one_more_is_answered_with_its_jobs() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (_, mut agent) = linked(&fixture).await;
     let waits = |mid: String| asked(&fixture, request(&fixture, &mid, Some(600)));
     let runs = waits("runs".into());
@@ -49,7 +49,7 @@ async fn so_many_requests_wait_for_results_and_one_more_is_answered_with_its_job
 #[actix::test]
 async fn a_long_answer_is_made_again_from_its_jobs_and_not_kept() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let (_, mut agent) = linked(&fixture).await;
     let waits = asked(&fixture, request(&fixture, "r", Some(60)));
     let command = agent.command().await;
@@ -58,7 +58,7 @@ async fn a_long_answer_is_made_again_from_its_jobs_and_not_kept() {
     let first = waits.await.unwrap();
     assert!(first.data.to_string().contains(&output));
     let fixture = fixture.restart().await;
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let notes = fixture.store.scan(Table::LcCall, &[], None, 10).unwrap();
     assert_eq!(notes.len(), 2);
     assert!(
@@ -73,7 +73,7 @@ async fn a_long_answer_is_made_again_from_its_jobs_and_not_kept() {
 #[actix::test]
 async fn a_request_names_so_many_hosts() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let selects = |mid: &str| {
         call(
             "request",
@@ -98,7 +98,7 @@ async fn a_request_names_so_many_hosts() {
 #[actix::test]
 async fn a_content_is_handed_out_where_there_is_room_for_it() {
     let fixture = Fixture::start();
-    with_look(&fixture);
+    with_look(&fixture, &[]);
     let bytes = crate::limacharlie::LOOK.len() as u64;
     let resource = |room| fixture.core.limacharlie_resource(org(), "job/look", room);
     let whole = resource(Some(bytes)).await.unwrap();

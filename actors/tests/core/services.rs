@@ -4,6 +4,7 @@ mod delivery;
 mod leaving;
 mod moved;
 mod registration;
+mod removed_org;
 mod requests;
 mod telling;
 

@@ -5,6 +5,7 @@ mod burst;
 mod etypes;
 mod replies;
 mod requests;
+mod ticks;
 
 use crate::harness::{Api, Outside, Server, Site, cloud_event, eventually, until};
 use crate::peer::{RealService, Recorded};

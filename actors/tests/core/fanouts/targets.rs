@@ -32,6 +32,7 @@ async fn sensor(fixture: &Fixture, number: u128) -> HostId {
         mid: Some(sid.to_string()),
         deadline: None,
         jwt: None,
+        tripdepth: None,
         etype: "new_sensor".into(),
         data: json!({ "sid": sid, "hostname": "web-1" }),
     };
