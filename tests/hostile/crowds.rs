@@ -3,6 +3,8 @@
 use crate::harness::{eventually, until};
 use crate::liar::Liar;
 use crate::scene::Scene;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -63,15 +65,19 @@ async fn a_crowd_without_a_hello_throws_out_itself_and_nobody_else() {
         .await
         .expect("no panic");
     scene.honest_work_is_done().await;
-    // One with a key that opens the channel again and again, and never says hello: the last one waits.
+    // One with a key that opens the channel again and again, and never says hello: one waits. Two of them may come in another order
+    // than they were opened, since each is taken by the thread that has its connection.
     let liar = scene.liar("liar").await;
     let mut silent = Vec::new();
     for _ in 0..60 {
         silent.push(liar.twin().await);
     }
-    for twin in &mut silent[..59] {
-        assert_eq!(twin.farewell().await, "replaced");
-    }
+    let farewells: FuturesUnordered<_> = silent.iter_mut().map(Liar::farewell).collect();
+    let all_but_one: Vec<String> = farewells.take(59).collect().await;
+    assert!(
+        all_but_one.iter().all(|word| word == "replaced"),
+        "{all_but_one:?}"
+    );
     let rest = tokio::task::spawn_blocking(move || crowd(at, count - count / 2))
         .await
         .expect("no panic");
