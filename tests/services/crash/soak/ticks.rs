@@ -48,15 +48,23 @@ impl Ticks {
             .all(|whose| self.0.get(whose).is_some_and(|dues| !is_next_due(dues)))
     }
 
-    /// One in every period, for each of these and for nobody else: none is there twice, and none is left out.
-    pub(super) fn are_one_a_period(&self, everybody: &BTreeSet<String>) {
+    /// When each had its last.
+    pub(super) fn last(&self) -> BTreeMap<String, u64> {
+        let last = |(whose, dues): (&String, &Vec<u64>)| Some((whose.clone(), *dues.iter().max()?));
+        self.0.iter().filter_map(last).collect()
+    }
+
+    /// One in every period from then on, for each of these and for nobody else: none is there twice, and none is left out.
+    pub(super) fn are_one_a_period(&self, since: &BTreeMap<String, u64>) {
         let known: BTreeSet<&String> = self.0.keys().collect();
-        assert_eq!(known, everybody.iter().collect(), "who has ticks");
+        assert_eq!(known, since.keys().collect(), "who has ticks");
         for (whose, dues) in &self.0 {
             let mut in_order = dues.clone();
             in_order.sort_unstable();
-            let is_one_on = |pair: &[u64]| pair[1] - pair[0] == PERIOD.as_millis();
-            assert!(in_order.windows(2).all(is_one_on), "{whose}: {in_order:?}");
+            let is_later = |pair: &[u64]| pair[0] < pair[1];
+            let is_one_on = |pair: &[u64]| pair[0] < since[whose] || pair[1] - pair[0] == PERIOD.as_millis();
+            let holds = |pair: &[u64]| is_later(pair) && is_one_on(pair);
+            assert!(in_order.windows(2).all(holds), "{whose}: {in_order:?}");
         }
     }
 
