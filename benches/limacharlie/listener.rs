@@ -94,6 +94,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, heard: &Heard) -> std::io:
         let began = Instant::now();
         match manner {
             Manner::Takes(Duration::ZERO) => {}
+            // What a service's work takes is what is measured.
             Manner::Takes(long) => tokio::time::sleep(long).await,
             Manner::Hangs => {
                 heard.detections.fetch_add(1, Ordering::Relaxed);

@@ -150,11 +150,11 @@ impl Parts {
                 Err(Refusal::Unavailable { .. }) if !self.role.connected() => return,
                 Err(error) => tracing::warn!(org = %self.org, %error, "an org is not removed yet"),
             }
-            // Back-off: hosts confirm the ends of their jobs in their own time, and a broker may be away for long.
             pause = match plan == before {
                 true => (pause * 2).min(PAUSE_MAX),
                 false => PAUSE,
             };
+            // Back-off: hosts confirm the ends of their jobs in their own time, and a broker may be away for long.
             tokio::time::sleep(pause).await;
         }
     }
