@@ -180,14 +180,15 @@ pub fn start(options: HttpOptions, state: HttpState) -> Result<RunningHttp, Erro
     let served = served.map(web::Data::new);
     let called = called.map(web::Data::new);
     let mut running = start_with(&options, clock, move |config| {
-        config.app_data(state.clone()).configure(routes::configure);
+        // First where most requests come from: a path is compared with one route after the other.
+        if let Some(called) = &called {
+            config.app_data(called.clone()).configure(limacharlie::configure);
+        }
         if let Some(served) = &served {
             let core = littlebrother::configure::<Core>;
             config.app_data(served.clone()).configure(core);
         }
-        if let Some(called) = &called {
-            config.app_data(called.clone()).configure(limacharlie::configure);
-        }
+        config.app_data(state.clone()).configure(routes::configure);
     })?;
     running.littlebrother = littlebrother;
     metrics::note_start(now);
