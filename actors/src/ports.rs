@@ -30,6 +30,9 @@ pub enum PublishError {
     /// The broker is away, slow or restarting: the same message is tried again.
     #[error("the broker did not take it yet: {0}")]
     Transient(String),
+    /// What it was to follow in its run is not the last of the stream: it is tried again as soon as that has settled.
+    #[error("what it follows is not the last of its stream")]
+    OutOfTurn,
     /// The broker will never take this message: it is quarantined.
     #[error("the broker refuses it: {0}")]
     Permanent(String),
@@ -37,9 +40,17 @@ pub enum PublishError {
 
 /// Publishes to JetStream and to core NATS.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes to a stream. The message is handed over in the call itself (calls keep their order on the
-    /// wire); the future resolves when the broker has acknowledged that it is stored, with its sequence there, or failed.
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>>;
+    /// Publishes messages of one subject to its stream, in order: each is stored only directly behind the one before it, so
+    /// that none overtakes one that failed. They are handed over in the call itself (calls keep their order on the wire);
+    /// the future resolves when the broker has answered to all: a result for each message, in the same order, with its
+    /// sequence in the stream where it is stored.
+    fn publish_run(&self, run: Vec<OutMessage>) -> BoxFuture<Vec<Result<u64, PublishError>>>;
+
+    /// Publishes one message, as a run of its own.
+    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
+        let run = self.publish_run(vec![message]);
+        Box::pin(async move { run.await.pop().unwrap_or(Err(PublishError::OutOfTurn)) })
+    }
 
     /// Publishes for whoever listens now; dropped when the broker is away.
     fn notify(&self, subject: String, payload: Vec<u8>);

@@ -101,7 +101,9 @@ fn not_published(error: &PublishError) -> Answer {
     // A closed stderr is nobody's concern.
     let _ = writeln!(std::io::stderr().lock(), "tripline-function: {error}");
     match error {
-        PublishError::Transient(_) => Answer::again("the event could not be stored"),
+        PublishError::Transient(_) | PublishError::OutOfTurn => {
+            Answer::again("the event could not be stored")
+        }
         PublishError::Permanent(_) => Answer::refused("the event cannot be stored"),
     }
 }

@@ -42,8 +42,12 @@ impl BrokerStatus for NoBroker {
 }
 
 impl Publisher for NoBroker {
-    fn publish(&self, _: OutMessage) -> Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>> {
-        Box::pin(ready(Err(PublishError::Transient("there is none".into()))))
+    fn publish_run(
+        &self,
+        run: Vec<OutMessage>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Result<u64, PublishError>>> + Send>> {
+        let none = Err(PublishError::Transient("there is none".into()));
+        Box::pin(ready(vec![none; run.len()]))
     }
 
     fn notify(&self, _: String, _: Vec<u8>) {}

@@ -1,5 +1,10 @@
 //! The outbox's way to the broker: an ordered queue, one task that sends, and the acks awaited together.
 //!
+//! A run is sent without waiting for an ack in between. From its second message on each says which one it follows
+//! (`Nats-Expected-Last-Msg-Id`), and the broker refuses it when another one is the last of the stream. So nothing overtakes a
+//! message that was lost on its way, not even over a connection that comes back; and when somebody else publishes in
+//! between, the rest is sent again (`docs/decisions/0033-runs-of-one-subject.md`).
+//!
 //! Deliberately not here: retries. A message that failed for now is the outbox's to send again, with the same
 //! `Nats-Msg-Id`. A lost connection fails everything under way at once, since its acks will not come.
 
@@ -19,9 +24,9 @@ use std::sync::Arc;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
 
-/// Most messages that wait to be sent.
+/// Most runs of messages that wait to be sent.
 pub const QUEUE_MAX: usize = 4_096;
-/// Most messages sent and not acked.
+/// Messages sent and not acked at which no further run is sent.
 const IN_FLIGHT_MAX: usize = 1_000;
 
 /// Publishes for the outbox. Made before there is a connection; until [`super::NatsEdge::start`] has one,
@@ -33,10 +38,13 @@ pub struct NatsPublisher {
     receiver: Mutex<Option<mpsc::Receiver<Job>>>,
 }
 
+/// How each message of a run went.
+type Results = Vec<Result<u64, PublishError>>;
+
 /// What waits to be sent.
 #[derive(Debug)]
 enum Job {
-    Publish(OutMessage, oneshot::Sender<Result<u64, PublishError>>),
+    Publish(Vec<OutMessage>, oneshot::Sender<Results>),
     Notify(String, Vec<u8>),
     Purge(Vec<(String, String)>, oneshot::Sender<Result<(), PublishError>>),
 }
@@ -67,19 +75,19 @@ impl NatsPublisher {
 pub(crate) struct Receiver(mpsc::Receiver<Job>);
 
 impl Publisher for NatsPublisher {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
+    fn publish_run(&self, run: Vec<OutMessage>) -> BoxFuture<Results> {
+        let count = run.len();
+        let failed = move |error| std::future::ready(vec![Err(error); count]).boxed();
         if !self.status.usable() {
-            let away = Err(PublishError::Transient(self.status.detail()));
-            return std::future::ready(away).boxed();
+            return failed(PublishError::Transient(self.status.detail()));
         }
         let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(Job::Publish(message, answer)) {
-            Ok(()) => async move { answered.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                let full = format!("{QUEUE_MAX} messages wait to be sent already");
-                std::future::ready(Err(PublishError::Transient(full))).boxed()
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => std::future::ready(Err(stopped())).boxed(),
+        match self.queue.try_send(Job::Publish(run, answer)) {
+            Ok(()) => async move { answered.await.unwrap_or_else(|_| vec![Err(stopped()); count]) }.boxed(),
+            Err(mpsc::error::TrySendError::Full(_)) => failed(PublishError::Transient(format!(
+                "{QUEUE_MAX} runs of messages wait to be sent already"
+            ))),
+            Err(mpsc::error::TrySendError::Closed(_)) => failed(stopped()),
         }
     }
 
@@ -116,13 +124,42 @@ pub(crate) struct Sender {
     recheck: Arc<Notify>,
     next: u64,
     waiting: HashMap<u64, Waiting>,
-    acks: FuturesUnordered<Boxed<'static, (u64, Result<u64, AckError>)>>,
+    /// Each with the number of its run and its place in that.
+    acks: FuturesUnordered<Boxed<'static, (u64, usize, Result<u64, AckError>)>>,
 }
 
-/// A message that was sent and not acked.
+/// A run that was sent and is not acked whole.
 struct Waiting {
     subject: String,
-    answer: oneshot::Sender<Result<u64, PublishError>>,
+    /// In the order of the messages; `None` until the broker has answered.
+    results: Vec<Option<Result<u64, PublishError>>>,
+    left: usize,
+    answer: oneshot::Sender<Results>,
+}
+
+impl Waiting {
+    fn new(run: &[OutMessage], answer: oneshot::Sender<Results>) -> Self {
+        Self {
+            subject: run.first().map(|first| first.subject.clone()).unwrap_or_default(),
+            results: vec![None; run.len()],
+            left: run.len(),
+            answer,
+        }
+    }
+
+    fn settle(&mut self, place: usize, result: Result<u64, PublishError>) {
+        if let Some(open) = self.results.get_mut(place).filter(|known| known.is_none()) {
+            *open = Some(result);
+            self.left -= 1;
+        }
+    }
+
+    /// Tells how all went; what is open failed with `error`.
+    fn finish(self, error: &PublishError) {
+        let known = |result: Option<_>| result.unwrap_or_else(|| Err(error.clone()));
+        // Nobody waiting for it any more is no error.
+        drop(self.answer.send(self.results.into_iter().map(known).collect()));
+    }
 }
 
 impl Sender {
@@ -148,7 +185,7 @@ impl Sender {
                     Some(job) => self.send(job).await,
                     None => break,
                 },
-                Some((id, result)) = self.acks.next() => self.acked(id, result),
+                Some((id, place, result)) = self.acks.next() => self.acked(id, place, result),
                 denied = self.denials.recv() => self.denied(denied),
                 changed = self.link.changed() => match changed {
                     Ok(()) => self.link_changed(),
@@ -176,13 +213,42 @@ impl Sender {
                     drop(answer.send(purged));
                 });
             }
-            Job::Publish(message, answer) => {
-                let subject = message.subject.clone();
-                match self.publish(message).await {
-                    Ok(ack) => self.await_ack(Waiting { subject, answer }, ack),
-                    Err(error) => reply(answer, Err(error)),
+            Job::Publish(run, answer) => self.send_run(run, answer).await,
+        }
+    }
+
+    async fn send_run(&mut self, run: Vec<OutMessage>, answer: oneshot::Sender<Results>) {
+        let (id, mut waiting) = (self.next, Waiting::new(&run, answer));
+        self.next += 1;
+        let (mut before, mut out_of_turn) = (None, false);
+        for (place, message) in run.into_iter().enumerate() {
+            if out_of_turn {
+                waiting.settle(place, Err(PublishError::OutOfTurn));
+                continue;
+            }
+            let message_id = message.message_id.clone();
+            match self.publish(message, before.as_deref()).await {
+                Ok(ack) => {
+                    before = Some(message_id);
+                    let acked = async move { (id, place, ack.await.map(|ack| ack.sequence)) };
+                    self.acks.push(acked.boxed());
+                }
+                Err(error) => {
+                    // What will never be sent holds nothing back.
+                    out_of_turn = !matches!(error, PublishError::Permanent(_));
+                    waiting.settle(place, Err(error));
                 }
             }
+        }
+        self.keep(id, waiting);
+    }
+
+    /// Waits for the rest of a run, or tells how it went if there is none.
+    fn keep(&mut self, id: u64, waiting: Waiting) {
+        if waiting.left == 0 {
+            waiting.finish(&PublishError::OutOfTurn);
+        } else {
+            self.waiting.insert(id, waiting);
         }
     }
 
@@ -195,7 +261,11 @@ impl Sender {
         }
     }
 
-    async fn publish(&self, message: OutMessage) -> Result<PublishAckFuture, PublishError> {
+    async fn publish(
+        &self,
+        message: OutMessage,
+        before: Option<&str>,
+    ) -> Result<PublishAckFuture, PublishError> {
         if !self.status.usable() {
             return Err(PublishError::Transient(self.status.detail()));
         }
@@ -205,46 +275,45 @@ impl Sender {
             .headers(headers(&message)?)
             .message_id(&message.message_id)
             .payload(message.payload.into());
+        let publish = match before {
+            Some(before) => publish.expected_last_message_id(before),
+            None => publish,
+        };
         self.context
             .send_publish(subject, publish)
             .await
             .map_err(|error| classify(&error))
     }
 
-    fn await_ack(&mut self, waiting: Waiting, ack: PublishAckFuture) {
-        let id = self.next;
-        self.next += 1;
-        self.waiting.insert(id, waiting);
-        self.acks
-            .push(async move { (id, ack.await.map(|ack| ack.sequence)) }.boxed());
-    }
-
-    fn acked(&mut self, id: u64, result: Result<u64, AckError>) {
+    fn acked(&mut self, id: u64, place: usize, result: Result<u64, AckError>) {
         // Those that failed with their connection are answered already.
-        let Some(waiting) = self.waiting.remove(&id) else {
+        let Some(mut waiting) = self.waiting.remove(&id) else {
             return;
         };
-        if let Err(error) = &result {
-            tracing::warn!(subject = waiting.subject, %error, "publish failed");
-            if error.kind() == PublishErrorKind::StreamNotFound {
-                self.recheck.notify_one();
+        let result = result.map_err(|error| {
+            let subject = &waiting.subject;
+            match error.kind() {
+                PublishErrorKind::WrongLastMessageId => tracing::debug!(subject, "published out of turn"),
+                kind => {
+                    tracing::warn!(subject, %error, "publish failed");
+                    if kind == PublishErrorKind::StreamNotFound {
+                        self.recheck.notify_one();
+                    }
+                }
             }
-        }
-        reply(waiting.answer, result.map_err(|error| classify(&error)));
+            classify(&error)
+        });
+        waiting.settle(place, result);
+        self.keep(id, waiting);
     }
 
     fn denied(&mut self, denied: Result<Denied, broadcast::error::RecvError>) {
         // Missing one only means that its message times out.
         let Ok(denied) = denied else { return };
-        let ids: Vec<u64> = self
-            .waiting
-            .iter()
-            .filter_map(|(id, waiting)| (waiting.subject == denied.subject).then_some(*id))
-            .collect();
-        for id in ids {
-            if let Some(waiting) = self.waiting.remove(&id) {
-                reply(waiting.answer, Err(PublishError::Permanent(denied.text.clone())));
-            }
+        let error = PublishError::Permanent(denied.text);
+        let of_subject = |_: &u64, waiting: &mut Waiting| waiting.subject == denied.subject;
+        for (_, waiting) in self.waiting.extract_if(of_subject) {
+            waiting.finish(&error);
         }
     }
 
@@ -256,8 +325,9 @@ impl Sender {
 
     fn fail_all(&mut self, why: &str) {
         self.acks.clear();
+        let error = PublishError::Transient(why.into());
         for (_, waiting) in self.waiting.drain() {
-            reply(waiting.answer, Err(PublishError::Transient(why.into())));
+            waiting.finish(&error);
         }
     }
 }
@@ -282,11 +352,6 @@ async fn purge(context: &Context, filters: Vec<(String, String)>) -> Result<(), 
     Ok(())
 }
 
-/// Nobody waiting for it any more is no error.
-fn reply(answer: oneshot::Sender<Result<u64, PublishError>>, result: Result<u64, PublishError>) {
-    drop(answer.send(result));
-}
-
 fn headers(message: &OutMessage) -> Result<HeaderMap, PublishError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &message.headers {
@@ -301,6 +366,7 @@ fn headers(message: &OutMessage) -> Result<HeaderMap, PublishError> {
 pub(super) fn classify(error: &AckError) -> PublishError {
     let text = describe(error);
     match error.kind() {
+        PublishErrorKind::WrongLastMessageId => PublishError::OutOfTurn,
         PublishErrorKind::MaxPayloadExceeded => PublishError::Permanent(text),
         PublishErrorKind::Other if is_refused(error) => PublishError::Permanent(text),
         _ => PublishError::Transient(text),
@@ -364,7 +430,7 @@ mod tests {
         let Some(Receiver(mut queue)) = publisher.take_receiver() else {
             panic!("nobody took it");
         };
-        assert!(matches!(queue.try_recv(), Ok(Job::Publish(first, _)) if first.message_id == "1"));
+        assert!(matches!(queue.try_recv(), Ok(Job::Publish(run, _)) if run[0].message_id == "1"));
         assert!(
             publisher.publish(message(QUEUE_MAX)).now_or_never().is_none(),
             "there is room again"

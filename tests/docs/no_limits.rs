@@ -37,6 +37,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/ground.rs ROWS_PAGE",
             "actors/src/host/reporter.rs ROWS_PAGE",
             "actors/src/once.rs PRUNE_MAX",
+            "actors/src/outbox/codec.rs FORGOTTEN_MAX",
             "actors/src/outbox/mod.rs ACKS_BATCH",
             "actors/src/replay.rs PRUNE_MAX",
             "actors/src/router/guard.rs SWEEP_MAX",

@@ -69,6 +69,136 @@ async fn messages_are_stored_in_the_order_of_the_calls_with_id_and_headers() {
     );
 }
 
+fn run_of(numbers: impl IntoIterator<Item = u64>) -> Vec<OutMessage> {
+    numbers.into_iter().map(message).collect()
+}
+
+/// How each of a run went.
+async fn publish_run(edge: &TestEdge, run: Vec<OutMessage>) -> Vec<Result<u64, PublishError>> {
+    edge.publisher.publish_run(run).await
+}
+
+#[tokio::test]
+async fn a_run_is_stored_in_order_and_again_once() {
+    let (test, edge) = running().await;
+    let sequences: Vec<_> = (1..=100).map(Ok).collect();
+    assert_eq!(publish_run(&edge, run_of(0..100)).await, sequences);
+    assert_eq!(
+        publish_run(&edge, run_of(0..100)).await,
+        sequences,
+        "the same again"
+    );
+    assert_eq!(publish_run(&edge, Vec::new()).await, []);
+    assert_eq!(stored(&test).await, (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn nothing_of_a_run_overtakes_what_the_broker_does_not_take() {
+    let (test, edge) = running().await;
+    let mut run = run_of(0..6);
+    run[1].headers = vec![("no\nheader".into(), String::new())];
+    run[3].payload = vec![b'x'; 2 << 20];
+    let results = publish_run(&edge, run).await;
+    let kinds: Vec<&str> = results
+        .iter()
+        .map(|result| match result {
+            Ok(_) => "stored",
+            Err(PublishError::OutOfTurn) => "out of turn",
+            Err(PublishError::Permanent(_)) => "never",
+            Err(PublishError::Transient(_)) => "not now",
+        })
+        .collect();
+    // What the client itself would never send holds nothing back.
+    assert_eq!(kinds, ["stored", "never", "stored", "never", "stored", "stored"]);
+    assert_eq!(stored(&test).await, [0, 2, 4, 5]);
+}
+
+#[tokio::test]
+async fn what_the_stream_refuses_lets_nothing_of_its_run_pass() {
+    let (test, edge) = running().await;
+    let context = jetstream::new(test.admin().await);
+    let stream = context.get_stream("TRIPLINE_RESULTS").await.expect("the stream");
+    let config = stream::Config {
+        max_message_size: 300,
+        ..stream.cached_info().config.clone()
+    };
+    context.update_stream(&config).await.expect("a change");
+    let mut run = run_of(0..4);
+    run[2].payload = vec![b'x'; 1_000];
+    let results = publish_run(&edge, run).await;
+    assert_eq!(results[..2], [Ok(1), Ok(2)]);
+    assert!(
+        matches!(results[2], Err(PublishError::Permanent(_))),
+        "{results:?}"
+    );
+    assert_eq!(results[3], Err(PublishError::OutOfTurn));
+    assert_eq!(stored(&test).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_after_somebody_else_published_in_between() {
+    let (test, edge) = running().await;
+    let admin = jetstream::new(test.admin().await);
+    let beside = tokio::spawn(async move {
+        for number in 1_000_000..1_000_300_u64 {
+            let subject = "tripline.results.default.job.succeeded.other";
+            let ack = admin
+                .publish(subject, number.to_string().into())
+                .await
+                .expect("sent");
+            ack.await.expect("an ack");
+        }
+    });
+    let mut left: Vec<u64> = (0..3_000).collect();
+    while !left.is_empty() {
+        let run: Vec<u64> = left.iter().copied().take(100).collect();
+        let results = publish_run(&edge, run_of(run.iter().copied())).await;
+        for (number, result) in run.iter().zip(results) {
+            match result {
+                Ok(_) => left.retain(|other| other != number),
+                Err(error) => assert_eq!(error, PublishError::OutOfTurn),
+            }
+        }
+    }
+    beside.await.expect("all are published");
+    let ours: Vec<u64> = stored(&test)
+        .await
+        .into_iter()
+        .filter(|number| *number < 1_000_000)
+        .collect();
+    assert_eq!(ours, (0..3_000).collect::<Vec<_>>());
+}
+
+/// Publishes runs as the outbox does, until all of it is stored.
+async fn deliver_runs(publisher: &NatsPublisher, numbers: std::ops::Range<u64>) {
+    let mut left: std::collections::VecDeque<u64> = numbers.collect();
+    while !left.is_empty() {
+        let run: Vec<u64> = left.drain(..left.len().min(50)).collect();
+        let results = publisher.publish_run(run_of(run.iter().copied())).await;
+        for (number, result) in run.into_iter().zip(results).rev() {
+            match result {
+                Ok(_) => {}
+                Err(PublishError::Permanent(why)) => panic!("{why}"),
+                Err(_) => left.push_front(number),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn runs_keep_their_order_when_the_broker_is_killed() {
+    let (test, edge) = running().await;
+    let publisher = edge.publisher.clone();
+    let delivering = tokio::spawn(async move { deliver_runs(&publisher, 0..20_000).await });
+    for _ in 0..3 {
+        test.kill().await;
+        edge.ready().await;
+    }
+    delivering.await.expect("all are delivered");
+    assert_eq!(stored(&test).await, (0..20_000).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn the_same_message_again_is_acked_and_stored_once() {
     let (test, edge) = running().await;

@@ -35,11 +35,10 @@ impl CountingPublisher {
 }
 
 impl Publisher for CountingPublisher {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
-        if message.subject.ends_with(self.end) {
-            self.count.fetch_add(1, Ordering::Relaxed);
-        }
-        Box::pin(async { Ok(1) })
+    fn publish_run(&self, run: Vec<OutMessage>) -> BoxFuture<Vec<Result<u64, PublishError>>> {
+        let counted = run.iter().filter(|message| message.subject.ends_with(self.end));
+        self.count.fetch_add(counted.count() as u64, Ordering::Relaxed);
+        Box::pin(async move { vec![Ok(1); run.len()] })
     }
 
     fn notify(&self, _: String, _: Vec<u8>) {}

@@ -196,11 +196,11 @@ impl AuditKeeper {
                         "the broker refuses a record of the audit"
                     );
                 }
-                Err(PublishError::Transient(why)) => {
+                Err(error @ (PublishError::Transient(_) | PublishError::OutOfTurn)) => {
                     tracing::debug!(
                         chain = done.chain,
                         number,
-                        why,
+                        %error,
                         "a record of the audit is published later"
                     );
                     progress.retry_at = now.after(RETRY_PAUSE);

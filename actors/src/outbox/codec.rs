@@ -136,6 +136,18 @@ pub(super) fn decode_time(bytes: &[u8]) -> Option<Timestamp> {
         .map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes)))
 }
 
+/// Entries that are removed at once. Memory that the store needs for a batch grows with it.
+pub(super) const FORGOTTEN_MAX: usize = 1_000;
+
+/// Batches which remove these entries, however many they are, in parts.
+pub(super) fn forgetting(seqs: &[u64]) -> impl Iterator<Item = Batch> {
+    seqs.chunks(FORGOTTEN_MAX).map(|seqs| {
+        let mut batch = Batch::new();
+        seqs.iter().for_each(|seq| forget(&mut batch, *seq));
+        batch
+    })
+}
+
 /// Removes an entry and its mark.
 pub(super) fn forget(batch: &mut Batch, seq: u64) {
     batch.delete(Table::Outbox, seq.to_be_bytes().to_vec());

@@ -1,7 +1,7 @@
 //! Outbox: what is to be published, in order, until the broker has it.
 //!
 //! An entry is written in the batch of the decision that made it ([`stage`]) and handed to the actor once
-//! that batch is durable. Entries of one subject are published one after the other; others overlap. An
+//! that batch is durable. Entries of one subject are published in runs, one after the other; those of others overlap. An
 //! acknowledged entry is marked `sent` and kept for a while, to be published again at the next start with
 //! the same `Nats-Msg-Id`, because a broker acknowledges before it syncs. What the broker refuses for good
 //! is quarantined and the rest goes on.
@@ -35,7 +35,7 @@ use crate::store::{Batch, Table};
 use actix::prelude::*;
 use results::Results;
 use spans::Spans;
-use state::State;
+use state::{Ready, State};
 use std::sync::Arc;
 use std::time::Duration;
 use tripline_protocol::api::PublishedEvent;
@@ -43,6 +43,9 @@ use tripline_protocol::{Span, Timestamp};
 
 /// How often acknowledgements are written down and what failed is tried again.
 const TICK: Duration = Duration::from_millis(20);
+/// How long the outbox rests after something went out. What comes meanwhile goes out together, which costs the broker and
+/// us a fraction of what each alone would.
+const REST: Duration = Duration::from_millis(1);
 /// Acknowledgements written at once at the latest.
 const ACKS_BATCH: usize = 512;
 
@@ -71,19 +74,20 @@ pub(crate) struct Publish {
 #[rtype(result = "()")]
 pub(crate) struct BrokerReturned;
 
-/// The broker answered, or did not. Sent by the outbox to itself.
+/// How an entry's publication went, with its sequence in its stream.
+type Answer = (u64, Result<u64, PublishError>);
+
+/// The broker answered to all of a run, or did not. Sent by the outbox to itself.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-struct Published {
-    seq: u64,
-    /// The message's sequence in its stream.
-    result: Result<u64, PublishError>,
-}
+struct Published(Vec<Answer>);
 
 /// The actor.
 pub(crate) struct Outbox {
     ground: Arc<Ground>,
     state: State,
+    /// Something went out within [`REST`].
+    rests: bool,
     ticks: u64,
     spans: Spans,
     results: Results,
@@ -98,7 +102,7 @@ impl Outbox {
         let now = ground.now();
         let window = ground.config.outbox_resend_window;
         let (mut state, mut results) = (State::new(), Results::default());
-        let mut old = Batch::new();
+        let mut old = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = ground.store.scan(Table::Outbox, &[], after.as_deref(), 1000)?;
@@ -113,7 +117,7 @@ impl Outbox {
                     .get(Table::Sent, key)?
                     .and_then(|bytes| codec::decode_time(&bytes));
                 match sent {
-                    Some(at) if at.after(window) < now => codec::forget(&mut old, seq),
+                    Some(at) if at.after(window) < now => old.push(seq),
                     sent => {
                         let message = codec::decode(value);
                         // What was acknowledged is known already.
@@ -129,10 +133,11 @@ impl Outbox {
         ground
             .load
             .restart(state.waiting_len() as u64, quarantined, state.seq_last());
-        ground.store.commit(old, || {});
+        codec::forgetting(&old).for_each(|batch| ground.store.commit(batch, || {}));
         Ok(Self {
             ground,
             state,
+            rests: false,
             ticks: 0,
             spans: Spans::default(),
             results,
@@ -140,32 +145,44 @@ impl Outbox {
         })
     }
 
-    /// Publishes what may go out now.
+    /// Publishes what may go out now, or after the rest.
     fn pump(&mut self, ctx: &mut Context<Self>) {
+        if self.rests {
+            return;
+        }
         let now = self.ground.now();
-        while let Some(ready) = self.state.next(now) {
-            let message = match ready.message {
-                Some(message) => Some(message),
-                None => self.reread(ready.seq),
-            };
-            let Some(message) = message else {
-                self.state
-                    .published(ready.seq, Err(PublishError::Permanent("unreadable".into())), now);
-                continue;
-            };
-            let sent = self.ground.publisher.publish(message);
-            let me = ctx.address();
-            let seq = ready.seq;
-            actix::spawn(async move {
-                me.do_send(Published {
-                    seq,
-                    result: sent.await,
-                })
+        while let Some(run) = self.state.next(now) {
+            self.send(run, ctx);
+            self.rests = true;
+        }
+        if self.rests {
+            ctx.run_later(REST, |outbox, ctx| {
+                outbox.rests = false;
+                outbox.pump(ctx);
             });
         }
     }
 
-    /// Long queues keep only their numbers in memory.
+    fn send(&self, run: Vec<Ready>, ctx: &mut Context<Self>) {
+        let (mut seqs, mut messages, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for Ready { seq, message } in run {
+            match message.or_else(|| self.reread(seq)) {
+                Some(message) => {
+                    seqs.push(seq);
+                    messages.push(message);
+                }
+                None => answers.push((seq, Err(PublishError::Permanent("unreadable".into())))),
+            }
+        }
+        let sent = self.ground.publisher.publish_run(messages);
+        let me = ctx.address();
+        actix::spawn(async move {
+            answers.extend(seqs.into_iter().zip(sent.await));
+            me.do_send(Published(answers));
+        });
+    }
+
+    /// Long queues keep only their numbers in memory, and so does what was with the broker before.
     fn reread(&self, seq: u64) -> Option<OutMessage> {
         match self.ground.store.get(Table::Outbox, &seq.to_be_bytes()) {
             Ok(bytes) => bytes.as_deref().and_then(codec::decode),
@@ -211,16 +228,9 @@ impl Outbox {
 
     /// Forgets what was acknowledged so long ago that the broker has synced it.
     fn prune(&mut self, now: Timestamp) {
-        let mut batch = Batch::new();
-        for seq in self
-            .state
-            .take_synced(now.before(self.ground.config.outbox_resend_window))
-        {
-            codec::forget(&mut batch, seq);
-        }
-        if !batch.is_empty() {
-            self.ground.store.commit(batch, || {});
-        }
+        let horizon = now.before(self.ground.config.outbox_resend_window);
+        let synced = self.state.take_synced(horizon);
+        codec::forgetting(&synced).for_each(|batch| self.ground.store.commit(batch, || {}));
     }
 }
 
@@ -306,23 +316,36 @@ impl Outbox {
 
 impl Handler<Published> for Outbox {
     type Result = ();
-    fn handle(&mut self, message: Published, ctx: &mut Self::Context) {
+    fn handle(&mut self, Published(answers): Published, ctx: &mut Self::Context) {
         let now = self.ground.now();
-        if let Err(error) = &message.result {
-            tracing::debug!(seq = message.seq, %error, "publish failed");
-        }
-        if let Some(span) = self.spans.published(message.seq, &message.result, now) {
-            self.ground.traces.send(vec![span]);
-        }
-        if !matches!(message.result, Err(PublishError::Transient(_))) {
-            let sequence = message.result.as_ref().ok().copied();
-            self.results.settled(message.seq, sequence, now);
-        }
-        self.state.published(message.seq, message.result.map(drop), now);
+        let told = |(seq, result)| (seq, self.note_answer(seq, result, now));
+        let run = answers.into_iter().map(told).collect();
+        self.state.published(run, now);
         if self.state.settled_len() >= ACKS_BATCH {
             self.settle(now);
         }
         self.pump(ctx);
+    }
+}
+
+impl Outbox {
+    /// Tells traces and the jobs of results what became of an entry.
+    fn note_answer(
+        &mut self,
+        seq: u64,
+        result: Result<u64, PublishError>,
+        now: Timestamp,
+    ) -> Result<(), PublishError> {
+        if let Err(error) = &result {
+            tracing::debug!(seq, %error, "publish failed");
+        }
+        if let Some(span) = self.spans.published(seq, &result, now) {
+            self.ground.traces.send(vec![span]);
+        }
+        if matches!(result, Ok(_) | Err(PublishError::Permanent(_))) {
+            self.results.settled(seq, result.as_ref().ok().copied(), now);
+        }
+        result.map(drop)
     }
 }
 

@@ -38,7 +38,7 @@ impl Spans {
         let failed = match result {
             Ok(_) => None,
             Err(PublishError::Permanent(_)) => Some("quarantined".to_owned()),
-            Err(PublishError::Transient(_)) => return None,
+            Err(PublishError::Transient(_) | PublishError::OutOfTurn) => return None,
         };
         let span = *self.0.remove(&seq)?;
         Some(TraceSpan {

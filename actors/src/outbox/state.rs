@@ -1,4 +1,7 @@
 //! The outbox's order: what may go out now, what waits for its subject, for a retry, or for the sync.
+//!
+//! What waits of one subject goes out in runs: one at a time, in order, and the broker stores none of a run before those
+//! ahead of it. What was not stored is tried again before anything that follows it.
 
 use super::RETRY_MAX;
 use crate::ports::{OutMessage, PublishError};
@@ -13,6 +16,11 @@ pub(super) const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Payload bytes kept in memory; beyond, entries are read again from the store when their turn comes.
 const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// The most entries of a run. Larger ones cost the broker nothing less.
+pub(super) const RUN_MAX: usize = 128;
+/// Payload bytes of a run at which nothing is added to it.
+pub(super) const RUN_BYTES_MAX: usize = 1024 * 1024;
+
 /// An entry whose turn it is. Without `message` the caller reads it from the store.
 #[derive(Debug, PartialEq)]
 pub(super) struct Ready {
@@ -23,10 +31,12 @@ pub(super) struct Ready {
 #[derive(Debug)]
 struct Entry {
     subject: Arc<str>,
+    /// `None`: it is, or was, with the broker, or there was no room for it.
     message: Option<OutMessage>,
     /// Of its payload.
     bytes: usize,
-    attempts: u32,
+    /// How often it was the first of a run that failed.
+    failures: u32,
     /// It was acknowledged by an earlier broker process and goes out only to be sure.
     again: bool,
     /// It is with the broker.
@@ -36,6 +46,11 @@ struct Entry {
 }
 
 impl Entry {
+    /// Bytes of its payload that are in memory for it.
+    fn held(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.payload.len())
+    }
+
     /// Whether it counts as waiting.
     fn waits(&self) -> bool {
         !self.again && !self.withdrawn
@@ -61,16 +76,32 @@ pub(super) struct Settled {
     pub(super) waiting: u64,
 }
 
+/// What is with the broker.
 #[derive(Debug, Default)]
+struct Flight {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Flight {
+    fn has_room(&self) -> bool {
+        self.entries < IN_FLIGHT_MAX && self.bytes < IN_FLIGHT_BYTES_MAX
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct State {
     entries: HashMap<u64, Entry>,
-    /// Entries that no other entry of their subject holds back.
-    runnable: VecDeque<u64>,
-    /// Entries behind another one of their subject, in order. Present while one of it is under way.
+    /// Entries of each subject that are not with the broker, in order. Present while one is, waits, or both.
     subjects: HashMap<Arc<str>, VecDeque<u64>>,
-    retries: BTreeMap<(Timestamp, u64), ()>,
-    in_flight: usize,
-    in_flight_bytes: usize,
+    /// Subjects whose turn it is: something waits, and nothing is with the broker.
+    runnable: VecDeque<Arc<str>>,
+    /// Subjects that wait for a retry, with the number of their first entry.
+    retries: BTreeMap<(Timestamp, u64), Arc<str>>,
+    /// How many entries a run may have. Halved when somebody else published in the middle of one, because all behind that
+    /// went in vain; doubled when a whole one arrived.
+    run_len: usize,
+    flight: Flight,
     memory_bytes: usize,
     settled: Settled,
     /// Acknowledged, oldest first, until the broker has surely synced them.
@@ -82,7 +113,19 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new() -> Self {
-        Self::default()
+        Self {
+            entries: HashMap::new(),
+            subjects: HashMap::new(),
+            runnable: VecDeque::new(),
+            retries: BTreeMap::new(),
+            run_len: RUN_MAX,
+            flight: Flight::default(),
+            memory_bytes: 0,
+            settled: Settled::default(),
+            sent: VecDeque::new(),
+            parting: HashMap::new(),
+            seq_last: 0,
+        }
     }
 
     /// Entries not yet acknowledged in this or an earlier process.
@@ -92,7 +135,7 @@ impl State {
 
     /// Sent to the broker and not acknowledged.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.flight.entries
     }
 
     /// What waits, looked at entry by entry: for people, not for the way of a message.
@@ -118,13 +161,18 @@ impl State {
         self.seq_last
     }
 
+    /// This number was given away by an earlier process.
+    pub(super) fn taken(&mut self, seq: u64) {
+        self.seq_last = self.seq_last.max(seq);
+    }
+
     pub(super) fn settled_len(&self) -> usize {
         self.settled.sent.len()
     }
 
     /// Takes an entry found in the store at start; `sent` when it was acknowledged then.
     pub(super) fn restore(&mut self, seq: u64, message: Option<OutMessage>, sent: Option<Timestamp>) {
-        self.seq_last = self.seq_last.max(seq);
+        self.taken(seq);
         match message {
             Some(message) => self.add(seq, message, sent.is_some()),
             None => self
@@ -135,23 +183,16 @@ impl State {
     }
 
     pub(super) fn enqueue(&mut self, seq: u64, message: OutMessage) {
-        self.seq_last = self.seq_last.max(seq);
+        self.taken(seq);
         self.add(seq, message, false);
     }
 
     fn add(&mut self, seq: u64, message: OutMessage, again: bool) {
-        let subject: Arc<str> = message.subject.as_str().into();
+        let subject = self.place(&message.subject, seq);
         let bytes = message.payload.len();
         let message = (self.memory_bytes + bytes <= MEMORY_BYTES_MAX).then_some(message);
         if message.is_some() {
             self.memory_bytes += bytes;
-        }
-        match self.subjects.get_mut(&subject) {
-            Some(behind) => behind.push_back(seq),
-            None => {
-                self.subjects.insert(Arc::clone(&subject), VecDeque::new());
-                self.runnable.push_back(seq);
-            }
         }
         self.entries.insert(
             seq,
@@ -159,7 +200,7 @@ impl State {
                 subject,
                 message,
                 bytes,
-                attempts: 0,
+                failures: 0,
                 again,
                 flying: false,
                 withdrawn: false,
@@ -167,27 +208,56 @@ impl State {
         );
     }
 
-    /// The next entry to publish, if the window has room.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<Ready> {
-        if self.in_flight >= IN_FLIGHT_MAX || self.in_flight_bytes >= IN_FLIGHT_BYTES_MAX {
-            return None;
+    /// Puts an entry behind those of its subject.
+    fn place(&mut self, subject: &str, seq: u64) -> Arc<str> {
+        if let Some((subject, _)) = self.subjects.get_key_value(subject) {
+            let subject = Arc::clone(subject);
+            if let Some(waiting) = self.subjects.get_mut(&subject) {
+                waiting.push_back(seq);
+            }
+            return subject;
         }
+        let subject: Arc<str> = subject.into();
+        self.subjects.insert(Arc::clone(&subject), VecDeque::from([seq]));
+        self.runnable.push_back(Arc::clone(&subject));
+        subject
+    }
+
+    /// The next run to publish, if the window has room: entries of one subject, in order.
+    pub(super) fn next(&mut self, now: Timestamp) -> Option<Vec<Ready>> {
         self.retries_due(now);
-        loop {
-            let seq = self.runnable.pop_front()?;
+        while self.flight.has_room() {
+            let subject = self.runnable.pop_front()?;
+            let run = self.take_run(&subject);
+            if !run.is_empty() {
+                return Some(run);
+            }
+            // All of it was withdrawn.
+            self.subjects.remove(&subject);
+        }
+        None
+    }
+
+    fn take_run(&mut self, subject: &str) -> Vec<Ready> {
+        let (mut run, mut bytes) = (Vec::new(), 0);
+        let Some(waiting) = self.subjects.get_mut(subject) else {
+            return run;
+        };
+        while run.len() < self.run_len && bytes < RUN_BYTES_MAX && self.flight.has_room() {
+            let Some(seq) = waiting.pop_front() else { break };
             let Some(entry) = self.entries.get_mut(&seq).filter(|entry| !entry.withdrawn) else {
-                self.remove(seq);
+                self.memory_bytes -= self.entries.remove(&seq).map_or(0, |entry| entry.held());
                 continue;
             };
-            self.in_flight += 1;
-            self.in_flight_bytes += entry.bytes;
-            entry.attempts += 1;
+            self.memory_bytes -= entry.held();
+            bytes += entry.bytes;
+            self.flight.entries += 1;
+            self.flight.bytes += entry.bytes;
             entry.flying = true;
-            return Some(Ready {
-                seq,
-                message: entry.message.clone(),
-            });
+            let message = entry.message.take();
+            run.push(Ready { seq, message });
         }
+        run
     }
 
     /// Whether it has not settled.
@@ -214,48 +284,87 @@ impl State {
     }
 
     fn retries_due(&mut self, now: Timestamp) {
-        while let Some(((at, seq), ())) = self.retries.first_key_value().map(|(key, ())| (*key, ())) {
-            if at > now {
-                break;
-            }
-            self.retries.remove(&(at, seq));
-            self.runnable.push_back(seq);
+        while let Some(first) = self.retries.first_entry().filter(|first| first.key().0 <= now) {
+            self.runnable.push_back(first.remove());
         }
     }
 
     /// The broker is back: nothing waits for a retry any more.
     pub(super) fn retry_now(&mut self) {
-        let waiting: Vec<u64> = std::mem::take(&mut self.retries)
-            .into_keys()
-            .map(|(_, seq)| seq)
-            .collect();
-        for seq in waiting {
+        for ((_, seq), subject) in std::mem::take(&mut self.retries) {
             if let Some(entry) = self.entries.get_mut(&seq) {
-                entry.attempts = 0;
+                entry.failures = 0;
             }
-            self.runnable.push_back(seq);
+            self.runnable.push_back(subject);
         }
     }
 
-    /// The broker answered, or did not.
-    pub(super) fn published(&mut self, seq: u64, result: Result<(), PublishError>, now: Timestamp) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let bytes = self.entries.get(&seq).map_or(0, |entry| entry.bytes);
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
-        if self.parting.remove(&seq).is_some() {
-            return drop(self.remove(seq));
-        }
-        match result {
-            Ok(()) => self.done(seq, now, None),
-            Err(PublishError::Permanent(why)) => self.done(seq, now, Some(why)),
-            Err(PublishError::Transient(_)) => {
-                let entry = self.entries.get_mut(&seq);
-                let attempts = entry.map_or(1, |entry| {
-                    entry.flying = false;
-                    entry.attempts
-                });
-                self.retries.insert((now.after(pause(attempts)), seq), ());
+    /// The broker answered to a run, or did not.
+    pub(super) fn published(&mut self, run: Vec<(u64, Result<(), PublishError>)>, now: Timestamp) {
+        let subject = run.iter().find_map(|(seq, _)| self.entries.get(seq));
+        let Some(subject) = subject.map(|entry| Arc::clone(&entry.subject)) else {
+            return;
+        };
+        self.adapt(&run);
+        let mut again = Vec::new();
+        for (seq, result) in run {
+            self.landed(seq);
+            if self.parting.remove(&seq).is_some() {
+                drop(self.remove(seq));
+                continue;
             }
+            match result {
+                Ok(()) => self.done(seq, now, None),
+                Err(PublishError::Permanent(why)) => self.done(seq, now, Some(why)),
+                Err(error) => again.push((seq, error)),
+            }
+        }
+        self.go_on(subject, &again, now);
+    }
+
+    /// How long the next runs are follows from how this one went.
+    fn adapt(&mut self, run: &[(u64, Result<(), PublishError>)]) {
+        if run
+            .iter()
+            .any(|(_, result)| result == &Err(PublishError::OutOfTurn))
+        {
+            self.run_len = (self.run_len / 2).max(1);
+        } else if run.len() == self.run_len && run.iter().all(|(_, result)| result.is_ok()) {
+            self.run_len = (self.run_len * 2).min(RUN_MAX);
+        }
+    }
+
+    /// It is no longer with the broker.
+    fn landed(&mut self, seq: u64) {
+        self.flight.entries = self.flight.entries.saturating_sub(1);
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.flying = false;
+            self.flight.bytes = self.flight.bytes.saturating_sub(entry.bytes);
+        }
+    }
+
+    /// A subject's next turn, first for those of its last run that were not stored: at once, or after a pause when the
+    /// first of them failed.
+    fn go_on(&mut self, subject: Arc<str>, again: &[(u64, PublishError)], now: Timestamp) {
+        let Some(waiting) = self.subjects.get_mut(&subject) else {
+            return;
+        };
+        for (seq, _) in again.iter().rev() {
+            waiting.push_front(*seq);
+        }
+        if waiting.is_empty() {
+            self.subjects.remove(&subject);
+            return;
+        }
+        match again.first() {
+            Some((seq, PublishError::Transient(_))) => {
+                let failures = self.entries.get_mut(seq).map_or(1, |entry| {
+                    entry.failures += 1;
+                    entry.failures
+                });
+                self.retries.insert((now.after(pause(failures)), *seq), subject);
+            }
+            _ => self.runnable.push_back(subject),
         }
     }
 
@@ -275,18 +384,9 @@ impl State {
         }
     }
 
-    /// It holds its subject back no longer.
     fn remove(&mut self, seq: u64) -> Option<Entry> {
         let entry = self.entries.remove(&seq)?;
-        self.memory_bytes -= entry.message.as_ref().map_or(0, |message| message.payload.len());
-        let next = self
-            .subjects
-            .get_mut(&entry.subject)
-            .and_then(VecDeque::pop_front);
-        match next {
-            Some(next) => self.runnable.push_back(next),
-            None => drop(self.subjects.remove(&entry.subject)),
-        }
+        self.memory_bytes -= entry.held();
         Some(entry)
     }
 
@@ -301,8 +401,8 @@ impl State {
     }
 }
 
-/// 50 ms, doubled with each attempt, at most [`RETRY_MAX`].
-fn pause(attempts: u32) -> Span {
-    let doubled = 50_u64.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+/// 50 ms, doubled with each failure, at most [`RETRY_MAX`].
+fn pause(failures: u32) -> Span {
+    let doubled = 50_u64.saturating_mul(1 << failures.saturating_sub(1).min(16));
     Span::from_millis(doubled).min(RETRY_MAX)
 }

@@ -1,7 +1,7 @@
 //! The order of what is published, against a broker that is slow, away, or refuses.
 
 use super::codec;
-use super::state::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, State};
+use super::state::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, RUN_BYTES_MAX, RUN_MAX, Ready, State};
 use super::{Load, RETRY_MAX};
 use crate::clock::SystemClock;
 use crate::ports::{OutMessage, PublishError};
@@ -29,9 +29,15 @@ fn refused() -> Result<(), PublishError> {
     Err(PublishError::Permanent("too large".into()))
 }
 
-/// The numbers that may go out now.
-fn ready(state: &mut State, now: Timestamp) -> Vec<u64> {
-    std::iter::from_fn(|| state.next(now).map(|ready| ready.seq)).collect()
+/// The runs that may go out now, as numbers.
+fn ready(state: &mut State, now: Timestamp) -> Vec<Vec<u64>> {
+    let run = |run: Vec<Ready>| run.into_iter().map(|ready| ready.seq).collect();
+    std::iter::from_fn(|| state.next(now).map(run)).collect()
+}
+
+/// The broker answers to a run of one.
+fn published(state: &mut State, seq: u64, result: Result<(), PublishError>, now: Timestamp) {
+    state.published(vec![(seq, result)], now);
 }
 
 fn with(subjects: &[&str]) -> State {
@@ -42,22 +48,68 @@ fn with(subjects: &[&str]) -> State {
     state
 }
 
+const NOTHING: [[u64; 0]; 0] = [];
+
 #[test]
-fn messages_of_one_subject_go_out_one_after_the_other() {
+fn messages_of_one_subject_go_out_in_runs_one_after_the_other() {
     let mut state = with(&["a", "a", "b"]);
-    assert_eq!(ready(&mut state, START), [1, 3]);
-    state.published(1, Ok(()), START);
-    assert_eq!(ready(&mut state, START), [2]);
+    assert_eq!(ready(&mut state, START), [vec![1, 2], vec![3]]);
+    state.enqueue(4, message("a", 1));
+    assert_eq!(ready(&mut state, START), NOTHING);
+    state.published(vec![(1, Ok(())), (2, Ok(()))], START);
+    assert_eq!(ready(&mut state, START), [[4]]);
 }
 
 #[test]
 fn a_failed_message_holds_its_subject_back_until_it_went_out() {
-    let mut state = with(&["a", "a"]);
+    let mut state = with(&["a", "a", "a"]);
     ready(&mut state, START);
-    state.published(1, away(), START);
-    assert_eq!(ready(&mut state, START), [0_u64; 0]);
+    let (ok, behind) = (Ok(()), Err(PublishError::OutOfTurn));
+    state.published(vec![(1, ok), (2, away()), (3, behind)], START);
+    assert_eq!(ready(&mut state, START), NOTHING);
     let later = START.after(Span::from_millis(50));
-    assert_eq!(ready(&mut state, later), [1], "the same message, not the next");
+    assert_eq!(ready(&mut state, later), [[2, 3]], "the same message first");
+}
+
+#[test]
+fn what_went_in_vain_goes_again_at_once_and_in_shorter_runs() {
+    let mut state = State::new();
+    for seq in 1..=RUN_MAX as u64 + 1 {
+        state.enqueue(seq, message("a", 1));
+    }
+    assert_eq!(
+        ready(&mut state, START),
+        [(1..=RUN_MAX as u64).collect::<Vec<_>>()]
+    );
+    let answer = |seq| match seq {
+        1 => Ok(()),
+        _ => Err(PublishError::OutOfTurn),
+    };
+    state.published(
+        (1..=RUN_MAX as u64).map(|seq| (seq, answer(seq))).collect(),
+        START,
+    );
+    for half in [RUN_MAX / 2, RUN_MAX] {
+        let runs = ready(&mut state, START);
+        assert_eq!(runs.len(), 1);
+        let (first, last) = (runs[0][0], *runs[0].last().unwrap());
+        let expected: Vec<u64> = (first..first + half as u64).filter(|seq| *seq <= 129).collect();
+        assert_eq!(runs[0], expected, "{first} to {last}");
+        state.published(runs[0].iter().map(|seq| (*seq, Ok(()))).collect(), START);
+    }
+    assert_eq!((state.waiting_len(), state.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_run_has_no_more_bytes_than_a_bound_but_for_its_last_message() {
+    let mut state = State::new();
+    for seq in 1..=5 {
+        state.enqueue(seq, message("a", RUN_BYTES_MAX / 2));
+    }
+    assert_eq!(ready(&mut state, START), [[1, 2]]);
+    state.enqueue(6, message("b", 2 * RUN_BYTES_MAX));
+    state.enqueue(7, message("b", 1));
+    assert_eq!(ready(&mut state, START), [[6]]);
 }
 
 #[test]
@@ -65,12 +117,12 @@ fn the_pause_doubles_up_to_a_bound() {
     let mut state = with(&["a"]);
     let mut now = START;
     for expected in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000] {
-        assert_eq!(ready(&mut state, now), [1]);
-        state.published(1, away(), now);
+        assert_eq!(ready(&mut state, now), [[1]]);
+        published(&mut state, 1, away(), now);
         let due = now.after(Span::from_millis(expected));
         assert_eq!(
             ready(&mut state, due.before(Span::from_millis(1))),
-            [0_u64; 0],
+            NOTHING,
             "before {expected} ms"
         );
         now = due;
@@ -81,16 +133,16 @@ fn the_pause_doubles_up_to_a_bound() {
 #[test]
 fn when_the_broker_is_back_nothing_waits_for_its_retry() {
     let mut state = with(&["a", "b"]);
-    for seq in ready(&mut state, START) {
-        state.published(seq, away(), START);
+    for run in ready(&mut state, START) {
+        published(&mut state, run[0], away(), START);
     }
-    assert_eq!(ready(&mut state, START), [0_u64; 0]);
+    assert_eq!(ready(&mut state, START), NOTHING);
     state.retry_now();
-    assert_eq!(ready(&mut state, START), [1, 2]);
-    state.published(1, away(), START);
+    assert_eq!(ready(&mut state, START), [[1], [2]]);
+    published(&mut state, 1, away(), START);
     assert_eq!(
         ready(&mut state, START.after(Span::from_millis(50))),
-        [1],
+        [[1]],
         "the pause begins anew"
     );
 }
@@ -99,8 +151,8 @@ fn when_the_broker_is_back_nothing_waits_for_its_retry() {
 fn what_the_broker_refuses_for_good_lets_the_rest_pass() {
     let mut state = with(&["a", "a"]);
     ready(&mut state, START);
-    state.published(1, refused(), START);
-    assert_eq!(ready(&mut state, START), [2]);
+    state.published(vec![(1, refused()), (2, Err(PublishError::OutOfTurn))], START);
+    assert_eq!(ready(&mut state, START), [[2]]);
     let settled = state.take_settled();
     assert_eq!(settled.refused, [(1, "too large".to_owned())]);
     assert_eq!((settled.sent, settled.waiting), (vec![], 1));
@@ -111,8 +163,8 @@ fn an_acknowledged_message_is_kept_until_the_broker_has_surely_synced_it() {
     let mut state = with(&["a", "b"]);
     ready(&mut state, START);
     let later = START.after(Span::from_secs(1));
-    state.published(1, Ok(()), START);
-    state.published(2, Ok(()), later);
+    published(&mut state, 1, Ok(()), START);
+    published(&mut state, 2, Ok(()), later);
     assert_eq!(state.take_settled().sent, [1, 2]);
     assert_eq!(state.take_synced(START), [0_u64; 0]);
     assert_eq!(state.take_synced(later), [1]);
@@ -125,10 +177,8 @@ fn what_was_acknowledged_before_a_restart_goes_out_again_without_counting_as_wai
     state.restore(4, Some(message("a", 1)), Some(START));
     state.restore(7, Some(message("a", 1)), None);
     assert_eq!((state.waiting_len(), state.seq_last()), (1, 7));
-    assert_eq!(ready(&mut state, START), [4]);
-    state.published(4, Ok(()), START);
-    assert_eq!(ready(&mut state, START), [7]);
-    state.published(7, Ok(()), START);
+    assert_eq!(ready(&mut state, START), [[4, 7]]);
+    state.published(vec![(4, Ok(())), (7, Ok(()))], START);
     let settled = state.take_settled();
     assert_eq!(
         (settled.sent, settled.waiting),
@@ -157,12 +207,15 @@ fn messages_beyond_the_bound_on_memory_are_read_again_when_their_turn_comes() {
         state.enqueue(seq, message(&format!("s{seq}"), 1024 * 1024));
     }
     let held: Vec<bool> =
-        std::iter::from_fn(|| state.next(START).map(|ready| ready.message.is_some())).collect();
+        std::iter::from_fn(|| state.next(START).map(|run| run[0].message.is_some())).collect();
     assert_eq!(held.iter().filter(|held| **held).count(), 32);
-    state.published(1, Ok(()), START);
     state.enqueue(41, message("new", 1024 * 1024));
     let next = state.next(START).unwrap();
-    assert!(next.message.is_some(), "there is room again");
+    assert!(next[0].message.is_some(), "there is room again");
+    published(&mut state, 1, away(), START);
+    state.retry_now();
+    let again = state.next(START).unwrap();
+    assert!(again[0].message.is_none(), "it is read again, too");
 }
 
 #[test]
@@ -172,8 +225,14 @@ fn no_more_than_a_bound_are_with_the_broker_at_once() {
         state.enqueue(seq, message(&format!("s{seq}"), 1));
     }
     assert_eq!(ready(&mut state, START).len(), IN_FLIGHT_MAX);
-    state.published(1, away(), START);
+    published(&mut state, 1, away(), START);
     assert_eq!(ready(&mut state, START).len(), 1);
+    let mut state = State::new();
+    for seq in 1..=(IN_FLIGHT_MAX + RUN_MAX) as u64 {
+        state.enqueue(seq, message(&format!("s{}", seq % 12), 1));
+    }
+    let runs = ready(&mut state, START);
+    assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), IN_FLIGHT_MAX, "in runs");
 }
 
 #[test]
@@ -183,10 +242,10 @@ fn no_more_bytes_than_a_bound_are_with_the_broker_at_once() {
         state.enqueue(seq, message(&format!("s{seq}"), each));
     }
     assert_eq!(ready(&mut state, START).len(), 8);
-    state.published(1, away(), START);
-    assert_eq!(ready(&mut state, START), [9]);
-    state.published(2, Ok(()), START);
-    assert_eq!(ready(&mut state, START), [10]);
+    published(&mut state, 1, away(), START);
+    assert_eq!(ready(&mut state, START), [[9]]);
+    published(&mut state, 2, Ok(()), START);
+    assert_eq!(ready(&mut state, START), [[10]]);
 }
 
 #[test]
@@ -233,33 +292,35 @@ fn what_is_in_quarantine_takes_its_place_until_it_is_put_back_and_published_or_d
 
 #[test]
 fn what_is_withdrawn_goes_out_no_more_and_holds_nothing_back() {
-    let mut state = with(&["a", "a", "a", "b"]);
-    assert_eq!(ready(&mut state, START), [1, 4]);
+    let mut state = with(&["a", "b"]);
+    assert_eq!(ready(&mut state, START), [[1], [2]]);
+    state.enqueue(3, message("a", 1));
+    state.enqueue(4, message("a", 1));
     state.withdraw(1);
-    state.withdraw(2);
-    state.withdraw(2);
+    state.withdraw(3);
+    state.withdraw(3);
     assert_eq!(
         state.parting().collect::<Vec<_>>(),
         ["a"],
         "the broker may still take it"
     );
     assert_eq!((state.waiting_len(), state.take_settled().waiting), (2, 2));
-    state.published(1, Ok(()), START);
+    published(&mut state, 1, Ok(()), START);
     assert_eq!(state.parting().count(), 0);
-    assert_eq!(ready(&mut state, START), [3], "the next of the subject");
+    assert_eq!(ready(&mut state, START), [[4]], "the next of the subject");
     let settled = state.take_settled();
     assert_eq!(
         (settled.sent.len(), settled.waiting),
         (0, 0),
         "nothing is written of it"
     );
-    state.published(4, away(), START);
-    state.withdraw(4);
+    published(&mut state, 2, away(), START);
+    state.withdraw(2);
     assert_eq!(state.parting().count(), 0, "nobody has it");
     let later = START.after(Span::from_secs(6));
-    assert_eq!(ready(&mut state, later), [0_u64; 0]);
-    assert!(!state.has(4));
-    state.published(3, Ok(()), later);
+    assert_eq!(ready(&mut state, later), NOTHING);
+    assert!(!state.has(2));
+    published(&mut state, 4, Ok(()), later);
     assert_eq!((state.waiting_len(), state.in_flight()), (0, 0));
 }
 
@@ -269,14 +330,19 @@ fn what_is_withdrawn_while_it_is_with_the_broker_ends_however_that_answers() {
         let mut state = with(&["a", "a"]);
         ready(&mut state, START);
         state.withdraw(1);
-        state.published(1, answer, START);
+        let behind = match answer {
+            Ok(()) => away(),
+            _ => Err(PublishError::OutOfTurn),
+        };
+        state.published(vec![(1, answer), (2, behind)], START);
         let settled = state.take_settled();
         assert!(
             settled.sent.is_empty() && settled.refused.is_empty(),
             "{settled:?}"
         );
         assert!(!state.has(1));
-        assert_eq!((settled.waiting, ready(&mut state, START)), (1, vec![2]));
+        state.retry_now();
+        assert_eq!((settled.waiting, ready(&mut state, START)), (1, vec![vec![2]]));
     }
 }
 
@@ -286,18 +352,47 @@ enum Op {
     Withdraw(u8),
     Enqueue(u8),
     Pump,
-    Answer(prop::sample::Index, u8),
+    /// To one of the runs: how it goes, and from which message on.
+    Answer(prop::sample::Index, Fate, prop::sample::Index),
     Pass(u64),
     BrokerReturned,
     Settle,
     Restart,
 }
 
+/// What happens to a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    /// The connection is lost: what is ahead was taken, no ack comes, and the rest comes never.
+    Lost,
+    /// The connection is lost, and comes back with the rest; what is ahead never came.
+    Late,
+    /// The broker does not take one for now.
+    NotNow,
+    /// It will never take one.
+    Never,
+    /// Somebody else publishes in between.
+    Between,
+    /// The ack of one is lost.
+    Unheard,
+    Taken,
+}
+
 fn op() -> impl Strategy<Value = Op> {
+    let fate = prop_oneof![
+        1 => Just(Fate::Lost),
+        1 => Just(Fate::Late),
+        1 => Just(Fate::NotNow),
+        1 => Just(Fate::Never),
+        1 => Just(Fate::Between),
+        1 => Just(Fate::Unheard),
+        3 => Just(Fate::Taken),
+    ];
+    let index = any::<prop::sample::Index>;
     prop_oneof![
-        6 => (0_u8..4).prop_map(Op::Enqueue),
-        6 => Just(Op::Pump),
-        8 => (any::<prop::sample::Index>(), 0_u8..6).prop_map(|(index, how)| Op::Answer(index, how)),
+        12 => (0_u8..4).prop_map(Op::Enqueue),
+        4 => Just(Op::Pump),
+        6 => (index(), fate, index()).prop_map(|(index, fate, at)| Op::Answer(index, fate, at)),
         3 => (0_u64..3000).prop_map(Op::Pass),
         1 => Just(Op::BrokerReturned),
         3 => Just(Op::Settle),
@@ -315,11 +410,61 @@ struct World {
     /// The subject of every number.
     subjects: HashMap<u64, u8>,
     withdrawn: Vec<u64>,
-    with_broker: Vec<u64>,
-    /// The order in which the broker took them, per subject.
-    taken: HashMap<u8, Vec<u64>>,
-    ended: Vec<u64>,
+    /// Runs.
+    with_broker: Vec<Vec<u64>>,
+    broker: Broker,
     seq: u64,
+}
+
+/// A stream, as the real one decides.
+#[derive(Default)]
+struct Broker {
+    stored: Vec<u64>,
+    /// What came last; `None`: somebody else's.
+    last: Option<u64>,
+    never: Vec<u64>,
+}
+
+impl Broker {
+    fn store(&mut self, seq: u64, before: Option<u64>) -> Result<(), PublishError> {
+        if self.stored.contains(&seq) {
+            return Ok(());
+        }
+        if before.is_some() && self.last != before {
+            return Err(PublishError::OutOfTurn);
+        }
+        self.stored.push(seq);
+        self.last = Some(seq);
+        Ok(())
+    }
+
+    fn take(&mut self, run: &[u64], fate: Fate, at: usize) -> Vec<(u64, Result<(), PublishError>)> {
+        let (mut before, mut answers) = (None, Vec::new());
+        for (place, seq) in run.iter().enumerate() {
+            let comes = match fate {
+                Fate::Lost => place < at,
+                Fate::Late => place >= at,
+                _ => true,
+            };
+            if fate == Fate::Between && place == at {
+                self.last = None;
+            }
+            let answer = match (fate, place == at) {
+                (Fate::NotNow, true) => away(),
+                _ if comes && self.never.contains(seq) => refused(),
+                (Fate::Never, true) if !self.stored.contains(seq) => {
+                    self.never.push(*seq);
+                    refused()
+                }
+                _ if comes => self.store(*seq, before),
+                _ => away(),
+            };
+            let unheard = matches!(fate, Fate::Lost | Fate::Late) || (fate == Fate::Unheard && place == at);
+            answers.push((*seq, if unheard { away() } else { answer }));
+            before = Some(*seq);
+        }
+        answers
+    }
 }
 
 impl World {
@@ -332,10 +477,10 @@ impl World {
                 self.state.enqueue(self.seq, message(&subject.to_string(), 1));
             }
             Op::Pump => self.pump(),
-            Op::Answer(index, how) => {
+            Op::Answer(index, fate, at) => {
                 if !self.with_broker.is_empty() {
-                    let seq = self.with_broker.swap_remove(index.index(self.with_broker.len()));
-                    self.answer(seq, how);
+                    let run = self.with_broker.swap_remove(index.index(self.with_broker.len()));
+                    self.answer(&run, fate, at.index(run.len()));
                 }
             }
             Op::Pass(millis) => self.now = self.now.after(Span::from_millis(millis)),
@@ -359,31 +504,29 @@ impl World {
     }
 
     fn pump(&mut self) {
-        for seq in ready(&mut self.state, self.now) {
-            assert!(!self.withdrawn.contains(&seq), "{seq} was withdrawn");
-            let subject = self.subjects[&seq];
-            let beside = self
-                .with_broker
-                .iter()
-                .any(|other| self.subjects[other] == subject);
-            assert!(!beside, "two of one subject are with the broker");
-            self.with_broker.push(seq);
+        for run in ready(&mut self.state, self.now) {
+            let subject = self.subjects[&run[0]];
+            for seq in &run {
+                assert!(!self.withdrawn.contains(seq), "{seq} was withdrawn");
+                assert_eq!(self.subjects[seq], subject, "a run is of one subject");
+            }
+            let mut others = self.with_broker.iter();
+            let beside = others.any(|other| self.subjects[&other[0]] == subject);
+            assert!(!beside, "two runs of one subject are with the broker");
+            self.with_broker.push(run);
         }
     }
 
-    fn answer(&mut self, seq: u64, how: u8) {
-        let result = match how {
-            0 | 1 => away(),
-            2 => refused(),
-            _ => Ok(()),
-        };
-        if !matches!(result, Err(PublishError::Transient(_))) {
-            let taken = self.taken.entry(self.subjects[&seq]).or_default();
-            assert!(taken.last().is_none_or(|last| *last < seq), "out of order");
-            taken.push(seq);
-            self.ended.push(seq);
-        }
-        self.state.published(seq, result, self.now);
+    fn answer(&mut self, run: &[u64], fate: Fate, at: usize) {
+        let answers = self.broker.take(run, fate, at);
+        self.state.published(answers, self.now);
+        let subject = self.subjects[&run[0]];
+        let of_subject = self
+            .broker
+            .stored
+            .iter()
+            .filter(|seq| self.subjects[seq] == subject);
+        assert!(of_subject.is_sorted(), "out of order");
     }
 
     fn settle(&mut self) {
@@ -400,7 +543,6 @@ impl World {
     fn restart(&mut self) {
         self.state = State::new();
         self.with_broker.clear();
-        self.taken.clear();
         for (seq, (subject, sent)) in &self.stored {
             let sent = sent.then_some(self.now);
             self.state
@@ -427,8 +569,7 @@ proptest! {
             subjects: HashMap::new(),
             withdrawn: Vec::new(),
             with_broker: Vec::new(),
-            taken: HashMap::new(),
-            ended: Vec::new(),
+            broker: Broker::default(),
             seq: 0,
         };
         for op in ops {
@@ -438,14 +579,29 @@ proptest! {
         for _ in 0..400 {
             world.step(Op::Pass(6000));
             world.pump();
-            for seq in std::mem::take(&mut world.with_broker) {
-                world.answer(seq, 5);
+            for run in std::mem::take(&mut world.with_broker) {
+                world.answer(&run, Fate::Taken, 0);
             }
         }
         world.settle();
         prop_assert_eq!(world.load.waiting(), 0);
         for seq in (1..=world.seq).filter(|seq| !world.withdrawn.contains(seq)) {
-            prop_assert!(world.ended.contains(&seq), "{} was lost", seq);
+            let ended = world.broker.stored.contains(&seq) || world.broker.never.contains(&seq);
+            prop_assert!(ended, "{} was lost", seq);
         }
     }
+}
+
+#[test]
+fn what_is_over_is_forgotten_in_parts_and_all_of_it() {
+    let forgetting = |count: usize| {
+        let seqs: Vec<u64> = (1..).take(count).collect();
+        codec::forgetting(&seqs)
+            .map(|batch| batch.len())
+            .collect::<Vec<_>>()
+    };
+    let most = codec::FORGOTTEN_MAX;
+    assert_eq!(forgetting(0), [0_usize; 0]);
+    assert_eq!(forgetting(most), [2 * most], "an entry and its mark");
+    assert_eq!(forgetting(2 * most + 1), [2 * most, 2 * most, 2]);
 }
