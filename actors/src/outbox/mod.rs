@@ -117,7 +117,10 @@ impl Outbox {
                     .get(Table::Sent, key)?
                     .and_then(|bytes| codec::decode_time(&bytes));
                 match sent {
-                    Some(at) if at.after(window) < now => old.push(seq),
+                    Some(at) if at.after(window) < now => {
+                        state.taken(seq);
+                        old.push(seq);
+                    }
                     sent => {
                         let message = codec::decode(value);
                         // What was acknowledged is known already.
@@ -129,6 +132,10 @@ impl Outbox {
                 }
             }
         }
+        // What is put back keeps its number, which must not be given away a second time.
+        let newest = ground.store.scan_back(Table::Quarantine, &[], None, 1)?;
+        let newest = newest.first().and_then(|(key, _)| codec::decode_seq(key));
+        state.taken(newest.unwrap_or(0));
         let quarantined = ground.store.count(Table::Quarantine)?;
         ground
             .load

@@ -254,3 +254,32 @@ async fn an_end_in_order_finds_out_once_that_the_broker_is_away() {
     fixture.core.finish(Span::from_secs(60)).await;
     assert_eq!(looks(), found_out);
 }
+
+#[actix::test]
+async fn what_is_in_quarantine_keeps_its_number_for_itself_over_a_restart() {
+    let mut setup = Setup::default();
+    setup.config.outbox_resend_window = Span::from_secs(240);
+    let fixture = Fixture::start_with(setup);
+    let mut expected = quarantined(&fixture, 1).await;
+    let page = fixture.core.quarantine(&admin(), None, 10).await.unwrap();
+    let sequence = page.items[0].sequence;
+    // All else is acknowledged and forgotten: no other number is left in the store.
+    marked(&fixture, 1).await;
+    fixture.advance(241);
+    let fixture = fixture.restart().await;
+    *fixture.publisher.refuses.lock().unwrap() = None;
+    fixture.publisher.set_away(true);
+    for _ in 0..=sequence {
+        expected.push(ended(&fixture).await);
+    }
+    let retried = fixture.core.retry_quarantined(&admin(), vec![sequence]).await;
+    assert_eq!(retried.unwrap().retried, 1);
+    fixture.publisher.set_away(false);
+    eventually("each of them is published", || async {
+        fixture.core.broker_returned();
+        let results = fixture.publisher.results();
+        let published = |job: &JobId| results.iter().any(|result| result.message_id == job.to_string());
+        expected.iter().all(published).then_some(())
+    })
+    .await;
+}
