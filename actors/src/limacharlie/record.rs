@@ -55,7 +55,7 @@ impl Cut {
             .map_or(self.asked_at, |purged_at| purged_at.max(self.asked_at))
     }
 
-    /// Whether something goes that was made then, by an event or somebody's wish.
+    /// Whether something goes that was made then, by an event or a call of the org itself, or by somebody's wish.
     pub(crate) fn takes(&self, made_at: Timestamp, by_event: bool) -> bool {
         made_at <= if by_event { self.latest() } else { self.asked_at }
     }

@@ -4,16 +4,18 @@
 use super::messages::{JobEnded, JobsAccepted};
 use super::record::CallKey;
 use super::{Call, NOT_SUBSCRIBED, ServiceRole};
+use crate::audit::By;
 use crate::door::Door;
 use crate::ground::read;
 use crate::record::{JobRecord, encode};
 use crate::refusal::Refusal;
-use crate::scheduler::{Accept, NewJob};
+use crate::scheduler::{Accept, CancelJob, NewJob};
 use crate::service::Deliveries;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use tripline_protocol::audit::Action;
 use tripline_protocol::limacharlie::Answer;
 use tripline_protocol::{JobId, Org, Span, Timestamp};
@@ -223,15 +225,31 @@ impl ServiceRole {
         record.ok().flatten()
     }
 
-    /// Nobody waits for the jobs of an org that leaves.
+    /// Nobody waits for the jobs of an org that leaves, and what was asked for is not done any more.
     pub(super) fn dismiss_waits(&mut self, org: &Org, ctx: &mut Context<Self>) {
         for key in self.waits.of_org(org) {
-            let timer = self.waits.take(&key).and_then(|waiting| waiting.timer);
-            if let Some(timer) = timer {
-                ctx.cancel_future(timer);
+            if let Some(waiting) = self.waits.take(&key) {
+                if let Some(timer) = waiting.timer {
+                    ctx.cancel_future(timer);
+                }
+                waiting.open.into_iter().for_each(|job_id| self.cancel(job_id));
             }
             self.dismiss(&key);
         }
+    }
+
+    /// Behind whatever the scheduler was told before: the job may not be accepted yet. Nobody waits for the answer; the org's removal
+    /// looks for what is left.
+    fn cancel(&self, job_id: JobId) {
+        let Ok((reply, _)) = Door::new("limacharlie", 1).enter() else {
+            return;
+        };
+        self.others.scheduler.do_send(CancelJob {
+            org: None,
+            job_id,
+            by: Arc::new(By::limacharlie(None)),
+            reply,
+        });
     }
 
     /// Without a note: the removal would have to forget it, and calls that go on coming would keep it from its end.

@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::sync::Arc;
+use tripline_protocol::audit::WhoKind;
 use tripline_protocol::{JobId, Org};
 
 /// Jobs looked at for one answer.
@@ -54,7 +55,7 @@ impl JobScheduler {
 
     /// A job of a fan-out goes with it, whenever its host had its turn.
     fn is_cut(&self, record: &JobRecord, cut: Cut) -> Result<bool, Refusal> {
-        if cut.takes(record.queued_at, record.event.is_some()) {
+        if cut.takes(record.queued_at, is_of_subscription(record)) {
             return Ok(true);
         }
         match &record.fanout {
@@ -84,6 +85,13 @@ impl JobScheduler {
             reply,
         });
     }
+}
+
+/// Whether an event made it, or a call of LimaCharlie. Such a job begins no new life of the org's name, however late it was accepted: a
+/// request that was taken before the org left may come to the scheduler after that, and no further one is taken until all is removed.
+fn is_of_subscription(record: &JobRecord) -> bool {
+    let by = record.by.as_ref();
+    record.event.is_some() || by.is_some_and(|by| by.who.kind == WhoKind::Limacharlie)
 }
 
 impl Handler<ForgetJobs> for JobScheduler {

@@ -1,10 +1,13 @@
 //! A core in a temporary directory, and doubles named by what they do.
 
+#[path = "publisher.rs"]
+mod publisher;
+
+pub(crate) use publisher::RecordingPublisher;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -14,7 +17,7 @@ use tripline_actors::artifact::ArtifactStore;
 use tripline_actors::check::{Contents, check};
 use tripline_actors::clock::{Clock, ManualClock};
 use tripline_actors::pipeline::{RuleSet, SourceFile};
-use tripline_actors::ports::{BoxFuture, OutMessage, PublishError, Publisher};
+use tripline_actors::ports::OutMessage;
 use tripline_actors::store::{Options, Store, Table};
 use tripline_actors::{AttachAgent, Attached, Core, CoreConfig, HostFilter, LinkMessage};
 use tripline_protocol::api::{CreateToken, Enrol, Enrolled, JobView, Role, SubmitJob};
@@ -24,84 +27,6 @@ use tripline_protocol::step::Step;
 use tripline_protocol::verb::Verb;
 use tripline_protocol::{CommandId, Fault, HostId, InstallId, JobId, Sha256, Span, Timestamp};
 use uuid::Uuid;
-
-/// Takes everything at once and remembers it; can be told that the broker is away, or refuses for good.
-#[derive(Default)]
-pub(crate) struct RecordingPublisher {
-    pub(crate) published: Mutex<Vec<OutMessage>>,
-    pub(crate) notices: Mutex<Vec<String>>,
-    /// Filters of what was purged, in order.
-    pub(crate) purged: Mutex<Vec<String>>,
-    pub(crate) away: AtomicBool,
-    /// How often somebody wanted to know whether the broker is there.
-    pub(crate) looks: AtomicUsize,
-    /// Messages whose subject contains this are refused for good.
-    pub(crate) refuses: Mutex<Option<&'static str>>,
-    /// The thread of the actors.
-    pub(crate) thread: Mutex<Option<ThreadId>>,
-}
-
-impl Publisher for RecordingPublisher {
-    fn publish_run(&self, run: Vec<OutMessage>) -> BoxFuture<Vec<Result<u64, PublishError>>> {
-        *self.thread.lock().unwrap() = Some(std::thread::current().id());
-        if self.away.load(Ordering::Relaxed) {
-            return Box::pin(async move { vec![Err(PublishError::Transient("away".into())); run.len()] });
-        }
-        let refuses = *self.refuses.lock().unwrap();
-        let mut published = self.published.lock().unwrap();
-        let mut results = Vec::new();
-        for message in run {
-            // What follows one that is not stored is not stored either, as with a real broker.
-            let result = match results.last() {
-                Some(Err(_)) => Err(PublishError::OutOfTurn),
-                _ if refuses.is_some_and(|part| message.subject.contains(part)) => {
-                    Err(PublishError::Permanent("no".into()))
-                }
-                _ => {
-                    published.push(message);
-                    Ok(published.len() as u64)
-                }
-            };
-            results.push(result);
-        }
-        Box::pin(async move { results })
-    }
-
-    fn notify(&self, subject: String, _: Vec<u8>) {
-        self.notices.lock().unwrap().push(subject);
-    }
-
-    fn purge(&self, filters: Vec<(String, String)>) -> BoxFuture<Result<(), PublishError>> {
-        if self.away.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(PublishError::Transient("away".into())) });
-        }
-        let filters = filters.into_iter().map(|(_, filter)| filter);
-        self.purged.lock().unwrap().extend(filters);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn is_reachable(&self) -> bool {
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        !self.away.load(Ordering::Relaxed)
-    }
-}
-
-impl RecordingPublisher {
-    /// Messages whose subject contains `part`.
-    pub(crate) fn with(&self, part: &str) -> Vec<OutMessage> {
-        let published = self.published.lock().unwrap();
-        let found = published.iter().filter(|message| message.subject.contains(part));
-        found.cloned().collect()
-    }
-
-    pub(crate) fn results(&self) -> Vec<OutMessage> {
-        self.with(".results.")
-    }
-
-    pub(crate) fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::Relaxed);
-    }
-}
 
 /// Waits until `look` finds something, within a bound that only a hang reaches.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
@@ -195,12 +120,24 @@ const TABLES: [Table; 64] = [
     Table::LcLink,
 ];
 
+/// A clock that goes on a little whenever somebody looks at it, so that no two things happen at once.
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Span::from_millis(1));
+        self.0.now()
+    }
+}
+
 /// What a core is started with.
 pub(crate) struct Setup {
     pub(crate) config: CoreConfig,
     /// Files of pipelines.
     pub(crate) pipelines: Vec<&'static str>,
     pub(crate) clock: ManualClock,
+    /// The clock goes on by itself.
+    pub(crate) ticks: bool,
 }
 
 impl Default for Setup {
@@ -209,6 +146,7 @@ impl Default for Setup {
             config: config(),
             pipelines: Vec::new(),
             clock: ManualClock::new(SystemTime::now().into()),
+            ticks: false,
         }
     }
 }
@@ -273,7 +211,10 @@ impl Fixture {
     fn start_on(dir: TempDir, store: Store, setup: Setup) -> Self {
         let artifacts = Arc::new(ArtifactStore::open(dir.path(), 1 << 30).unwrap());
         let publisher = Arc::new(RecordingPublisher::default());
-        let clock = Arc::new(setup.clock.clone());
+        let clock: Arc<dyn Clock> = match setup.ticks {
+            true => Arc::new(Ticking(setup.clock.clone())),
+            false => Arc::new(setup.clock.clone()),
+        };
         let access = Access::new(store.clone(), clock.clone());
         let core = Core::start(
             setup.config.clone(),

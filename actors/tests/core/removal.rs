@@ -6,8 +6,13 @@ use crate::fixture::{Fixture, Setup, delete, eventually};
 use crate::limacharlie::{OID, call, detection, done, linked, org, request, say, with_look};
 use crate::outbox::admin;
 use serde_json::{Value, json};
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use tripline_actors::Delivery;
+use tripline_actors::audit::By;
 use tripline_actors::store::Table;
+use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{FanoutId, Span, Timestamp};
 
 const DRY: &str = "name: dry\non: [acme.>]\ndry_run: true\njob: { steps: [ list_processes: {} ] }\n";
@@ -221,4 +226,60 @@ async fn an_event_from_before_an_org_left_causes_nothing_afterwards_and_a_later_
     let events: Vec<_> = jobs.iter().filter_map(|job| job.event.as_ref()).collect();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].id, "e2");
+}
+
+const NOT_SUBSCRIBED: &str = "the org is not subscribed";
+
+/// What it tells the actors is told, and it waits for their answer.
+async fn begun<F: Future>(mut future: Pin<&mut F>) {
+    std::future::poll_fn(|context| {
+        assert!(future.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[actix::test]
+#[expect(
+    clippy::await_holding_lock,
+    reason = "what stops the actors, who never wait for this thread"
+)]
+async fn a_request_that_was_taken_before_its_org_left_is_not_carried_out_afterwards() {
+    let fixture = Fixture::start_with(Setup {
+        ticks: true,
+        ..Setup::default()
+    });
+    with_look(&fixture, &[]);
+    // Without its agent: a job would wait for it.
+    drop(linked(&fixture).await);
+    let stop = fixture.publisher.stop.lock().unwrap();
+    let mut beside = pin!(say(&fixture, detection("beside")));
+    begun(beside.as_mut()).await;
+    eventually("the actors stand still", || async {
+        fixture.publisher.stopped.load(Ordering::Relaxed).then_some(())
+    })
+    .await;
+    // The scheduler hears of the request's jobs when the role has handled both.
+    let core = fixture.core.on_behalf(By::limacharlie(None));
+    let mut asked = pin!(core.limacharlie_call(ServiceEtype::Request, request(&fixture, "r", Some(600))));
+    begun(asked.as_mut()).await;
+    let mut left = pin!(say(&fixture, call("org_uninstall", "u", json!({}))));
+    begun(left.as_mut()).await;
+    fixture.publisher.set_away(true);
+    drop(stop);
+    let (_, asked, left) = tokio::join!(beside, asked, left);
+    assert_eq!(asked.unwrap(), Answer::refused(NOT_SUBSCRIBED));
+    assert!(left.unwrap().success);
+    eventually(
+        "its job is cancelled, though the streams are not purged",
+        || async {
+            let jobs = crate::events::jobs(&fixture).await;
+            assert_eq!(jobs.len(), 1);
+            jobs[0].state.outcome().map(drop)
+        },
+    )
+    .await;
+    fixture.publisher.set_away(false);
+    removed(&fixture).await;
+    assert_eq!(fixture.rows(Table::Job), 0);
 }
