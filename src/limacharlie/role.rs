@@ -77,6 +77,10 @@ impl Role {
         let Some(org) = org_of_oid(&oid) else {
             return Answer::refused("oid: must be a UUID");
         };
+        // An array would be read as the fields in their order, but who asks for contents is told by the name of that field.
+        if !matches!(call.data, Value::Object(_) | Value::Null) {
+            return Answer::refused("data: must be an object");
+        }
         let Ok(asked) = serde_json::from_value::<GetResource>(call.data) else {
             return Answer::refused("data: must name a resource, or several");
         };

@@ -1,6 +1,6 @@
 //! `get_resource`: so much in one answer, and so many answers with contents at once.
 
-use crate::cloud::{Cloud, OID, SECRET};
+use crate::cloud::{Cloud, OID, SECRET, refused};
 use crate::harness::eventually;
 use crate::harness::scripted::{Content, Persona, ScriptedAgent};
 use serde_json::{Value, json};
@@ -84,6 +84,19 @@ async fn so_many_names_are_asked_for_at_once() {
     cloud.done("get_resource", "most", names(32)).await;
     let refused = cloud.tell("get_resource", "more", names(33)).await;
     assert_eq!(refused["retry"], false, "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_an_object_and_no_list_of_its_values() {
+    let cloud = Cloud::start().await;
+    let object = json!({ "resource": "job/look", "is_include_data": true });
+    cloud.done("get_resource", "object", object).await;
+    let list = cloud
+        .tell("get_resource", "list", json!(["job/look", true]))
+        .await;
+    assert_eq!(list, refused("data: must be an object"));
+    let none = cloud.tell("get_resource", "none", json!(null)).await;
+    assert_eq!(none, refused("data: must name a resource, or several"));
 }
 
 /// A call whose answer nobody reads; it is on its way.
