@@ -68,6 +68,12 @@ const METRICS: &[Metric] = &[
         "orgs that are subscribed",
     )
     .act("nothing by itself"),
+    gauge(
+        "tripline_limacharlie_removals",
+        "orgs",
+        "orgs that ended their subscription and are being removed",
+    )
+    .act("stays above 0: the broker is away or refuses to purge, which the log says, or hosts do not confirm the ends of jobs (`tripline job list`)"),
     counter(
         "tripline_limacharlie_sensors_refused_total",
         "calls",

@@ -96,6 +96,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
         &[
             "actors/src/core/generation.rs RESTART_PAUSE_MAX",
             "actors/src/limacharlie/removal/mod.rs PAUSE_MAX",
+            "actors/src/limacharlie/removal/mod.rs REST_MAX",
             "actors/src/outbox/mod.rs RETRY_MAX",
             "actors/src/service/state.rs PAUSE_MAX",
             "agent/src/backoff.rs LONGEST",

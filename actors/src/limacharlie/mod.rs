@@ -56,6 +56,7 @@ use request::Waits;
 use state::{Begun, Calls, is_final};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tripline_protocol::audit::Action;
 use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{Org, Span, Timestamp};
@@ -82,6 +83,8 @@ pub(crate) struct ServiceRole {
     waits: Waits,
     /// Answers that are remembered.
     kept: Kept,
+    /// Of the orgs that leave one at a time has it.
+    turn: Arc<Mutex<()>>,
     others: Others,
     sentinel: Sentinel,
 }
@@ -109,6 +112,7 @@ impl ServiceRole {
             calls: Calls::default(),
             waits: Waits::default(),
             kept,
+            turn: Arc::default(),
             others,
             sentinel,
         })
@@ -345,6 +349,7 @@ impl ServiceRole {
         metrics::gauge!("tripline_limacharlie_calls_kept_bytes").set(self.kept.bytes() as f64);
         metrics::gauge!("tripline_limacharlie_news_waiting").set(self.ground.limacharlie.news.len() as f64);
         metrics::gauge!("tripline_limacharlie_orgs").set(self.ground.limacharlie.len() as f64);
+        metrics::gauge!("tripline_limacharlie_removals").set(self.ground.limacharlie.removals() as f64);
     }
 }
 

@@ -78,6 +78,14 @@ impl Limacharlie {
         self.removal(org).is_some()
     }
 
+    /// How many orgs are being removed.
+    pub(super) fn removals(&self) -> usize {
+        let orgs = self.orgs.read();
+        let under_way =
+            |state: &&OrgState| matches!(state, OrgState::Leaving(removal) if removal.done_at.is_none());
+        orgs.values().filter(under_way).count()
+    }
+
     /// The orgs that have ended their subscriptions.
     pub(super) fn leaving(&self) -> Vec<(Org, Removal)> {
         let orgs = self.orgs.read();

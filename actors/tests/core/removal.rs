@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use tripline_actors::Delivery;
 use tripline_actors::audit::By;
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{FanoutId, Span, Timestamp};
 
@@ -282,4 +282,39 @@ async fn a_request_that_was_taken_before_its_org_left_is_not_carried_out_afterwa
     fixture.publisher.set_away(false);
     removed(&fixture).await;
     assert_eq!(fixture.rows(Table::Job), 0);
+}
+
+#[actix::test]
+async fn a_purge_that_fails_is_tried_again_and_nothing_else_until_it_was_made() {
+    let fixture = Fixture::start();
+    done(&fixture, detection("m")).await;
+    let kept: Vec<_> = [Table::LcCall, Table::LcCallByTime]
+        .into_iter()
+        .flat_map(|table| {
+            let rows = fixture.store.scan(table, &[], None, 10).unwrap();
+            rows.into_iter().map(move |(key, value)| (table, key, value))
+        })
+        .collect();
+    assert_eq!(kept.len(), 2);
+    fixture.publisher.set_away(true);
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    let purges = async |count: usize| {
+        let until = fixture.publisher.purges.load(Ordering::Relaxed) + count;
+        eventually("it is tried", || async {
+            (fixture.publisher.purges.load(Ordering::Relaxed) >= until).then_some(())
+        })
+        .await;
+    };
+    purges(1).await;
+    assert_eq!(fixture.rows(Table::LcCall), 1, "that of its end alone");
+    // Whoever went over everything would remove it again.
+    let mut batch = Batch::new();
+    kept.into_iter()
+        .for_each(|(table, key, value)| batch.put(table, key, value));
+    fixture.store.commit(batch, || {});
+    purges(3).await;
+    assert_eq!(fixture.rows(Table::LcCall), 2);
+    fixture.publisher.set_away(false);
+    removed(&fixture).await;
+    assert_eq!(fixture.rows(Table::LcCall), 1);
 }

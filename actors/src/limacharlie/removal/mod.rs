@@ -5,6 +5,7 @@
 
 mod calls;
 mod plan;
+mod purge;
 #[cfg(test)]
 mod tests;
 
@@ -21,14 +22,18 @@ use crate::refusal::Refusal;
 use crate::store::{Batch, Table};
 use actix::prelude::*;
 use plan::{Found, Next, Plan};
+use purge::Failures;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tripline_protocol::audit::Action;
 use tripline_protocol::{Org, Span, Timestamp};
 
 /// Between two passes, at first and at last.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The longest rest after a pass: a clock that was set on is no reason for a longer one.
+const REST_MAX: Duration = Duration::from_secs(600);
 /// For so long calls about the org are refused: those that are on their way must not bring it back.
 const REFUSED_FOR: Span = Span::from_secs(25 * 3600);
 
@@ -38,6 +43,9 @@ struct Parts {
     role: Addr<ServiceRole>,
     others: Others,
     org: Org,
+    /// Whoever has it makes a pass.
+    turn: Arc<Mutex<()>>,
+    failures: Failures,
 }
 
 impl Parts {
@@ -116,30 +124,30 @@ impl Parts {
         Ok(found)
     }
 
-    /// Whether the streams were purged, and that is durable.
-    async fn purge(&self) -> Result<bool, Refusal> {
-        let filters = self.ground.config.subjects.of_org(&self.org).to_vec();
-        if let Err(error) = self.ground.publisher.purge(filters).await {
-            tracing::info!(org = %self.org, %error, "the streams of a removed org are not purged yet");
-            return Ok(false);
-        }
-        let org = self.org.clone();
-        self.ask(|reply| self.role.do_send(OrgPurged { org, reply }))
-            .await?;
-        Ok(true)
+    /// A pass reads rows of all orgs, however few are of this one. So one is made at a time, and passes have half of the time at most,
+    /// however many orgs leave and however long hosts and the broker let them wait.
+    async fn pass_in_turn(&self, plan: &mut Plan, cut: Cut) -> Result<(), Refusal> {
+        let _turn = self.turn.lock().await;
+        let began = self.ground.now();
+        let found = self.pass(cut, plan.sealed()).await;
+        let newest = self.ground.load.seq_last();
+        tokio::time::sleep(rest(self.ground.now().since(began))).await;
+        plan.passed(found?, newest);
+        Ok(())
     }
 
     /// A pass, and a purge if it is time for one.
-    async fn go_on(&self, plan: &mut Plan, cut: Cut) -> Result<Next, Refusal> {
-        let found = self.pass(cut, plan.sealed()).await?;
-        let next = plan.passed(found, self.ground.load.seq_last());
-        if next == Next::Purge && self.purge().await? {
+    async fn go_on(&mut self, plan: &mut Plan, cut: Cut) -> Result<Next, Refusal> {
+        if plan.next() == Next::Pass {
+            self.pass_in_turn(plan, cut).await?;
+        }
+        if plan.next() == Next::Purge && self.purge().await? {
             plan.purged();
         }
-        Ok(next)
+        Ok(plan.next())
     }
 
-    async fn run(self) {
+    async fn run(mut self) {
         let (mut pause, mut plan) = (PAUSE, Plan::begin());
         while let Some(removal) = self.ground.limacharlie.removal(&self.org) {
             let before = plan.clone();
@@ -160,6 +168,11 @@ impl Parts {
     }
 }
 
+/// Others have as long as a pass took.
+fn rest(took: Span) -> Duration {
+    took.to_duration().min(REST_MAX)
+}
+
 impl ServiceRole {
     pub(super) fn begin_removal(&self, org: Org, ctx: &Context<Self>) {
         let parts = Parts {
@@ -167,6 +180,8 @@ impl ServiceRole {
             role: ctx.address(),
             others: self.others.clone(),
             org,
+            turn: Arc::clone(&self.turn),
+            failures: Failures::default(),
         };
         actix::spawn(parts.run());
     }

@@ -30,6 +30,7 @@ pub(super) struct Found {
 pub(super) struct Plan {
     needs_purge: bool,
     sealed: Option<u64>,
+    next: Next,
 }
 
 impl Plan {
@@ -37,7 +38,14 @@ impl Plan {
         Self {
             needs_purge: true,
             sealed: None,
+            next: Next::Pass,
         }
+    }
+
+    /// What is to be done now. A purge that failed is tried again without another pass: what was found to be gone stays so, and the pass
+    /// behind the purge finds what else there is.
+    pub(super) fn next(&self) -> Next {
+        self.next
     }
 
     /// The messages up to this number go with the org. `None`: what still ends makes further ones.
@@ -46,28 +54,25 @@ impl Plan {
     }
 
     /// A pass is over. `newest`: the number of the newest message.
-    pub(super) fn passed(&mut self, found: Found, newest: u64) -> Next {
+    pub(super) fn passed(&mut self, found: Found, newest: u64) {
         if found.rows > 0 {
             // Ends of jobs and fan-outs are messages.
             *self = Self::begin();
-            return Next::Pass;
-        }
-        if self.sealed.is_none() {
+        } else if self.sealed.is_none() {
             self.sealed = Some(newest);
-            return Next::Pass;
-        }
-        if found.messages > 0 {
+        } else if found.messages > 0 {
             self.needs_purge = true;
-            return Next::Pass;
-        }
-        match self.needs_purge {
-            true => Next::Purge,
-            false => Next::Done,
+        } else {
+            self.next = match self.needs_purge {
+                true => Next::Purge,
+                false => Next::Done,
+            };
         }
     }
 
     /// The streams were purged, and that is durable.
     pub(super) fn purged(&mut self) {
         self.needs_purge = false;
+        self.next = Next::Pass;
     }
 }

@@ -3,9 +3,10 @@
 
 use super::super::record::{Cut, Removal};
 use super::plan::{Found, Next, Plan};
+use super::{REST_MAX, rest};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use tripline_protocol::Timestamp;
+use tripline_protocol::{Span, Timestamp};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -213,7 +214,8 @@ impl World {
             }
             At::Messages { rows } => {
                 let messages = self.plan.sealed().map_or(0, |upto| self.withdraw(upto));
-                self.at = match self.plan.passed(Found { rows, messages }, self.seq) {
+                self.plan.passed(Found { rows, messages }, self.seq);
+                self.at = match self.plan.next() {
                     Next::Pass => At::Jobs,
                     Next::Purge => At::Purge,
                     Next::Done => {
@@ -222,7 +224,8 @@ impl World {
                     }
                 };
             }
-            At::Purge if self.is_away => self.at = At::Jobs,
+            // It is tried again, without another pass.
+            At::Purge if self.is_away => assert_eq!(self.plan.next(), Next::Purge),
             At::Purge => {
                 self.stream.clear();
                 self.at = At::NotePurged;
@@ -287,6 +290,15 @@ proptest! {
         }
         world.check();
     }
+}
+
+#[test]
+fn a_pass_is_followed_by_a_rest_that_is_as_long() {
+    for seconds in [0, 1, 600] {
+        let span = Span::from_secs(seconds);
+        assert_eq!(rest(span), span.to_duration());
+    }
+    assert_eq!(rest(Span::from_secs(3_600)), REST_MAX, "a clock was set on");
 }
 
 #[test]
