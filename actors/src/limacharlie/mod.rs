@@ -253,7 +253,8 @@ impl ServiceRole {
             return false;
         }
         let since = self.ground.now();
-        let installed = Installed { since, told };
+        let left = limacharlie.left(org).filter(|left| !left.is_past(since));
+        let installed = Installed { since, told, left };
         batch.put(
             Table::LcOrg,
             org_row(INSTALLED, org),

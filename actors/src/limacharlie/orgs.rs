@@ -12,7 +12,7 @@ use actix::prelude::*;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tripline_protocol::{Event, Org};
+use tripline_protocol::{Event, Org, Timestamp};
 
 /// Shared by all actors and edges. The role alone writes the orgs.
 #[derive(Default)]
@@ -58,11 +58,15 @@ impl Limacharlie {
     }
 
     /// Whether an event is from before its org left: whatever brings it now, nobody acts on it any more.
-    pub(crate) fn is_over(&self, event: &Event) -> bool {
-        match self.orgs.read().get(&event.org) {
-            Some(OrgState::Leaving(removal)) => event.time <= removal.asked_at,
-            _ => false,
-        }
+    pub(crate) fn is_over(&self, event: &Event, now: Timestamp) -> bool {
+        let orgs = self.orgs.read();
+        let left = orgs.get(&event.org).and_then(OrgState::left);
+        left.is_some_and(|removal| event.time <= removal.asked_at && !removal.is_past(now))
+    }
+
+    /// How the org left, if it did, whether or not it came back.
+    pub(super) fn left(&self, org: &Org) -> Option<Removal> {
+        self.orgs.read().get(org).and_then(OrgState::left).cloned()
     }
 
     /// How far the removal of an org has come that has not ended.

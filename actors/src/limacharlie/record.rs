@@ -25,6 +25,9 @@ pub(crate) struct Installed {
     pub(crate) since: Timestamp,
     /// It said so; else a call about the org was the first that was heard of it.
     pub(crate) told: bool,
+    /// It came back, not long after it had left like this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) left: Option<Removal>,
 }
 
 /// An org that ended its subscription.
@@ -38,6 +41,10 @@ pub(crate) struct Removal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) done_at: Option<Timestamp>,
 }
+
+/// For so long after its removal calls about an org are refused, if it does not subscribe again, and events from before it left cause
+/// nothing, even if it does: those that are on their way must not bring back what is gone.
+const REMEMBERED_FOR: Span = Span::from_secs(25 * 3600);
 
 /// What goes with an org: what there was of it when it left. Whatever others go on doing in its name begins a new life of the
 /// name, or a removal would never end.
@@ -70,6 +77,12 @@ impl Removal {
         }
     }
 
+    /// Whether it ended so long ago that nothing from before it can be on its way any more.
+    pub(super) fn is_past(&self, now: Timestamp) -> bool {
+        self.done_at
+            .is_some_and(|done_at| now.since(done_at) >= REMEMBERED_FOR)
+    }
+
     pub(super) fn cut(&self) -> Cut {
         Cut {
             asked_at: self.asked_at,
@@ -88,6 +101,16 @@ impl Removal {
 pub(crate) enum OrgState {
     Installed(Installed),
     Leaving(Removal),
+}
+
+impl OrgState {
+    /// How it left, if it did.
+    pub(super) fn left(&self) -> Option<&Removal> {
+        match self {
+            Self::Installed(installed) => installed.left.as_ref(),
+            Self::Leaving(removal) => Some(removal),
+        }
+    }
 }
 
 /// A call that was taken.

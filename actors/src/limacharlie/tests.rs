@@ -1,17 +1,17 @@
 //! Tests of what is pure: which calls are handled, what is read from them, and what the rules offer.
 
 use super::call::read_call;
-use super::record::{CallKey, CallNote};
+use super::record::{CallKey, CallNote, OrgState};
 use super::state::{
     Begun, CALLS_UNDER_WAY_MAX, Calls, REPEATS_WAITING_ALL_MAX, REPEATS_WAITING_MAX, is_final,
 };
-use super::{Hosts, Offer, Sensor, Wish};
+use super::{Hosts, Installed, Limacharlie, Offer, Removal, Sensor, Wish};
 use crate::pipeline::{RuleSet, SourceFile};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use tripline_protocol::limacharlie::{Answer, ParameterKind, ServiceEtype, check_parameters};
-use tripline_protocol::{Org, Span, Timestamp};
+use tripline_protocol::{Attestation, Event, EventKey, Org, Span, Timestamp};
 
 const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
@@ -119,6 +119,48 @@ fn an_answer_is_remembered_for_a_day_after_the_last_moment_at_which_its_call_may
     let hour = START.after(Span::from_secs(3600)).after(day);
     assert_eq!(until(1_000_000), hour, "whatever a deadline says");
     assert_eq!(CallNote::remembered_until(None, START), hour);
+}
+
+#[test]
+fn that_an_org_left_is_remembered_for_so_long_after_its_removal_whether_or_not_it_came_back() {
+    let hours = |hours: u64| START.after(Span::from_secs(hours * 3_600));
+    let under_way = Removal::begin(START);
+    assert!(!under_way.is_past(hours(1_000)));
+    let done = Removal {
+        done_at: Some(hours(2)),
+        ..under_way
+    };
+    assert_eq!((done.is_past(hours(26)), done.is_past(hours(27))), (false, true));
+    let limacharlie = Limacharlie::default();
+    let installed = Installed {
+        since: hours(3),
+        told: true,
+        left: Some(done),
+    };
+    let org = Org::default_org();
+    limacharlie.set(&org, Some(OrgState::Installed(installed)));
+    let event = |micros: i64| -> Event {
+        let time = Timestamp::from_micros(START.as_micros() + micros);
+        Event {
+            key: EventKey::derive(&org, "test", "e"),
+            id: "e".into(),
+            source: "test".into(),
+            etype: "acme.alert".parse().unwrap(),
+            host: None,
+            time,
+            data: json!({}),
+            attested_by: Attestation::Publisher,
+            depth: 0,
+            traceparent: None,
+            org: org.clone(),
+        }
+    };
+    let is_over = |micros, now| limacharlie.is_over(&event(micros), now);
+    assert_eq!(
+        [-1, 0, 1].map(|micros| is_over(micros, hours(26))),
+        [true, true, false]
+    );
+    assert!(!is_over(-1, hours(27)));
 }
 
 #[test]

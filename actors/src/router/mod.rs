@@ -231,7 +231,7 @@ impl EtypeRouter {
         marked: &mut Marked,
     ) -> Result<(Option<Dead>, Option<Planned>), Refusal> {
         let event = given.event;
-        if self.ground.limacharlie.is_over(event) {
+        if self.ground.limacharlie.is_over(event, self.ground.now()) {
             metrics::counter!("tripline_router_left_total").increment(1);
             return Ok((None, None));
         }

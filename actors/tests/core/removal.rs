@@ -318,3 +318,32 @@ async fn a_purge_that_fails_is_tried_again_and_nothing_else_until_it_was_made() 
     removed(&fixture).await;
     assert_eq!(fixture.rows(Table::LcCall), 1);
 }
+
+#[actix::test]
+async fn an_event_from_before_an_org_left_causes_nothing_when_the_org_has_come_back_either() {
+    let setup = Setup::default();
+    let clock = setup.clock.clone();
+    let fixture = Fixture::start_with(setup);
+    let (own, agent) = linked(&fixture).await;
+    drop(agent);
+    stream(&fixture).await;
+    let before = fixture.now();
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    removed(&fixture).await;
+    clock.advance(Span::from_secs(1));
+    done(&fixture, call("org_install", "back", json!({}))).await;
+    // What is known of it is durable.
+    let fixture = fixture.restart().await;
+    with_look(&fixture, &[ACT]);
+    let data = json!({ "host_id": own });
+    let late = event(&fixture, 1, before, data.clone());
+    let new = event(&fixture, 2, fixture.now(), data);
+    fixture.core.ingest(vec![late, new]).await.unwrap();
+    let jobs = eventually("the later one acts", || async {
+        Some(crate::events::jobs(&fixture).await).filter(|jobs| !jobs.is_empty())
+    })
+    .await;
+    let events: Vec<_> = jobs.iter().filter_map(|job| job.event.as_ref()).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].id, "e2");
+}

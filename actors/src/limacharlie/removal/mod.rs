@@ -27,15 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tripline_protocol::audit::Action;
-use tripline_protocol::{Org, Span, Timestamp};
+use tripline_protocol::{Org, Span};
 
 /// Between two passes, at first and at last.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The longest rest after a pass: a clock that was set on is no reason for a longer one.
 const REST_MAX: Duration = Duration::from_secs(600);
-/// For so long calls about the org are refused: those that are on their way must not bring it back.
-const REFUSED_FOR: Span = Span::from_secs(25 * 3600);
 
 /// Whom a removal asks.
 struct Parts {
@@ -191,7 +189,7 @@ impl ServiceRole {
         for (org, removal) in self.ground.limacharlie.leaving() {
             match removal.done_at {
                 None => self.begin_removal(org, ctx),
-                Some(done_at) => self.forget_removal(&org, done_at),
+                Some(_) => self.forget_removal(&org, &removal),
             }
         }
     }
@@ -199,14 +197,12 @@ impl ServiceRole {
     /// An org that was removed long ago is one that nobody knows.
     pub(super) fn forget_removals(&self) {
         for (org, removal) in self.ground.limacharlie.leaving() {
-            if let Some(done_at) = removal.done_at {
-                self.forget_removal(&org, done_at);
-            }
+            self.forget_removal(&org, &removal);
         }
     }
 
-    fn forget_removal(&self, org: &Org, done_at: Timestamp) {
-        if self.ground.now().since(done_at) >= REFUSED_FOR {
+    fn forget_removal(&self, org: &Org, removal: &Removal) {
+        if removal.is_past(self.ground.now()) {
             let mut batch = Batch::new();
             batch.delete(Table::LcOrg, org_row(REMOVED, org));
             self.ground.limacharlie.set(org, None);
