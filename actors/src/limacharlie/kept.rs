@@ -1,9 +1,11 @@
 //! How many answers are remembered, and how long they are together: what is too much is forgotten.
 //!
-//! The index by time has the size of each answer, so that none has to be read to be counted or forgotten.
+//! The index by time has the size of each answer, so that none has to be read to be counted or forgotten. Answers to `org_install` and
+//! `org_uninstall` are not forgotten early: a late repeat of one would remove an org that came back. There is a bound of their own, at
+//! which further such calls are to come again.
 
 use super::ServiceRole;
-use super::record::size_of;
+use super::record::Weight;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table, key};
 use tripline_protocol::Timestamp;
@@ -13,6 +15,9 @@ use tripline_protocol::Timestamp;
 const CALLS_KEPT_MAX: u64 = 200_000;
 /// Bytes of answers that are remembered, beyond which it is the same.
 const CALLS_KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Answers to `org_install` and `org_uninstall` that are remembered; so many are less than what is looked at in one turn, so that they
+/// do not keep others from being forgotten.
+const SUBSCRIPTIONS_KEPT_MAX: u64 = 10_000;
 /// Answers forgotten at once.
 const PRUNE_MAX: usize = 20_000;
 /// Rows of the index read at once.
@@ -23,6 +28,8 @@ const PAGE: usize = 1_000;
 pub(super) struct Kept {
     rows: u64,
     bytes: u64,
+    /// Those among them that are not forgotten early.
+    lasting: u64,
 }
 
 impl Kept {
@@ -31,7 +38,13 @@ impl Kept {
         Self {
             rows: CALLS_KEPT_MAX,
             bytes: CALLS_KEPT_BYTES_MAX,
+            lasting: SUBSCRIPTIONS_KEPT_MAX,
         }
+    }
+
+    /// Whether one more may be remembered that is not forgotten early.
+    pub(super) fn has_room_to_last(&self) -> bool {
+        self.lasting < Self::most().lasting
     }
 
     /// What the store has.
@@ -43,7 +56,7 @@ impl Kept {
                 return Ok(kept);
             };
             after = Some(last.clone());
-            page.iter().for_each(|(_, size)| kept.more(size_of(size)));
+            page.iter().for_each(|(_, row)| kept.more(Weight::read(row)));
         }
     }
 
@@ -55,16 +68,18 @@ impl Kept {
         self.bytes
     }
 
-    /// One of so many bytes is remembered.
-    pub(super) fn more(&mut self, bytes: u64) {
+    /// One is remembered.
+    pub(super) fn more(&mut self, weight: Weight) {
         self.rows += 1;
-        self.bytes += bytes;
+        self.bytes += u64::from(weight.bytes);
+        self.lasting += u64::from(weight.lasts);
     }
 
-    /// Some are not any more.
-    pub(super) fn less(&mut self, rows: u64, bytes: u64) {
-        self.rows = self.rows.saturating_sub(rows);
-        self.bytes = self.bytes.saturating_sub(bytes);
+    /// One is not any more.
+    pub(super) fn less(&mut self, weight: Weight) {
+        self.rows = self.rows.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(u64::from(weight.bytes));
+        self.lasting = self.lasting.saturating_sub(u64::from(weight.lasts));
     }
 
     /// Forgets answers whose time is over, and the first of those that are more than `most`, so many at once; returns how many
@@ -81,14 +96,18 @@ impl Kept {
             let page = store.scan(Table::LcCallByTime, &[], after.as_deref(), PAGE)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            for (index, size) in page {
+            for (index, row) in page {
+                let weight = Weight::read(&row);
                 let is_over = key::read_time(&index).is_some_and(|until| until <= now);
                 let is_too_much = self.rows > most.rows || self.bytes > most.bytes;
                 if !is_over && !is_too_much {
                     return Ok(early);
                 }
+                if !is_over && weight.lasts {
+                    continue;
+                }
                 early += u64::from(!is_over);
-                self.less(1, size_of(&size));
+                self.less(weight);
                 batch.delete(Table::LcCall, index.get(8..).unwrap_or_default().to_vec());
                 batch.delete(Table::LcCallByTime, index);
             }
@@ -129,9 +148,9 @@ mod tests {
     const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
     /// Remembers an answer to a call with this number; returns how many bytes that are.
-    fn remember(store: &Store, kept: &mut Kept, number: u64) -> u64 {
+    fn remember(store: &Store, kept: &mut Kept, etype: &str, number: u64) -> u64 {
         let note = CallNote {
-            etype: "detection".into(),
+            etype: etype.into(),
             at: START,
             until: START.after(Span::from_secs(number)),
             answer: Some(Answer::done()),
@@ -142,10 +161,10 @@ mod tests {
             mid: number.to_string(),
         };
         let mut batch = Batch::new();
-        let bytes = note.put(&mut batch, &key.row());
-        kept.more(bytes);
+        let weight = note.put(&mut batch, &key.row());
+        kept.more(weight);
         store.commit(batch, || {});
-        bytes
+        u64::from(weight.bytes)
     }
 
     /// What is forgotten early of four answers if so much may be kept, and what is left.
@@ -153,7 +172,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&Options::new(dir.path())).unwrap();
         let mut kept = Kept::default();
-        let bytes: u64 = (1..=4).map(|number| remember(&store, &mut kept, number)).sum();
+        let bytes: u64 = (1..=4)
+            .map(|number| remember(&store, &mut kept, "detection", number))
+            .sum();
         let mut batch = Batch::new();
         let early = kept.forget(&store, START, &most(bytes), &mut batch).unwrap();
         store.commit(batch, || {});
@@ -168,6 +189,7 @@ mod tests {
             let most = |bytes: u64| Kept {
                 rows,
                 bytes: bytes - fewer_bytes,
+                lasting: 0,
             };
             let (found, kept, counted) = forgotten(most);
             assert_eq!((found, counted.rows), (early, 4 - early));
@@ -176,12 +198,34 @@ mod tests {
     }
 
     #[test]
+    fn answers_about_subscriptions_are_remembered_until_their_time_is_over_however_many_others_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let mut kept = Kept::default();
+        for (number, etype) in (1..).zip(["org_install", "detection", "org_uninstall", "detection"]) {
+            remember(&store, &mut kept, etype, number);
+        }
+        let forget = |kept: &mut Kept, now| {
+            let mut batch = Batch::new();
+            let early = kept.forget(&store, now, &Kept::default(), &mut batch).unwrap();
+            store.commit(batch, || {});
+            assert_eq!(*kept, Kept::load(&store).unwrap());
+            early
+        };
+        assert_eq!(forget(&mut kept, START), 2, "none may be kept, and these may go");
+        assert_eq!((kept.rows, kept.lasting), (2, 2));
+        let end = START.after(Span::from_secs(3));
+        assert_eq!(forget(&mut kept, end), 0);
+        assert_eq!(kept, Kept::default());
+    }
+
+    #[test]
     fn what_is_over_is_forgotten_though_it_is_not_too_much() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&Options::new(dir.path())).unwrap();
         let mut kept = Kept::default();
         for number in 1..=4 {
-            remember(&store, &mut kept, number);
+            remember(&store, &mut kept, "detection", number);
         }
         let mut batch = Batch::new();
         let at = START.after(Span::from_secs(3));

@@ -30,7 +30,7 @@ pub(crate) use news::{NewsRow, sids, split as split_news};
 pub(crate) use offer::{Hosts, Wish};
 pub use offer::{Offer, Offered, REQUEST_HOSTS_MAX};
 pub(crate) use orgs::{Limacharlie, job_accepted, job_ended, job_stepped, tell};
-pub(crate) use record::{CallNote, Cut, INSTALLED, Installed, REMOVED, Removal, by_time, orgs, size_row};
+pub(crate) use record::{CallNote, Cut, INSTALLED, Installed, REMOVED, Removal, by_time, orgs};
 pub use request::WAITING_MAX;
 pub(crate) use sensor::Sensor;
 
@@ -183,6 +183,10 @@ impl ServiceRole {
         {
             return self.dismiss(&call.key);
         }
+        if is_about_subscription(&work) && !self.kept.has_room_to_last() {
+            let (what, retry_after) = ("list of orgs that came and went", Span::from_secs(60));
+            return self.refuse(&call.key, &Refusal::Busy { what, retry_after });
+        }
         match work {
             Work::Event { message, sensor } => self.publish(&call, message, sensor, ctx),
             Work::Install(message) => self.install(&call, message),
@@ -232,7 +236,7 @@ impl ServiceRole {
             read(&self.ground.store, Table::LcCall, &row, "answer to LimaCharlie");
         let known = known.ok().flatten();
         if let Some(known) = &known {
-            self.kept.less(1, known.bytes());
+            self.kept.less(known.weight(&crate::record::encode(known)));
             known.delete(batch, &row);
         }
         let note = CallNote {

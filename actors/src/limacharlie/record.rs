@@ -150,22 +150,25 @@ impl CallNote {
         last.after(REMEMBERED_AFTER)
     }
 
-    /// Writes it, and returns how many bytes that are; one that is there already has the same time.
-    pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) -> u64 {
+    /// Writes it, and returns what that is; one that is there already has the same time.
+    pub(super) fn put(&self, batch: &mut Batch, row: &[u8]) -> Weight {
         let note = crate::record::encode(self);
-        let size = size_row(&note);
-        let bytes = size_of(&size);
+        let weight = self.weight(&note);
         batch.put(Table::LcCall, row.to_vec(), note);
-        batch.put(Table::LcCallByTime, by_time(self.until, row), size);
-        bytes
+        batch.put(Table::LcCallByTime, by_time(self.until, row), weight.row());
+        weight
     }
 
-    /// Its bytes in the store.
-    pub(super) fn bytes(&self) -> u64 {
-        size_of(&size_row(&crate::record::encode(self)))
+    /// What it is in the store, where it is `encoded`.
+    pub(crate) fn weight(&self, encoded: &[u8]) -> Weight {
+        Weight {
+            bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
+            lasts: self.is_about_subscription(),
+        }
     }
 
-    /// Whether it is of a call that says that an org subscribes or leaves.
+    /// Whether it is of a call that says that an org subscribes or leaves. It is not forgotten before its time: a repeat would do so again,
+    /// and what an org is by then does not follow from any id.
     pub(super) fn is_about_subscription(&self) -> bool {
         let etypes = [ServiceEtype::OrgInstall, ServiceEtype::OrgUninstall];
         etypes.iter().any(|etype| etype.as_str() == self.etype)
@@ -183,16 +186,32 @@ pub(crate) fn by_time(until: Timestamp, row: &[u8]) -> Vec<u8> {
     Key::new().time(until).bytes(row).into()
 }
 
-/// What the row of a call by time has: the size of its note.
-pub(crate) fn size_row(note: &[u8]) -> Vec<u8> {
-    let bytes = u32::try_from(note.len()).unwrap_or(u32::MAX);
-    bytes.to_be_bytes().to_vec()
+/// What is said of a note beside it, so that it need not be read to be counted or forgotten: the row of its call by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Weight {
+    pub(super) bytes: u32,
+    /// It is not forgotten before its time.
+    pub(super) lasts: bool,
 }
 
-/// The size that such a row has; 0 where there is none.
-pub(super) fn size_of(row: &[u8]) -> u64 {
-    row.try_into()
-        .map_or(0, |bytes| u64::from(u32::from_be_bytes(bytes)))
+/// Behind the size of a note that is not forgotten early.
+const LASTS: u8 = b'l';
+
+impl Weight {
+    /// The row: four bytes, and one more if it lasts.
+    pub(crate) fn row(self) -> Vec<u8> {
+        let mark: &[u8] = if self.lasts { &[LASTS] } else { &[] };
+        [self.bytes.to_be_bytes().as_slice(), mark].concat()
+    }
+
+    /// What such a row says; nothing where it is none.
+    pub(super) fn read(row: &[u8]) -> Self {
+        let (bytes, mark) = row.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        Self {
+            bytes: u32::from_be_bytes(*bytes),
+            lasts: mark == [LASTS],
+        }
+    }
 }
 
 /// The prefix of an org's rows.

@@ -126,7 +126,7 @@ pub enum Table {
     LcOrg = 0x80,
     /// Org, `mid` of a call → what was answered, or the jobs whose ends are waited for.
     LcCall = 0x81,
-    /// Time, key of such a row → nothing: answers in the order in which they are forgotten.
+    /// Time, key of such a row → its size, and a mark if it is not forgotten early: answers in the order in which they are forgotten.
     LcCallByTime = 0x82,
     /// Org, job id → news of the job that LimaCharlie is to hear.
     LcNews = 0x83,

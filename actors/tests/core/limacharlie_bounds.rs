@@ -4,7 +4,7 @@ use crate::fixture::{Fixture, delete, eventually};
 use crate::limacharlie::{OID, call, detection, done, linked, news, org, request, say, with_look};
 use serde_json::json;
 use tripline_actors::limacharlie::{REQUEST_HOSTS_MAX, WAITING_MAX};
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
 use tripline_protocol::limacharlie::{Answer, Call, ServiceEtype};
 use uuid::Uuid;
 
@@ -68,6 +68,41 @@ async fn a_long_answer_is_made_again_from_its_jobs_and_not_kept() {
     assert_eq!(done(&fixture, request(&fixture, "r", Some(60))).await, first);
     assert_eq!(done(&fixture, request(&fixture, "r", None)).await, first);
     assert_eq!(fixture.rows(Table::Job), 1, "it ran once");
+}
+
+#[actix::test]
+async fn so_many_answers_about_subscriptions_are_remembered_and_another_such_call_comes_again() {
+    const SUBSCRIPTIONS_KEPT_MAX: usize = 10_000;
+    let fixture = Fixture::start();
+    let install = |mid: &str| call("org_install", mid, json!({}));
+    done(&fixture, install("i")).await;
+    // As many calls would make them.
+    let mut batch = Batch::new();
+    for table in [Table::LcCall, Table::LcCallByTime] {
+        let (key, value) = fixture.store.scan(table, &[], None, 1).unwrap().remove(0);
+        for number in 1..SUBSCRIPTIONS_KEPT_MAX {
+            batch.put(
+                table,
+                [&key, number.to_string().as_bytes()].concat(),
+                value.clone(),
+            );
+        }
+    }
+    fixture.store.commit(batch, || {});
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.rows(Table::LcCall), SUBSCRIPTIONS_KEPT_MAX);
+    for etype in ["org_install", "org_uninstall"] {
+        let refused = say(&fixture, call(etype, "more", json!({}))).await.unwrap_err();
+        assert_eq!(refused.code(), "busy");
+    }
+    done(&fixture, install("i")).await;
+    done(&fixture, detection("m")).await;
+    fixture.advance(25 * 3600 + 1);
+    eventually("they are forgotten", || async {
+        (fixture.rows(Table::LcCall) == 0).then_some(())
+    })
+    .await;
+    done(&fixture, install("more")).await;
 }
 
 #[actix::test]

@@ -1,9 +1,7 @@
 //! Orgs of LimaCharlie, answers to its calls, news for it, and its sensors' links.
 
 use super::{Look, id};
-use crate::limacharlie::{
-    CallNote, INSTALLED, Installed, NewsRow, REMOVED, Removal, by_time, size_row, split_news,
-};
+use crate::limacharlie::{CallNote, INSTALLED, Installed, NewsRow, REMOVED, Removal, by_time, split_news};
 use crate::store::{Error, Table};
 use tripline_protocol::Org;
 
@@ -21,7 +19,11 @@ pub(super) fn org(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), E
 
 pub(super) fn call(look: &mut Look<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     match look.decode::<CallNote>(value) {
-        Some(note) => look.implies(Table::LcCallByTime, by_time(note.until, key), size_row(value)),
+        Some(note) => look.implies(
+            Table::LcCallByTime,
+            by_time(note.until, key),
+            note.weight(value).row(),
+        ),
         None => Ok(()),
     }
 }

@@ -19,16 +19,15 @@ impl ServiceRole {
         let store = &self.ground.store;
         let page = store.scan(Table::LcCall, &rows_of(org), after, PAGE)?;
         let next = page.last().map(|(last, _)| last.clone());
-        let (mut batch, mut found, mut bytes) = (Batch::new(), 0, 0);
+        let (mut batch, mut found) = (Batch::new(), 0);
         for (row, value) in page {
             let note: CallNote = decoded("answer to LimaCharlie", &value)?;
             if !note.is_about_subscription() {
                 note.delete(&mut batch, &row);
+                self.kept.less(note.weight(&value));
                 found += 1;
-                bytes += value.len() as u64;
             }
         }
-        self.kept.less(found as u64, bytes);
         self.remove(batch);
         Ok(Swept { found, next })
     }
