@@ -34,6 +34,10 @@ impl Core {
             Given::Wish(..) if self.ground.limacharlie.has_note(&self.ground.store, &key)? => {
                 Work::Jobs(Vec::new())
             }
+            // As whatever else it asks for: its hosts may be gone, and are not looked for.
+            Given::Wish(org, ..) if self.ground.limacharlie.is_leaving(&org) => {
+                return Ok(Answer::refused(NOT_SUBSCRIBED));
+            }
             Given::Wish(org, wish, depth) => Work::Jobs(self.wished(&org, &wish, &key.mid, depth).await?),
         };
         let (reply, answer) = self.doors.limacharlie.enter()?;

@@ -332,10 +332,10 @@ impl News {
         Some(job_id)
     }
 
-    /// An answer with it was written, or was not.
+    /// An answer with it was written, or was not. Of an org that was forgotten meanwhile there is nothing to tell.
     pub(super) fn back(&self, org: &Org, job_id: JobId, has_more: bool) {
         let mut orgs = self.orgs.lock();
-        let of = orgs.entry(org.clone()).or_default();
+        let Some(of) = orgs.get_mut(org) else { return };
         of.out.remove(&job_id);
         if has_more {
             of.push(job_id);
@@ -466,6 +466,25 @@ fn tell(noted: Result<(), Refusal>, record: &JobRecord) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Options;
+
+    #[test]
+    fn an_answer_that_was_written_after_its_org_was_forgotten_brings_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path())).unwrap();
+        let (news, org, job_id) = (News::default(), Org::default_org(), JobId(Uuid::nil()));
+        news.push(&org, job_id);
+        assert_eq!(news.next(&org), Some(job_id), "it is in an answer");
+        news.forget(&store, &org, 10, &mut Batch::new()).unwrap();
+        let told = Told {
+            job_id,
+            lines: 1,
+            ended: true,
+        };
+        news.written(&store, &org, &[told], &mut Batch::new()).unwrap();
+        news.back(&org, job_id, true);
+        assert!(news.orgs.lock().is_empty());
+    }
 
     #[test]
     fn a_result_is_attached_up_to_its_bound() {

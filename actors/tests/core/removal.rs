@@ -347,3 +347,15 @@ async fn an_event_from_before_an_org_left_causes_nothing_when_the_org_has_come_b
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].id, "e2");
 }
+
+#[actix::test]
+async fn a_request_of_an_org_that_left_is_refused_whatever_it_would_select() {
+    let fixture = Fixture::start();
+    with_look(&fixture, &[]);
+    done(&fixture, detection("m")).await;
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    removed(&fixture).await;
+    let data = json!({ "job": "look", "selector": "label=none" });
+    let refused = say(&fixture, call("request", "r", data)).await.unwrap();
+    assert_eq!(refused, Answer::refused(NOT_SUBSCRIBED));
+}
