@@ -2,6 +2,7 @@
 
 mod ending;
 mod loops;
+mod waits;
 
 pub(crate) use ending::{Ending, without_last_steps};
 
@@ -108,6 +109,7 @@ pub(crate) struct JobRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ending: Option<Ending>,
     pub(crate) queued_at: Timestamp,
+    /// Its own; that of its fan-out is in `fanout`.
     pub(crate) expires_at: Timestamp,
     pub(crate) timeout: Span,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,15 +220,6 @@ impl JobRecord {
 
     fn fanout_ref(&self) -> Option<FanoutRef> {
         self.fanout.as_ref().map(|part| part.of.clone())
-    }
-
-    /// Until when it may wait: to start, or to go on once it has begun.
-    pub(crate) fn leaves_at(&self) -> Timestamp {
-        let leaves_at = self.deadline.unwrap_or(self.expires_at);
-        match &self.ending {
-            Some(ending) => ending.until.unwrap_or(leaves_at.after(FINALLY_WAIT_MAX)),
-            None => leaves_at,
-        }
     }
 
     /// How long its last steps may run in all.
@@ -377,7 +370,7 @@ impl JobRecord {
             run: self.run,
             attempt: self.attempt,
             queued_at: self.queued_at,
-            expires_at: self.expires_at,
+            expires_at: self.waits_until(),
             started_at: self.started_at,
             finished_at: self.finished_at,
             steps: self.reports.clone(),

@@ -56,7 +56,7 @@ impl JobRecord {
         }
         let wait = backoff(retry, tries, chance(self.job_id, None, tries));
         let not_before = now.after(wait);
-        if not_before >= self.expires_at {
+        if not_before >= self.begins_until() {
             return None;
         }
         let text = format!(

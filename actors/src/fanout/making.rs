@@ -16,7 +16,7 @@ use crate::store::Batch;
 use actix::prelude::*;
 use std::time::Duration;
 use tripline_protocol::fanout::FanoutHostState;
-use tripline_protocol::job::{JobSpec, Outcome, Reason};
+use tripline_protocol::job::{Outcome, Reason};
 use tripline_protocol::{FanoutId, HostId, JobId, Timestamp};
 
 /// Hosts of all fan-outs that have their turn before others are heard.
@@ -105,7 +105,7 @@ fn have_turn(
     now: Timestamp,
     batch: &mut Batch,
 ) -> Option<NewJob> {
-    let made = make(ground, &open.machine, &open.work, (host, now)).unwrap_or_else(|error| {
+    let made = make(ground, &open.machine, &open.work, host).unwrap_or_else(|error| {
         // The store cannot be read: the process is about to end with that reason.
         let failed = FanoutHostState::Ended(Outcome::Failed);
         Made::Over(failed, Reason::new(error.code(), error.to_string()))
@@ -153,7 +153,7 @@ fn make(
     ground: &Ground,
     machine: &Machine,
     work: &Result<Work, String>,
-    (host, now): (HostId, Timestamp),
+    host: HostId,
 ) -> Result<Made, Refusal> {
     let book = HostBook::new(&ground.store, &ground.attachments);
     let record = machine.record();
@@ -183,19 +183,16 @@ fn make(
         Err(why) => over(failed, "definition_unreadable", why.clone()),
         Ok(work) => match work.render(&facts) {
             Err(error) => over(failed, error.code(), error.to_string()),
-            Ok(rendered) => Ok(Made::Job(Box::new(new_job(machine, &found, rendered, now)))),
+            Ok(rendered) => Ok(Made::Job(Box::new(new_job(machine, &found, rendered)))),
         },
     }
 }
 
-fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob, now: Timestamp) -> NewJob {
+fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob) -> NewJob {
     let record = machine.record();
     let run = machine.member(host.host_id).map_or(0, |member| member.run);
     let mut spec = rendered.spec;
     spec.timeout = record.timeout.or(spec.timeout);
-    // What has not begun when the fan-out expires does not begin behind it.
-    let own = spec.expires.unwrap_or(JobSpec::EXPIRES_DEFAULT);
-    spec.expires = Some(own.min(record.expires_at.since(now)));
     NewJob {
         job_id: JobId::derive_fanout(record.fanout_id, &record.name, host.host_id, run),
         org: record.org.clone(),
@@ -208,6 +205,8 @@ fn new_job(machine: &Machine, host: &HostRecord, rendered: RenderedJob, now: Tim
             of: record.to_ref(),
             host_id: host.host_id,
             made_in: record.turn(),
+            // What has not begun when the fan-out expires does not begin behind it.
+            expires_at: Some(record.expires_at),
             include_protected: record.include_protected,
         }),
         traceparent: record.traceparent.clone(),

@@ -303,6 +303,10 @@ pub(crate) struct FanoutPart {
     /// Its host there, which another one may stand for by now.
     pub(crate) host_id: HostId,
     pub(crate) made_in: u32,
+    /// When the fan-out expires, as it was when the job was made: until then it may begin. A version that had it in the job's own
+    /// time wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<Timestamp>,
     /// A person wants it on protected hosts, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) include_protected: bool,

@@ -243,6 +243,43 @@ fn a_job_does_not_begin_anew_when_it_would_be_too_late_to_start() {
     assert_eq!(rig.fail(0, 1, host_error()), ["end failed step_failed, ack 0/1"]);
 }
 
+/// The same as a job of a fan-out that expires after so many milliseconds.
+fn of_fanout(record: JobRecord, expires: u64) -> JobRecord {
+    let part = json!({
+        "fanout_id": Uuid::nil(), "name": "sweep", "host_id": HOST, "made_in": 0,
+        "expires_at": START.after(Span::from_millis(expires)),
+    });
+    JobRecord {
+        fanout: Some(serde_json::from_value(part).unwrap()),
+        ..record
+    }
+}
+
+#[test]
+fn a_job_of_a_fan_out_does_not_begin_anew_behind_its_end() {
+    let mut rig = Rig::new();
+    rig.run(of_fanout(job_tried(3, vec![delete()]), 400));
+    assert_eq!(rig.fail(0, 1, host_error()), ["end failed step_failed, ack 0/1"]);
+}
+
+#[test]
+fn the_end_of_a_fan_out_counts_until_its_job_begins_and_while_it_waits_to_begin_anew() {
+    let record = of_fanout(job_tried(3, vec![list(), delete()]), 60_000);
+    let (own, of_fanout) = (record.expires_at, START.after(Span::from_secs(60)));
+    assert_eq!(record.leaves_at(), of_fanout);
+    assert_eq!(record.to_view(None).expires_at, of_fanout);
+    let mut rig = Rig::new();
+    rig.run(record);
+    let begun = rig.stored.clone().unwrap();
+    assert_eq!((begun.leaves_at(), begun.to_view(None).expires_at), (own, own));
+    rig.answer(0, 1, json!({}));
+    assert!(rests(&rig.fail(1, 1, host_error())));
+    let waits = rig.stored.clone().unwrap();
+    assert_eq!(waits.leaves_at(), of_fanout, "to begin anew");
+    rig.go_on();
+    assert_eq!(rig.stored.unwrap().leaves_at(), own);
+}
+
 #[test]
 fn a_job_that_begins_anew_lets_go_of_the_files_it_has_fetched() {
     let mut rig = Rig::new();

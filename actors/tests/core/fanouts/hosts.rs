@@ -2,14 +2,14 @@
 
 use super::{CANCELLED, EXPIRED, SUCCEEDED};
 use super::{attached, ended, everywhere, host, hosts, is_paused, states, submit, until, view};
-use crate::fixture::{Fixture, Setup, config, delete, enrolment, eventually};
+use crate::fixture::{Fixture, Setup, config, delete, enrolment, eventually, list};
 use serde_json::json;
 use tripline_actors::LabelChange;
 use tripline_actors::store::Table;
 use tripline_protocol::fanout::{
     FanoutHostState, FanoutOutcome, FanoutState, RetryFanout, SubmitFanout, Target,
 };
-use tripline_protocol::job::{JobState, Outcome};
+use tripline_protocol::job::{JobSpec, JobState, Outcome};
 use tripline_protocol::selector::HostSelector;
 use tripline_protocol::{HostId, Label, Span};
 
@@ -121,6 +121,57 @@ async fn a_job_that_has_not_begun_when_the_fan_out_expires_expires_with_it() {
         (outcome, view.expires_at),
         (FanoutOutcome::Succeeded, retried.expires_at)
     );
+}
+
+/// Waits until a host is away, and whoever runs something there knows it.
+async fn away(fixture: &Fixture, host_id: HostId) {
+    eventually("the host is away", || async {
+        let view = fixture.core.get_host(None, host_id.to_string()).await.unwrap();
+        view.attachments.is_empty().then_some(())
+    })
+    .await;
+    // The slot answers after it was told.
+    fixture.core.slots().await.unwrap();
+}
+
+#[actix::test]
+async fn a_job_that_has_begun_outlives_its_fan_out_when_the_server_stops_or_its_host_goes_away() {
+    let fixture = Fixture::start();
+    let (host_id, mut agent) = attached(&fixture, 1).await.remove(0);
+    let wanted = SubmitFanout {
+        job: Some(JobSpec::new("look".parse().unwrap(), vec![list()])),
+        expires: Some(Span::from_secs(60)),
+        ..everywhere()
+    };
+    let id = submit(&fixture, wanted).await;
+    agent.command().await;
+    fixture.advance(61);
+    until(&fixture, id, "its time is over", |view| {
+        view.reason
+            .as_ref()
+            .is_some_and(|reason| reason.code == "expired")
+    })
+    .await;
+    drop(agent);
+    let fixture = fixture.restart().await;
+    crate::endings::looked(&fixture).await;
+    let mut agent = fixture.attach(host_id, "host0").await;
+    agent.command().await;
+    drop(agent);
+    away(&fixture, host_id).await;
+    // A command waits for its host for 30 s; then its job does, as it only reads.
+    fixture.advance(31);
+    let job_id = host(&fixture, id, host_id).await.job_id.unwrap();
+    eventually("its job waits", || async {
+        let view = fixture.core.get_job(None, job_id).await.unwrap();
+        view.waiting
+            .filter(|waiting| waiting.reason.code == "host_offline")
+    })
+    .await;
+    crate::endings::looked(&fixture).await;
+    fixture.attach(host_id, "host0").await.obey().await;
+    assert_eq!(ended(&fixture, id).await.0, FanoutOutcome::Succeeded);
+    assert_eq!(host(&fixture, id, host_id).await.state, SUCCEEDED);
 }
 
 #[actix::test]
