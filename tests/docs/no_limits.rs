@@ -24,6 +24,7 @@ pub(crate) const NO_LIMITS: &[NoLimits] = &[
             "actors/src/limacharlie/kept.rs PRUNE_MAX",
             "actors/src/limacharlie/removal/calls.rs PAGE",
             "actors/src/outbox/withdraw.rs PAGE",
+            "actors/src/fanout/gone.rs LOOKED_AT_MAX",
             "actors/src/fanout/leave.rs PAGE",
             "actors/src/router/withheld/record.rs FORGET_PAGE",
             "actors/src/scheduler/bury.rs PAGE",

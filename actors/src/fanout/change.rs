@@ -245,6 +245,8 @@ impl Fanouts {
         if matches!(message.change, Change::Retry(_)) {
             // It may have been over before all of its hosts were found.
             self.look_for_hosts(id, ctx);
+            // Hosts that had ended may have gone since.
+            self.look_at_waiting(id, ctx);
         }
         self.wake(id, ctx);
     }

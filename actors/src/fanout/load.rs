@@ -76,6 +76,8 @@ impl Fanouts {
             if record.is_some_and(is_cancelled) {
                 self.cancel_jobs(id, &Arc::new(By::system()));
             }
+            // Hosts may have gone in the moment in which the process died.
+            self.look_at_waiting(id, ctx);
             self.wake(id, ctx);
         }
     }

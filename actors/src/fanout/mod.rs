@@ -10,6 +10,7 @@
 mod begin;
 mod change;
 mod finish;
+mod gone;
 mod leave;
 mod load;
 mod lost;

@@ -1,6 +1,7 @@
 //! Finding the hosts: slice by slice, each once; and those that join a standing fan-out later.
 
-use super::record::{CHUNK_HOSTS_MAX, FanoutRecord, HostRow, brief, chunk, chunk_key};
+use super::gone::row_without_job;
+use super::record::{CHUNK_HOSTS_MAX, FanoutRecord, chunk, chunk_key};
 use super::state::Joining;
 use super::{FANOUT_HOSTS_OPEN_MAX, Fanouts, FoundHost, HostSeen, HostsFound, Open, hosts_of_all};
 use crate::directory::{FindHosts, LookAtHost};
@@ -9,9 +10,9 @@ use crate::store::{Batch, Table};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use tripline_protocol::fanout::FanoutHostState;
-use tripline_protocol::job::{Outcome, Reason};
+use tripline_protocol::job::Reason;
 use tripline_protocol::limit::FANOUT_HOSTS_MAX;
-use tripline_protocol::{FanoutId, HostId, Timestamp};
+use tripline_protocol::{FanoutId, HostId};
 
 impl Fanouts {
     /// Asks for the next slice of hosts.
@@ -60,7 +61,13 @@ impl Fanouts {
                 .member(host)
                 .is_some_and(|member| member.state.is_over())
             {
-                let row = row_without_job(open, host, FanoutHostState::Skipped, protected(&self.ground), now);
+                let row = row_without_job(
+                    open,
+                    host,
+                    FanoutHostState::Skipped,
+                    &protected(&self.ground),
+                    now,
+                );
                 open.put_row(host, row, batch);
             }
         }
@@ -75,49 +82,6 @@ impl Fanouts {
         let now = self.ground.now();
         if let Some(open) = self.open.get_mut(&id) {
             open.machine.fail(Reason::new("too_many_hosts", text), now);
-        }
-    }
-}
-
-impl Fanouts {
-    /// A host that is forgotten waits no more.
-    pub(super) fn forget(&mut self, host: HostId, ctx: &mut Context<Self>) {
-        let reason = Reason::new("host_forgotten", "its host was forgotten by an administrator");
-        self.end_waiting(host, FanoutHostState::Ended(Outcome::Cancelled), &reason, ctx);
-    }
-
-    /// A client that is linked to a host is never attached itself: it waits no more.
-    pub(super) fn linked(&mut self, client: HostId, ctx: &mut Context<Self>) {
-        let reason = Reason::new(
-            "host_linked",
-            "it is a client that was linked to a host, which reports as it",
-        );
-        self.end_waiting(client, FanoutHostState::Skipped, &reason, ctx);
-    }
-
-    /// Ends a host so in every fan-out in which it waits.
-    fn end_waiting(
-        &mut self,
-        host: HostId,
-        state: FanoutHostState,
-        reason: &Reason,
-        ctx: &mut Context<Self>,
-    ) {
-        let now = self.ground.now();
-        let waits = |open: &Open| {
-            let member = open.machine.member(host);
-            member.is_some_and(|member| member.state == FanoutHostState::Pending)
-        };
-        let of = self.open.iter().filter(|(_, open)| waits(open));
-        for id in of.map(|(id, _)| *id).collect::<Vec<FanoutId>>() {
-            let mut batch = Batch::new();
-            if let Some(open) = self.open.get_mut(&id) {
-                let row = row_without_job(open, host, state, reason.clone(), now);
-                open.put_row(host, row, &mut batch);
-                open.machine.pass_over(host, state);
-            }
-            self.settle_with(id, batch, || {});
-            self.wake(id, ctx);
         }
     }
 }
@@ -156,26 +120,6 @@ fn turned_away(all: &mut BTreeMap<FanoutId, Open>, id: FanoutId, found: FoundHos
         }
     }
     false
-}
-
-/// The row of a host that ends without a job.
-fn row_without_job(
-    open: &Open,
-    host: HostId,
-    state: FanoutHostState,
-    reason: Reason,
-    now: Timestamp,
-) -> HostRow {
-    HostRow {
-        state,
-        job_id: None,
-        run: open.machine.member(host).map_or(0, |member| member.run),
-        turn: open.machine.record().turn(),
-        made: None,
-        reason: Some(brief(&reason)),
-        finished_at: Some(now),
-        unreadable: false,
-    }
 }
 
 /// Whether hosts may join it now.

@@ -1,6 +1,7 @@
 //! Fan-outs: one submission over many hosts, from its hosts' being found to its summary.
 
 mod changes;
+mod gone;
 mod hosts;
 mod limits;
 mod pace;
