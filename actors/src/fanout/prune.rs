@@ -138,7 +138,10 @@ impl Fanouts {
             if self.is_busy(id) {
                 continue;
             }
-            let Some(record) = self.ended(id)? else { continue };
+            // One that cannot be read is logged and stays, and the others are not kept for it.
+            let Ok(Some(record)) = self.ended(id) else {
+                continue;
+            };
             let ended = record.ended.as_ref().map(|ended| ended.at);
             if ended.is_some_and(|at| buried < over || at < horizon) {
                 self.pruner.bury(&record, now, batch);

@@ -1,7 +1,7 @@
 //! Forgetting ended jobs by age and count, leaving a tombstone for as long as a submission could repeat.
 
 use crate::artifact::PARTIALS_KEPT_FOR;
-use crate::ground::{Ground, read};
+use crate::ground::{Ground, decoded};
 use crate::record::{JobRecord, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
@@ -76,7 +76,7 @@ impl Pruner {
     fn prune_jobs(&mut self, ground: &Ground, mut over: u64) -> Result<(), Refusal> {
         let now = ground.now();
         let horizon = now.before(ground.config.jobs_retain);
-        let mut batch = Batch::new();
+        let (mut batch, mut pruned) = (Batch::new(), 0);
         let page = ground
             .store
             .scan(Table::JobByTime, &[], self.after.as_deref(), PRUNE_MAX)?;
@@ -92,7 +92,12 @@ impl Pruner {
             self.after = Some(key.clone());
             // One that waited for long is as new as its end. It may be among so many that the oldest go all the same.
             let goes = |record: &JobRecord| over > 0 || record.finished_at.is_none_or(|at| at < horizon);
-            let record: Option<JobRecord> = read(&ground.store, Table::Job, &id, "job")?;
+            let record = ground.store.get(Table::Job, &id)?;
+            let record = record
+                .map(|bytes| decoded::<JobRecord>("job", &bytes))
+                .transpose();
+            // One that cannot be read is logged and stays, and the others are not kept for it.
+            let Ok(record) = record else { continue };
             match record {
                 Some(record) if record.state.outcome().is_none() || !goes(&record) => continue,
                 Some(record) => record.bury(&mut batch, now),
@@ -100,8 +105,9 @@ impl Pruner {
                 None => batch.delete(Table::JobByTime, key),
             }
             over = over.saturating_sub(1);
-            self.ended = self.ended.saturating_sub(1);
+            pruned += 1;
         }
+        self.ended = self.ended.saturating_sub(pruned);
         if !batch.is_empty() {
             ground.store.commit(batch, || {});
         }
@@ -276,6 +282,20 @@ mod tests {
         rig.store.commit(batch, || {});
         assert_eq!(rig.looked(), 0);
         assert_eq!(rig.store.count(Table::JobByTime).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_stays_and_those_around_it_go_and_are_counted() {
+        let jobs: Vec<JobRecord> = (1..=4).map(|n| job(n, n as u64, Some(n as u64 + 1))).collect();
+        for retain_max in [100, 1] {
+            let rig = Rig::new(&jobs, 1_000, retain_max);
+            let mut batch = Batch::new();
+            batch.put(Table::Job, jobs[2].job_id.as_bytes().to_vec(), b"{".to_vec());
+            rig.store.commit(batch, || {});
+            assert_eq!(rig.looked(), 1);
+            assert_eq!(rig.store.count(Table::Job).unwrap(), 1);
+            assert_eq!(rig.store.count(Table::JobByTime).unwrap(), 1);
+        }
     }
 
     #[test]

@@ -203,6 +203,42 @@ async fn ended_fan_outs_are_forgotten_by_age_with_all_their_rows() {
 }
 
 #[actix::test]
+async fn a_record_of_a_fan_out_that_cannot_be_read_keeps_no_other_from_being_forgotten() {
+    let mut config = config();
+    config.jobs_retain = Span::from_secs(60);
+    let fixture = Fixture::start_with(Setup {
+        config,
+        ..Setup::default()
+    });
+    // Without hosts each ends at once.
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let id = submit(&fixture, everywhere()).await;
+        ended(&fixture, id).await;
+        all.push(id);
+        fixture.advance(1);
+    }
+    let broken = all[1].as_bytes().to_vec();
+    let record = fixture.store.get(Table::Fanout, &broken).unwrap().unwrap();
+    let put = |value: Vec<u8>| {
+        let mut batch = Batch::new();
+        batch.put(Table::Fanout, broken.clone(), value);
+        fixture.store.commit(batch, || {});
+    };
+    put(b"{".to_vec());
+    fixture.advance(61);
+    eventually("the others are forgotten", || async {
+        (fixture.rows(Table::Fanout) == 1).then_some(())
+    })
+    .await;
+    put(record);
+    eventually("and so is this one, when it can be read", || async {
+        (fixture.rows(Table::FanoutByTime) == 0).then_some(())
+    })
+    .await;
+}
+
+#[actix::test]
 async fn as_many_ended_fan_outs_are_kept_as_may_be_and_then_the_oldest_are_forgotten() {
     let fixture = Fixture::start();
     // Without hosts it ends at once.
