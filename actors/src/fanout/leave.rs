@@ -26,7 +26,9 @@ impl Fanouts {
     ) -> Result<Swept, Refusal> {
         let page = self.ground.store.scan(Table::FanoutByTime, &[], after, PAGE)?;
         let mut next = page.last().map(|(last, _)| last.clone());
-        let (mut batch, mut found) = (Batch::new(), 0);
+        // Rows of those that are buried go by and by; they are counted once, with the first part.
+        let buried = after.map_or_else(|| self.pruner.buried_of(org), |_| 0);
+        let (mut batch, mut found) = (Batch::new(), buried);
         for (key, _) in &page {
             let Some((created_at, id)) = split_by_time_key(key) else {
                 continue;

@@ -10,7 +10,7 @@ use crate::record::{by_time_key, put_tombstone, split_by_time_key};
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
 use std::collections::BTreeMap;
-use tripline_protocol::{FanoutId, Timestamp};
+use tripline_protocol::{FanoutId, Org, Timestamp};
 use uuid::Uuid;
 
 /// Ended fan-outs that are kept.
@@ -25,8 +25,26 @@ const TICKS: u64 = 40;
 pub(super) struct Pruner {
     ended: u64,
     ticks: u64,
-    /// Those that have no record any more and may have rows, with their keys by time.
-    buried: BTreeMap<FanoutId, Vec<u8>>,
+    /// Those that have no record any more and may have rows.
+    buried: BTreeMap<FanoutId, Buried>,
+}
+
+/// What is known of one that has no record any more.
+#[derive(Debug)]
+struct Buried {
+    /// Its key by time.
+    by_time: Vec<u8>,
+    /// Whose it was; `None`: it was lost, and has no tombstone.
+    org: Option<Org>,
+}
+
+impl Buried {
+    /// As an earlier process left it.
+    fn load(store: &Store, by_time: Vec<u8>, id: &[u8]) -> Result<Self, Refusal> {
+        let tombstone = store.get(Table::JobTombstone, id)?;
+        let org = tombstone.and_then(|org| std::str::from_utf8(&org).ok()?.parse().ok());
+        Ok(Self { by_time, org })
+    }
 }
 
 impl Pruner {
@@ -42,7 +60,8 @@ impl Pruner {
                     continue;
                 };
                 if store.get(Table::Fanout, &id)?.is_none() {
-                    buried.insert(FanoutId(Uuid::from_bytes(id)), key);
+                    let known = Buried::load(store, key, &id)?;
+                    buried.insert(FanoutId(Uuid::from_bytes(id)), known);
                 }
             }
         }
@@ -67,14 +86,23 @@ impl Pruner {
         batch.delete(Table::Fanout, key.to_vec());
         batch.delete(Table::FanoutDefinition, key.to_vec());
         put_tombstone(batch, key, Some(&record.org), now);
-        let by_time = by_time_key(record.created_at, key);
-        self.buried.insert(record.fanout_id, by_time);
+        let buried = Buried {
+            by_time: by_time_key(record.created_at, key),
+            org: Some(record.org.clone()),
+        };
+        self.buried.insert(record.fanout_id, buried);
         self.ended = self.ended.saturating_sub(1);
+    }
+
+    /// How many fan-outs of an org may have rows, although they have no record any more.
+    pub(super) fn buried_of(&self, org: &Org) -> usize {
+        let buried = self.buried.values();
+        buried.filter(|buried| buried.org.as_ref() == Some(org)).count()
     }
 
     /// Removes rows of those that are buried, in batches of at most `PRUNE_MAX` writes.
     pub(super) fn clear(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Refusal> {
-        while let Some((id, by_time)) = self.buried.first_key_value() {
+        while let Some((id, Buried { by_time, .. })) = self.buried.first_key_value() {
             for table in [Table::FanoutHost, Table::FanoutChunk] {
                 let room = PRUNE_MAX.saturating_sub(batch.len());
                 for (key, _) in store.scan(table, id.as_bytes(), None, room)? {

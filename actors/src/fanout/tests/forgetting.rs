@@ -103,6 +103,30 @@ fn dies_after(batches: usize) -> bool {
 }
 
 #[test]
+fn a_fan_out_counts_as_one_of_its_org_until_its_last_row_is_gone_also_in_the_next_process() {
+    let (_dir, store) = store();
+    let record = ended(&store, 1, HOSTS);
+    let (own, other) = (record.org.clone(), "acme".parse().unwrap());
+    let mut pruner = Pruner::load(&store, 1).unwrap();
+    assert_eq!(pruner.buried_of(&own), 0);
+    let mut batch = Batch::new();
+    pruner.bury(&record, at(2), &mut batch);
+    pruner.clear(&store, &mut batch).unwrap();
+    commit(&store, batch);
+    assert_eq!(pruner.buried_of(&own), 1);
+    let mut pruner = Pruner::load(&store, 0).unwrap();
+    assert_eq!((pruner.buried_of(&own), pruner.buried_of(&other)), (1, 0));
+    while pruner.buried_of(&own) > 0 {
+        assert!(rows(&store, Table::FanoutHost, id(1)) > 0 || store.count(Table::FanoutByTime).unwrap() > 0);
+        let mut batch = Batch::new();
+        pruner.clear(&store, &mut batch).unwrap();
+        commit(&store, batch);
+    }
+    assert_eq!(store.count(Table::FanoutByTime).unwrap(), 0);
+    assert_eq!(rows(&store, Table::FanoutHost, id(1)), 0);
+}
+
+#[test]
 fn a_fan_out_that_is_forgotten_is_gone_at_once_and_the_next_process_removes_what_is_left() {
     let mut batches = 0;
     while dies_after(batches) {
