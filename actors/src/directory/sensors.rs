@@ -70,6 +70,7 @@ impl Directory {
                 active.address.do_send(Stop("forgotten"));
             }
             self.ground.hosts.forgotten();
+            self.ground.newcomers.gone(host_id);
             self.tell_of(record, HostChangeKind::Forgotten);
             self.scheduler.do_send(HostForgotten(host_id));
             metrics::counter!("tripline_directory_hosts_forgotten_total").increment(1);

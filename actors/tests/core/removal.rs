@@ -5,6 +5,7 @@ use crate::fanouts::{everywhere, submit};
 use crate::fixture::{Fixture, Setup, delete, eventually};
 use crate::limacharlie::{OID, call, detection, done, linked, org, request, say, with_look};
 use crate::outbox::admin;
+use crate::recorder;
 use serde_json::{Value, json};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -163,6 +164,27 @@ async fn a_job_goes_with_its_fan_out_also_when_its_host_had_its_turn_after_the_o
     removed(&fixture).await;
     assert_eq!(fixture.rows(Table::Job), 0);
     assert_nothing_is_left(&fixture);
+}
+
+#[actix::test]
+async fn sensors_of_an_org_that_left_take_no_place_among_those_that_may_have_ticks() {
+    recorder::install();
+    let fixture = Fixture::start();
+    let hourly = "name: hourly\non: [sensor_per_1h]\njob: { steps: [ list_processes: {} ] }\n";
+    with_look(&fixture, &[hourly]);
+    done(&fixture, detection("m")).await;
+    let thread = fixture.thread().await;
+    let sensors = async |count: f64| {
+        eventually("so many sensors", || async {
+            let sensors = recorder::gauge(thread, "tripline_timekeeper_sensors");
+            (sensors == Some(count)).then_some(())
+        })
+        .await;
+    };
+    sensors(1.0).await;
+    done(&fixture, call("org_uninstall", "u", json!({}))).await;
+    removed(&fixture).await;
+    sensors(0.0).await;
 }
 
 #[actix::test]
