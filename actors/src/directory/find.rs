@@ -70,12 +70,12 @@ impl Directory {
         !self.is_linked(record) && !record.is_limacharlie()
     }
 
-    /// A host that is selected, as it is now.
+    /// A host that is selected, as far as selectors ask about it.
     fn selected(&self, record: &HostRecord, selector: &HostSelector) -> Result<Option<HostView>, Refusal> {
         if !self.is_target(record) {
             return Ok(None);
         }
-        let view = self.view(record)?;
+        let view = self.selectable(record)?;
         Ok(selector.selects(&view, self.ground.now()).then_some(view))
     }
 

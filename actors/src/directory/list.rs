@@ -62,9 +62,9 @@ impl Directory {
         if !of_org {
             return Ok(None);
         }
-        let view = self.view(record)?;
+        let view = self.selectable(record)?;
         let selected = filter.selector.selects(&view, self.ground.now());
-        Ok(selected.then_some(view))
+        selected.then(|| self.with_sids(record, view)).transpose()
     }
 }
 

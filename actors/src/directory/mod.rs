@@ -237,7 +237,20 @@ impl Directory {
         Ok(())
     }
 
+    /// A host as others see it.
     fn view(&self, record: &HostRecord) -> Result<HostView, Refusal> {
+        let view = self.selectable(record)?;
+        self.with_sids(record, view)
+    }
+
+    /// Adds what no selector asks for, which is read from rows of its own.
+    fn with_sids(&self, record: &HostRecord, view: HostView) -> Result<HostView, Refusal> {
+        let sids = crate::limacharlie::sids(&self.ground.store, record)?;
+        Ok(HostView { sids, ..view })
+    }
+
+    /// What selectors ask about a host.
+    fn selectable(&self, record: &HostRecord) -> Result<HostView, Refusal> {
         let mut view = record.to_view();
         view.labels = labels::all(&self.ground.store, record)?;
         let reach = self.ground.attachments.reach(record.host_id);
@@ -257,7 +270,6 @@ impl Directory {
             view.isolation = None;
         }
         view.littlebrother = self.client_view(record);
-        view.sids = crate::limacharlie::sids(&self.ground.store, record.host_id)?;
         if let Some(reported) = &view.littlebrother {
             view.last_seen_at = view.last_seen_at.max(reported.last_message_at);
         }

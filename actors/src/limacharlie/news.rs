@@ -252,13 +252,29 @@ fn steps(reports: &[StepReport]) -> Attachment {
 }
 
 /// LimaCharlie's ids of a host: those of the sensors that it is linked to, and its own.
-pub(crate) fn sids(store: &Store, host_id: HostId) -> Result<Vec<String>, Refusal> {
+pub(crate) fn sids(store: &Store, host: &HostRecord) -> Result<Vec<String>, Refusal> {
     let mut sids = Vec::new();
-    for id in link::sensors_of(store, host_id)?.into_iter().chain([host_id]) {
-        let host: Option<HostRecord> = read(store, Table::Host, id.as_bytes(), "host")?;
-        sids.extend(host.and_then(|host| host.limacharlie).map(|sid| sid.to_string()));
+    for id in link::sensors_of(store, host.host_id)? {
+        sids.extend(read_host(store, id)?.and_then(|sensor| sid(&sensor)));
     }
+    sids.extend(sid(host));
     Ok(sids)
+}
+
+/// The same of a host whose record is not at hand. One that is not known has none.
+fn sids_by_id(store: &Store, host_id: HostId) -> Result<Vec<String>, Refusal> {
+    match read_host(store, host_id)? {
+        Some(host) => sids(store, &host),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn read_host(store: &Store, host_id: HostId) -> Result<Option<HostRecord>, Refusal> {
+    read(store, Table::Host, host_id.as_bytes(), "host")
+}
+
+fn sid(host: &HostRecord) -> Option<String> {
+    host.limacharlie.map(|sid| sid.to_string())
 }
 
 fn row_of(store: &Store, org: &Org, job_id: JobId) -> Result<Option<NewsRow>, Refusal> {
@@ -409,7 +425,7 @@ pub(crate) fn split(key: &[u8]) -> Option<(Org, JobId)> {
 /// A job is accepted with this batch.
 pub(super) fn accepted(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
     let news = &ground.limacharlie.news;
-    let noted = sids(&ground.store, record.host.host_id).map(|sids| {
+    let noted = sids_by_id(&ground.store, record.host.host_id).map(|sids| {
         if news.admit(&record.org) {
             let row = NewsRow::new(record, sids);
             batch.put(Table::LcNews, news_row(&record.org, record.job_id), encode(&row));
@@ -442,7 +458,7 @@ pub(super) fn ended(ground: &Ground, batch: &mut Batch, record: &JobRecord) {
             None => news
                 .admit(&record.org)
                 .then(|| {
-                    let sids = sids(&ground.store, record.host.host_id);
+                    let sids = sids_by_id(&ground.store, record.host.host_id);
                     sids.map(|sids| NewsRow::new(record, sids))
                 })
                 .transpose()?,

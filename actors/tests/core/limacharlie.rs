@@ -200,6 +200,7 @@ async fn a_linked_sensor_is_the_agents_host_until_it_is_parted() {
         .await
         .unwrap();
     assert_eq!(listed.items.len(), 1, "they are one");
+    assert_eq!(listed.items[0].sids, [SID]);
     let again = fixture
         .core
         .link_host(Some(org()), own.to_string(), SID.to_owned())
