@@ -119,6 +119,8 @@ impl Soak {
             ("pipelines.dir", pipelines.to_str().expect("UTF-8")),
             ("nats.embedded_listen", listen.as_str()),
             ("limacharlie.secret", cloud::SECRET),
+            // Of all that it did it is asked in every round.
+            ("jobs.retain", "60d"),
         ];
         let clock = Clock::new(&site);
         let mut server = Server::prepare(&site, &settings);
