@@ -6,7 +6,7 @@ use super::caller::CAT;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ use tripline_protocol::limacharlie::Answer;
 
 /// Asks for the health; every other call is a detection.
 const HEALTH: &[u8] = br#""etype":"health""#;
+/// Before the number of a detection.
+const NUMBER: &[u8] = br#""PROCESS_ID":"#;
 
 /// What it does with a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +36,51 @@ pub(crate) struct Listener {
 }
 
 /// What came.
-#[derive(Default)]
 struct Heard {
+    calls: AtomicU64,
+    /// Detections that came, each counted once however often it did.
     detections: AtomicU64,
+    /// Which these are, by number.
+    is_here: Vec<AtomicBool>,
     /// Time that it had them in hand, all together.
     busy_us: AtomicU64,
 }
 
+impl Heard {
+    fn new(detections: u64) -> Self {
+        Self {
+            calls: AtomicU64::default(),
+            detections: AtomicU64::default(),
+            is_here: (0..detections).map(|_| AtomicBool::default()).collect(),
+            busy_us: AtomicU64::default(),
+        }
+    }
+
+    fn note(&self, request: &[u8]) {
+        let is_here = number(request).and_then(|number| self.is_here.get(number));
+        if is_here.is_some_and(|is_here| !is_here.swap(true, Ordering::Relaxed)) {
+            self.detections.fetch_add(1, Ordering::Relaxed);
+        }
+        // Last: whoever sees the call sees its detection.
+        self.calls.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The number of the detection that a call is about.
+fn number(request: &[u8]) -> Option<usize> {
+    let at = request
+        .windows(NUMBER.len())
+        .position(|window| window == NUMBER)?;
+    let digits = request.get(at + NUMBER.len()..)?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+}
+
 impl Listener {
-    pub(crate) async fn start(manner: Manner) -> Outcome<Self> {
+    /// For detections with numbers below that.
+    pub(crate) async fn start(manner: Manner, detections: u64) -> Outcome<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (address, heard) = (socket.local_addr()?, Arc::<Heard>::default());
+        let (address, heard) = (socket.local_addr()?, Arc::new(Heard::new(detections)));
         let shared = heard.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = socket.accept().await {
@@ -61,7 +97,12 @@ impl Listener {
         })
     }
 
-    /// Detections that it answered, or that hang.
+    /// Calls that it answered, or that hang.
+    pub(crate) fn calls(&self) -> u64 {
+        self.heard.calls.load(Ordering::Acquire)
+    }
+
+    /// Detections that it got, each counted once.
     pub(crate) fn detections(&self) -> u64 {
         self.heard.detections.load(Ordering::Relaxed)
     }
@@ -97,7 +138,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, heard: &Heard) -> std::io:
             // What a service's work takes is what is measured.
             Manner::Takes(long) => tokio::time::sleep(long).await,
             Manner::Hangs => {
-                heard.detections.fetch_add(1, Ordering::Relaxed);
+                heard.note(&request);
                 // Until the caller gives up.
                 return stream.read_buf(&mut request).await.map(drop);
             }
@@ -105,7 +146,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, heard: &Heard) -> std::io:
         stream.write_all(&done).await?;
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         heard.busy_us.fetch_add(took, Ordering::Relaxed);
-        heard.detections.fetch_add(1, Ordering::Relaxed);
+        heard.note(&request);
     }
 }
 

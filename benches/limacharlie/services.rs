@@ -27,6 +27,8 @@ const PUBLISH_WINDOW: usize = 1_000;
 /// How long nothing may come before the program gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
+/// How long nothing may come once everything is there.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// What was measured of a round.
 pub(crate) struct Delivered {
@@ -89,10 +91,10 @@ pub(crate) async fn measure(options: &Options) -> Outcome<Vec<Delivered>> {
 async fn round(detections: u64, takes: Duration, beside_hanging: bool) -> Outcome<Delivered> {
     let mut listeners = Vec::new();
     for _ in 0..ANSWERING {
-        listeners.push(Listener::start(Manner::Takes(takes)).await?);
+        listeners.push(Listener::start(Manner::Takes(takes), detections).await?);
     }
     if beside_hanging {
-        listeners.push(Listener::start(Manner::Hangs).await?);
+        listeners.push(Listener::start(Manner::Hangs, detections).await?);
     }
     let stage = Stage::set(&configuration(&listeners)).await?;
     wait_for_installations(&stage, listeners.len()).await?;
@@ -114,10 +116,13 @@ async fn round(detections: u64, takes: Duration, beside_hanging: bool) -> Outcom
         took,
         first,
         busy,
-        hanging: hanging.map(Listener::detections).sum(),
+        hanging: hanging.map(Listener::calls).sum(),
         cpu: stage.cpu()? - cpu,
         resident: (resident, peak_mib(pid)?),
     };
+    // What comes a second time may come after everything came: only waiting tells.
+    tokio::time::sleep(SETTLE).await;
+    check_repeats(&listeners)?;
     stage.clear().await?;
     Ok(delivered)
 }
@@ -185,6 +190,23 @@ fn detection(number: u64) -> Value {
     })
 }
 
+/// None of those that answer got a detection twice, or one that nobody published.
+fn check_repeats(listeners: &[Listener]) -> Outcome {
+    let answering = |listener: &&Listener| listener.manner != Manner::Hangs;
+    for listener in listeners.iter().filter(answering) {
+        // In this order a call that comes between the two looks is no repetition.
+        let (calls, detections) = (listener.calls(), listener.detections());
+        if calls > detections {
+            let text = format!(
+                "{} got {calls} calls for {detections} detections",
+                listener.address
+            );
+            return Err(text.into());
+        }
+    }
+    Ok(())
+}
+
 /// When the first and when the last of those that answer had all detections.
 async fn ends(listeners: &[Listener], detections: u64, began: Instant) -> Outcome<(Duration, Duration)> {
     let answering = || {
@@ -194,9 +216,7 @@ async fn ends(listeners: &[Listener], detections: u64, began: Instant) -> Outcom
     };
     let (mut first, mut known, mut moved) = (None, 0, Instant::now());
     loop {
-        if let Some(much) = answering().find(|listener| listener.detections() > detections) {
-            return Err(format!("{} got {} of {detections}", much.address, much.detections()).into());
-        }
+        check_repeats(listeners)?;
         let complete = answering().filter(|listener| listener.detections() == detections);
         let complete = complete.count();
         if complete > 0 {
