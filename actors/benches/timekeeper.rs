@@ -18,6 +18,10 @@ use tripline_actors::clock::ManualClock;
 use tripline_protocol::Span;
 
 const SENSORS: u32 = 100_000;
+/// How long no tick may come before the program gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So long is looked at least, for ticks that nobody should get.
+const LOOK_MIN: Duration = Duration::from_secs(3);
 /// Enrolments under way at once.
 const TOGETHER: u32 = 64;
 const HOUR: Span = Span::from_secs(3600);
@@ -94,10 +98,7 @@ async fn row(what: &str, on: &str, dir: &Path, clock: &ManualClock, ticks: u64) 
     let (started, rss) = (began.elapsed(), rss_kib()? / 1024);
     let (began, before) = (Instant::now(), processor()?);
     clock.advance(HOUR);
-    while publisher.count() < ticks || began.elapsed() < Duration::from_secs(3) {
-        // Nobody tells when all ticks are out; a longer look costs nothing that is measured.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_for(&publisher, ticks).await?;
     let (seconds, spent) = (began.elapsed().as_secs_f64(), processor()? - before);
     let share = 100.0 * spent.as_secs_f64() / 3600.0;
     let made = publisher.count();
@@ -106,6 +107,23 @@ async fn row(what: &str, on: &str, dir: &Path, clock: &ManualClock, ticks: u64) 
         rss_kib()? / 1024
     );
     core.drain(Span::ZERO).await;
+    Ok(())
+}
+
+/// Until so many are out, and no shorter than [`LOOK_MIN`].
+async fn wait_for(publisher: &CountingPublisher, ticks: u64) -> Outcome {
+    let (began, mut known, mut moved) = (Instant::now(), 0, Instant::now());
+    while known < ticks || began.elapsed() < LOOK_MIN {
+        // Nobody tells when all ticks are out; a longer look costs nothing that is measured.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let made = publisher.count();
+        if made > known {
+            (known, moved) = (made, Instant::now());
+        }
+        if moved.elapsed() > PATIENCE {
+            return Err(format!("no tick comes any more after {known} of {ticks}").into());
+        }
+    }
     Ok(())
 }
 
