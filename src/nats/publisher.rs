@@ -124,9 +124,11 @@ pub(crate) struct Sender {
     recheck: Arc<Notify>,
     next: u64,
     waiting: HashMap<u64, Waiting>,
-    /// Each with the number of its run and its place in that.
-    acks: FuturesUnordered<Boxed<'static, (u64, usize, Result<u64, AckError>)>>,
+    acks: FuturesUnordered<Boxed<'static, Acked>>,
 }
+
+/// What the broker answered: to which run, at which place in it.
+type Acked = (u64, usize, Result<u64, AckError>);
 
 /// A run that was sent and is not acked whole.
 struct Waiting {

@@ -27,24 +27,30 @@ pub(crate) struct RecordingPublisher {
 }
 
 impl Publisher for RecordingPublisher {
-    fn publish(&self, message: OutMessage) -> BoxFuture<Result<u64, PublishError>> {
+    fn publish_run(&self, run: Vec<OutMessage>) -> BoxFuture<Vec<Result<u64, PublishError>>> {
         *self.thread.lock().unwrap() = Some(std::thread::current().id());
         self.pass_stop();
         if self.away.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(PublishError::Transient("away".into())) });
+            return Box::pin(async move { vec![Err(PublishError::Transient("away".into())); run.len()] });
         }
-        if self
-            .refuses
-            .lock()
-            .unwrap()
-            .is_some_and(|part| message.subject.contains(part))
-        {
-            return Box::pin(async { Err(PublishError::Permanent("no".into())) });
-        }
+        let refuses = *self.refuses.lock().unwrap();
         let mut published = self.published.lock().unwrap();
-        published.push(message);
-        let sequence = published.len() as u64;
-        Box::pin(async move { Ok(sequence) })
+        let mut results = Vec::new();
+        for message in run {
+            // What follows one that is not stored is not stored either, as with a real broker.
+            let result = match results.last() {
+                Some(Err(_)) => Err(PublishError::OutOfTurn),
+                _ if refuses.is_some_and(|part| message.subject.contains(part)) => {
+                    Err(PublishError::Permanent("no".into()))
+                }
+                _ => {
+                    published.push(message);
+                    Ok(published.len() as u64)
+                }
+            };
+            results.push(result);
+        }
+        Box::pin(async move { results })
     }
 
     fn notify(&self, subject: String, _: Vec<u8>) {
