@@ -5,11 +5,11 @@ use super::book::FRONT_SEQS;
 use super::data;
 use super::messages::{CallOf, Called};
 use super::record::{Content, DeliveryRecord, EventRecord};
-use super::redact::redact;
+use super::redact::{redact, redact_wants, without_secret};
 use super::state::{End, Next};
-use super::verdict::Verdict;
+use super::verdict::{Verdict, short};
 use crate::outbox::{Outgoing, stage};
-use crate::ports::{CallFailure, OutMessage, ServiceCall};
+use crate::ports::{CallFailure, OutMessage, ServiceCall, ServiceSecret};
 use crate::record::encode;
 use crate::refusal::Refusal;
 use crate::store::Batch;
@@ -176,7 +176,7 @@ impl Service {
     /// Its health was asked for.
     fn examined(&mut self, version: u64, result: Result<Answer, CallFailure>) {
         let now = self.ground.now();
-        let (verdict, wants) = health(&result);
+        let (verdict, wants) = health(&result, &self.secret);
         self.count("health", &verdict);
         let before = self.machine.state();
         self.machine
@@ -193,12 +193,13 @@ impl Service {
             return self.commit(batch, Vec::new(), || {});
         }
         self.tell_state(before);
-        let Some(wants) = wants else {
+        let Some(mut wants) = wants else {
             if let Some(why) = verdict.text() {
                 self.fail("health", why, now);
             }
             return self.commit(batch, Vec::new(), || {});
         };
+        redact_wants(&mut wants, &self.secret);
         self.record.wants = Some(wants);
         self.record.healthy_at = Some(now);
         self.machine.is_known = true;
@@ -421,7 +422,7 @@ impl Service {
 }
 
 /// What an answer to `health` says.
-fn health(result: &Result<Answer, CallFailure>) -> (Verdict, Option<Mtd>) {
+fn health(result: &Result<Answer, CallFailure>, secret: &ServiceSecret) -> (Verdict, Option<Mtd>) {
     let answer = match (Verdict::of(result), result) {
         (Verdict::Done, Ok(answer)) => answer,
         (verdict, _) => return (verdict, None),
@@ -435,7 +436,11 @@ fn health(result: &Result<Answer, CallFailure>) -> (Verdict, Option<Mtd>) {
     }
     match serde_json::from_value(mtd.clone()) {
         Ok(wants) => (Verdict::Done, Some(wants)),
-        Err(error) => no_health(format!("what it wants cannot be read: {error}")),
+        Err(error) => {
+            // It quotes what cannot be read.
+            let error = short(without_secret(&error.to_string(), secret));
+            no_health(format!("what it wants cannot be read: {error}"))
+        }
     }
 }
 
@@ -450,7 +455,8 @@ mod tests {
     use super::*;
 
     fn verdict(data: Value) -> Verdict {
-        health(&Ok(Answer::done_with(data))).0
+        let secret = ServiceSecret::new("s3cr3t");
+        health(&Ok(Answer::done_with(data)), &secret).0
     }
 
     #[test]
@@ -470,7 +476,16 @@ mod tests {
         ] {
             assert!(matches!(verdict(nothing), Verdict::Failed(_)));
         }
-        let refused = health(&Ok(Answer::refused("no")));
+        let refused = health(&Ok(Answer::refused("no")), &ServiceSecret::new("s3cr3t"));
         assert_eq!(refused, (Verdict::Refused("no".into()), None));
+    }
+
+    #[test]
+    fn what_a_health_that_cannot_be_read_says_is_told_without_the_secret() {
+        let quoted = json!({ "mtd": { "callbacks": "s3cr3t" } });
+        let Verdict::Failed(why) = verdict(quoted) else {
+            panic!("it can be read");
+        };
+        assert!(why.contains("cannot be read") && !why.contains("s3cr3t"), "{why}");
     }
 }

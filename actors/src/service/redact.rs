@@ -5,7 +5,7 @@ use crate::ports::{CallFailure, ServiceSecret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tripline_protocol::limacharlie::{Answer, Attachment, JobUpdate};
+use tripline_protocol::limacharlie::{Answer, Attachment, JobUpdate, Mtd};
 
 /// How the parts of a token begin: `{"` in base64.
 const PART: &str = "eyJ";
@@ -30,7 +30,24 @@ pub(super) fn redact(result: &mut Result<Answer, CallFailure>, secret: &ServiceS
     }
 }
 
+/// The same in all texts of what is kept of `data` as a whole.
+pub(super) fn redact_data(data: &mut Value, secret: &ServiceSecret) {
+    hide_in(data, &|text| without_tokens(&without_secret(text, secret)));
+}
+
+/// The same in what a service says of itself for people to read. The names that it gives are compared, and stay.
+pub(super) fn redact_wants(wants: &mut Mtd, secret: &ServiceSecret) {
+    let hide = |text: &str| without_tokens(&without_secret(text, secret));
+    for parameter in wants.request_params.values_mut() {
+        parameter.desc = hide(&parameter.desc);
+    }
+    let commands = wants.commands.values_mut();
+    commands.for_each(|command| hide_in(command, &hide));
+}
+
 fn redact_job(job: &mut JobUpdate, hide: &dyn Fn(&str) -> String) {
+    job.id = hide(&job.id);
+    job.sid.iter_mut().for_each(|sid| *sid = hide(sid));
     job.cause = job.cause.as_deref().map(|cause| without_tokens(&hide(cause)));
     for entry in &mut job.hist {
         entry.msg = without_tokens(&hide(&entry.msg));
@@ -91,7 +108,7 @@ fn hide_in(value: &mut Value, hide: &dyn Fn(&str) -> String) {
     }
 }
 
-fn without_secret(text: &str, secret: &ServiceSecret) -> String {
+pub(super) fn without_secret(text: &str, secret: &ServiceSecret) -> String {
     match secret.reveal() {
         "" => text.to_owned(),
         secret => text.replace(secret, "…"),
@@ -157,6 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn secret_and_tokens_are_in_no_data_that_is_kept() {
+        let mut said =
+            json!({ "a": ["x eyJh.eyJi.c y", 7, "with s3cr3t"], "eyJk.l s3cr3t": { "b": "eyes" } });
+        redact_data(&mut said, &ServiceSecret::new("s3cr3t"));
+        assert_eq!(
+            said,
+            json!({ "a": ["x … y", 7, "with …"], "… …": { "b": "eyes" } })
+        );
+    }
+
+    #[test]
+    fn a_service_that_describes_its_parameters_with_the_secret_is_shown_without_it() {
+        let said = json!({
+            "callbacks": ["request"], "request_params": { "path": { "type": "str", "desc": "signed with s3cr3t" } },
+            "commands": { "scan": { "help": "eyJh.eyJi.c" } },
+        });
+        let mut wants: Mtd = serde_json::from_value(said).unwrap();
+        redact_wants(&mut wants, &ServiceSecret::new("s3cr3t"));
+        assert_eq!(wants.request_params["path"].desc, "signed with …");
+        assert_eq!(wants.commands["scan"], json!({ "help": "…" }));
+    }
+
+    #[test]
     fn secret_and_tokens_are_in_nothing_that_is_kept_of_an_answer() {
         let secret = ServiceSecret::new("s3cr3t");
         let said = format!("with s3cr3t and {TOKEN}");
@@ -169,7 +209,7 @@ mod tests {
         ]);
         let body = json!({
             "success": false, "error": said, "data": { "error": said, "exception": { "text": said } },
-            "jobs": [{ "id": "j", "cause": said, "hist": [{ "ts": 1, "msg": said, "attachments": attachments }] }],
+            "jobs": [{ "id": said, "sid": ["s", said], "cause": said, "hist": [{ "ts": 1, "msg": said, "attachments": attachments }] }],
         });
         let mut result = Answer::read(body.to_string().as_bytes()).map_err(CallFailure::from);
         redact(&mut result, &secret);

@@ -4,7 +4,7 @@
 use super::actor::Service;
 use super::messages::{Queued, Take};
 use super::record::{Content, DeliveryRecord, RequestRecord};
-use super::redact::without_tokens;
+use super::redact::redact_data;
 use super::requests::ServiceRequestFilter;
 use super::state::End;
 use super::verdict::{Verdict, short};
@@ -297,10 +297,12 @@ impl Service {
         (view.state, view.error) = (state, error);
         view.ended_at = Some(self.ground.now());
         if let Some(answer) = answer {
-            let bytes = encode(&answer.data).len();
+            let mut data = answer.data.clone();
+            redact_data(&mut data, &self.secret);
+            let bytes = encode(&data).len();
             match bytes > DATA_BYTES_MAX {
                 true => view.data_omitted_bytes = Some(bytes as u64),
-                false => view.data = Some(clean(answer.data.clone())),
+                false => view.data = Some(data),
             }
             let jobs = answer.jobs.iter().take(JOBS_MAX);
             view.jobs = jobs.map(|job| short(&job.id)).collect();
@@ -334,21 +336,6 @@ impl Service {
     }
 }
 
-/// Without what looks like a token in any of its texts: a service may repeat the one it was called with.
-fn clean(data: Value) -> Value {
-    match data {
-        Value::String(text) => Value::String(without_tokens(&text)),
-        Value::Array(items) => items.into_iter().map(clean).collect(),
-        Value::Object(map) => {
-            let entries = map.into_iter();
-            entries
-                .map(|(key, value)| (without_tokens(&key), clean(value)))
-                .collect()
-        }
-        other => other,
-    }
-}
-
 impl Handler<Ask> for Service {
     type Result = ();
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
@@ -369,17 +356,5 @@ impl Handler<ListRequests> for Service {
     fn handle(&mut self, ListRequests { filter, reply }: ListRequests, _: &mut Self::Context) {
         let page = self.requests.list(&self.ground.store, &filter);
         self.ground.after_commit(move || reply.send(page));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_token_that_a_service_repeats_is_kept_nowhere() {
-        let said = json!({ "a": ["x eyJh.eyJi.c y", 7], "eyJk.l": { "b": "eyes" } });
-        assert_eq!(clean(said), json!({ "a": ["x … y", 7], "…": { "b": "eyes" } }));
     }
 }

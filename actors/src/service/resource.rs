@@ -3,6 +3,7 @@
 use super::actor::Service;
 use super::messages::{CallOf, Resource};
 use super::record::{ResourceRecord, prefix, text_key};
+use super::redact::without_secret;
 use super::verdict::{Verdict, short};
 use crate::ground::{decoded, read};
 use crate::ports::CallFailure;
@@ -131,7 +132,7 @@ impl Service {
         let res_data = checked(&told)?;
         let record = ResourceRecord {
             hash: told.hash,
-            res_cat: short(told.res_cat),
+            res_cat: short(without_secret(&told.res_cat, &self.secret)),
             res_data,
             fetched_at: self.ground.now(),
         };

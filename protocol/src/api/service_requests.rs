@@ -65,7 +65,7 @@ pub struct ServiceRequestView {
     pub ended_at: Option<Timestamp>,
     /// How often it was sent and is to be sent again.
     pub attempts: u32,
-    /// `data` of the service's answer; what looks like a token in it is left out.
+    /// `data` of the service's answer; the service's secret and what looks like a token are left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     /// Its `data` had so many bytes, which is too much to be kept.
