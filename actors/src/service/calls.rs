@@ -222,7 +222,7 @@ impl Service {
         let now = self.ground.now();
         let verdict = Verdict::of(&result);
         let before = self.machine.state();
-        let Some(delivery) = self.delivery(seq) else {
+        let Some(mut delivery) = self.delivery(seq) else {
             // Its rows went with an org or the service; the machine learns from the call all the same.
             self.machine.ended(seq, &verdict, now, 0);
             return;
@@ -239,6 +239,7 @@ impl Service {
         let chance = chance(delivery.mid, delivery.attempts);
         let end = self.machine.ended(seq, &verdict, now, chance);
         self.tell_state(before);
+        delivery.attempts += u32::from(!matches!(end, End::Held | End::Unknown));
         let mut batch = Batch::new();
         let mut outgoing = Vec::new();
         self.note_request(&delivery, &end, &verdict, result.as_ref().ok(), &mut batch);
@@ -249,13 +250,9 @@ impl Service {
                 let text = verdict.text().unwrap_or("it was not delivered");
                 outgoing.extend(self.give_up(seq, &delivery, (why, text), &mut batch));
             }
-            End::Rests { not_before, attempts } => {
-                let rests = DeliveryRecord {
-                    attempts,
-                    not_before: Some(not_before),
-                    ..delivery
-                };
-                rests.put(&mut batch, &self.spec.name, seq);
+            End::Rests { not_before, .. } => {
+                delivery.not_before = Some(not_before);
+                delivery.put(&mut batch, &self.spec.name, seq);
             }
             End::Held | End::Unknown => {}
         }

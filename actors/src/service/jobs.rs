@@ -7,6 +7,7 @@ use crate::ground::{decoded, read};
 use crate::record::encode;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
+use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use tripline_protocol::api::{Page, ServiceJobView};
@@ -37,6 +38,25 @@ struct Kept {
     org: Option<Org>,
 }
 
+/// What is read of a job without its history, which may be long.
+#[derive(Deserialize)]
+struct Heard {
+    id: String,
+    #[serde(default)]
+    org: Option<Org>,
+    updated_at: Timestamp,
+}
+
+impl From<&ServiceJobView> for Heard {
+    fn from(job: &ServiceJobView) -> Self {
+        Self {
+            id: job.id.clone(),
+            org: job.org.clone(),
+            updated_at: job.updated_at,
+        }
+    }
+}
+
 impl Jobs {
     pub(super) fn load(store: &Store, service: &Name) -> Result<Self, Refusal> {
         let mut jobs = Self {
@@ -51,22 +71,21 @@ impl Jobs {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (_, value) in &page {
-                let job: ServiceJobView = decoded("job of a service", value)?;
-                jobs.note(&job);
+                jobs.note(decoded("job of a service", value)?);
             }
         }
         Ok(jobs)
     }
 
-    fn note(&mut self, job: &ServiceJobView) {
+    fn note(&mut self, job: Heard) {
         let kept = Kept {
             at: job.updated_at,
-            org: job.org.clone(),
+            org: job.org,
         };
         if let Some(before) = self.kept.insert(job.id.clone(), kept) {
             self.by_time.remove(&(before.at, job.id.clone()));
         }
-        self.by_time.insert((job.updated_at, job.id.clone()));
+        self.by_time.insert((job.updated_at, job.id));
     }
 
     fn read(&self, store: &Store, id: &str) -> Result<Option<ServiceJobView>, Refusal> {
@@ -101,7 +120,7 @@ impl Jobs {
             }
         }
         for job in fresh.values() {
-            self.note(job);
+            self.note(Heard::from(job));
             batch.put(Table::ServiceJob, text_key(&self.service, &job.id), encode(job));
         }
         self.prune(batch);
@@ -132,7 +151,7 @@ impl Jobs {
         let next = page.last().map(|(last, _)| last.clone());
         let mut found = 0;
         for (key, value) in page {
-            let job: ServiceJobView = decoded("job of a service", &value)?;
+            let job: Heard = decoded("job of a service", &value)?;
             if job.org.as_ref() == Some(org) && job.updated_at <= latest {
                 self.kept.remove(&job.id);
                 self.by_time.remove(&(job.updated_at, job.id));

@@ -235,7 +235,7 @@ impl Service {
         Ok(record.map(|record| (Value::Object(record.view.params), record.depth)))
     }
 
-    /// A message was tried: what that means to the request that it is, if it is one.
+    /// A message was tried: what that means to the request that it is, if it is one. `delivery` counts this attempt.
     pub(super) fn note_request(
         &mut self,
         delivery: &DeliveryRecord,
@@ -248,23 +248,16 @@ impl Service {
         match end {
             End::Delivered => self.end_request(delivery, ServiceRequestState::Done, (error, answer), batch),
             End::Refused => self.end_request(delivery, ServiceRequestState::Refused, (error, answer), batch),
-            End::Rests { attempts, .. } => self.note_attempt(delivery, Some(*attempts), error, batch),
-            End::Held => self.note_attempt(delivery, None, error, batch),
+            End::Rests { .. } | End::Held => self.note_attempt(delivery, error, batch),
             // It is told where it is given up, for whatever reason.
             End::GivenUp(_) | End::Unknown => {}
         }
     }
 
-    /// A request waits still. `attempts`: how many there were, if this was one of them.
-    fn note_attempt(
-        &mut self,
-        delivery: &DeliveryRecord,
-        attempts: Option<u32>,
-        error: Option<String>,
-        batch: &mut Batch,
-    ) {
+    /// A request waits still.
+    fn note_attempt(&mut self, delivery: &DeliveryRecord, error: Option<String>, batch: &mut Batch) {
         if let Some(mut record) = self.waiting_request(delivery) {
-            record.view.attempts = attempts.unwrap_or(record.view.attempts);
+            record.view.attempts = delivery.attempts;
             record.view.error = error;
             self.requests.put(&record, batch);
         }
@@ -278,7 +271,8 @@ impl Service {
     /// A message is removed: if it is a request that was not answered, it never will be.
     pub(super) fn drop_request(&mut self, delivery: Option<&DeliveryRecord>, batch: &mut Batch) {
         if let Some(delivery) = delivery {
-            let error = Some("the org or the service left before it was sent".to_owned());
+            let error = "it went before it was answered: its org left the service or LimaCharlie, or the service refused the org";
+            let error = Some(error.to_owned());
             self.end_request(delivery, ServiceRequestState::Dropped, (error, None), batch);
         }
     }
@@ -296,6 +290,7 @@ impl Service {
         let view = &mut record.view;
         (view.state, view.error) = (state, error);
         view.ended_at = Some(self.ground.now());
+        view.attempts = delivery.attempts;
         if let Some(answer) = answer {
             let mut data = answer.data.clone();
             redact_data(&mut data, &self.secret);

@@ -5,9 +5,11 @@ use crate::ground::{decoded, read};
 use crate::record::encode;
 use crate::refusal::Refusal;
 use crate::store::{Batch, Store, Table};
-use std::collections::BTreeSet;
-use tripline_protocol::api::{Page, ServiceRequestView};
-use tripline_protocol::{Name, Org};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use tripline_protocol::api::{Page, ServiceRequestState, ServiceRequestView};
+use tripline_protocol::{Name, Org, Timestamp};
 use uuid::Uuid;
 
 /// Requests to a service that have ended and are kept.
@@ -34,39 +36,71 @@ pub struct ServiceRequestFilter {
 #[derive(Debug)]
 pub(super) struct Requests {
     service: Name,
+    /// All of them with their orgs: what a list is made of without reading those that it leaves out.
+    kept: BTreeMap<Uuid, Org>,
     waiting: BTreeSet<Uuid>,
-    ended: BTreeSet<Uuid>,
+    /// In the order in which they ended.
+    ended: BTreeSet<(Timestamp, Uuid)>,
+}
+
+/// What is read of a request without what was asked and answered, which may be long.
+#[derive(Deserialize)]
+struct Kept {
+    id: Uuid,
+    org: Org,
+    state: ServiceRequestState,
+    asked_at: Timestamp,
+    #[serde(default)]
+    ended_at: Option<Timestamp>,
+}
+
+impl From<&ServiceRequestView> for Kept {
+    fn from(view: &ServiceRequestView) -> Self {
+        Self {
+            id: view.id,
+            org: view.org.clone(),
+            state: view.state,
+            asked_at: view.asked_at,
+            ended_at: view.ended_at,
+        }
+    }
 }
 
 impl Requests {
-    pub(super) fn load(store: &Store, service: &Name) -> Result<Self, Refusal> {
-        let mut requests = Self {
+    fn new(service: &Name) -> Self {
+        Self {
             service: service.clone(),
+            kept: BTreeMap::new(),
             waiting: BTreeSet::new(),
             ended: BTreeSet::new(),
-        };
+        }
+    }
+
+    pub(super) fn load(store: &Store, service: &Name) -> Result<Self, Refusal> {
+        let mut requests = Self::new(service);
         let (prefix, mut after) = (prefix(service), None::<Vec<u8>>);
         loop {
             let page = store.scan(Table::ServiceRequest, &prefix, after.as_deref(), PAGE)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (_, value) in &page {
-                let record: RequestRecord = decoded("request to a service", value)?;
-                requests.note(&record);
+                requests.note(decoded("request to a service", value)?);
             }
         }
         Ok(requests)
     }
 
-    fn note(&mut self, record: &RequestRecord) {
-        let id = record.view.id;
-        match record.view.state.is_end() {
+    fn note(&mut self, request: Kept) {
+        let id = request.id;
+        match request.state.is_end() {
             true => {
                 self.waiting.remove(&id);
-                self.ended.insert(id);
+                self.ended
+                    .insert((request.ended_at.unwrap_or(request.asked_at), id));
             }
             false => drop(self.waiting.insert(id)),
         }
+        self.kept.insert(id, request.org);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -90,11 +124,18 @@ impl Requests {
     pub(super) fn put(&mut self, record: &RequestRecord, batch: &mut Batch) {
         let key = request_key(&self.service, record.view.id);
         batch.put(Table::ServiceRequest, key, encode(record));
-        self.note(record);
+        self.note(Kept::from(&record.view));
+        self.prune(record.view.id, batch);
+    }
+
+    /// Of those that are too many, the ones that ended first go; never this one, not even where the clock was set back.
+    fn prune(&mut self, put: Uuid, batch: &mut Batch) {
         while self.ended.len() > REQUESTS_MAX
-            && let Some(oldest) = self.ended.pop_first()
+            && let Some(oldest) = self.ended.iter().find(|(_, id)| *id != put).copied()
         {
-            batch.delete(Table::ServiceRequest, request_key(&self.service, oldest));
+            self.ended.remove(&oldest);
+            self.kept.remove(&oldest.1);
+            batch.delete(Table::ServiceRequest, request_key(&self.service, oldest.1));
         }
     }
 
@@ -107,25 +148,55 @@ impl Requests {
         let after = filter.after.as_deref().map(str::parse::<Uuid>).transpose();
         let after = after.map_err(|_| Refusal::bad_cursor())?;
         let limit = filter.limit.clamp(1, 1_000);
-        let mut all: Vec<Uuid> = self.waiting.iter().chain(&self.ended).copied().collect();
-        all.sort();
+        let end = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let older = self.kept.range((Bound::Unbounded, end)).rev();
+        let seen = older.filter(|(_, of)| filter.org.as_ref().is_none_or(|org| *of == org));
         let (mut items, mut next, mut bytes) = (Vec::<ServiceRequestView>::new(), None, 0);
-        for id in all.into_iter().rev() {
-            if after.is_some_and(|after| id >= after) {
-                continue;
-            }
-            let found = self.read(store, id)?.map(|record| record.view);
-            let is_seen = |view: &ServiceRequestView| filter.org.as_ref().is_none_or(|org| view.org == *org);
-            let Some(view) = found.filter(is_seen) else {
-                continue;
-            };
+        for (id, _) in seen {
             if items.len() == limit || bytes > LIST_BYTES_MAX {
                 next = items.last().map(|last| last.id.to_string());
                 break;
             }
-            bytes += encode(&view).len();
-            items.push(view);
+            if let Some(row) = store.get(Table::ServiceRequest, &request_key(&self.service, *id))? {
+                bytes += row.len();
+                let record: RequestRecord = decoded("request to a service", &row)?;
+                items.push(record.view);
+            }
         }
         Ok(Page { items, next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(n: usize, ended_at: Option<usize>) -> RequestRecord {
+        let at = |second: usize| Timestamp::from_micros(second as i64 * 1_000_000);
+        let state = if ended_at.is_some() { "done" } else { "waiting" };
+        let record = json!({
+            "id": Uuid::from_u128(n as u128), "service": "yara", "org": "default", "params": {}, "state": state,
+            "asked_at": at(n), "ended_at": ended_at.map(at), "attempts": 1,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn what_ended_last_is_kept_however_long_ago_it_was_asked() {
+        let mut requests = Requests::new(&"yara".parse().unwrap());
+        let mut batch = Batch::new();
+        requests.put(&request(0, None), &mut batch);
+        for n in 1..=REQUESTS_MAX {
+            requests.put(&request(n, Some(n)), &mut batch);
+        }
+        let has = |requests: &Requests, n: usize| requests.kept.contains_key(&Uuid::from_u128(n as u128));
+        requests.put(&request(0, Some(REQUESTS_MAX + 1)), &mut batch);
+        assert!(has(&requests, 0) && !has(&requests, 1) && has(&requests, 2));
+        // The clock was set back: what has just ended is kept all the same.
+        requests.put(&request(REQUESTS_MAX + 1, Some(0)), &mut batch);
+        assert!(has(&requests, REQUESTS_MAX + 1) && !has(&requests, 2) && has(&requests, 3));
+        let kept = (requests.kept.len(), requests.ended.len(), requests.waiting());
+        assert_eq!(kept, (REQUESTS_MAX, REQUESTS_MAX, 0));
     }
 }

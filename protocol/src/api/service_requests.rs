@@ -32,7 +32,7 @@ pub enum ServiceRequestState {
     Refused,
     /// It was never answered.
     GivenUp,
-    /// It was not sent any more: the org, or the service, left.
+    /// It went before it was answered: its org left the service or LimaCharlie, or the service refused the org.
     Dropped,
 }
 
@@ -63,7 +63,7 @@ pub struct ServiceRequestView {
     /// When nothing more could become of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// How often it was sent and is to be sent again.
+    /// How often it was tried. What a wrong secret or a forbidden address held up is no try.
     pub attempts: u32,
     /// `data` of the service's answer; the service's secret and what looks like a token are left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -294,11 +294,15 @@ async fn news_of_jobs_are_heard_in_any_answer() {
 }
 
 /// Replaces a row by what nobody can read; returns what puts it back.
-fn spoil(fixture: &Fixture, table: tripline_actors::store::Table, key: &'static [u8]) -> impl FnOnce() {
-    let store = fixture.store.clone();
+pub(super) fn spoil(
+    fixture: &Fixture,
+    table: tripline_actors::store::Table,
+    key: &[u8],
+) -> impl FnOnce() + use<> {
+    let (store, own) = (fixture.store.clone(), key.to_vec());
     let put = move |value: Vec<u8>| {
         let mut batch = tripline_actors::store::Batch::new();
-        batch.put(table, key, value);
+        batch.put(table, own.clone(), value);
         store.commit(batch, || {});
     };
     let row = fixture.store.get(table, key).unwrap().unwrap();
