@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 /// Gives its answers one after another and notes what was asked.
 #[derive(Clone, Default)]
-struct PreparedServer {
+pub(super) struct PreparedServer {
     answers: Arc<Mutex<Vec<(u16, Value)>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -38,7 +38,7 @@ impl PreparedServer {
     }
 
     /// Serves `answers`; the options that reach it.
-    fn start(&self, answers: impl IntoIterator<Item = (u16, Value)>) -> (Global, ServerHandle) {
+    pub(super) fn start(&self, answers: impl IntoIterator<Item = (u16, Value)>) -> (Global, ServerHandle) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         self.answers.lock().unwrap().extend(answers);
         let data = web::Data::new(self.clone());

@@ -96,8 +96,11 @@ pub(super) async fn request(global: &Global, client: &Client, asked: Request) ->
     let key = asked.idempotency_key.as_deref();
     let path = ["services", name.as_str(), "requests"];
     let made: ServiceRequestView = client.post_once(&path, &body, key).await?;
-    let view = answered(client, made, asked.wait.to_duration()).await?;
+    let (view, unseen) = answered(client, made, asked.wait.to_duration()).await;
     show(global, &view)?;
+    if let Some(failure) = unseen {
+        return Err(naming(failure, &view));
+    }
     match view.state {
         ServiceRequestState::Done => Ok(()),
         ServiceRequestState::Waiting if asked.wait == Span::from_secs(0) => Ok(()),
@@ -111,19 +114,39 @@ pub(super) async fn request(global: &Global, client: &Client, asked: Request) ->
     }
 }
 
-/// The request when it has ended, or when nobody waits any more.
+/// The request when it has ended, or when nobody waits any more, as it was seen last; and why it was not seen then. It is durable:
+/// a server that starts anew or has too much to do is asked again.
 async fn answered(
     client: &Client,
     mut view: ServiceRequestView,
     wait: Duration,
-) -> Result<ServiceRequestView, Failure> {
+) -> (ServiceRequestView, Option<Failure>) {
     let begun = Instant::now();
     let (service, id) = (view.service.to_string(), view.id.to_string());
+    let path = ["services", &service, "requests", &id];
+    let mut unseen = None;
     while !view.state.is_end() && begun.elapsed() < wait {
         tokio::time::sleep(LOOK_EVERY).await;
-        view = client.get(&["services", &service, "requests", &id], &[]).await?;
+        match client.get(&path, &[]).await {
+            Ok(seen) => (view, unseen) = (seen, None),
+            // It is gone, which does not change.
+            Err(failure @ Failure::Input(_)) => return (view, Some(failure)),
+            Err(failure) => unseen = Some(failure),
+        }
     }
-    Ok(view)
+    (view, unseen)
+}
+
+/// A failure to see a request, with where it will be seen.
+fn naming(failure: Failure, ServiceRequestView { service, id, .. }: &ServiceRequestView) -> Failure {
+    let text =
+        |text: String| format!("{text}; the request was taken: tripline service requests {service} {id}");
+    match failure {
+        Failure::Failed(why) => Failure::Failed(text(why)),
+        Failure::Input(why) => Failure::Input(text(why)),
+        Failure::Unavailable(why) => Failure::Unavailable(text(why)),
+        other => other,
+    }
 }
 
 pub(super) async fn requests(global: &Global, client: &Client, asked: Requests) -> Result<(), Failure> {
@@ -158,8 +181,58 @@ fn show(global: &Global, request: &ServiceRequestView) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::server_tests::PreparedServer;
     use super::*;
     use serde_json::json;
+
+    const ID: &str = "5b0f4e1c-7d8a-4b2e-9f63-0c1d2e3f4a5b";
+
+    fn service() -> Value {
+        json!({
+            "name": "yara", "url": "http://yara.example/", "configured": false, "state": "up", "since": "2026-11-20T14:00:00Z",
+            "breaker": "closed", "installations": {}, "waiting": 0, "calls": 0, "delivered": 0, "given_up": 0,
+        })
+    }
+
+    fn asked(state: &str) -> Value {
+        json!({
+            "id": ID, "service": "yara", "org": "default", "params": {}, "state": state, "asked_at": "2026-11-20T14:00:00Z",
+            "attempts": 1,
+        })
+    }
+
+    /// What comes of asking a server that answers what it is asked after the request was taken with these.
+    async fn outcome(looks: &[(u16, Value)]) -> Result<(), Failure> {
+        let taken = [(200, service()), (201, asked("waiting"))];
+        let (global, _handle) =
+            PreparedServer::default().start(taken.into_iter().chain(looks.iter().cloned()));
+        let client = Client::find(&global)?;
+        let request_of = Request {
+            name: "yara".parse().expect("a name"),
+            params: Vec::new(),
+            org: None,
+            wait: Span::from_secs(60),
+            idempotency_key: None,
+        };
+        request(&global, &client, request_of).await
+    }
+
+    #[actix_rt::test]
+    async fn a_look_that_fails_is_not_the_end_of_the_request() {
+        let away = || (503, json!({}));
+        assert_eq!(outcome(&[away(), away(), (200, asked("done"))]).await, Ok(()));
+    }
+
+    #[actix_rt::test]
+    async fn a_request_that_cannot_be_seen_any_more_is_named() {
+        let Err(Failure::Input(text)) = outcome(&[(404, json!({}))]).await else {
+            panic!("it was seen");
+        };
+        assert!(
+            text.contains(&format!("tripline service requests yara {ID}")),
+            "{text}"
+        );
+    }
 
     #[test]
     fn values_are_of_the_types_that_the_service_says() {
