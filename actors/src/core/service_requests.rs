@@ -21,14 +21,7 @@ impl Core {
         AskService { org, params }: AskService,
         once: Option<Once>,
     ) -> Result<ServiceRequestView, Refusal> {
-        // A service that was told of something may ask another: one deeper, so that it ends.
-        let depth = self.depth.map_or(0, |depth| depth.saturating_add(1));
-        if depth > TRIPDEPTH_MAX {
-            return Err(Refusal::Invalid {
-                code: "too_deep",
-                detail: format!("{TRIPDEPTH_MAX} pipelines and services led to this request already"),
-            });
-        }
+        let depth = self.one_deeper()?;
         let (reply, answer) = self.doors.submit.enter()?;
         self.peers()?.services.do_send(Ask {
             service,
@@ -40,6 +33,19 @@ impl Core {
             reply,
         });
         answer.wait().await
+    }
+
+    /// How deep a call is that goes out for who asks. A service that was told of something may ask another: one deeper, so that it
+    /// ends. Refuses with `Invalid` (`too_deep`).
+    pub(super) fn one_deeper(&self) -> Result<u8, Refusal> {
+        let depth = self.depth.map_or(0, |depth| depth.saturating_add(1));
+        if depth > TRIPDEPTH_MAX {
+            return Err(Refusal::Invalid {
+                code: "too_deep",
+                detail: format!("{TRIPDEPTH_MAX} pipelines and services led to this request already"),
+            });
+        }
+        Ok(depth)
     }
 
     /// What became of a request. Refuses with `NotFound`.

@@ -152,18 +152,20 @@ impl Core {
     /// What a service offers under a name: asked for by its hash, and fetched only when that is another one than
     /// before. `org`: for whom it is asked; `None`: the first that is subscribed. Refuses with `NotFound` (no such service,
     /// or it says that it has no such thing), `Invalid` (`bad_resource`: what it gave does not fit its hash, or is too
-    /// long), `Busy`, and `Conflict` (`service_failed`) when it cannot be asked.
+    /// long; `too_deep`), `Busy`, and `Conflict` (`service_failed`) when it cannot be asked.
     pub async fn service_resource(
         &self,
         org: Option<Org>,
         service: Name,
         resource: String,
     ) -> Result<ServiceResource, Refusal> {
+        let depth = self.one_deeper()?;
         let (reply, answer) = self.doors.query.enter()?;
         self.peers()?.services.do_send(Resource {
             org,
             service,
             resource,
+            depth,
             reply,
         });
         answer.wait().await

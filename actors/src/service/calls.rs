@@ -81,7 +81,7 @@ impl Service {
     /// What a message says, and how deep what led to it is.
     fn content(&self, delivery: &DeliveryRecord) -> Result<Option<(Value, u8)>, Refusal> {
         match &delivery.content {
-            Content::Data(data) => Ok(Some((data.clone(), 0))),
+            Content::Data(data) => Ok(Some((data.clone(), delivery.depth))),
             Content::Request => self.asked(delivery.mid),
             Content::Event(_) => {
                 let record = delivery.event(&self.ground.store)?;
@@ -312,15 +312,15 @@ impl Service {
         )
         .increment(1);
         tracing::warn!(service = %self.name(), etype = %delivery.etype, mid = %delivery.mid, why, "a message for a service is given up: {text}");
-        let event = delivery.event(&self.ground.store);
+        let event = delivery.event(&self.ground.store).unwrap_or_else(|error| {
+            tracing::error!(%error, "the event of a message that is given up cannot be read");
+            None
+        });
         self.give_request_up(delivery, text, batch);
         self.bury(seq, batch);
         self.note_org(delivery, false, batch);
-        self.tell_error(delivery, text, batch);
-        let event = event.unwrap_or_else(|error| {
-            tracing::error!(%error, "the event of a message that is given up cannot be read");
-            None
-        })?;
+        self.tell_error(delivery, event.as_ref(), text, batch);
+        let event = event?;
         let message = self.letter(delivery, &event, (why, text));
         Some(stage(&self.ground.load, batch, message))
     }
@@ -353,8 +353,15 @@ impl Service {
         }
     }
 
-    /// Tells the service that it did not get a message; never about such news.
-    fn tell_error(&mut self, delivery: &DeliveryRecord, text: &str, batch: &mut Batch) {
+    /// Tells the service that it did not get a message; never about such news. They are as deep as the message, so that what
+    /// the service does about them comes to an end, too.
+    fn tell_error(
+        &mut self,
+        delivery: &DeliveryRecord,
+        event: Option<&EventRecord>,
+        text: &str,
+        batch: &mut Batch,
+    ) {
         let is_wanted = self.record.listens_to(ServiceEtype::ServiceError)
             && delivery.etype != ServiceEtype::ServiceError
             && !self.record.leaving
@@ -363,34 +370,67 @@ impl Service {
         let Some(org) = delivery.org.as_ref().filter(|_| is_wanted) else {
             return;
         };
+        let depth = match event {
+            Some(record) => record.event.depth,
+            None => self.depth_of(delivery),
+        };
         let data = json!({ "error": text, "mid": delivery.mid, "etype": delivery.etype });
-        self.enqueue(ServiceEtype::ServiceError, org, data, batch);
+        self.enqueue(ServiceEtype::ServiceError, org, (data, depth), batch);
     }
 
-    /// Puts a message of our own into the queue.
-    pub(super) fn enqueue(&mut self, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+    /// How deep a message is that is about no event.
+    fn depth_of(&self, delivery: &DeliveryRecord) -> u8 {
+        let asked = match delivery.content {
+            Content::Request => self.asked(delivery.mid).ok().flatten(),
+            Content::Data(_) | Content::Event(_) => None,
+        };
+        asked.map_or(delivery.depth, |(_, depth)| depth)
+    }
+
+    /// Puts a message of our own into the queue: what it says, and how deep it is.
+    pub(super) fn enqueue(
+        &mut self,
+        etype: ServiceEtype,
+        org: &Org,
+        content: (Value, u8),
+        batch: &mut Batch,
+    ) {
         let seq = self.ground.services.take_seq();
-        self.enqueue_as(seq, etype, org, data, batch);
+        self.enqueue_as(seq, etype, org, content, batch);
     }
 
     /// The same before all that waits.
-    pub(super) fn enqueue_first(&mut self, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+    pub(super) fn enqueue_first(
+        &mut self,
+        etype: ServiceEtype,
+        org: &Org,
+        content: (Value, u8),
+        batch: &mut Batch,
+    ) {
         // What is on its way here has a number beyond these.
         let first = self.machine.queue.first().unwrap_or(FRONT_SEQS);
         let seq = match first.min(FRONT_SEQS).saturating_sub(1) {
             0 => self.ground.services.take_seq(),
             seq => seq,
         };
-        self.enqueue_as(seq, etype, org, data, batch);
+        self.enqueue_as(seq, etype, org, content, batch);
     }
 
-    fn enqueue_as(&mut self, seq: u64, etype: ServiceEtype, org: &Org, data: Value, batch: &mut Batch) {
+    fn enqueue_as(
+        &mut self,
+        seq: u64,
+        etype: ServiceEtype,
+        org: &Org,
+        (data, depth): (Value, u8),
+        batch: &mut Batch,
+    ) {
         let delivery = DeliveryRecord {
             mid: Uuid::new_v4(),
             etype,
             org: Some(org.clone()),
             sensor: None,
             content: Content::Data(data),
+            depth,
             queued_at: self.ground.now(),
             attempts: 0,
             not_before: None,

@@ -108,6 +108,8 @@ pub(crate) struct Resource {
     pub(crate) org: Option<Org>,
     pub(crate) service: Name,
     pub(crate) resource: String,
+    /// How deep the call is.
+    pub(crate) depth: u8,
     pub(crate) reply: Reply<ServiceResource>,
 }
 

@@ -72,7 +72,7 @@ impl Service {
         };
         self.put_org_record(org, record, batch);
         if is_told {
-            self.enqueue(ServiceEtype::OrgInstall, org, json!({}), batch);
+            self.enqueue(ServiceEtype::OrgInstall, org, (json!({}), 0), batch);
         }
     }
 
@@ -85,7 +85,7 @@ impl Service {
         let is_waiting = self.machine.queue.barriers(org).next().is_some();
         match (is_waiting, is_told) {
             (true, _) => {}
-            (false, true) => self.enqueue_first(ServiceEtype::OrgInstall, org, json!({}), batch),
+            (false, true) => self.enqueue_first(ServiceEtype::OrgInstall, org, (json!({}), 0), batch),
             (false, false) => self.put_org(org, Installation::Installed, now, batch),
         }
     }
@@ -125,7 +125,7 @@ impl Service {
         let knows_it = known.state != Installation::Refused;
         if knows_it && self.record.listens_to(ServiceEtype::OrgUninstall) {
             self.put_org(org, Installation::Leaving, now, batch);
-            self.enqueue(ServiceEtype::OrgUninstall, org, json!({}), batch);
+            self.enqueue(ServiceEtype::OrgUninstall, org, (json!({}), 0), batch);
         } else {
             self.delete_org(org, batch);
         }

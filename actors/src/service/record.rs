@@ -92,6 +92,9 @@ pub(crate) struct DeliveryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sensor: Option<HostId>,
     pub(crate) content: Content,
+    /// How deep [`Content::Data`] is; events and requests know that themselves.
+    #[serde(default)]
+    pub(crate) depth: u8,
     pub(crate) queued_at: Timestamp,
     #[serde(default)]
     pub(crate) attempts: u32,

@@ -141,6 +141,7 @@ impl Service {
             org: Some(record.view.org.clone()),
             sensor: None,
             content: Content::Request,
+            depth: 0,
             queued_at: record.view.asked_at,
             attempts: 0,
             not_before: None,

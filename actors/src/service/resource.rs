@@ -69,7 +69,13 @@ impl Service {
             is_include_data: with_data,
         });
         let org = request.org.as_ref().or(self.spec.orgs.first());
-        let call = self.new_call(ServiceEtype::GetResource, Uuid::new_v4(), org, data, 0);
+        let call = self.new_call(
+            ServiceEtype::GetResource,
+            Uuid::new_v4(),
+            org,
+            data,
+            request.depth,
+        );
         self.call(call, CallOf::Resource { request, with_data }, ctx);
     }
 

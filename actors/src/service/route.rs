@@ -108,6 +108,7 @@ impl Planned {
             org: of_org.then(|| self.record.event.org.clone()),
             sensor: self.sensor.filter(|_| of_org),
             content: Content::Event(self.key),
+            depth: 0,
             queued_at: now,
             attempts: 0,
             not_before: None,

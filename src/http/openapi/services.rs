@@ -99,7 +99,7 @@ fn told() -> Vec<Operation> {
         .role(Role::Operator)
         .query::<services::OfOrg>()
         .refused(409, &["service_failed"])
-        .refused(422, &["bad_resource"])
+        .refused(422, &["bad_resource", "too_deep"])
         .answers::<ServiceResource>(200, "The resource with its content."),
     ]
 }

@@ -97,6 +97,35 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter_and_news_to_the_servic
 }
 
 #[actix::test]
+async fn news_of_a_message_that_is_given_up_are_as_deep_as_the_message() {
+    let caller = ScriptedCaller::wanting(&["detection", "request", "service_error"], &["c"]);
+    for etype in ["detection", "request"] {
+        caller.says(etype, vec![Err(CallFailure::Status(413))]);
+    }
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    let event = json!({
+        "specversion": "1.0", "id": "1", "source": "s", "type": "detection", "tripdepth": 3, "data": { "cat": "c" },
+    });
+    publish(&fixture, 1, &[("detection", event)]).await.unwrap();
+    caller.called("service_error", 1).await;
+    let asked = serde_json::from_value(json!({ "params": {} })).unwrap();
+    fixture.core.deep(4).ask_service(name, asked, None).await.unwrap();
+    let news = caller.called("service_error", 2).await;
+    let depths: Vec<_> = news
+        .iter()
+        .map(|call| (call.tripdepth, call.jwt.as_ref().map(Jwt::reveal)))
+        .collect();
+    assert_eq!(
+        depths,
+        [
+            (Some(3), Some("yara/default/3")),
+            (Some(5), Some("yara/default/5"))
+        ]
+    );
+}
+
+#[actix::test]
 async fn a_service_that_hangs_delays_no_other() {
     let caller = ScriptedCaller::wanting(&["detection"], &["c"]);
     let fixture = start(&caller).await;

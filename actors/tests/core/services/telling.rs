@@ -346,6 +346,26 @@ async fn a_page_of_jobs_ends_where_their_histories_are_long_and_none_of_another_
 }
 
 #[actix::test]
+async fn a_service_that_asks_another_for_a_resource_is_one_deeper_until_that_ends() {
+    let caller = ScriptedCaller::wanting(&["get_resource"], &[]);
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    caller.says("get_resource", vec![resource(b"x", false), resource(b"x", true)]);
+    let deep = |depth: u8| {
+        let (core, name) = (fixture.core.deep(depth), name.clone());
+        async move { core.service_resource(None, name, "rules".into()).await }
+    };
+    deep(7).await.unwrap();
+    let calls = caller.calls("get_resource");
+    let tokens: Vec<_> = calls
+        .iter()
+        .map(|call| call.jwt.as_ref().map(Jwt::reveal))
+        .collect();
+    assert_eq!(tokens, [Some("yara/default/8"); 2]);
+    assert_eq!(deep(8).await.unwrap_err().code(), "too_deep");
+}
+
+#[actix::test]
 async fn no_resource_is_read_to_make_room_for_another() {
     let caller = ScriptedCaller::wanting(&["get_resource"], &[]);
     let fixture = start(&caller).await;
