@@ -5,7 +5,7 @@ use super::jobs::Jobs;
 use super::leftovers::Leftovers;
 use super::messages::{
     Begun, Called, Change, EdgeCame, GetService, GetServiceJob, Leave, Left, ListServiceJobs, Resource,
-    Retry, Take, Tour,
+    Retry, Take, Tour, Written,
 };
 use super::record::{
     DeliveryRecord, OrgRecord, ServiceRecord, delivery_key, name_key, prefix, split, text_key,
@@ -52,6 +52,10 @@ pub(crate) struct Service {
     pub(super) resources: Resources,
     pub(super) leftovers: Leftovers,
     pub(super) requests: Requests,
+    /// Messages of its own whose rows are in the batch that is being made.
+    pub(super) unwritten: Vec<u64>,
+    /// Itself, from its start on; before that it has no messages of its own.
+    me: Option<Addr<Self>>,
     /// Messages that wait, as the router counts them.
     pub(super) waiting: Arc<AtomicU64>,
     /// How often it was changed.
@@ -92,6 +96,8 @@ impl Service {
             spec,
             secret,
             orgs: BTreeMap::new(),
+            unwritten: Vec::new(),
+            me: None,
             waiting: Arc::default(),
             version: 0,
             place: 0,
@@ -193,12 +199,22 @@ impl Service {
         }
     }
 
-    /// Commits, then hands over what is to be published.
-    pub(super) fn commit(&self, batch: Batch, outgoing: Vec<Outgoing>, then: impl FnOnce() + Send + 'static) {
+    /// Commits, then hands over what is to be published, and lets its own messages go out.
+    pub(super) fn commit(
+        &mut self,
+        batch: Batch,
+        outgoing: Vec<Outgoing>,
+        then: impl FnOnce() + Send + 'static,
+    ) {
         let outbox = self.outbox.clone();
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let me = self.me.clone().filter(|_| !unwritten.is_empty());
         self.ground.store.commit(batch, move || {
             if !outgoing.is_empty() {
                 outbox.do_send(Enqueue(outgoing));
+            }
+            if let Some(me) = me {
+                me.do_send(Written(unwritten));
             }
             then();
         });
@@ -386,6 +402,7 @@ impl Actor for Service {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.me = Some(ctx.address());
         ctx.run_interval(TICK, Self::tick);
         let mut batch = Batch::new();
         self.reconcile(self.ground.now(), &mut batch);
@@ -419,6 +436,14 @@ impl Handler<Take> for Service {
         if !batch.is_empty() {
             self.commit(batch, Vec::new(), || {});
         }
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Written> for Service {
+    type Result = ();
+    fn handle(&mut self, Written(seqs): Written, ctx: &mut Self::Context) {
+        seqs.into_iter().for_each(|seq| self.machine.queue.written(seq));
         self.pump(ctx);
     }
 }

@@ -56,7 +56,9 @@ impl Service {
             return;
         };
         if !self.may_get(seq, &delivery) {
-            if self.leftovers.is_over() {
+            // What tells of a subscription is none of those that go together, and holds up all of its org.
+            let is_barrier = self.machine.queue.get(seq).is_some_and(|item| item.is_barrier);
+            if is_barrier || self.leftovers.is_over() {
                 return self.leave_out(seq);
             }
             // It goes with the others.
@@ -265,7 +267,7 @@ impl Service {
         self.release(1);
         self.delivered += 1;
         self.bury(seq, batch);
-        self.note_org(delivery, is_done, batch);
+        self.note_org(seq, delivery, is_done, batch);
     }
 
     /// Messages that have waited for too long.
@@ -318,7 +320,7 @@ impl Service {
         });
         self.give_request_up(delivery, text, batch);
         self.bury(seq, batch);
-        self.note_org(delivery, false, batch);
+        self.note_org(seq, delivery, false, batch);
         self.tell_error(delivery, event.as_ref(), text, batch);
         let event = event?;
         let message = self.letter(delivery, &event, (why, text));
@@ -387,7 +389,7 @@ impl Service {
         asked.map_or(delivery.depth, |(_, depth)| depth)
     }
 
-    /// Puts a message of our own into the queue: what it says, and how deep it is.
+    /// Puts a message of our own into the queue: what it says, and how deep it is. It goes out when the batch is durable.
     pub(super) fn enqueue(
         &mut self,
         etype: ServiceEtype,
@@ -437,7 +439,9 @@ impl Service {
         };
         delivery.put(batch, self.name(), seq);
         self.waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.machine.queue.add(seq, delivery.item());
+        // What follows waits for it from now on.
+        self.machine.queue.add_unwritten(seq, delivery.item());
+        self.unwritten.push(seq);
     }
 
     /// Keeps what an answer, to whatever call, tells of jobs.

@@ -146,6 +146,11 @@ impl Deliveries {
 #[rtype(result = "()")]
 pub(super) struct Take(pub(super) Vec<(u64, Item)>);
 
+/// The rows of these messages of its own are durable; from the service to itself.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(super) struct Written(pub(super) Vec<u64>);
+
 /// The service is this from now on; from the registry. `by`: who wanted it, if not the configuration.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]

@@ -138,20 +138,29 @@ impl Service {
         self.drop_waiting(idle, batch);
     }
 
-    /// Whether a message is still for it: one about an org that left, or that it refused, is not.
+    /// Whether a message is still for it: one about an org that left, or that it refused, is not, and neither is one about the
+    /// beginning of a subscription that has ended since.
     pub(super) fn may_get(&self, seq: u64, delivery: &DeliveryRecord) -> bool {
         let org = delivery.org.as_ref();
         let state = org.and_then(|org| self.orgs.get(org)).map(|record| record.state);
         match delivery.etype {
             ServiceEtype::OrgUninstall => true,
-            ServiceEtype::OrgInstall => state == Some(Installation::Pending),
+            ServiceEtype::OrgInstall => state == Some(Installation::Pending) && !self.is_outdated(seq, org),
             _ => !self.is_left(seq, org),
         }
     }
 
+    /// Whether the subscription of an org went on since: what came of this message says nothing of how it stands now.
+    fn is_outdated(&self, seq: u64, org: Option<&Org>) -> bool {
+        org.is_some_and(|org| self.machine.queue.has_later_barrier(org, seq))
+    }
+
     /// A message has ended: if it was about an org's subscription, that is as far as that now.
-    pub(super) fn note_org(&mut self, delivery: &DeliveryRecord, is_done: bool, batch: &mut Batch) {
+    pub(super) fn note_org(&mut self, seq: u64, delivery: &DeliveryRecord, is_done: bool, batch: &mut Batch) {
         let Some(org) = &delivery.org else { return };
+        if self.is_outdated(seq, Some(org)) {
+            return;
+        }
         let state = self.orgs.get(org).map(|record| record.state);
         let now = self.ground.now();
         match (delivery.etype, state) {

@@ -44,6 +44,8 @@ pub(crate) struct Queue {
     held: HashMap<Org, BTreeSet<u64>>,
     barriers: HashMap<Org, BTreeSet<u64>>,
     flying: HashSet<u64>,
+    /// Those whose rows are not durable yet: they have their place in the order, and do not go out.
+    unwritten: HashSet<u64>,
     by_age: BTreeSet<(Timestamp, u64)>,
 }
 
@@ -86,6 +88,24 @@ impl Queue {
                 first.into_iter().for_each(|first| self.unplace(first));
                 self.place(seq);
             }
+        }
+    }
+
+    /// The same of one whose row is not durable yet: it goes out after [`Queue::written`] at the earliest. What has to wait for
+    /// it does so from now on.
+    pub(crate) fn add_unwritten(&mut self, seq: u64, item: Item) {
+        if !self.items.contains_key(&seq) {
+            self.unwritten.insert(seq);
+            self.add(seq, item);
+        }
+    }
+
+    /// A message's row is durable. Nothing, if the message is gone again.
+    pub(crate) fn written(&mut self, seq: u64) {
+        let lane = self.items.get(&seq).and_then(|item| self.lanes.get(&item.lane));
+        let is_first = lane.is_some_and(|lane| lane.first() == Some(&seq));
+        if self.unwritten.remove(&seq) && is_first {
+            self.place(seq);
         }
     }
 
@@ -142,6 +162,7 @@ impl Queue {
     /// A message has ended.
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Item> {
         self.flying.remove(&seq);
+        self.unwritten.remove(&seq);
         self.unplace(seq);
         let item = self.items.remove(&seq)?;
         self.by_age.remove(&(item.queued_at, seq));
@@ -179,6 +200,11 @@ impl Queue {
         self.barriers.get(org).into_iter().flatten().copied()
     }
 
+    /// Whether something tells of an org's subscription after this message does.
+    pub(crate) fn has_later_barrier(&self, org: &Org, seq: u64) -> bool {
+        self.barriers(org).any(|barrier| barrier > seq)
+    }
+
     /// Whether a message is under way.
     pub(crate) fn is_flying(&self, seq: u64) -> bool {
         self.flying.contains(&seq)
@@ -207,7 +233,8 @@ impl Queue {
 
     /// Puts the first of a lane where it belongs.
     fn place(&mut self, seq: u64) {
-        let Some(item) = self.items.get(&seq).filter(|_| !self.flying.contains(&seq)) else {
+        let is_idle = !self.flying.contains(&seq) && !self.unwritten.contains(&seq);
+        let Some(item) = self.items.get(&seq).filter(|_| is_idle) else {
             return;
         };
         let blocking = item.org.as_ref().filter(|org| {

@@ -12,6 +12,7 @@ use crate::fixture::{Fixture, Setup, eventually};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 use tripline_actors::Delivery;
 use tripline_actors::ports::{
     BoxFuture, CallFailure, ServiceCall, ServiceCaller, ServiceSecret, ServiceTokens,
@@ -22,7 +23,7 @@ use tripline_protocol::limacharlie::{Answer, Call, Jwt};
 use tripline_protocol::{Event, Name, Org, Timestamp};
 
 /// What is answered to the calls of an etype, the last again and again.
-type Script = Vec<Result<Value, CallFailure>>;
+type Script = Vec<Said>;
 
 /// Answers as it is told, and remembers what it was asked. Without a script it is done.
 #[derive(Default)]
@@ -31,7 +32,12 @@ pub(crate) struct ScriptedCaller {
     calls: Mutex<Vec<ServiceCall>>,
     /// Services that never answer.
     hanging: Mutex<Vec<String>>,
+    /// Calls that the test answers later, the first of an etype first.
+    gates: Mutex<Vec<(String, oneshot::Receiver<Said>)>>,
 }
+
+/// What a service says.
+type Said = Result<Value, CallFailure>;
 
 impl ScriptedCaller {
     /// A service that wants these etypes and detections.
@@ -47,6 +53,19 @@ impl ScriptedCaller {
 
     fn hang(&self, service: &str) {
         self.hanging.lock().unwrap().push(service.to_owned());
+    }
+
+    /// One more call of an etype is answered with what is sent here, and not before.
+    fn gate(&self, etype: &str) -> oneshot::Sender<Said> {
+        let (answer, gate) = oneshot::channel();
+        self.gates.lock().unwrap().push((etype.to_owned(), gate));
+        answer
+    }
+
+    fn gate_of(&self, etype: &str) -> Option<oneshot::Receiver<Said>> {
+        let mut gates = self.gates.lock().unwrap();
+        let first = gates.iter().position(|(of, _)| of == etype)?;
+        Some(gates.remove(first).1)
     }
 
     /// The calls of an etype so far.
@@ -82,8 +101,12 @@ impl ScriptedCaller {
         } else {
             script[0].clone()
         };
-        said.and_then(|body| Ok(Answer::read(body.to_string().as_bytes())?))
+        read(said)
     }
+}
+
+fn read(said: Said) -> Result<Answer, CallFailure> {
+    said.and_then(|body| Ok(Answer::read(body.to_string().as_bytes())?))
 }
 
 impl ServiceCaller for ScriptedCaller {
@@ -97,6 +120,10 @@ impl ServiceCaller for ScriptedCaller {
         if hangs && call.call.etype != "health" {
             self.calls.lock().unwrap().push(call);
             return Box::pin(std::future::pending());
+        }
+        if let Some(gate) = self.gate_of(&call.call.etype) {
+            self.calls.lock().unwrap().push(call);
+            return Box::pin(async move { read(gate.await.unwrap()) });
         }
         let answer = self.answer(&call.call.etype);
         self.calls.lock().unwrap().push(call);

@@ -2,7 +2,7 @@
 
 use crate::service::queue::{Item, Lane, Queue};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tripline_protocol::{HostId, Org, Timestamp};
 use uuid::Uuid;
 
@@ -37,6 +37,7 @@ fn item(kind: u8, now: i64) -> Item {
 #[derive(Default)]
 struct Model {
     items: BTreeMap<u64, (Item, bool)>,
+    unwritten: BTreeSet<u64>,
 }
 
 impl Model {
@@ -46,7 +47,7 @@ impl Model {
             let blocks = |other: &Item| {
                 other.lane == item.lane || (other.is_barrier && other.org.is_some() && other.org == item.org)
             };
-            !flying && item.not_before <= now && !earlier.any(blocks)
+            !flying && !self.unwritten.contains(seq) && item.not_before <= now && !earlier.any(blocks)
         };
         let mut those = self.items.iter().filter(may).map(|(seq, _)| *seq);
         let seq = if newest { those.next_back() } else { those.next() }?;
@@ -58,6 +59,8 @@ impl Model {
 #[derive(Debug, Clone)]
 enum Act {
     Add(u8),
+    AddUnwritten(u8),
+    Written(usize),
     Next,
     Newest,
     Rest(usize, i64, bool),
@@ -71,6 +74,8 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0_u8..14).prop_map(Act::Add),
+        2 => (8_u8..12).prop_map(Act::AddUnwritten),
+        2 => any::<usize>().prop_map(Act::Written),
         6 => Just(Act::Next),
         1 => Just(Act::Newest),
         2 => (any::<usize>(), 0_i64..6, any::<bool>()).prop_map(|(n, wait, counts)| Act::Rest(n, wait, counts)),
@@ -105,6 +110,17 @@ proptest! {
                     queue.add(seq, item(13, now));
                     model.items.insert(seq, (item(kind, now), false));
                 }
+                Act::AddUnwritten(kind) => {
+                    seq += 1;
+                    queue.add_unwritten(seq, item(kind, now));
+                    model.items.insert(seq, (item(kind, now), false));
+                    model.unwritten.insert(seq);
+                }
+                Act::Written(n) => if let Some(seq) = nth(model.unwritten.iter().copied(), n) {
+                    model.unwritten.remove(&seq);
+                    queue.written(seq);
+                    queue.written(seq);
+                },
                 Act::Next => prop_assert_eq!(queue.next(at(now)), model.next(at(now), false)),
                 Act::Newest => prop_assert_eq!(queue.newest(at(now)), model.next(at(now), true)),
                 Act::Rest(n, wait, counts) => if let Some(seq) = flying(&model, n) {
@@ -123,6 +139,8 @@ proptest! {
                     if let Some(seq) = nth(idle.map(|(seq, _)| *seq), n) {
                         prop_assert_eq!(queue.remove(seq), model.items.remove(&seq).map(|(item, _)| item));
                         prop_assert_eq!(queue.remove(seq), None);
+                        model.unwritten.remove(&seq);
+                        queue.written(seq);
                     }
                 }
                 Act::Later(by) => now += by,
@@ -139,6 +157,7 @@ proptest! {
                 Act::Restart => {
                     // In any order: here from the last to the first.
                     queue = Queue::default();
+                    model.unwritten.clear();
                     for (seq, (item, flying)) in model.items.iter_mut().rev() {
                         *flying = false;
                         queue.add(*seq, item.clone());

@@ -219,3 +219,91 @@ async fn a_name_is_free_when_nothing_is_left_of_who_had_it_and_the_configuration
     assert_eq!((view.configured, view.spec.attempts), (true, 7));
     assert_eq!(fixture.rows(Table::ServiceSecret), 0);
 }
+
+#[actix::test]
+async fn an_org_that_comes_back_while_its_first_installation_is_under_way_is_installed_anew() {
+    let caller = ScriptedCaller::wanting(&["org_install", "org_uninstall"], &[]);
+    let gate = caller.gate("org_install");
+    let fixture = start(&caller).await;
+    let body_of = |orgs: Value| body("yara", json!({ "orgs": orgs }));
+    let registered = fixture.core.register_service(body_of(json!(["default"])));
+    let name = registered.await.unwrap().spec.name;
+    caller.called("org_install", 1).await;
+    for orgs in [json!(["acme"]), json!(["acme", "default"])] {
+        fixture.core.change_service(body_of(orgs)).await.unwrap();
+    }
+    gate.send(done()).unwrap();
+    let view = view_when(&fixture, &name, |view| view.waiting == 0).await;
+    assert!(
+        view.installations
+            .values()
+            .all(|state| *state == tripline_protocol::api::Installation::Installed)
+    );
+    let own = tripline_protocol::limacharlie::oid(&Org::default_org()).to_string();
+    let calls = caller.calls.lock().unwrap();
+    let about = calls
+        .iter()
+        .filter(|call| call.call.oid.as_deref() == Some(own.as_str()));
+    let told: Vec<_> = about.map(|call| call.call.etype.clone()).collect();
+    assert_eq!(told, ["org_install", "org_uninstall", "org_install"]);
+}
+
+/// Waits until all that the service did before has been done: it does one thing after the other.
+async fn quiet(fixture: &Fixture, caller: &ScriptedCaller, name: &Name) {
+    let asked = caller.calls("get_resource").len();
+    let (core, name) = (fixture.core.clone(), name.clone());
+    tokio::spawn(async move { core.service_resource(None, name, "r".into()).await });
+    caller.called("get_resource", asked + 1).await;
+}
+
+#[actix::test]
+async fn what_a_service_is_told_of_its_orgs_and_messages_goes_out_when_that_is_durable() {
+    let etypes = ["org_install", "org_uninstall", "detection", "service_error"];
+    let caller = ScriptedCaller::wanting(&etypes, &["c"]);
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    let gate = caller.gate("detection");
+    publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
+    caller.called("detection", 1).await;
+    // Were it told too early, its answer would not hide that.
+    let news = caller.gate("service_error");
+    let held = hold(&fixture.store);
+    gate.send(Err(CallFailure::Status(413))).unwrap();
+    eventually("it is given up", || async {
+        let rows = fixture.store.scan(Table::ServiceDelivery, &[], None, 9).unwrap();
+        let is_news = |value: &[u8]| String::from_utf8_lossy(value).contains("service_error");
+        rows.iter().any(|(_, value)| is_news(value)).then_some(())
+    })
+    .await;
+    quiet(&fixture, &caller, &name).await;
+    assert_eq!(caller.calls("service_error"), []);
+    drop(held);
+    caller.called("service_error", 1).await;
+    news.send(done()).unwrap();
+    view_when(&fixture, &name, |view| view.waiting == 0).await;
+    let gates = ["org_install", "org_uninstall"].map(|etype| caller.gate(etype));
+    let held = hold(&fixture.store);
+    let changed = tokio::spawn({
+        let core = fixture.core.clone();
+        async move {
+            core.change_service(body("yara", json!({ "orgs": ["acme"] })))
+                .await
+        }
+    });
+    deliveries(&fixture, 2).await;
+    quiet(&fixture, &caller, &name).await;
+    let told = || {
+        (
+            caller.calls("org_install").len(),
+            caller.calls("org_uninstall").len(),
+        )
+    };
+    assert_eq!(told(), (1, 0));
+    drop(held);
+    for gate in gates {
+        gate.send(done()).unwrap();
+    }
+    changed.await.unwrap().unwrap();
+    view_when(&fixture, &name, |view| view.waiting == 0).await;
+    assert_eq!(told(), (2, 1));
+}
