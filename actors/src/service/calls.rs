@@ -181,8 +181,13 @@ impl Service {
         let (verdict, wants) = health(&result, &self.secret);
         self.count("health", &verdict);
         let before = self.machine.state();
-        self.machine
-            .health_ended(&verdict, now, chance(Uuid::new_v4(), 0));
+        match version == self.version {
+            true => self
+                .machine
+                .health_ended(&verdict, now, chance(Uuid::new_v4(), 0)),
+            // It was asked as what it was before it was changed.
+            false => self.machine.health_of_before(now),
+        }
         if self.has_left() {
             // Its rows are about to go.
             return;
@@ -190,8 +195,6 @@ impl Service {
         let mut batch = Batch::new();
         self.hear_of_jobs(result, None, &mut batch);
         if version != self.version {
-            // It was asked as what it was before it was changed.
-            self.machine.hurry(now);
             return self.commit(batch, Vec::new(), || {});
         }
         self.tell_state(before);
@@ -226,14 +229,16 @@ impl Service {
         let before = self.machine.state();
         let Some(mut delivery) = self.delivery(seq) else {
             // Its rows went with an org or the service; the machine learns from the call all the same.
-            self.machine.ended(seq, &verdict, now, 0);
+            if place == self.place {
+                self.machine.ended(seq, &verdict, now, 0);
+            } else {
+                self.machine.queue.rest(seq, now, false);
+            }
             return;
         };
         self.count(delivery.etype.as_str(), &verdict);
-        if place != self.place && delivery.etype == ServiceEtype::OrgInstall {
-            // That was told at another place.
-            self.machine.queue.rest(seq, now, false);
-            return;
+        if place != self.place {
+            return self.delivered_elsewhere(seq, delivery, &verdict, result);
         }
         if let Some(why) = verdict.text() {
             self.fail(delivery.etype.as_str(), why, now);
@@ -259,6 +264,34 @@ impl Service {
             End::Held | End::Unknown => {}
         }
         self.commit(batch, outgoing, || {});
+        self.leave_if_over();
+    }
+
+    /// A message was tried where the service was before. What was done there is done; anything else says nothing of the place where
+    /// it is now, and the message goes there. Of its orgs it is told anew in any case.
+    fn delivered_elsewhere(
+        &mut self,
+        seq: u64,
+        mut delivery: DeliveryRecord,
+        verdict: &Verdict,
+        result: Result<Answer, CallFailure>,
+    ) {
+        let now = self.ground.now();
+        let mut batch = Batch::new();
+        if *verdict == Verdict::Done && delivery.etype != ServiceEtype::OrgInstall {
+            self.machine.queue.remove(seq);
+            delivery.attempts += 1;
+            let answer = result.as_ref().ok();
+            self.note_request(&delivery, &End::Delivered, verdict, answer, &mut batch);
+            self.settle(seq, &delivery, true, &mut batch);
+        } else {
+            self.machine.queue.rest(seq, now, false);
+        }
+        self.hear_of_jobs(result, delivery.org.as_ref(), &mut batch);
+        // Where it is now it may not want to be told of orgs, and what was under way could not be taken back.
+        self.reconcile(now, &mut batch);
+        self.publish();
+        self.commit(batch, Vec::new(), || {});
         self.leave_if_over();
     }
 

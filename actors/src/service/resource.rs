@@ -44,21 +44,31 @@ impl Service {
     }
 
     fn check_resource(&self, request: &Resource) -> Result<(), Refusal> {
-        let sees = |org| self.spec.orgs.contains(org);
-        if self.record.leaving || !request.org.as_ref().is_none_or(sees) {
-            return Err(super::registry::not_found(&request.service));
-        }
+        self.check_reach(request)?;
         if !(1..=NAME_BYTES_MAX).contains(&request.resource.len()) || request.resource.contains('\0') {
             return Err(bad("the name of a resource must be 1 to 256 bytes"));
-        }
-        if self.edge().is_none() {
-            return Err(failed("nobody calls services yet"));
         }
         if self.asking >= ASKING_MAX {
             return Err(Refusal::Busy {
                 what: "requests to the service",
                 retry_after: Span::from_secs(1),
             });
+        }
+        Ok(())
+    }
+
+    /// Whether the service may be asked for who wants it.
+    fn check_reach(&self, request: &Resource) -> Result<(), Refusal> {
+        let sees = |org| self.spec.orgs.contains(org);
+        if self.record.leaving || !request.org.as_ref().is_none_or(sees) {
+            return Err(super::registry::not_found(&request.service));
+        }
+        if self.edge().is_none() {
+            return Err(failed("nobody calls services yet"));
+        }
+        if !self.machine.is_known {
+            // A token goes with the call, and nobody knows yet who is there.
+            return Err(failed("the service did not answer `health` there yet"));
         }
         Ok(())
     }
@@ -87,7 +97,7 @@ impl Service {
         result: Result<Answer, CallFailure>,
         ctx: &mut Context<Self>,
     ) {
-        let told = told(&result);
+        let mut told = told(&result);
         let mut batch = Batch::new();
         let org = request.org.as_ref().or(self.spec.orgs.first()).cloned();
         self.hear_of_jobs(result, org.as_ref(), &mut batch);
@@ -97,7 +107,11 @@ impl Service {
             .ok()
             .and_then(|told| self.known(&request, &told.hash));
         if let (Ok(_), None, false) = (&told, &known, with_data) {
-            return self.call_resource(request, true, ctx);
+            // Meanwhile it may have been put elsewhere, or the org may have left.
+            match self.check_reach(&request) {
+                Ok(()) => return self.call_resource(request, true, ctx),
+                Err(refusal) => told = Err(refusal),
+            }
         }
         self.asking = self.asking.saturating_sub(1);
         let record = match (known, told) {

@@ -216,6 +216,12 @@ impl Machine {
         }
     }
 
+    /// It was asked for its health before it was changed: that says nothing of what it is now, and it is asked anew.
+    pub(crate) fn health_of_before(&mut self, now: Timestamp) {
+        self.is_asking = false;
+        self.hurry(now);
+    }
+
     /// What a call about a message says of the service.
     fn learn(&mut self, verdict: &Verdict, now: Timestamp, chance: u64) {
         match (verdict, self.phase) {

@@ -170,6 +170,20 @@ fn a_wrong_secret_stops_all_but_health_and_costs_no_attempt() {
 }
 
 #[test]
+fn what_health_was_before_a_change_says_nothing_and_is_asked_anew() {
+    let mut machine = machine();
+    assert_eq!(out(&mut machine, at(0)), [Next::Health]);
+    machine.change(Patience::from(&spec()), at(1));
+    assert_eq!(machine.next(at(1)), None, "it is under way still");
+    machine.health_of_before(at(2));
+    assert_eq!(
+        (machine.state(), machine.breaker()),
+        (ServiceState::Up, Breaker::Closed)
+    );
+    assert_eq!(out(&mut machine, at(2)), [Next::Health]);
+}
+
+#[test]
 fn a_message_ends_after_its_attempts_or_its_time() {
     let mut machine = healthy(1);
     let mut now = at(1);

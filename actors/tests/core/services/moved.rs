@@ -120,3 +120,91 @@ async fn a_service_of_the_configuration_that_moved_while_the_server_was_stopped_
     view_when(&fixture, &name, |view| view.delivered == 1).await;
     assert_eq!(told_of(&caller), ["health", "org_install"]);
 }
+
+#[actix::test]
+async fn what_was_under_way_at_the_old_place_goes_to_the_new_one_unless_it_was_done() {
+    let caller = ScriptedCaller::wanting(&["detection"], &["c"]);
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({ "attempts": 1 }))
+        .await
+        .spec
+        .name;
+    let gates: Vec<_> = (0..4).map(|_| caller.gate("detection")).collect();
+    let of_sensor =
+        |n: u128| json!({ "cat": "c", "sid": uuid::Uuid::from_u128(n), "data": { "n": n as u64 } });
+    let events: Vec<_> = (0..4).map(|n| ("detection", of_sensor(n))).collect();
+    publish(&fixture, 1, &events).await.unwrap();
+    caller.called("detection", 4).await;
+    let moved = body("yara", json!({ "url": ELSEWHERE, "attempts": 1 }));
+    fixture.core.change_service(moved).await.unwrap();
+    view_when(&fixture, &name, |view| view.wants.is_some()).await;
+    let refused = Ok(json!({ "success": false, "error": "no" }));
+    let answers = [
+        Err(CallFailure::Status(401)),
+        Err(CallFailure::Status(413)),
+        refused,
+        done(),
+    ];
+    for (gate, answer) in gates.into_iter().zip(answers) {
+        gate.send(answer).unwrap();
+    }
+    let view = view_when(&fixture, &name, |view| view.waiting == 0).await;
+    assert_eq!((view.delivered, view.given_up, view.last_failure), (4, 0, None));
+    assert_eq!(view.state, tripline_protocol::api::ServiceState::Up);
+    let there = told_of(&caller);
+    assert_eq!(there, ["health", "detection", "detection", "detection"]);
+}
+
+#[actix::test]
+async fn an_installation_under_way_at_the_old_place_is_not_told_where_nobody_wants_it() {
+    let caller = ScriptedCaller::wanting(&["org_install", "detection"], &["c"]);
+    let not_there = Ok(json!({ "success": false, "error": "not implemented" }));
+    caller.says("org_install", vec![not_there]);
+    let gate = caller.gate("org_install");
+    let fixture = start(&caller).await;
+    fixture
+        .core
+        .register_service(body("yara", json!({})))
+        .await
+        .unwrap();
+    caller.called("org_install", 1).await;
+    publish(&fixture, 1, &[detection("c", 1)]).await.unwrap();
+    caller.says("health", vec![Ok(health(&["detection"], &["c"]))]);
+    let moved = body("yara", json!({ "url": ELSEWHERE }));
+    fixture.core.change_service(moved).await.unwrap();
+    let name: Name = "yara".parse().unwrap();
+    view_when(&fixture, &name, |view| view.wants.is_some() && view.waiting == 2).await;
+    gate.send(reset()).unwrap();
+    let view = view_when(&fixture, &name, |view| view.waiting == 0).await;
+    let installed = [(default_org(), tripline_protocol::api::Installation::Installed)];
+    assert_eq!(view.installations, installed.into());
+    assert_eq!(told_of(&caller), ["health", "detection"]);
+}
+
+#[actix::test]
+async fn nobody_is_asked_for_a_resource_where_it_is_not_known_yet_who_is_there() {
+    let caller = ScriptedCaller::wanting(&["get_resource"], &[]);
+    let fixture = start(&caller).await;
+    let name = register(&fixture, "yara", json!({})).await.spec.name;
+    let get = || {
+        let (core, name) = (fixture.core.clone(), name.clone());
+        tokio::spawn(async move { core.service_resource(None, name, "rules".into()).await })
+    };
+    let gate = caller.gate("get_resource");
+    let asked = get();
+    caller.called("get_resource", 1).await;
+    caller.says("health", vec![reset()]);
+    let moved = body("yara", json!({ "url": ELSEWHERE }));
+    fixture.core.change_service(moved).await.unwrap();
+    let refused = |asked: Result<Result<_, Refusal>, _>| -> &'static str {
+        let asked: Result<tripline_protocol::api::ServiceResource, Refusal> = asked.unwrap();
+        asked.unwrap_err().code()
+    };
+    assert_eq!(refused(get().await), "service_failed");
+    // What it told of before is not fetched from where it is now.
+    let hash = tripline_protocol::Sha256::from_digest(&[7; 32]);
+    let told = json!({ "success": true, "data": { "hash": hash, "res_cat": "lookup" } });
+    gate.send(Ok(told)).unwrap();
+    assert_eq!(refused(asked.await), "service_failed");
+    assert!(!told_of(&caller).iter().any(|etype| etype == "get_resource"));
+}
