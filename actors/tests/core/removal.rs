@@ -11,8 +11,10 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use tripline_actors::Delivery;
+use tripline_actors::audit::By;
 use tripline_actors::clock::ManualClock;
-use tripline_actors::store::Table;
+use tripline_actors::store::{Batch, Table};
+use tripline_protocol::limacharlie::{Answer, ServiceEtype};
 use tripline_protocol::{FanoutId, Span, Timestamp};
 
 const DRY: &str = "name: dry\non: [acme.>]\ndry_run: true\njob: { steps: [ list_processes: {} ] }\n";
