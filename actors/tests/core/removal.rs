@@ -103,6 +103,12 @@ async fn busy(setup: Setup) -> Fixture {
     let (own, agent) = linked(&fixture).await;
     drop(agent);
     fixture.published(&format!(".events.{OID}."), 2).await;
+    // Or what still waits would be refused, too.
+    eventually("nothing waits", || async {
+        let outbox = fixture.core.outbox(&admin()).await.unwrap();
+        (outbox.waiting == 0).then_some(())
+    })
+    .await;
     *fixture.publisher.refuses.lock().unwrap() = Some(".events.");
     done(&fixture, detection("refused")).await;
     eventually("one is refused", || async {
