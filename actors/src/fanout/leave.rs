@@ -28,7 +28,7 @@ impl Fanouts {
         let mut next = page.last().map(|(last, _)| last.clone());
         // Rows of those that are buried go by and by; they are counted once, with the first part.
         let buried = after.map_or_else(|| self.pruner.buried_of(org), |_| 0);
-        let (mut batch, mut found) = (Batch::new(), buried);
+        let (mut going, mut found) = (Vec::new(), buried);
         for (key, _) in &page {
             let Some((created_at, id)) = split_by_time_key(key) else {
                 continue;
@@ -49,14 +49,23 @@ impl Fanouts {
                 found += 1;
                 // One that is on its way to or from the store is looked at again.
                 if !self.is_busy(id) {
-                    self.pruner.bury(&record, self.ground.now(), &mut batch);
+                    going.push(record);
                 }
             }
+        }
+        self.bury(&going);
+        Ok(Swept { found, next })
+    }
+
+    /// Forgets these at once. Nothing can fail in between: what is buried in memory loses its rows, and must have lost its record.
+    fn bury(&mut self, going: &[FanoutRecord]) {
+        let (mut batch, now) = (Batch::new(), self.ground.now());
+        for record in going {
+            self.pruner.bury(record, now, &mut batch);
         }
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
-        Ok(Swept { found, next })
     }
 
     /// As a person would; one that is cancelled already only ends.

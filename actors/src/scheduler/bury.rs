@@ -23,7 +23,7 @@ impl JobScheduler {
     fn forget_jobs(&mut self, org: &Org, cut: Cut, after: Option<&[u8]>) -> Result<Swept, Refusal> {
         let page = self.ground.store.scan(Table::JobByTime, &[], after, PAGE)?;
         let next = page.last().map(|(last, _)| last.clone());
-        let (mut batch, mut open, mut found) = (Batch::new(), Vec::new(), 0);
+        let (mut batch, mut open, mut ended, mut found) = (Batch::new(), Vec::new(), 0_u32, 0);
         let now = self.ground.now();
         for (key, _) in &page {
             let Some((queued_at, id)) = split_by_time_key(key) else {
@@ -42,11 +42,13 @@ impl JobScheduler {
             found += 1;
             if record.state.outcome().is_some() {
                 record.bury(&mut batch, now);
-                self.pruner.buried();
+                ended += 1;
             } else {
                 open.push(record.job_id);
             }
         }
+        // Counted when it is certain: a record that cannot be read would have ended this before.
+        (0..ended).for_each(|_| self.pruner.buried());
         if !batch.is_empty() {
             self.ground.store.commit(batch, || {});
         }
