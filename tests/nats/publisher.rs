@@ -69,6 +69,17 @@ async fn messages_are_stored_in_the_order_of_the_calls_with_id_and_headers() {
     );
 }
 
+/// The stream takes messages of so many bytes at most.
+async fn take_no_larger(test: &TestBroker, bytes: i32) {
+    let context = jetstream::new(test.admin().await);
+    let stream = context.get_stream("TRIPLINE_RESULTS").await.expect("the stream");
+    let config = stream::Config {
+        max_message_size: bytes,
+        ..stream.cached_info().config.clone()
+    };
+    context.update_stream(&config).await.expect("a change");
+}
+
 fn run_of(numbers: impl IntoIterator<Item = u64>) -> Vec<OutMessage> {
     numbers.into_iter().map(message).collect()
 }
@@ -93,7 +104,7 @@ async fn a_run_is_stored_in_order_and_again_once() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_run_overtakes_what_the_broker_does_not_take() {
+async fn what_the_client_would_never_send_holds_nothing_of_its_run_back() {
     let (test, edge) = running().await;
     let mut run = run_of(0..6);
     run[1].headers = vec![("no\nheader".into(), String::new())];
@@ -108,7 +119,6 @@ async fn nothing_of_a_run_overtakes_what_the_broker_does_not_take() {
             Err(PublishError::Transient(_)) => "not now",
         })
         .collect();
-    // What the client itself would never send holds nothing back.
     assert_eq!(kinds, ["stored", "never", "stored", "never", "stored", "stored"]);
     assert_eq!(stored(&test).await, [0, 2, 4, 5]);
 }
@@ -116,13 +126,7 @@ async fn nothing_of_a_run_overtakes_what_the_broker_does_not_take() {
 #[tokio::test]
 async fn what_the_stream_refuses_lets_nothing_of_its_run_pass() {
     let (test, edge) = running().await;
-    let context = jetstream::new(test.admin().await);
-    let stream = context.get_stream("TRIPLINE_RESULTS").await.expect("the stream");
-    let config = stream::Config {
-        max_message_size: 300,
-        ..stream.cached_info().config.clone()
-    };
-    context.update_stream(&config).await.expect("a change");
+    take_no_larger(&test, 300).await;
     let mut run = run_of(0..4);
     run[2].payload = vec![b'x'; 1_000];
     let results = publish_run(&edge, run).await;
@@ -257,13 +261,7 @@ async fn messages_the_broker_will_never_take_are_refused_for_good() {
 #[tokio::test]
 async fn a_message_larger_than_its_stream_allows_is_refused_for_good() {
     let (test, edge) = running().await;
-    let context = jetstream::new(test.admin().await);
-    let stream = context.get_stream("TRIPLINE_RESULTS").await.expect("the stream");
-    let config = stream::Config {
-        max_message_size: 100,
-        ..stream.cached_info().config.clone()
-    };
-    context.update_stream(&config).await.expect("a change");
+    take_no_larger(&test, 100).await;
     let mut large = message(1);
     large.payload = vec![b'x'; 1_000];
     let error = edge.publisher.publish(large).await.unwrap_err();

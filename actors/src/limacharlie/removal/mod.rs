@@ -129,6 +129,7 @@ impl Parts {
         let began = self.ground.now();
         let found = self.pass(cut, plan.sealed()).await;
         let newest = self.ground.load.seq_last();
+        // The other half of the time, for everybody else.
         tokio::time::sleep(rest(self.ground.now().since(began))).await;
         plan.passed(found?, newest);
         Ok(())
